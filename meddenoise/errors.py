@@ -1,0 +1,73 @@
+"""Every error a user can meet, as one tree; each class carries the exit code of the command line.
+
+    MeddenoiseError                  1
+    ├── UsageError                   2   an option or a name that does not exist or does not fit
+    ├── InputError                   1   a file that cannot be used
+    │   ├── NotAnImageError          1   readable, but holds no image (skipped and counted in folders)
+    │   ├── CorruptError             1   damaged, truncated or contradicting itself
+    │   ├── UnsupportedError         1   sound, but of a kind meddenoise does not handle
+    │   └── NothingReadableError     3   none of the inputs holds an image
+    ├── OutputError                  1   a result that cannot be written
+    ├── WeightsError                 1   a checkpoint that is missing, damaged or refused
+    └── TrainingError                1   training data or a resume that cannot be used
+
+Messages are one sentence for the person at the terminal: the file or option as they typed it, what is
+wrong with it, and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MeddenoiseError(Exception):
+    """Base of all errors meddenoise raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(MeddenoiseError):
+    """An option or a name that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class InputError(MeddenoiseError):
+    """A file that cannot be used."""
+
+
+class NotAnImageError(InputError):
+    """A file that holds no image."""
+
+
+class CorruptError(InputError):
+    """A damaged, truncated or self-contradicting file."""
+
+
+class UnsupportedError(InputError):
+    """A sound file of a kind meddenoise does not handle."""
+
+
+class NothingReadableError(InputError):
+    """None of the inputs holds an image."""
+
+    exit_code = 3
+
+
+class OutputError(MeddenoiseError):
+    """A result that cannot be written."""
+
+
+class WeightsError(MeddenoiseError):
+    """A checkpoint that is missing, damaged or refused."""
+
+
+class TrainingError(MeddenoiseError):
+    """Training data, a recipe or a resume that cannot be used."""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
+    """The error for a name that is not in a table: what was typed, the nearest valid name, all of them."""
+    names = sorted(valid)
+    near = get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(f"there is no {kind} {name!r}: {hint}valid are {', '.join(names)}.")

@@ -1,0 +1,31 @@
+"""SHELF of noise: `NoiseEstimate`, what is known of the noise in a series, and where its parts live."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+BAND_EDGES = (0.0, 0.125, 0.25, 0.375, 0.7072)
+"""Edges of the radial frequency bands in cycles a pixel (Nyquist 0.5; corners reach 0.707)."""
+WHITE: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseEstimate:
+    """Level, spectrum and signal dependence of the noise, in the units of the image it was estimated from.
+
+    `sigma` is the root mean square noise standard deviation over the image. `bands[k]` is the noise
+    amplitude in the radial band BAND_EDGES[k] to BAND_EDGES[k + 1], relative to white noise of the same
+    sigma: sqrt(mean power in the band / mean power); all 1 for white noise.
+    `variance` (a, b): variance = max(a m + b, 0) as a function of the local mean m (Poisson-Gaussian); None
+    where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
+    `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
+    `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
+    """
+
+    sigma: float
+    bands: tuple[float, ...] = WHITE
+    variance: tuple[float, float] | None = None
+    field: NDArray[np.float32] | None = None
+    model: Literal["gaussian", "rician"] = "gaussian"

@@ -1,0 +1,126 @@
+"""A series of image planes: stored pixels, geometry and the source's header, three separate things."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the planes lie in the patient, in millimetres and DICOM's LPS axes.
+
+    `spacing_mm` is (between planes, between rows, between columns); `origin_mm` the centre of the first
+    voxel as (x, y, z); `axes` the unit vectors along growing plane, row and column index. `known` is False
+    where the file states no pixel spacing (spacing is then 1).
+    """
+
+    spacing_mm: Vector = (1.0, 1.0, 1.0)
+    origin_mm: Vector = (0.0, 0.0, 0.0)
+    axes: tuple[Vector, Vector, Vector] = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """What was done to a series: written into the result by every format that has a place for it.
+
+    `settings` holds everything that can change the pixels (method, weights hash, sigma, seed, strength...):
+    the same source with the same settings gives the same DICOM UIDs.
+    """
+
+    method: str
+    description: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Planes of one acquisition in their stored form, with the map to physical units beside them.
+
+    `pixels` is [N, Y, X] in the file's own dtype; planes are slices, frames, or, with `channels` 3, the
+    red, green and blue planes of one frame after another (N = frames x channels).
+    A value in `unit` is `pixels[n] * slope[n] + intercept[n]`.
+    """
+
+    pixels: NDArray[Any]
+    slope: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    stored_range: tuple[float, float]
+    """Smallest and largest stored value the file's pixel format can hold, inclusive."""
+    geometry: Geometry
+    format: str
+    path: Path
+    """The file, or the folder the series was found in."""
+    files: tuple[Path, ...]
+    """The source files in plane order; a single one for multi-frame formats."""
+    modality: str = ""
+    """DICOM modality code (CT, MR, XA, RF, DX, CR, US, ...), empty where the format has none."""
+    unit: str = ""
+    name: str = ""
+    channels: int = 1
+    frame_time_ms: float | None = None
+    """Time between frames where planes follow each other in time (a cine); None for slices."""
+    padding: tuple[float, float] | None = None
+    """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
+    inverted: bool = False
+    """True where low values are shown white (MONOCHROME1)."""
+    warnings: tuple[str, ...] = ()
+    derivation: Derivation | None = None
+    header: Any = field(default=None, repr=False, compare=False)
+    """What the format needs to write the series again; no other module looks inside."""
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def values(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Planes `start` to `stop` in physical units, float32 [n, Y, X]; padding and NaN as stored."""
+        stored = self.pixels[start:stop].astype(np.float32)
+        stored *= self.slope[start:stop, None, None].astype(np.float32)
+        stored += self.intercept[start:stop, None, None].astype(np.float32)
+        return stored
+
+    def valid(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """True where planes `start` to `stop` hold image: no pixel padding, no NaN, no infinity; [n, Y, X]."""
+        stored = self.pixels[start:stop]
+        mask = np.isfinite(stored) if stored.dtype.kind == "f" else np.ones(stored.shape, bool)
+        if self.padding is not None:
+            low, high = self.padding
+            mask &= (stored < low) | (stored > high)
+        return mask
+
+    def store(self, values: NDArray[np.float32], start: int, stop: int) -> NDArray[Any]:
+        """Stored pixels for new `values` [n, Y, X]: the source plus the *change*, rounded and kept in range.
+
+        Writing the change keeps every pixel bit-identical where nothing was changed, whatever the rescale;
+        pixels that are no image (`valid`) keep their stored value.
+        """
+        stored = self.pixels[start:stop]
+        slope = self.slope[start:stop, None, None]
+        change = (values - self.values(start, stop)) / np.where(slope == 0, 1.0, slope)
+        new = np.where(self.valid(start, stop), stored + change, stored)
+        if stored.dtype.kind != "f":
+            new = np.clip(np.rint(new), *self.stored_range)
+        result: NDArray[Any] = new.astype(stored.dtype)
+        if self.padding is not None:
+            # A denoised pixel must not become padding: it stays what it was.
+            low, high = self.padding
+            fell = (result >= low) & (result <= high)
+            result[fell] = stored[fell]
+        return result
+
+    def with_pixels(self, pixels: NDArray[Any], derivation: Derivation) -> Self:
+        """The same series, header and geometry, with new stored pixels and what made them.
+
+        Raises ValueError where shape or dtype differ from the source.
+        """
+        if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
+            raise ValueError(
+                f"new pixels are {pixels.dtype}{list(pixels.shape)}, "
+                f"the series {self.pixels.dtype}{list(self.pixels.shape)}"
+            )
+        return replace(self, pixels=pixels, derivation=derivation)
