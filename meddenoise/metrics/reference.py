@@ -1,0 +1,111 @@
+"""Metrics against a reference: PSNR, SSIM, RMSE, MAE, bias."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from meddenoise.metrics import Image, Protocol, UndefinedError
+from meddenoise.metrics.planes import Plane, paired_planes
+
+_SSIM_SIGMA = 1.5
+_SSIM_RADIUS = 5
+_SSIM_K = (0.01, 0.03)
+
+
+def psnr(result: Image, reference: Image, protocol: Protocol) -> float:
+    """10 log10(R^2 / MSE) in dB; infinite where the images are identical.
+
+    Raises UndefinedError without a data range or without a pixel to compare.
+    """
+    peak = _data_range(protocol)
+
+    def decibel(mse: float) -> float:
+        return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
+
+    return _pooled(result, reference, protocol, np.square, decibel)
+
+
+def rmse(result: Image, reference: Image, protocol: Protocol) -> float:
+    """Root mean square error in the protocol's unit."""
+    return _pooled(result, reference, protocol, np.square, math.sqrt)
+
+
+def mae(result: Image, reference: Image, protocol: Protocol) -> float:
+    """Mean absolute error in the protocol's unit."""
+    return _pooled(result, reference, protocol, np.abs, float)
+
+
+def bias(result: Image, reference: Image, protocol: Protocol) -> float:
+    """Mean of result minus reference in the protocol's unit: positive where the result is too high."""
+    return _pooled(result, reference, protocol, np.positive, float)
+
+
+def ssim(result: Image, reference: Image, protocol: Protocol) -> float:
+    """Structural similarity, at most 1: 11 x 11 Gaussian window of sigma 1.5, K = (0.01, 0.03).
+
+    Computed plane by plane, over the windows that lie inside the plane and are centred on a masked pixel.
+    Raises UndefinedError without a data range or where no window fits.
+    Source: Wang, Bovik, Sheikh, Simoncelli 2004, IEEE Trans. Image Processing 13(4), with biased covariances.
+    """
+    peak = _data_range(protocol)
+    sums: list[tuple[float, int]] = []
+    for x, y, mask in paired_planes(result, reference, protocol):
+        inner = (slice(_SSIM_RADIUS, -_SSIM_RADIUS),) * 2
+        windows = mask[inner]
+        if windows.any():
+            similarity = _ssim_map(np.where(mask, x, 0.0), np.where(mask, y, 0.0), peak)
+            sums.append((float(similarity[inner][windows].sum()), int(windows.sum())))
+    if not sums:
+        size = 2 * _SSIM_RADIUS + 1
+        raise UndefinedError(f"no window of {size} x {size} pixels fits into the image")
+    return _combine(sums, protocol, float)
+
+
+def _ssim_map(x: Plane, y: Plane, peak: float) -> Plane:
+    """SSIM of the window centred on every pixel."""
+
+    def mean(plane: Plane) -> Plane:
+        blurred: Plane = gaussian_filter(plane, _SSIM_SIGMA, radius=_SSIM_RADIUS)
+        return blurred
+
+    c1, c2 = ((k * peak) ** 2 for k in _SSIM_K)
+    # Variances by moments lose digits far from zero: both planes are moved by one constant first.
+    offset = float(y.mean())
+    mx, my = mean(x), mean(y)
+    dx, dy = x - offset, y - offset
+    ux, uy = mx - offset, my - offset
+    variance = mean(dx * dx) - ux * ux + mean(dy * dy) - uy * uy
+    covariance = mean(dx * dy) - ux * uy
+    return (2 * mx * my + c1) * (2 * covariance + c2) / ((mx * mx + my * my + c1) * (variance + c2))
+
+
+def _pooled(
+    result: Image,
+    reference: Image,
+    protocol: Protocol,
+    penalty: Callable[[Plane], Plane],
+    finish: Callable[[float], float],
+) -> float:
+    """`finish` of the mean penalty of the error, over the volume or plane by plane."""
+    sums = [
+        (float(penalty(x[mask] - y[mask]).sum()), int(mask.sum()))
+        for x, y, mask in paired_planes(result, reference, protocol)
+        if mask.any()
+    ]
+    if not sums:
+        raise UndefinedError("no pixel is inside the mask and finite in both images")
+    return _combine(sums, protocol, finish)
+
+
+def _combine(sums: list[tuple[float, int]], protocol: Protocol, finish: Callable[[float], float]) -> float:
+    if protocol.scope == "volume":
+        return finish(sum(total for total, _ in sums) / sum(count for _, count in sums))
+    return sum(finish(total / count) for total, count in sums) / len(sums)
+
+
+def _data_range(protocol: Protocol) -> float:
+    if protocol.data_range is None or not math.isfinite(protocol.data_range) or protocol.data_range <= 0:
+        raise UndefinedError("there is no data range: the reference is constant or empty")
+    return protocol.data_range
