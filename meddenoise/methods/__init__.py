@@ -1,0 +1,178 @@
+"""SHELF of methods: what a method is given, what it gives back, and the table of them.
+
+    method = get("nlm")                                     name -> Method, its module imported now
+    denoise = method.load(Setup(noise, "CT", "cpu", "fp32")) -> Denoiser, weights and options inside
+    clean = denoise(noisy, sigma)                           [B, C, H, W], [B] -> [B, 1, H, W]
+
+Rows are strings, so listing methods imports none of them. A package adds one by an entry point of the
+group `meddenoise.methods` whose name is the method's and whose object is a Method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from meddenoise.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from meddenoise.noise import NoiseEstimate
+
+ENTRY_POINT_GROUP = "meddenoise.methods"
+
+
+class Denoiser(Protocol):
+    """Noisy planes in, clean planes out, in the same units; pure: no files, no choice of device."""
+
+    @property
+    def context(self) -> int:
+        """Neighbouring planes wanted on either side: C = 2 context + 1, the middle one is denoised."""
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Clean [B, 1, H, W] of `noisy` [B, C, H, W]; `sigma` [B], or a map [B, 1, H, W], in its units.
+
+        Plane b depends on plane b alone; where sigma is 0 it is the input, unchanged.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a method may know before the first plane: the noise, the modality, where and how it runs.
+
+    `modality` is a DICOM code or empty. `checkpoint` is what `meddenoise.weights` opened, for methods that
+    use weights.
+    """
+
+    noise: NoiseEstimate | None = None
+    modality: str = ""
+    device: str = "cpu"
+    precision: str = "fp32"
+    checkpoint: Any = None
+
+
+class Method(Protocol):
+    """One way to denoise."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def uses_weights(self) -> bool: ...
+
+    @property
+    def tile(self) -> int | None:
+        """Largest plane side it takes at once; None for the whole plane, whatever its size."""
+
+    def load(self, setup: Setup) -> Denoiser:
+        """The denoiser for one series.
+
+        Raises UsageError where an optional package is not installed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where the method is ("module:name") and what a user reads before choosing it."""
+
+    where: str
+    purpose: str
+    citation: str
+    family: Literal["classical", "supervised", "self-supervised", "diffusion", "added"]
+    licence: str
+    learned: bool
+    extra: str = ""
+    """The optional dependency group it needs, empty where it needs none."""
+
+
+_OWN = "Apache-2.0"
+_CLASSICAL = "meddenoise.methods.classical"
+
+METHODS: dict[str, Row] = {
+    "gaussian": Row(
+        f"{_CLASSICAL}:GAUSSIAN",
+        "Gaussian smoothing, its width chosen by the estimated risk: the floor every method must beat",
+        "Stein 1981, Annals of Statistics 9(6); Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
+        "classical",
+        _OWN,
+        learned=False,
+    ),
+    "median": Row(
+        f"{_CLASSICAL}:MEDIAN",
+        "median filter, its size chosen by the estimated risk: for impulse noise",
+        "Tukey 1977, Exploratory Data Analysis; Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
+        "classical",
+        _OWN,
+        learned=False,
+    ),
+    "nlm": Row(
+        f"{_CLASSICAL}:NLM",
+        "non-local means: averages similar patches; robust, no training",
+        "Buades, Coll, Morel 2005, CVPR",
+        "classical",
+        _OWN,
+        learned=False,
+    ),
+    "tv": Row(
+        f"{_CLASSICAL}:TV",
+        "total variation: flat regions and sharp edges",
+        "Rudin, Osher, Fatemi 1992, Physica D 60; Chambolle 2004, J. Math. Imaging Vision 20",
+        "classical",
+        _OWN,
+        learned=False,
+    ),
+    "wavelet": Row(
+        f"{_CLASSICAL}:WAVELET",
+        "translation-invariant wavelet shrinkage: quick, keeps texture",
+        "Chang, Yu, Vetterli 2000, IEEE TIP 9(9); Coifman, Donoho 1995",
+        "classical",
+        _OWN,
+        learned=False,
+    ),
+    "bm3d": Row(
+        f"{_CLASSICAL}:BM3D",
+        "block matching and collaborative filtering, told the noise spectrum: the strongest classical one",
+        "Dabov et al. 2007, IEEE TIP 16(8); Makinen, Azzari, Foi 2020, IEEE TIP 29",
+        "classical",
+        "non-commercial use only (licence of the package bm3d)",
+        learned=False,
+        extra="bm3d",
+    ),
+}
+
+
+def rows() -> dict[str, Row]:
+    """METHODS and the methods other packages add by entry points; a built-in name cannot be replaced."""
+    return {name: _added_row(point) for name, point in _entry_points().items()} | METHODS
+
+
+def get(name: str) -> Method:
+    """The method of that name, imported now.
+
+    Raises UsageError where there is none, or where another package's method cannot be imported.
+    """
+    if name in METHODS:
+        module, attribute = METHODS[name].where.split(":")
+        return cast(Method, getattr(import_module(module), attribute))
+    added = _entry_points()
+    if name not in added:
+        raise unknown_name("method", name, [*METHODS, *added])
+    try:
+        return cast(Method, added[name].load())
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"the method {name!r} cannot be loaded from {added[name].value!r} ({error}): "
+            "repair or remove the package that adds it."
+        ) from error
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _added_row(point: EntryPoint) -> Row:
+    package = point.dist.name if point.dist else point.module
+    return Row(point.value, f"added by {package}", f"see {package}", "added", f"see {package}", learned=False)
