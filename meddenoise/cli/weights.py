@@ -1,0 +1,200 @@
+"""`meddenoise weights`: list, show, pull, verify and locate checkpoints."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meddenoise.weights import Row
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Spec = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name of the list, a path, or hf://OWNER/REPO/FILE[@REV].")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `weights` commands to the program."""
+    group = typer.Typer(help="The checkpoints: bundled, cached and remote.", no_args_is_help=True)
+    for command in (list_, show, pull, verify, path):
+        group.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(group, name="weights")
+
+
+def list_(as_json: AsJson = False) -> None:
+    """List the published checkpoints: name, method, modalities, place, size, licence.
+
+    Example: meddenoise weights list
+    """
+    from meddenoise.weights import manifest
+
+    rows = list(manifest().values())
+    if as_json:
+        _print_json([_describe(row) for row in rows])
+        return
+    columns = ("name", "method", "modality", "place", "MiB", "licence")
+    _print_lines(
+        columns,
+        [
+            (
+                row.name,
+                row.method,
+                ",".join(row.modality),
+                _place(row)[0],
+                f"{row.bytes / 2**20:.1f}",
+                row.licence,
+            )
+            for row in rows
+        ],
+    )
+
+
+def show(name: Spec, as_json: AsJson = False) -> None:
+    """Show all that is known of one checkpoint: its row of the manifest, or what the file says of itself.
+
+    A file of the Hub that is not on this machine is fetched first.
+
+    Example: meddenoise weights show ./my-network.safetensors
+    """
+    from dataclasses import asdict
+
+    from meddenoise.checkpoint import read_metadata
+    from meddenoise.weights import locate, manifest
+
+    if name in manifest():
+        facts = _describe(manifest()[name])
+    else:
+        found = locate(name)
+        metadata, sha256 = read_metadata(found.path, sha256=None)
+        facts = {"path": str(found.path), "sha256": sha256, **asdict(metadata)}
+    if as_json:
+        _print_json(facts)
+    else:
+        _print_lines(("field", "value"), [(field, _as_text(value)) for field, value in facts.items()])
+
+
+def pull(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Names of the list, or hf:// addresses.")
+    ],
+) -> None:
+    """Fetch checkpoints into the cache, check every byte, and print their paths.
+
+    Example: meddenoise weights pull hf://OWNER/REPO/FILE.safetensors@v1
+    """
+    from meddenoise import weights
+    from meddenoise.errors import MeddenoiseError
+
+    failures: list[MeddenoiseError] = []
+    for name in names:
+        try:
+            typer.echo(weights.pull(name).path)
+        except MeddenoiseError as error:
+            failures.append(error)
+    _raise_all(failures, len(names), "pulled")
+
+
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: every one of the list.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every byte of the checkpoints on this machine: ok, damaged, or absent (not pulled yet).
+
+    Example: meddenoise weights verify
+    """
+    from meddenoise import weights
+    from meddenoise.errors import MeddenoiseError, WeightsError
+
+    states: dict[str, str] = {}
+    failures: list[MeddenoiseError] = []
+    for name in names or weights.manifest():
+        try:
+            states[name] = "ok" if weights.verify(name) else "absent"
+            if names and states[name] == "absent":
+                failures.append(
+                    WeightsError(f"{name} is not on this machine: run `meddenoise weights pull {name}`.")
+                )
+        except MeddenoiseError as error:
+            states[name] = "damaged" if isinstance(error, WeightsError) else "unknown"
+            failures.append(error)
+    if as_json:
+        _print_json(states)
+    else:
+        _print_lines(("name", "state"), list(states.items()))
+    _raise_all(failures, len(states), "verified")
+
+
+def path(name: Spec) -> None:
+    """Print where a checkpoint's file lies on this machine, without fetching it.
+
+    Example: meddenoise weights path NAME
+    """
+    from meddenoise.errors import WeightsError
+    from meddenoise.weights import locate_local
+
+    found = locate_local(name)
+    if found is None:
+        raise WeightsError(f"{name} is not on this machine: run `meddenoise weights pull {name}`.")
+    typer.echo(found.path)
+
+
+def _describe(row: "Row") -> dict[str, Any]:
+    """A row of the manifest as JSON holds it, with its place and, where it lies here, its path."""
+    from dataclasses import asdict
+
+    place, path = _place(row)
+    return {**asdict(row), "place": place, "path": str(path) if path else None}
+
+
+def _place(row: "Row") -> "tuple[str, Path | None]":
+    from meddenoise.errors import WeightsError
+    from meddenoise.weights import CHECKPOINTS, locate_local
+
+    try:
+        found = locate_local(row.name)
+    except WeightsError:
+        return "missing", None
+    if found is None:
+        return "remote", None
+    return "bundled" if found.path.parent == CHECKPOINTS else "cached", found.path
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stderr where a person looks on, else tab-separated lines on stdout."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=True, markup=False, highlight=False).print(table)
+
+
+def _raise_all(failures: "Sequence[Exception]", total: int, done: str) -> None:
+    """Raise a lone failure as it is, several as one error of the same kind that tells each."""
+    from meddenoise.errors import WeightsError
+
+    if len(failures) == 1 and total == 1:
+        raise failures[0]
+    if failures:
+        told = "\n".join(f"  {failure}" for failure in failures)
+        raise WeightsError(f"{len(failures)} of {total} checkpoints could not be {done}:\n{told}")
