@@ -1,0 +1,191 @@
+"""Run a method over planes: batches of tiles, workers, repeatable noise, and retreat when memory runs out."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meddenoise.device import Device, keep_freed_memory
+from meddenoise.errors import MeddenoiseError
+from meddenoise.methods import Denoiser, Method, Setup
+from meddenoise.tiling import TilePlan, cut, plan_tiles, stitch
+
+Planes = NDArray[np.float32]
+
+SMALLEST_TILE = 128
+"""Below this a network sees too little around a pixel to know structure from noise."""
+GPU_BATCH_PIXELS = 16 * 512 * 512
+"""Enough to fill a GPU, some hundred MiB of activations. On a CPU batching gains nothing: one tile each."""
+
+
+@runtime_checkable
+class SamplingDenoiser(Denoiser, Protocol):
+    """A denoiser that draws noise: one generator a plane of the batch, so that batches change nothing."""
+
+    def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Tensor:
+        """As `__call__`; plane b draws from `noise[b]` (a CPU generator) alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers."""
+
+    device: Device
+    tile: int | None = None
+    overlap: int | None = None
+    batch_size: int | None = None
+    seed: int = 0
+
+
+class Engine:
+    """One method on one device for one series; what memory allowed is remembered from plane to plane.
+
+    `warnings` tells every retreat: half the batch, then half the tile, at last the CPU.
+    """
+
+    def __init__(self, method: Method, setup: Setup, options: EngineOptions) -> None:
+        self._method = method
+        self._setup = setup
+        self._options = options
+        self.warnings: list[str] = []
+        self._load(options.device)
+
+    @property
+    def device(self) -> Device:
+        """Where it runs now; another than was asked for once memory ran out there."""
+        return self._device
+
+    @property
+    def context(self) -> int:
+        """Neighbouring planes the method wants on either side."""
+        return self._denoiser.context
+
+    def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Planes:
+        """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
+
+        `first` is the index of the first plane in its series: with the seed and the tile it decides what a
+        sampler draws, so that neither batches nor the order of tiles change the result.
+
+        Raises MeddenoiseError where even the smallest tile on the CPU does not fit into memory.
+        """
+        while True:
+            try:
+                return self._attempt(noisy, sigma, first)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: the error's traceback held the tensors that did not fit.
+            self._retreat((noisy.shape[2], noisy.shape[3]))
+
+    def _load(self, device: Device) -> None:
+        self._device = device
+        self._tile = self._options.tile or self._method.tile
+        self._batch_size = self._options.batch_size
+        if device.device.type == "cpu":
+            keep_freed_memory()
+        setup = replace(self._setup, device=str(device), precision=device.precision)
+        self._denoiser = self._method.load(setup)
+
+    def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Planes:
+        plan = self._plan((noisy.shape[2], noisy.shape[3]))
+        jobs = [(n, tile) for n in range(len(noisy)) for tile in range(len(plan))]
+        size = self._size_batch(plan)
+
+        def denoise(start: int) -> list[Planes]:
+            batch = jobs[start : start + size]
+            x = np.stack([cut(noisy[n], plan, tile) for n, tile in batch])
+            level = np.stack([cut(sigma[n, None], plan, tile) for n, tile in batch])
+            seeds = [(self._options.seed, first + n, tile) for n, tile in batch]
+            return list(self._denoise_batch(x, level, seeds))
+
+        batches = self._map(denoise, range(0, len(jobs), size))
+        tiles = [tile for batch in batches for tile in batch]
+        starts = range(0, len(tiles), len(plan))
+        return np.stack([stitch(tiles[start : start + len(plan)], plan) for start in starts])
+
+    def _denoise_batch(self, x: Planes, level: Planes, seeds: list[tuple[int, int, int]]) -> Planes:
+        device = self._device.device
+        with torch.inference_mode():
+            noisy, sigma = torch.from_numpy(x).to(device), torch.from_numpy(level).to(device)
+            if isinstance(self._denoiser, SamplingDenoiser):
+                clean = self._denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
+            else:
+                clean = self._denoiser(noisy, sigma)
+            result: Planes = clean[:, 0].float().cpu().numpy()
+        return result
+
+    def _map(self, denoise: Callable[[int], list[Planes]], starts: range) -> list[list[Planes]]:
+        """`denoise` at every start; on a CPU in as many workers as torch has threads, one thread each.
+
+        Workers with a tile each have no barriers inside a convolution: beside another busy process torch's
+        own threads wait for each other and slow down more than tenfold.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, len(starts)) if self._device.device.type == "cpu" else 1
+        if workers < 2:
+            return [denoise(start) for start in starts]
+        pool = ThreadPoolExecutor(workers, "tile", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            return list(pool.map(denoise, starts))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+    def _plan(self, shape: tuple[int, int]) -> TilePlan:
+        tile = self._tile or max(shape)
+        overlap = self._options.overlap
+        if overlap is None or (overlap >= tile and tile != self._options.tile):
+            overlap = min(max(32, tile // 16), tile // 2)
+        return plan_tiles(shape, tile, overlap)
+
+    def _size_batch(self, plan: TilePlan) -> int:
+        if self._batch_size is not None:
+            return self._batch_size
+        if self._device.device.type == "cpu":
+            return 1
+        return max(1, GPU_BATCH_PIXELS // (plan.size[0] * plan.size[1]))
+
+    def _retreat(self, shape: tuple[int, int]) -> None:
+        """Ask for less memory next time: half the batch, else half the tile, else the CPU."""
+        plan = self._plan(shape)
+        batch, tile = self._size_batch(plan), max(plan.size)
+        on = f"memory ran out on {self._device}"
+        if self._device.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if batch > 1:
+            self._batch_size = batch // 2
+            self.warnings.append(f"{on}: going on with batches of {batch // 2} instead of {batch}.")
+        elif tile // 2 >= SMALLEST_TILE:
+            self._tile = tile // 2
+            self.warnings.append(f"{on}: going on with tiles of {tile // 2} pixels instead of {tile}.")
+        elif self._device.device.type != "cpu":
+            self.warnings.append(f"{on} even for one tile of {tile} pixels: going on with the CPU.")
+            self._load(Device(torch.device("cpu"), "fp32", on))
+        else:
+            raise MeddenoiseError(
+                f"{on} even for one tile of {tile} pixels at a time: close other programs or use a machine "
+                "with more memory."
+            )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the errors that mean: this did not fit into memory.
+
+    torch has a type of its own for GPUs; its CPU allocator and the Apple back end raise a bare RuntimeError
+    that only its message tells from any other.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    messages = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+    return type(error) is RuntimeError and any(message in str(error) for message in messages)
+
+
+def _generator(seed: tuple[int, int, int]) -> torch.Generator:
+    """The noise of one tile, from (seed, plane, tile)."""
+    state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)

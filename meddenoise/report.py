@@ -1,0 +1,155 @@
+"""What was done and what came of it: rows written as meddenoise-report.json and .csv."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from meddenoise import __version__
+from meddenoise.io.atomic import staged
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One series that was written. Numbers that could not be measured are None, with a warning saying why."""
+
+    input: str
+    output: str
+    format: str
+    modality: str
+    shape: tuple[int, int, int]
+    """Planes, rows, columns."""
+    spacing_mm: tuple[float, float, float] | None
+    """Between planes, rows, columns; None where the file states none."""
+    method: str
+    mode: str | None
+    weights: dict[str, str] | None
+    """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
+    seed: int
+    noise: dict[str, float | str | None]
+    """`sigma_before`, `sigma_after` in `unit`."""
+    metrics: dict[str, float | None]
+    seconds: float
+    slices_per_second: float
+    peak_memory_mib: int
+    warnings: tuple[str, ...] = ()
+    fingerprint: str = ""
+    """Digest of the source files and of every setting that can change the pixels: what resuming compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One input that was not written, and the sentence why."""
+
+    input: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A run, or several that wrote into the same place one after another."""
+
+    command: str
+    started: str
+    """ISO 8601 with time zone."""
+    device: str
+    precision: str
+    series: tuple[Row, ...] = field(default=())
+    failed: tuple[Failure, ...] = field(default=())
+
+    def with_row(self, row: Row) -> Self:
+        """This report with `row` in place of an older one for the same output; its failure is forgotten."""
+        kept = tuple(old for old in self.series if old.output != row.output)
+        return replace(
+            self, series=(*kept, row), failed=tuple(old for old in self.failed if old.input != row.input)
+        )
+
+    def with_failure(self, failure: Failure) -> Self:
+        """This report with `failure` in place of an older one for the same input."""
+        return replace(self, failed=(*(old for old in self.failed if old.input != failure.input), failure))
+
+
+def row_as_json(row: Row) -> dict[str, Any]:
+    """The row as JSON can hold it: NaN and infinity become null."""
+    cleaned: dict[str, Any] = _finite(asdict(row))
+    return cleaned
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write `path` (.json) and the same rows as a table beside it (.csv), each complete or not at all.
+
+    Raises OutputError where a file cannot be written.
+    """
+    content = {"schema": SCHEMA, "meddenoise": __version__, **_finite(asdict(report))}
+    table = path.with_suffix(".csv")
+    with staged([path, table]) as staging:
+        for target, text in (
+            (path, json.dumps(content, indent=1, ensure_ascii=False)),
+            (table, _as_csv(report)),
+        ):
+            with staging.file(target) as stream:
+                stream.write(text.encode())
+
+
+def read_report(path: Path) -> Report | None:
+    """The report at `path`; None where there is none, or none that this version can continue."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            return None
+        rows = tuple(_parse_row(entry) for entry in content["series"])
+        failed = tuple(Failure(entry["input"], entry["error"]) for entry in content["failed"])
+        run = {name: str(content[name]) for name in ("command", "started", "device", "precision")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Report(**run, series=rows, failed=failed)
+
+
+def _parse_row(entry: dict[str, Any]) -> Row:
+    tuples = ("shape", "spacing_mm", "warnings")
+    known = {item.name for item in fields(Row)}
+    values: dict[str, Any] = {
+        name: tuple(value) if name in tuples and value is not None else value
+        for name, value in entry.items()
+        if name in known
+    }
+    return Row(**values)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _as_csv(report: Report) -> str:
+    """One line a series and a failure; nested entries flattened to `noise_sigma_before`, `metrics_psnr`."""
+    lines = [_flatten(row_as_json(row)) for row in report.series]
+    lines += [{"input": failure.input, "error": failure.error} for failure in report.failed]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def _flatten(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}_{inner}": content for inner, content in value.items()}
+        elif isinstance(value, list):
+            flat[name] = " ".join(str(item) for item in value)
+        else:
+            flat[name] = value
+    return flat
