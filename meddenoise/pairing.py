@@ -1,0 +1,149 @@
+"""Which reference belongs to which result, and which of its planes to which plane."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.errors import InputError, UsageError
+from meddenoise.io import Item, read_item
+from meddenoise.io.layout import stem
+from meddenoise.series import Series
+
+_MARK = "_denoised"
+_ANGLE = 1e-3
+_SPACING = 1e-3
+_POSITION = 0.05
+"""Largest difference of axes, of spacing (relative), and of plane positions (in pixels)."""
+
+Planes = NDArray[np.intp]
+
+
+def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> list[Item]:
+    """For each result its partner among `others`, each used once; `option` names it in errors.
+
+    A partner has the same file names below its folder (a result's mark `_denoised` aside), or is the only
+    one left, or lies at the same place in the patient, or, where none of these tells, has the same index.
+    Raises UsageError where a partner is missing or cannot be told.
+    """
+    if len(results) == len(others) == 1:
+        return list(others)
+    left = list(others)
+    partners: dict[int, Item] = {}
+    for chosen in (_same_names, _same_place):
+        for index, result in enumerate(results):
+            fitting = [] if index in partners else chosen(result, left)
+            if len(fitting) == 1:
+                partners[index] = fitting[0]
+                left.remove(fitting[0])
+    missing = [index for index in range(len(results)) if index not in partners]
+    if len(missing) != len(left) and missing:
+        raise UsageError(
+            f"{results[missing[0]].path} has no partner under {option}: "
+            "give it the same file name there, or as many series as there are results."
+        )
+    partners.update(zip(missing, left, strict=False))
+    return [partners[index] for index in range(len(results))]
+
+
+def align_planes(result: Series, other: Series) -> Planes:
+    """Index of the plane of `other` for each plane of `result`.
+
+    Planes go by their place in the patient where both files state it, else by file name or by order.
+    Raises InputError, naming both, where matrix, spacing, orientation or places do not agree.
+    """
+    _check_grid(result, other)
+    both = f"{result.path} and {other.path}"
+    if result.geometry.known and other.geometry.known and not (_is_stack(result) or _is_stack(other)):
+        return _by_place(result, other, both)
+    if len(result) == len(other):
+        return np.arange(len(result))
+    names = {_plain(file): index for index, file in enumerate(other.files)}
+    wanted = [_plain(file) for file in result.files]
+    if len(names) == len(other) and len(wanted) == len(result) and all(name in names for name in wanted):
+        return np.array([names[name] for name in wanted])
+    raise InputError(f"{both} have {len(result)} and {len(other)} planes: give images of the same planes.")
+
+
+def _check_grid(result: Series, other: Series) -> None:
+    both = f"{result.path} and {other.path}"
+    if result.pixels.shape[1:] != other.pixels.shape[1:]:
+        sizes = [" x ".join(map(str, series.pixels.shape[1:])) for series in (result, other)]
+        raise InputError(
+            f"{both} differ in matrix ({sizes[0]} and {sizes[1]}): give images of the same grid."
+        )
+    if result.channels != other.channels:
+        raise InputError(f"{both} differ in colour channels: give both in colour or both in grey.")
+    if not (result.geometry.known and other.geometry.known):
+        return
+    spacing = [np.array(series.geometry.spacing_mm[1:]) for series in (result, other)]
+    if np.any(np.abs(spacing[0] / spacing[1] - 1) > _SPACING):
+        raise InputError(f"{both} differ in pixel spacing: give images of the same grid.")
+    axes = [np.array(series.geometry.axes[1:]) for series in (result, other)]
+    if np.any(np.sum(axes[0] * axes[1], axis=1) < 1 - _ANGLE):
+        raise InputError(f"{both} differ in orientation: give images of the same grid.")
+
+
+def _is_stack(series: Series) -> bool:
+    """True where planes share one place: frames of a cine, channels of a colour."""
+    return series.frame_time_ms is not None or series.channels > 1
+
+
+def _by_place(result: Series, other: Series, both: str) -> Planes:
+    places, there = _places(result), _places(other)
+    distance = np.linalg.norm(places[:, None] - there[None], axis=-1)
+    nearest: Planes = distance.argmin(axis=1)
+    limit = _POSITION * min(result.geometry.spacing_mm[1:])
+    far = np.flatnonzero(distance[np.arange(len(places)), nearest] > limit)
+    if far.size:
+        at = ", ".join(f"{value:.2f}" for value in places[far[0]])
+        raise InputError(
+            f"{both} differ in place: the second has no plane at ({at}) mm, where plane {far[0] + 1} "
+            "of the first lies."
+        )
+    return nearest
+
+
+def _places(series: Series) -> NDArray[np.float64]:
+    """Centre of the first pixel of every plane, [N, 3] in mm."""
+    step = np.array(series.geometry.axes[0]) * series.geometry.spacing_mm[0]
+    return np.array(series.geometry.origin_mm) + np.arange(len(series))[:, None] * step
+
+
+def _same_names(result: Item, others: Sequence[Item]) -> list[Item]:
+    """Those with the most file names in common, and at least one."""
+    wanted = _names(result)
+    shared = [len(wanted & _names(other)) for other in others]
+    most = max(shared, default=0)
+    return [other for other, count in zip(others, shared, strict=True) if count == most > 0]
+
+
+def _same_place(result: Item, others: Sequence[Item]) -> list[Item]:
+    if not others:
+        return []
+    series = read_item(result)
+    return [other for other in others if series.geometry.known and _fits(series, read_item(other))]
+
+
+def _fits(series: Series, other: Series) -> bool:
+    if not other.geometry.known:
+        return False
+    try:
+        align_planes(series, other)
+    except InputError:
+        return False
+    return True
+
+
+def _names(item: Item) -> set[str]:
+    """File names below the root the item was found under, without suffixes and the mark of results."""
+    names = set()
+    for file in item.files:
+        folder = file.parent.relative_to(item.root) if file.is_relative_to(item.root) else Path()
+        names.add(str(folder / _plain(file)))
+    return names
+
+
+def _plain(file: Path) -> str:
+    return stem(file).removesuffix(_MARK)
