@@ -62,6 +62,8 @@ class Series:
     """DICOM modality code (CT, MR, XA, RF, DX, CR, US, ...), empty where the format has none."""
     unit: str = ""
     name: str = ""
+    subject: str = ""
+    """Tells patients apart (a hash, never the patient's own identifier); empty where the file says nothing."""
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames where planes follow each other in time (a cine); None for slices."""

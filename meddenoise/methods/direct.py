@@ -1,0 +1,70 @@
+"""direct: one pass of a noise-level conditioned regression network, trained on simulated physics noise."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from meddenoise.checkpoint import load_state
+from meddenoise.methods import Setup
+from meddenoise.networks import build
+from meddenoise.networks.noise_unet import NoiseUNet
+
+if TYPE_CHECKING:
+    from meddenoise.noise import NoiseEstimate
+
+LARGEST_PLANE = 1024
+"""Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDenoiser:
+    """The network of one checkpoint and the noise spectrum of one series."""
+
+    network: NoiseUNet
+    bands: Tensor
+    """[K], or all zero where the spectrum is unknown."""
+    magnitude: bool
+    """True for MR: planes without negative values have a physical floor at 0."""
+    context: int = 0
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Clean [B, 1, H, W] of `noisy` [B, 1, H, W]; `sigma` [B] or [B, 1, H, W] in the same units.
+
+        Equivariant to offset and scale, so that any unit will do; unchanged where sigma is 0.
+        """
+        level = sigma.reshape(-1, 1, 1, 1).expand_as(noisy) if sigma.ndim == 1 else sigma
+        safe = torch.where(level > 0, level, torch.ones_like(level))
+        bands = self.bands.to(noisy.device).expand(len(noisy), -1)
+        zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(self.magnitude)
+        return torch.where(level > 0, self.network(noisy, safe, bands, zero), noisy)
+
+
+class Direct:
+    """A U-Net in units of the noise; `networks.noise_unet` tells why.
+
+    Source: the residual learning of DnCNN (Zhang et al. 2017, IEEE TIP 26(7)) with the noise-level input
+    of FFDNet (Zhang et al. 2018, IEEE TIP 27(9)).
+    """
+
+    name = "direct"
+    uses_weights = True
+    tile: int | None = LARGEST_PLANE
+
+    def load(self, setup: Setup) -> DirectDenoiser:
+        """The denoiser for one series. Raises WeightsError for a checkpoint of another network."""
+        network = build(setup.checkpoint.metadata.network, dict(setup.checkpoint.metadata.network_options))
+        load_state(network, setup.checkpoint)
+        assert isinstance(network, NoiseUNet)
+        network.eval().requires_grad_(False).to(setup.device)
+        if setup.precision == "bf16":
+            network.lower_trunk(torch.bfloat16)
+        return DirectDenoiser(network, _bands(setup.noise, network.bands), setup.modality == "MR")
+
+
+def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
+    return torch.zeros(count) if noise is None else torch.tensor(noise.bands, dtype=torch.float32)
+
+
+DIRECT = Direct()

@@ -1,0 +1,24 @@
+"""SHELF of architectures: `build(name, options)` makes a network from the names a checkpoint carries."""
+
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from meddenoise.errors import unknown_name
+
+NETWORKS: dict[str, str] = {
+    "noise-unet": "meddenoise.networks.noise_unet:NoiseUNet",
+}
+
+
+def build(name: str, options: dict[str, Any]) -> nn.Module:
+    """A freshly initialised network `name` with the keyword `options` of its class.
+
+    Raises UsageError for a name that is not in NETWORKS.
+    """
+    if name not in NETWORKS:
+        raise unknown_name("network", name, NETWORKS)
+    module, _, attribute = NETWORKS[name].partition(":")
+    network: nn.Module = getattr(import_module(module), attribute)(**options)
+    return network

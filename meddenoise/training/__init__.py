@@ -1,0 +1,1 @@
+"""Training: images into patches, patches into noisy pairs, pairs into checkpoints."""

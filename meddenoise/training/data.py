@@ -1,0 +1,116 @@
+"""Training images and the patches drawn from them; every draw is a function of (seed, step) alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from meddenoise.errors import TrainingError
+from meddenoise.training.degrade import NoiseMix, degrade
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """One clean plane, scaled so that its modality's range is 255, and where it came from."""
+
+    plane: Image
+    modality: str
+    source: str
+    """The recipe's data row it belongs to; sources share the draws by their weight."""
+    group: str
+    """The file: planes of one volume share its weight."""
+    own_sigma: float
+    """Noise the "clean" plane has of its own, in 255ths of the range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Network inputs and target, see `NoiseUNet.forward`; `scale` [B] is the true sigma, at least 1."""
+
+    noisy: torch.Tensor
+    sigma: torch.Tensor
+    bands: torch.Tensor
+    zero: torch.Tensor
+    clean: torch.Tensor
+    scale: torch.Tensor
+
+
+class PatchSource:
+    """Random clean patches with random noise, as batches.
+
+    Raises TrainingError where no image is as large as a patch.
+    """
+
+    def __init__(
+        self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, patch: int, seed: int
+    ) -> None:
+        self.images = [image for image in images if min(image.plane.shape) >= patch]
+        if not self.images:
+            raise TrainingError(
+                f"no training image is at least {patch} x {patch} pixels: use a smaller patch."
+            )
+        self.mix, self.patch, self.seed = mix, patch, seed
+        self.shares = np.cumsum(_shares(self.images, weights))
+
+    def batch(self, step: int, size: int) -> Batch:
+        """The `size` patches of training step `step`; the same step always gives the same batch."""
+        rng = np.random.default_rng((self.seed, step))
+        clean, parts = [], []
+        for _ in range(size):
+            image, patch = self._draw_patch(rng)
+            clean.append(patch)
+            parts.append(degrade(patch, image.own_sigma, image.modality == "MR", self.mix, rng))
+        return Batch(
+            noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
+            sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
+            bands=torch.from_numpy(np.stack([part.bands for part in parts])),
+            zero=torch.tensor([part.zero for part in parts], dtype=torch.float32),
+            clean=torch.from_numpy(np.stack(clean))[:, None],
+            scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
+        )
+
+    def _draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image]:
+        """An augmented clean patch: turned, mirrored, its contrast bent; empty background is drawn again."""
+        for attempt in range(4):
+            image = self.images[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))]
+            height, width = image.plane.shape
+            y = int(rng.integers(height - self.patch + 1))
+            x = int(rng.integers(width - self.patch + 1))
+            patch = image.plane[y : y + self.patch, x : x + self.patch]
+            if attempt == 3 or patch.std() > 2 or rng.random() < 0.1:
+                break
+        patch = np.rot90(patch, int(rng.integers(4)))
+        if rng.random() < 0.5:
+            patch = patch[:, ::-1]
+        if image.modality != "CT" and rng.random() < 0.4:
+            bent = np.maximum(patch, 0) / 255
+            patch = (255 * bent ** np.float32(rng.uniform(0.7, 1.4))).astype(np.float32)
+        if image.modality != "MR" and rng.random() < 0.15:
+            patch = patch.max() - patch  # the other photometric interpretation
+        return image, np.ascontiguousarray(patch, np.float32)
+
+
+def middle(plane: Image, size: int) -> Image:
+    """The middle `size` x `size` pixels of a plane, fewer where it is smaller."""
+    y, x = (max(0, (side - size) // 2) for side in plane.shape)
+    return plane[y : y + size, x : x + size]
+
+
+def _shares(images: list[TrainingImage], weights: dict[str, float]) -> NDArray[np.float64]:
+    """Draw weight of each plane: a source by its recipe weight, its volumes by the root of their size."""
+    volumes: dict[str, float] = {}
+    for image in images:
+        volumes[image.group] = volumes.get(image.group, 0.0) + 1.0
+    raw = np.array([volumes[image.group] ** -0.5 for image in images])
+    totals: dict[str, float] = {}
+    for image, share in zip(images, raw, strict=True):
+        totals[image.source] = totals.get(image.source, 0.0) + float(share)
+    return np.array(
+        [
+            weights[image.source] * share / totals[image.source]
+            for image, share in zip(images, raw, strict=True)
+        ]
+    )

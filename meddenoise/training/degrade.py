@@ -1,0 +1,198 @@
+"""Random physics-like noise for training patches, with what an estimator would have told about it.
+
+Every patch draws a kind of noise (white, coloured, signal-dependent, Rician, none), a level, a spectrum and
+a slow variation over the patch. The network is told the level and the spectrum the way `noise.estimate`
+tells them: with errors, sometimes without the spectrum or the variation, and with the noise that the
+"clean" image already had counted in.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.noise import BAND_EDGES, WHITE
+from meddenoise.noise.spectrum import filter_planes, mean_power
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseMix:
+    """How training noise is drawn; levels are in 255ths of the image's range."""
+
+    sigma_min: float = 0.5
+    sigma_max: float = 64.0
+    uniform_share: float = 0.6
+    """Share of levels drawn uniformly (where scores are taken); the rest is log-uniform (low dose)."""
+    none: float = 0.04
+    white: float = 0.36
+    coloured: float = 0.35
+    signal_dependent: float = 0.25
+    rician: float = 0.5
+    """Share of Rician noise among magnitude (MR) patches, whatever the shares above."""
+    told_error: float = 0.2
+    """Standard deviation of log(told sigma / true sigma)."""
+    bands_unknown: float = 0.15
+    map_unknown: float = 0.3
+    own_counted: float = 0.3
+    """Share of patches whose told level counts the noise the clean image had of its own."""
+    clipped: float = 0.15
+    """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1."""
+
+    noisy: Image
+    told: Image
+    bands: NDArray[np.float32]
+    zero: float
+    sigma: float
+
+
+def degrade(
+    clean: Image, own_sigma: float, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+) -> Degraded:
+    """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
+
+    `own_sigma` is the noise the clean image has of its own; `magnitude` marks MR magnitude images, whose 0
+    is a physical floor.
+    """
+    kind = _draw_kind(magnitude, mix, rng)
+    if kind == "none":
+        return _told(clean, np.zeros_like(clean), WHITE, own_sigma, magnitude, mix, rng)
+    sigma = _draw_level(mix, rng)
+    amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, rng)
+    if kind == "rician" and rng.random() < 0.6:
+        amplitude = _white(clean.shape)
+    level = np.full_like(clean, sigma)
+    if kind == "signal_dependent":
+        level = _signal_level(clean, sigma, rng)
+    elif kind != "white" and rng.random() < 0.5:
+        level = level * _slow_variation(clean.shape, rng)
+    poisson = kind == "signal_dependent" and rng.random() < 0.5
+    noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
+    if kind == "rician":
+        other = level * filter_planes(_unit_noise(clean, level, False, rng), amplitude)
+        noisy = np.hypot(clean + noise, other)
+    else:
+        noisy = clean + noise
+    if rng.random() < mix.clipped:
+        noisy = np.clip(np.rint(noisy), 0, 255)
+    return _told(noisy, level, _bands_of(amplitude), own_sigma, magnitude, mix, rng)
+
+
+def _draw_kind(magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> str:
+    if magnitude and rng.random() < mix.rician:
+        return "rician"
+    kinds = ("none", "white", "coloured", "signal_dependent")
+    shares = np.array([getattr(mix, kind) for kind in kinds])
+    return str(rng.choice(kinds, p=shares / shares.sum()))
+
+
+def _draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
+    if rng.random() < mix.uniform_share:
+        return float(rng.uniform(mix.sigma_min, mix.sigma_max))
+    return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
+
+
+def _told(
+    noisy: Image,
+    level: Image,
+    bands: tuple[float, ...],
+    own_sigma: float,
+    magnitude: bool,
+    mix: NoiseMix,
+    rng: np.random.Generator,
+) -> Degraded:
+    sigma = float(np.sqrt(np.mean(level**2)))
+    told = level if rng.random() >= mix.map_unknown else np.full_like(level, sigma)
+    if sigma == 0 or rng.random() < mix.own_counted:
+        told = np.sqrt(told**2 + own_sigma**2)
+    told = np.maximum(told * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
+    spectrum = np.asarray(bands) * np.exp(rng.normal(0, 0.15, len(bands)))
+    if sigma == 0 or rng.random() < mix.bands_unknown:
+        spectrum = np.zeros(len(bands))
+    zero = float(magnitude and noisy.min() >= 0 and rng.random() < 0.9)
+    return Degraded(noisy.astype(np.float32), told, spectrum.astype(np.float32), zero, sigma)
+
+
+@lru_cache(maxsize=8)
+def _frequencies(shape: tuple[int, int]) -> tuple[Image, Image]:
+    fy = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
+    fx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
+    return fy, fx
+
+
+@lru_cache(maxsize=8)
+def _white(shape: tuple[int, int]) -> Image:
+    return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
+
+
+def _draw_amplitude(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
+    fy, fx = _frequencies((shape[0], shape[1]))
+    angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 1.8)
+    u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
+    f = np.hypot(u * stretch, v)
+    kind = rng.integers(4)
+    if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
+        amplitude = np.exp(-2 * (np.pi * rng.uniform(0.3, 1.5) * f) ** 2)
+    elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
+        amplitude = f ** rng.uniform(0.3, 1.0) * np.exp(
+            -((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4))
+        )
+    elif kind == 2:  # zero-filled or windowed k-space
+        cut_x, cut_y = rng.uniform(0.2, 0.55, 2) if rng.random() < 0.5 else (rng.uniform(0.2, 0.5), 1.0)
+        amplitude = _edge(np.abs(fx), cut_x) * _edge(np.abs(fy), cut_y)
+    else:  # scintillator: MTF with 0.1 to 0.6 left at the Nyquist frequency
+        left, power = rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0)
+        amplitude = (1 + (2 * f) ** 2 * (left ** (-1 / power) - 1)) ** -power
+    amplitude = amplitude / np.sqrt(mean_power(amplitude, shape[1]) + 1e-12)
+    white = rng.uniform(0.0, 0.35)  # electronic noise stays white
+    mixed: Image = np.sqrt((1 - white**2) * amplitude**2 + white**2).astype(np.float32)
+    return mixed
+
+
+def _edge(f: Image, cut: float) -> Image:
+    edge: Image = 1 / (1 + np.exp((f - cut) / 0.02))
+    return edge
+
+
+def _bands_of(amplitude: Image) -> tuple[float, ...]:
+    """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
+    height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
+    fy, fx = _frequencies((height, width))
+    band = np.digitize(np.hypot(fy, fx), BAND_EDGES[1:-1])
+    count = np.bincount(band.ravel(), minlength=len(WHITE))
+    power = np.bincount(band.ravel(), amplitude.ravel() ** 2, minlength=len(WHITE))
+    return tuple(np.sqrt(power / count).tolist())
+
+
+def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:
+    if not poisson:
+        return rng.standard_normal(clean.shape, np.float32)
+    # As many quanta as make sigma(x) the shot noise of the signal: skewed where they are few.
+    quanta = np.clip((np.maximum(clean, 1.0) / np.maximum(level, 0.05)) ** 2, 2.0, 1e5)
+    return ((rng.poisson(quanta) - quanta) / np.sqrt(quanta)).astype(np.float32)
+
+
+def _signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
+    """sigma(x) with variance linear in the signal plus a constant (electronic) share."""
+    signal = np.maximum(clean, 0) + 1e-3
+    share = rng.uniform(0.02, 0.6)
+    reference = max(float(signal.mean()), 20.0)
+    level: Image = (sigma * np.sqrt((1 - share) * signal / reference + share)).astype(np.float32)
+    return level
+
+
+def _slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
+    """A smooth positive field of unit root mean square, up to about a factor 3 from side to side."""
+    y, x = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
+    a, b, c, d, e = rng.normal(0, 0.3, 5)
+    field = np.exp(a * x + b * y + c * x * y + d * (x**2 - 0.33) + e * (y**2 - 0.33))
+    unit: Image = (field / np.sqrt(np.mean(field**2))).astype(np.float32)
+    return unit

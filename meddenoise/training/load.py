@@ -1,0 +1,118 @@
+"""Clean images from a data folder: read, scaled to 0..255, split by patient."""
+
+import csv
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.errors import TrainingError
+from meddenoise.io import discover, read_item
+from meddenoise.noise.estimate import estimate_noise
+from meddenoise.series import Series
+from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.recipe import DataRow
+
+SPLITS = "SPLITS.csv"
+VALIDATION_SHARE = 0.1
+ISOTROPIC = 1.4
+"""Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
+
+Image = NDArray[np.float32]
+
+
+def load_images(
+    data: Path, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
+) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Training and validation images of the folders in `rows`, relative to `data`.
+
+    A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
+    the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
+    counts series. Raises TrainingError where a folder is missing or one side of the split is empty.
+    """
+    splits = _read_splits(data / SPLITS)
+    found = [(row, item) for row in rows for item in discover([_folder(data, row)]).items]
+    training: list[TrainingImage] = []
+    validation: list[TrainingImage] = []
+    for done, (row, item) in enumerate(found):
+        series = read_item(item)
+        held_out = _is_validation(series, data, splits)
+        images = list(_images(series, row, data, not held_out))
+        (validation if held_out else training).extend(i for i in images if min(i.plane.shape) >= patch)
+        progress(done + 1, len(found))
+    if not training or not validation:
+        side = "validation" if training else "training"
+        raise TrainingError(
+            f"{data} gives no {side} image of {patch} x {patch} pixels: add images of more patients, "
+            f"use a smaller patch, or list the split in {SPLITS} (columns file, split)."
+        )
+    return training, validation
+
+
+def _folder(data: Path, row: DataRow) -> Path:
+    folder = data / row.folder
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is not a folder: the recipe expects images there; check --data.")
+    return folder
+
+
+def _images(series: Series, row: DataRow, data: Path, augment: bool) -> Iterator[TrainingImage]:
+    """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
+    volume = series.values(0, len(series))[:: series.channels]
+    low, width = row.low, row.range
+    if width == 0:
+        low, width = 0.0, float(np.percentile(volume, 99.9)) or 1.0
+    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
+    modality = row.modality or series.modality
+    for plane in _planes(volume, series.geometry.spacing_mm, augment):
+        for image in [plane, _halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
+            if image.std() > 3:  # an empty plane teaches nothing
+                own = _own_sigma(image, modality)
+                yield TrainingImage(image, modality, row.folder, _relative(series.path, data), own)
+
+
+def _planes(volume: Image, spacing: tuple[float, float, float], augment: bool) -> Iterator[Image]:
+    if not augment or len(volume) < 64 or max(spacing) > ISOTROPIC * min(spacing):
+        yield from volume
+        return
+    for axis in range(3):  # neighbours look alike: every second plane of each cut
+        yield from (np.ascontiguousarray(plane) for plane in np.moveaxis(volume, axis, 0)[::2])
+
+
+def _halved(plane: Image) -> Image:
+    """2 x 2 means: another scale, with less noise of its own."""
+    height, width = plane.shape[0] // 2, plane.shape[1] // 2
+    halved: Image = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+    return halved
+
+
+def _own_sigma(plane: Image, modality: str) -> float:
+    """Noise of the middle of a plane, where the anatomy is."""
+    return estimate_noise(middle(plane, 192)[None], modality=modality).sigma
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {row["file"]: row["split"] for row in csv.DictReader(handle)}
+
+
+def _is_validation(series: Series, data: Path, splits: dict[str, str]) -> bool:
+    if not splits:
+        digest = hashlib.sha256((series.subject or str(series.path)).encode()).digest()
+        return digest[0] < 256 * VALIDATION_SHARE
+    names = {splits.get(name) for file in series.files for name in _prefixes(_relative(file, data))}
+    return "val" in names or "train" not in names  # what the list leaves out never trains
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """The path itself and every folder above it: a list may name folders."""
+    return map(str, itertools.chain([PurePosixPath(name)], PurePosixPath(name).parents))
+
+
+def _relative(path: Path, data: Path) -> str:
+    return path.resolve().relative_to(data.resolve()).as_posix()

@@ -1,0 +1,98 @@
+"""Recipes: one TOML file that says everything about a training run."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from meddenoise.errors import TrainingError, unknown_name
+from meddenoise.training.degrade import NoiseMix
+from meddenoise.training.loop import LoopOptions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRow:
+    """A folder of clean images, how its values map to 0..255, and how often it is drawn."""
+
+    folder: str = "."
+    modality: str = ""
+    """DICOM code; empty takes what the files say."""
+    low: float = 0.0
+    """Value that becomes 0."""
+    range: float = 0.0
+    """Width that becomes 255; 0 takes each volume's 99.9th percentile."""
+    weight: float = 1.0
+    attribution: str = ""
+    """Where the images come from and their licence, for the checkpoint and its card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A training run: `meddenoise train --recipe NAME --data DIR` needs nothing else."""
+
+    name: str
+    method: str
+    network: str
+    network_options: dict[str, Any]
+    modalities: tuple[str, ...]
+    licence: str
+    loop: LoopOptions
+    noise: NoiseMix
+    data: tuple[DataRow, ...]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name -> file of every recipe inside the package."""
+    folder = Path(str(resources.files("meddenoise") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def read_recipe(name: str) -> Recipe:
+    """The shipped recipe `name`, or the one in the TOML file `name`.
+
+    Raises UsageError for an unknown name, TrainingError for a file that is no recipe.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        shipped = shipped_recipes()
+        if name not in shipped:
+            raise unknown_name("recipe", name, shipped)
+        path = shipped[name]
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read as a recipe: {error}.") from error
+    return _parse(path, table)
+
+
+def _parse(path: Path, table: dict[str, Any]) -> Recipe:
+    missing = [key for key in ("method", "network", "modalities", "data") if key not in table]
+    if missing:
+        raise TrainingError(f"{path} is no recipe: it has no {missing[0]!r}; see the shipped ones.")
+    options = dict(table["network"])
+    return Recipe(
+        name=path.stem,
+        method=str(table["method"]),
+        network=str(options.pop("name", "")),
+        network_options=options,
+        modalities=tuple(table["modalities"]),
+        licence=str(table.get("licence", "Apache-2.0")),
+        loop=_fill(path, LoopOptions, table.get("training", {})),
+        noise=_fill(path, NoiseMix, table.get("noise", {})),
+        data=tuple(_fill(path, DataRow, row) for row in table["data"]),
+    )
+
+
+def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
+    """A dataclass from a table; every key must be one of its fields, with a value of its default's type."""
+    known = {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
+    for key, value in table.items():
+        if key not in known:
+            raise TrainingError(f"{path}: {unknown_name('setting', key, known)}")
+        wanted = type(known[key])
+        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+            raise TrainingError(f"{path}: {key} is {value!r}, it must be of type {wanted.__name__}.")
+    return kind(**table)

@@ -1,0 +1,76 @@
+"""The whole state of a training run in one safetensors file: no pickle, written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from meddenoise.errors import TrainingError
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def save_state(
+    path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, notes: dict[str, object]
+) -> None:
+    """Write weights, their average, Adam's moments and JSON-able `notes` to `path`, atomically.
+
+    Raises TrainingError where the disk is full or the folder cannot be written.
+    """
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": moments[key] for key in MOMENTS}
+    temporary = path.with_name(path.name + ".part")
+    try:
+        packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(packed, temporary, metadata={"notes": json.dumps(notes)})
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except (OSError, Exception) as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"{path}: the training state could not be saved: {error}.") from error
+
+
+def read_notes(path: Path) -> dict[str, object]:
+    """The notes of a saved state. Raises TrainingError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            notes: dict[str, object] = json.loads((handle.metadata() or {})["notes"])
+    except Exception as error:
+        raise TrainingError(
+            f"{path}: the saved training state is damaged ({error}); delete it to start again."
+        ) from error
+    return notes
+
+
+def load_state(path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put a saved state back into freshly built modules and their AdamW.
+
+    Raises TrainingError for a damaged file or one of another network.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            tensors: dict[str, Tensor] = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        network.load_state_dict(_under(tensors, "network."))
+        ema.load_state_dict(_under(tensors, "ema."))
+    except Exception as error:
+        raise TrainingError(
+            f"{path}: the saved training state does not fit this network: {error}."
+        ) from error
+    flat = _under(tensors, "optimizer.")
+    state = optimizer.state_dict()
+    state["state"] = {
+        index: {key: flat[f"{index}.{key}"] for key in MOMENTS}
+        for index in sorted({int(name.split(".")[0]) for name in flat})
+    }
+    optimizer.load_state_dict(state)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,119 @@
+"""What `direct` trains: clean patches plus simulated noise, regression towards the clean patch."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.networks import build
+from meddenoise.training.data import Batch, PatchSource, TrainingImage
+from meddenoise.training.recipe import Recipe
+
+VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
+VALIDATION_CROP = 160
+VALIDATION_PER_SOURCE = 4
+FLOOR = 1e-3
+"""Added to the squared error in units of sigma, so that patches without error do not dominate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One validation crop [1, 1, H, W] and its noisy version."""
+
+    modality: str
+    sigma: float
+    noisy: Tensor
+    clean: Tensor
+
+
+class SupervisedTask:
+    """Regression on simulated noise, as `training.loop.Task`.
+
+    The loss is the mean over patches of the root mean square error in units of the true sigma: between the
+    mean square error, where noisy patches weigh most, and the mean PSNR, where flat ones do.
+    """
+
+    def __init__(
+        self, recipe: Recipe, training: list[TrainingImage], validation: Iterable[TrainingImage]
+    ) -> None:
+        self.recipe = recipe
+        weights = {row.folder: row.weight for row in recipe.data}
+        self.source = PatchSource(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
+        self.cases = _cases(validation)
+        self.digest = "\n".join(
+            f"{key} = {value}"
+            for key, value in {
+                "network": [recipe.network, recipe.network_options],
+                **asdict(recipe.loop),
+                **asdict(recipe.noise),
+                "data": [(row.folder, row.weight) for row in recipe.data],
+                "images": len(training),
+            }.items()
+        )
+
+    def network(self) -> nn.Module:
+        """A freshly initialised network of the recipe."""
+        return build(self.recipe.network, self.recipe.network_options)
+
+    def loss(self, network: nn.Module, step: int, device: torch.device) -> Tensor:
+        """Root mean square error in units of the true sigma, mean over the patches of `step`."""
+        batch = self.source.batch(step, self.recipe.loop.batch)
+        noisy, sigma, bands, zero, clean, scale = _to(batch, device)
+        error = (network(noisy, sigma, bands, zero) - clean) / scale[:, None, None, None]
+        return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Mean PSNR (range 255, white noise, told sigma) per modality and level; "score" is their mean."""
+        table: dict[str, list[float]] = defaultdict(list)
+        for case in self.cases:
+            sigma = torch.full_like(case.noisy, case.sigma)
+            told = (torch.ones(1, 4), torch.zeros(1))
+            result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
+            error = float((result - case.clean).square().mean())
+            table[f"{case.modality}-{case.sigma:g}"].append(10 * np.log10(255**2 / error))
+        scores = {name: float(np.mean(values)) for name, values in sorted(table.items())}
+        return scores | {"score": float(np.mean(list(scores.values())))}
+
+    def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
+        """Write the checkpoint: the averaged weights and all it takes to use them."""
+        recipe = self.recipe
+        metadata = CheckpointMetadata(
+            method=recipe.method,
+            network=recipe.network,
+            network_options=recipe.network_options,
+            normalisation={"name": "noise-units"},
+            sigma_range=(recipe.noise.sigma_min, recipe.noise.sigma_max),
+            modalities=recipe.modalities,
+            training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
+            licence=recipe.licence,
+            recipe=recipe.name,
+            method_options={"steps": step, "validation": {k: round(v, 3) for k, v in scores.items()}},
+        )
+        save_checkpoint(path, network.state_dict(), metadata)
+
+
+def _to(batch: Batch, device: torch.device) -> tuple[Tensor, ...]:
+    parts = (batch.noisy, batch.sigma, batch.bands, batch.zero, batch.clean, batch.scale)
+    return tuple(part.to(device) for part in parts)
+
+
+def _cases(images: Iterable[TrainingImage]) -> list[Case]:
+    """Middle crops of a few images of each source, with the same noise at every validation."""
+    rng = np.random.default_rng(0)
+    taken: dict[str, int] = defaultdict(int)
+    cases = []
+    for image in images:
+        if taken[image.source] == VALIDATION_PER_SOURCE:
+            continue
+        taken[image.source] += 1
+        crop = torch.from_numpy(middle(image.plane, VALIDATION_CROP).copy())[None, None]
+        for sigma in VALIDATION_SIGMAS:
+            noise = torch.from_numpy(rng.standard_normal(crop.shape, np.float32)) * sigma
+            cases.append(Case(image.modality, sigma, crop + noise, crop))
+    return cases
