@@ -48,10 +48,14 @@ class Engine:
     `warnings` tells every retreat: half the batch, then half the tile, at last the CPU.
     """
 
-    def __init__(self, method: Method, setup: Setup, options: EngineOptions) -> None:
+    def __init__(
+        self, method: Method, setup: Setup, options: EngineOptions, check: Callable[[], None] | None = None
+    ) -> None:
+        """`check` is called before every batch, from any worker; it may raise to stop the run."""
         self._method = method
         self._setup = setup
         self._options = options
+        self._check = check
         self.warnings: list[str] = []
         self._load(options.device)
 
@@ -82,11 +86,21 @@ class Engine:
             # Outside the handler: the error's traceback held the tensors that did not fit.
             self._retreat((noisy.shape[2], noisy.shape[3]))
 
+    def planes_at_once(self, shape: tuple[int, int]) -> int:
+        """How many planes [Y, X] of `shape` to give `run` together: two rounds for every worker."""
+        plan = self._plan(shape)
+        tiles = torch.get_num_threads() if self._on_cpu else 1
+        return max(1, 2 * tiles * self._size_batch(plan) // len(plan))
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self._device.device.type == "cpu"
+
     def _load(self, device: Device) -> None:
         self._device = device
         self._tile = self._options.tile or self._method.tile
         self._batch_size = self._options.batch_size
-        if device.device.type == "cpu":
+        if self._on_cpu:
             keep_freed_memory()
         setup = replace(self._setup, device=str(device), precision=device.precision)
         self._denoiser = self._method.load(setup)
@@ -97,6 +111,8 @@ class Engine:
         size = self._size_batch(plan)
 
         def denoise(start: int) -> list[Planes]:
+            if self._check is not None:
+                self._check()
             batch = jobs[start : start + size]
             x = np.stack([cut(noisy[n], plan, tile) for n, tile in batch])
             level = np.stack([cut(sigma[n, None], plan, tile) for n, tile in batch])
@@ -126,7 +142,7 @@ class Engine:
         own threads wait for each other and slow down more than tenfold.
         """
         threads = torch.get_num_threads()
-        workers = min(threads, len(starts)) if self._device.device.type == "cpu" else 1
+        workers = min(threads, len(starts)) if self._on_cpu else 1
         if workers < 2:
             return [denoise(start) for start in starts]
         pool = ThreadPoolExecutor(workers, "tile", initializer=torch.set_num_threads, initargs=(1,))
@@ -146,7 +162,7 @@ class Engine:
     def _size_batch(self, plan: TilePlan) -> int:
         if self._batch_size is not None:
             return self._batch_size
-        if self._device.device.type == "cpu":
+        if self._on_cpu:
             return 1
         return max(1, GPU_BATCH_PIXELS // (plan.size[0] * plan.size[1]))
 
@@ -163,7 +179,7 @@ class Engine:
         elif tile // 2 >= SMALLEST_TILE:
             self._tile = tile // 2
             self.warnings.append(f"{on}: going on with tiles of {tile // 2} pixels instead of {tile}.")
-        elif self._device.device.type != "cpu":
+        elif not self._on_cpu:
             self.warnings.append(f"{on} even for one tile of {tile} pixels: going on with the CPU.")
             self._load(Device(torch.device("cpu"), "fp32", on))
         else:

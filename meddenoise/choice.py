@@ -1,0 +1,82 @@
+"""Which method and which checkpoint denoise a series, from what the user asked for and its modality."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from meddenoise import methods, weights
+from meddenoise.checkpoint import Checkpoint
+from meddenoise.errors import UsageError, unknown_name
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A method and the checkpoint it runs with, None for methods that learn nothing."""
+
+    method: methods.Method
+    weights: str | None = None
+    checkpoint: Checkpoint | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
+    """The method of that name and its checkpoint for a DICOM `modality` ("" where unknown).
+
+    `auto` takes what the checkpoint asks for, or without one the best of the manifest for the modality.
+
+    Raises UsageError for names that do not exist or do not belong together, WeightsError for a checkpoint
+    that is missing, damaged or refused.
+    """
+    if method == AUTO:
+        spec = weights_spec or weights.best_for(modality).name
+        checkpoint = _load(spec)
+        return Choice(
+            methods.get(checkpoint.metadata.method), spec, checkpoint, _foreign(checkpoint, spec, modality)
+        )
+    chosen = methods.get(method)
+    if not chosen.uses_weights:
+        if weights_spec is not None:
+            raise UsageError(f"the method {method!r} uses no weights: leave out --weights.")
+        return Choice(chosen)
+    spec = weights_spec or weights.choose(method, modality).name
+    checkpoint = _load(spec)
+    if checkpoint.metadata.method != method:
+        raise UsageError(
+            f"the checkpoint {spec} is for the method {checkpoint.metadata.method!r}, not {method!r}: "
+            "leave out --method, or choose other weights."
+        )
+    return Choice(chosen, spec, checkpoint, _foreign(checkpoint, spec, modality))
+
+
+def check_names(method: str, weights_spec: str | None) -> None:
+    """Raises UsageError for a method or a checkpoint that does not exist, without loading either."""
+    table = methods.rows()
+    if method != AUTO and method not in table:
+        raise unknown_name("method", method, [AUTO, *table])
+    if weights_spec is not None:
+        weights.locate_local(weights_spec)
+
+
+def _load(spec: str) -> Checkpoint:
+    """The checkpoint, read and checked once for all series of a run; again when its file changes."""
+    path = Path(spec)
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else (0, 0)
+    return _load_once(spec, stamp)
+
+
+@lru_cache(maxsize=4)
+def _load_once(spec: str, stamp: tuple[int, int]) -> Checkpoint:
+    return weights.load(spec)
+
+
+def _foreign(checkpoint: Checkpoint, spec: str, modality: str) -> tuple[str, ...]:
+    """A warning where the checkpoint was not trained for the modality."""
+    trained = checkpoint.metadata.modalities
+    if modality in trained or weights.OTHER in trained:
+        return ()
+    return (
+        f"the checkpoint {spec} was trained on {', '.join(trained)}, not on {modality or 'this'}: "
+        "look at the result before you rely on it.",
+    )

@@ -1,0 +1,203 @@
+"""One series denoised: the whole story on one page."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from meddenoise import __version__
+from meddenoise.choice import Choice, choose
+from meddenoise.device import Device, choose_device
+from meddenoise.engine import Engine, EngineOptions, Planes
+from meddenoise.errors import MeddenoiseError
+from meddenoise.methods import Setup
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.estimate import MAX_PLANES, estimate_noise, sigma_map
+from meddenoise.options import Options
+from meddenoise.series import Derivation, Series
+
+ROUNDING = 12**-0.5
+"""Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A denoised series and what there is to say about it; sigmas in the series' unit."""
+
+    series: Series = field(repr=False)
+    choice: Choice
+    device: Device
+    noise: NoiseEstimate
+    sigma_after: float
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+def denoise_series(
+    series: Series, options: Options, tick: Callable[[int], None] = lambda planes: None
+) -> Result:
+    """`series` with its noise removed: same header, geometry and pixel type, derivation added.
+
+    Only some planes at a time are converted from the stored type. `tick` is called with the number of
+    planes finished since its last call, before every batch with 0; it may raise to stop.
+
+    Raises UsageError for options that do not fit, WeightsError for a checkpoint that cannot be used and
+    MeddenoiseError where memory does not suffice for a single tile.
+    """
+    started = perf_counter()
+    choice = choose(options.method, options.weights, series.modality)
+    device = choose_device(options.device, options.precision)
+    noise = estimate_series(series)
+    if options.sigma is not None:
+        noise = replace(noise, sigma=options.sigma)
+    pixels = series.pixels.copy()
+    warnings = [*series.warnings, *choice.warnings]
+    if options.strength > 0 and _has_noise(series, noise, warnings):
+        setup = Setup(noise, series.modality, checkpoint=choice.checkpoint)
+        engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
+        for start, stop in _chunks(series, engine):
+            noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
+            clean = engine.run(noisy, sigma, start)
+            pixels[start:stop] = _store(series, start, stop, clean, options.strength)
+            tick(stop - start)
+        device = engine.device
+        warnings += engine.warnings
+    else:
+        tick(len(series))
+    result = series.with_pixels(pixels, _describe(choice, options, noise, device))
+    sigma_after = estimate_series(result).sigma
+    return Result(result, choice, device, noise, sigma_after, perf_counter() - started, tuple(warnings))
+
+
+def estimate_series(series: Series) -> NoiseEstimate:
+    """The noise of a series in its own unit, from some of its planes."""
+    channels = series.channels
+    frames = len(series) // channels
+    count = min(frames, MAX_PLANES)
+    if series.frame_time_ms is None:
+        picked = np.linspace(0, frames - 1, count).astype(int) * channels
+    else:
+        # Frames that follow each other: their differences show the noise.
+        picked = (np.arange(count) + (frames - count) // 2) * channels
+    return estimate_noise(
+        np.concatenate([series.values(n, n + 1) for n in picked]),
+        modality=series.modality,
+        valid=np.concatenate([series.valid(n, n + 1) for n in picked]),
+        frame_time_ms=series.frame_time_ms,
+    )
+
+
+def subtract(series: Series, result: Series) -> Series:
+    """The residual, `series` minus `result`, as a float32 series in their unit.
+
+    Always float32: a difference is signed and the pixel types of most formats are not.
+    """
+    count = len(series)
+    residual = np.empty(series.pixels.shape, np.float32)
+    for n in range(count):
+        valid = series.valid(n, n + 1)
+        residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
+    limits = np.finfo(np.float32)
+    return replace(
+        result,
+        pixels=residual,
+        slope=np.ones(count),
+        intercept=np.zeros(count),
+        stored_range=(float(limits.min), float(limits.max)),
+        padding=None,
+    )
+
+
+def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> bool:
+    """False, and a warning, where there is no more noise than rounding makes."""
+    is_float = series.pixels.dtype.kind == "f"
+    floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
+    if noise.sigma > floor:
+        return True
+    warnings.append(
+        f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
+        "the pixels are left as they are; give --sigma where you know better."
+    )
+    return False
+
+
+def _engine_options(options: Options, device: Device) -> EngineOptions:
+    return EngineOptions(device, options.tile, options.overlap, options.batch_size, options.seed)
+
+
+def _chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
+    """First and last plane of what is denoised at once: as much as keeps the device busy."""
+    count, height, width = series.pixels.shape
+    start = 0
+    while start < count:
+        stop = min(count, start + engine.planes_at_once((height, width)))
+        yield start, stop
+        start = stop
+
+
+def _load_planes(
+    series: Series, start: int, stop: int, noise: NoiseEstimate, context: int
+) -> tuple[Planes, Planes]:
+    """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
+
+    Neighbours are planes of the same colour channel; beyond the ends the last plane repeats.
+    """
+    channels = series.channels
+    planes = np.arange(start, stop)[:, None]
+    steps = np.arange(-context, context + 1)
+    frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
+    index = frames * channels + planes % channels
+    low, high = int(index.min()), int(index.max()) + 1
+    filled = _fill(series.values(low, high), series.valid(low, high))
+    sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
+    return filled[index - low], sigma
+
+
+def _fill(values: Planes, valid: NDArray[np.bool_]) -> Planes:
+    """`values` with every pixel that is no image replaced by the nearest one that is; 0 in empty planes."""
+    for plane, mask in zip(values, valid, strict=True):
+        if mask.all():
+            continue
+        if not mask.any():
+            plane[...] = 0
+            continue
+        rows, columns = distance_transform_edt(~mask, return_distances=False, return_indices=True)
+        plane[...] = plane[rows, columns]
+    return values
+
+
+def _store(series: Series, start: int, stop: int, clean: Planes, strength: float) -> NDArray[np.generic]:
+    """Stored pixels of `clean` planes, blended with the input where `strength` is less than 1."""
+    valid = series.valid(start, stop)
+    if not np.isfinite(clean[valid]).all():
+        raise MeddenoiseError(
+            f"{series.path}: the method gave values that are no numbers: try --precision fp32, "
+            "or another method."
+        )
+    if strength < 1:
+        values = series.values(start, stop)
+        clean = values + np.float32(strength) * (clean - values)
+    return series.store(clean, start, stop)
+
+
+def _describe(choice: Choice, options: Options, noise: NoiseEstimate, device: Device) -> Derivation:
+    method = choice.method.name
+    settings = {
+        **asdict(options),
+        "method": method,
+        "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
+        "sigma": noise.sigma,
+        "precision": device.precision,
+        "version": __version__,
+    }
+    # Where it ran is no setting: the same study denoised again elsewhere stays the same object.
+    del settings["device"]
+    description = (
+        f"Noise reduced by meddenoise {__version__}, method {method}, "
+        f"noise level {noise.sigma:.4g}, strength {options.strength:g}. Not for diagnostic use."
+    )
+    return Derivation(method, description, json.dumps(settings, sort_keys=True))
