@@ -1,6 +1,5 @@
 """Files of the Hugging Face Hub in meddenoise's own cache folder; knows nothing of what is in them."""
 
-import errno
 import hashlib
 import re
 import tempfile
@@ -185,13 +184,11 @@ def _explain_status(status: int, login: str) -> str:
 
 
 def _explain_transport(error: Exception, folder: Path) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{folder} is full: free some space and try again"
     if "Timeout" in type(error).__name__ or isinstance(error, TimeoutError):
         return "the Hub did not answer in time: try again, or raise HF_HUB_DOWNLOAD_TIMEOUT (seconds)"
     if "Connect" in type(error).__name__ or isinstance(error, ConnectionError):
         return "there is no connection to the Hub: check the network, or pass the path of a file you have"
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{folder} cannot be written ({error.strerror}): check its permissions"
+        return f"{folder} cannot be written ({error.strerror}): check its permissions and the free space"
     first_line = str(error).strip().partition("\n")[0] or type(error).__name__
     return f"the transfer broke off ({first_line}): try again"

@@ -1,47 +1,62 @@
-"""How the noise follows the signal: floors of blocks of like brightness, and a line through them."""
+"""How the noise follows the signal: the line under which only the flattest blocks of every brightness lie."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise.blocks import Blocks
-from meddenoise.noise.floor import ring_floors, total_variance
+from meddenoise.noise.blocks import Blocks, ring_areas
 
-MOST_BINS = 8
-BLOCKS_A_BIN = 60
-"""Fewer give no steady quantile."""
+LOW_SHARE = 0.1
+"""Share of the blocks below the line: those taken as free of anatomy."""
 LEAST_CHANGE = 1.6
 """Ratio of variances over the brightness range below which noise counts as independent of the signal."""
-QUIET = 0.6
-"""A darkest part with less than this share of the noise elsewhere was masked or filtered by the scanner."""
+LEAST_GAIN = 0.05
+"""Least relative fall of the loss against a constant for the line to be believed."""
+QUIET = 0.02
+"""Smallest local variance relative to the largest: no part of an image is taken as free of noise."""
 
-
-def brightness_bins(blocks: Blocks) -> list[NDArray[np.intp]]:
-    """Block indices in groups of like count, from dark to bright."""
-    count = int(np.clip(len(blocks) // BLOCKS_A_BIN, 1, MOST_BINS))
-    return np.array_split(np.argsort(blocks.mean, kind="stable"), count)
-
-
-def bin_floors(blocks: Blocks) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean brightness and noise variance (without the lowest ring, where anatomy lies) of each bin."""
-    bins = [blocks.pick(index) for index in brightness_bins(blocks)]
-    means = np.array([np.median(part.mean) for part in bins], np.float64)
-    return means, np.array([total_variance(ring_floors(part), first=1) for part in bins])
+Floats = NDArray[np.float64]
 
 
 def fit_variance(blocks: Blocks) -> tuple[float, float] | None:
-    """(a, b) of variance = a m + b up to a factor; None where noise does not follow the signal."""
-    means, floors = bin_floors(blocks)
-    if len(means) < 3 or floors.max() <= 0 or np.ptp(means) == 0:
+    """(a, b) of variance = a m + b up to a factor; None where the noise does not follow the signal."""
+    # Without the lowest ring, where most of the anatomy lies.
+    power = (blocks.power * ring_areas())[:, 1:].sum(axis=1).astype(np.float64)
+    mean = blocks.mean.astype(np.float64)
+    if len(blocks) < 30 or np.ptp(mean) == 0 or power.max() <= 0:
         return None
-    weight = 1 / np.maximum(floors, 0.02 * floors.max())
-    for _ in range(5):
-        a, b = (float(c) for c in np.polyfit(means, floors, 1, w=weight))
-        line = np.maximum(a * means + b, 0.02 * floors.max())
-        # Anatomy lifts floors, nothing lowers them: distrust what lies above the line.
-        above = np.maximum(floors / line - 1, 0)
-        weight = 1 / line / (1 + (above / 0.25) ** 2)
-    flat = np.std(np.log(np.maximum(floors, 1e-12) / np.median(floors)))
-    off = np.std(np.log(np.maximum(floors, 1e-12) / line))
-    if line.max() < LEAST_CHANGE * line.min() or off > 0.6 * flat:
+    a, b = low_line(mean, power)
+    ends = a * np.quantile(mean, (0.05, 0.95)) + b
+    if ends.max() < LEAST_CHANGE * max(ends.min(), 0):
         return None
-    return a, b
+    constant = np.full(len(mean), np.quantile(power, LOW_SHARE))
+    gain = 1 - _loss(power, a * mean + b) / _loss(power, constant)
+    return (a, b) if gain > LEAST_GAIN else None
+
+
+def variance_at(mean: NDArray[np.floating], a: float, b: float) -> Floats:
+    """a m + b, nowhere below QUIET of its largest value."""
+    variance = a * mean.astype(np.float64) + b
+    return np.maximum(variance, QUIET * max(float(variance.max(initial=0)), 1e-30))
+
+
+def low_line(x: Floats, y: Floats) -> tuple[float, float]:
+    """Slope and offset of the line with LOW_SHARE of the points below it (quantile regression).
+
+    Source: Koenker and Bassett 1978; solved by reweighted least squares.
+    """
+    scale = float(np.median(y)) or 1.0
+    centre, width = float(x.mean()), float(x.std())
+    columns = np.stack([(x - centre) / width, np.ones_like(x)], axis=1)
+    target = y / scale
+    slope, offset = 0.0, float(np.quantile(target, LOW_SHARE))
+    for _ in range(40):
+        rest = target - slope * columns[:, 0] - offset
+        weight = np.where(rest > 0, LOW_SHARE, 1 - LOW_SHARE) / np.maximum(np.abs(rest), 1e-3)
+        weighted = columns * weight[:, None]
+        slope, offset = np.linalg.lstsq(weighted.T @ columns, weighted.T @ target, rcond=None)[0]
+    return float(slope * scale / width), float((offset - slope * centre / width) * scale)
+
+
+def _loss(y: Floats, line: Floats) -> float:
+    rest = y - line
+    return float(np.where(rest > 0, LOW_SHARE * rest, (LOW_SHARE - 1) * rest).sum())

@@ -8,7 +8,7 @@ from scipy.ndimage import uniform_filter, zoom
 
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.blocks import Blocks, join_blocks, measure_blocks, ring_areas, usable_pixels
-from meddenoise.noise.dependence import fit_variance
+from meddenoise.noise.dependence import fit_variance, variance_at
 from meddenoise.noise.floor import ring_floors, total_variance
 from meddenoise.noise.rician import find_rayleigh, in_signal
 
@@ -16,6 +16,7 @@ MAX_PLANES = 8
 """Planes of a long series that are looked at, evenly spread."""
 FEW_BLOCKS = 150
 """Planes with fewer blocks than this are estimated together."""
+MIN_BRIGHT = 30
 SMOOTH = 9
 """Width in pixels of the mean that stands for the signal under the noise."""
 
@@ -81,9 +82,11 @@ def _estimate(blocks: Blocks, planes: list[Planes], masks: list[Mask], modality:
             return NoiseEstimate(rician, _bands(floors), model="rician")
         return NoiseEstimate(sigma, _bands(floors))
     a, b = variance
-    least = 0.02 * float(np.max(a * blocks.mean + b))
-    level = np.maximum(a * blocks.mean + b, least)
-    floors = ring_floors(replace(blocks, power=blocks.power / level[:, None]))
+    level = variance_at(blocks.mean, a, b)
+    # The spectrum is that of the brighter part, which holds most of the noise: dark parts may have another.
+    bright = level >= min(float(level.mean()), float(np.partition(level, -MIN_BRIGHT)[-MIN_BRIGHT]))
+    even = replace(blocks, power=blocks.power / level[:, None].astype(np.float32)).pick(bright)
+    floors = ring_floors(even)
     share = total_variance(floors)
     inside = [np.maximum(a * uniform_filter(p, SMOOTH) + b, 0)[m] for p, m in zip(planes, masks, strict=True)]
     sigma = float(np.sqrt(share * np.concatenate(inside).mean(dtype=np.float64)))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.networks import build
-from meddenoise.training.data import Batch, PatchSource, TrainingImage
+from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.recipe import Recipe
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
