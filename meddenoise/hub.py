@@ -13,9 +13,7 @@ from meddenoise import __version__
 from meddenoise.errors import UsageError, WeightsError
 
 SCHEME = "hf://"
-_SPEC = re.compile(
-    r"hf://(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+?)(?:@(?P<revision>[\w.-]+(?:/[\w.-]+)*))?", re.ASCII
-)
+_SPEC = re.compile(r"hf://([\w.-]+/[\w.-]+)/([^@\\\x00-\x1f]+)(?:@([\w./-]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +28,12 @@ class HubFile:
     def parse(cls, spec: str) -> Self:
         """The file that `hf://OWNER/REPO/FILE[@REV]` names. Raises UsageError for any other form."""
         match = _SPEC.fullmatch(spec)
-        parts = match["file"].split("/") if match else []
-        if match is None or any(part in ("", ".", "..") or "\\" in part for part in parts):
+        named = [text for text in match.groups() if text] if match else [""]
+        if any(part in ("", ".", "..") for text in named for part in text.split("/")):
             raise UsageError(
                 f"{spec!r} is no Hub address: write hf://OWNER/REPO/FILE or hf://OWNER/REPO/FILE@REVISION."
             )
-        return cls(match["repo"], match["file"], match["revision"] or "main")
+        return cls(*named)
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.repo}/{self.file}" + ("" if self.revision == "main" else f"@{self.revision}")
@@ -68,17 +66,15 @@ def find_cached(source: HubFile) -> Path | None:
 def fetch(source: HubFile, sha256: str | None) -> Path:
     """The file's path in the cache after a download, or as it lies there where the Hub has no newer one.
 
-    A transfer that breaks off is resumed as long as the Hub can be reached; several processes may fetch at
-    once; endpoint, token, timeouts and the offline switch are the `huggingface_hub` library's own. A file
-    whose SHA-256 is not `sha256` (unless that is None) is deleted.
+    A transfer that breaks off is resumed after the last whole 10 MiB, as long as the Hub can be reached;
+    several processes may fetch at once; endpoint, token, timeouts and the offline switch are the
+    `huggingface_hub` library's own. A file whose SHA-256 is not `sha256` (unless that is None) is deleted.
     Raises WeightsError saying what stood in the way.
     """
     folder = _writable_cache()
     try:
         path = _download(source, folder)
-    except (
-        Exception
-    ) as error:  # the library's HTTP client, and so its exceptions, differ between its versions
+    except Exception as error:  # the library's HTTP client, and so what it raises, changed between versions
         raise WeightsError(_explain(error, source, folder)) from error
     if sha256 is not None and (found := _hash(path)) != sha256:
         forget(path)
