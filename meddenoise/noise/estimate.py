@@ -10,7 +10,7 @@ from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.blocks import Blocks, join_blocks, measure_blocks, ring_areas, usable_pixels
 from meddenoise.noise.dependence import fit_variance, variance_at
 from meddenoise.noise.floor import ring_floors, total_variance
-from meddenoise.noise.rician import find_rayleigh, in_signal
+from meddenoise.noise.rician import find_rayleigh, magnitude_floors
 
 MAX_PLANES = 8
 """Planes of a long series that are looked at, evenly spread."""
@@ -69,18 +69,15 @@ def sigma_map(estimate: NoiseEstimate, plane: Planes) -> Planes:
 
 def _estimate(blocks: Blocks, planes: list[Planes], masks: list[Mask], modality: str) -> NoiseEstimate:
     """One estimate for the blocks of some planes."""
-    rician = find_rayleigh(blocks) if modality == "MR" else None
-    if rician is not None and np.count_nonzero(in_signal(blocks, rician)) >= FEW_BLOCKS // 5:
-        blocks = blocks.pick(in_signal(blocks, rician))
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
-    variance = None if rician is not None else fit_variance(blocks)
+    rician = find_rayleigh(blocks) if modality == "MR" else None
+    if rician is not None:
+        return NoiseEstimate(rician, _bands(magnitude_floors(blocks, rician)), model="rician")
+    variance = fit_variance(blocks)
     if variance is None:
         floors = ring_floors(blocks)
-        sigma = float(np.sqrt(total_variance(floors)))
-        if rician is not None:
-            return NoiseEstimate(rician, _bands(floors), model="rician")
-        return NoiseEstimate(sigma, _bands(floors))
+        return NoiseEstimate(float(np.sqrt(total_variance(floors))), _bands(floors))
     a, b = variance
     level = variance_at(blocks.mean, a, b)
     # The spectrum is that of the brighter part, which holds most of the noise: dark parts may have another.

@@ -29,14 +29,13 @@ def ring_floors(blocks: Blocks) -> NDArray[np.float64]:
     levels = np.quantile(blocks.power.astype(np.float64), shares, axis=0) / expected
     with np.errstate(divide="ignore", invalid="ignore"):
         fall = np.log(levels[1] / levels[0]) / np.log(3)
-    # Chance alone lets the quantiles differ by about this much (blocks overlap: a fourth are independent).
-    chance = 0.11 * np.sqrt(961 / max(len(blocks), 1) / shape)
-    fall = fall - CH * chance
-    fall = np.clip(np.nan_to_num(fall - max(np.nanmin(fall[1:]), 0)), 0, 0.6)
+    # A fall shared by all rings is that of the noise level itself, which differs from place to place; and
+    # chance alone makes the quantiles differ by about 1.7 / sqrt(shape x independent blocks).
+    fall = np.nan_to_num(fall - 0.85 / np.sqrt(shape * max(blocks.independent, 1)))
+    fall = np.clip(fall - max(float(fall[1:].min()), 0), 0, 0.6)
     floors: NDArray[np.float64] = levels[0] * np.exp(-EXTRAPOLATE * fall)
     return floors
 
-CH=0.5
 
 def total_variance(floors: NDArray[np.float64], first: int = 0) -> float:
     """Noise variance summed over the rings from `first` on."""

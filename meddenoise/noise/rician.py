@@ -3,12 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise.blocks import Blocks
+from meddenoise.noise.blocks import Blocks, ring_areas
+from meddenoise.noise.floor import ring_floors, total_variance
 
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of a Rayleigh distribution, 1.913; multi-coil backgrounds have more."""
 LEAST_SHARE = 0.03
 """A background smaller than this share of the blocks is no evidence."""
+FEWEST_BRIGHT = 30
+"""Bright blocks below which their spectrum is too uncertain."""
 
 
 def find_rayleigh(blocks: Blocks) -> float | None:
@@ -19,16 +22,25 @@ def find_rayleigh(blocks: Blocks) -> float | None:
     if len(blocks) == 0 or blocks.mean.min() <= 0:
         return None
     ratio = blocks.mean / np.maximum(blocks.std, 1e-6 * blocks.mean)
-    like = np.abs(ratio / RAYLEIGH_RATIO - 1) < 0.15
-    # Empty blocks share one low mean; an edge with the same ratio is brighter or darker.
-    level = np.quantile(blocks.mean, LEAST_SHARE)
-    empty = like & (blocks.mean < 1.3 * level)
-    if np.count_nonzero(empty) < max(LEAST_SHARE * len(blocks) / 2, 4):
+    detrended = (blocks.power * ring_areas()).sum(axis=1)
+    # Noise has most of its variance inside the block; an edge or shading has it across the block.
+    like = (np.abs(ratio / RAYLEIGH_RATIO - 1) < 0.15) & (detrended > 0.7 * blocks.std**2)
+    dark = blocks.mean < 1.3 * np.quantile(blocks.mean, LEAST_SHARE)
+    empty = like & dark
+    if np.count_nonzero(empty) < max(0.5 * np.count_nonzero(dark), 4):
         return None
     return float(np.median(blocks.mean[empty]) / np.sqrt(np.pi / 2))
 
 
-def in_signal(blocks: Blocks, sigma: float) -> NDArray[np.bool_]:
-    """True for blocks bright enough for Rician noise to be Gaussian (3 sigma: its spread is within 5 %)."""
-    bright: NDArray[np.bool_] = blocks.mean > 3 * sigma
-    return bright
+def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
+    """Noise power in each ring, where the noise of a magnitude image is Gaussian or else in its background.
+
+    Above 3 sigma Rician noise is Gaussian to within 5 %, so bright blocks tell the spectrum; where they
+    hold more than the background explains, they are full of anatomy, and the background tells it.
+    """
+    bright = blocks.mean > 3 * sigma
+    if np.count_nonzero(bright) >= FEWEST_BRIGHT:
+        floors = ring_floors(blocks.pick(bright))
+        if total_variance(floors) < 1.5 * sigma**2:
+            return floors
+    return ring_floors(blocks.pick(blocks.mean < 1.5 * sigma))
