@@ -1,0 +1,144 @@
+"""SHELF of file formats: the `Format` contract, the FORMATS table, and the way in and out of every series."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from meddenoise.errors import InputError, NothingReadableError, unknown_name
+from meddenoise.series import Series
+
+FORMATS: dict[str, str] = {
+    "dicom": "meddenoise.io.dicom",
+    "nifti": "meddenoise.io.nifti",
+    "png": "meddenoise.io.png",
+    "tiff": "meddenoise.io.tiff",
+}
+"""Name -> module that satisfies `Format`, imported when first needed; sniffed in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the header of one readable file tells; `detail` belongs to the format."""
+
+    path: Path
+    frames: int
+    cine: bool = False
+    detail: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One series that can be read: its files in plane order, nothing decoded yet.
+
+    `path` is the file, or the folder that holds the files; `root` the folder under which it was found, from
+    which an output folder mirrors the layout. `frames` counts images (a colour image is one), `cine` tells
+    that they follow each other in time.
+    """
+
+    format: str
+    path: Path
+    files: tuple[Path, ...]
+    frames: int
+    root: Path
+    cine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that gives no series, and why."""
+
+    path: Path
+    error: InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a mix of files and folders holds."""
+
+    items: tuple[Item, ...]
+    skipped: tuple[Problem, ...]
+    """Files in folders that are no images; not an error."""
+    failed: tuple[Problem, ...]
+    """Damaged or unsupported images, and files named by the user that hold no image."""
+
+
+class Format(Protocol):
+    """What a module named in FORMATS offers."""
+
+    SUFFIX: str
+    """Suffix of a new file of this format."""
+
+    def sniff(self, path: Path) -> bool:
+        """True where the content (not the name) of the regular file `path` claims this format."""
+
+    def scan(self, path: Path) -> Entry:
+        """The header of one file. Raises InputError (NotAnImageError for a file without an image)."""
+
+    def group(self, entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
+        """The files that make one series each, in plane order."""
+
+    def read(self, item: Item) -> Series:
+        """The decoded series. Raises InputError."""
+
+    def write(self, series: Series, targets: Sequence[Path]) -> None:
+        """Write all targets of `output_paths`, or none. Raises OutputError."""
+
+
+def get_format(name: str) -> Format:
+    """The format of that name. Raises UsageError for an unknown one."""
+    if name not in FORMATS:
+        raise unknown_name("format", name, FORMATS)
+    return cast(Format, import_module(FORMATS[name]))
+
+
+def discover(paths: Iterable[Path]) -> Discovery:
+    """The series in any mix of files and folders (searched recursively); reads headers only."""
+    from meddenoise.io.walk import search
+
+    return search(paths)
+
+
+def read_item(item: Item) -> Series:
+    """The series of an item, decoded. Raises InputError."""
+    return get_format(item.format).read(item)
+
+
+def read(path: Path) -> list[Series]:
+    """Every series in a file or folder.
+
+    Raises the first InputError among its files, or NothingReadableError where there is no image.
+    """
+    found = discover([path])
+    if found.failed:
+        raise found.failed[0].error
+    if not found.items:
+        raise NothingReadableError(f"{path} holds no image that can be read: give DICOM, NIfTI, PNG or TIFF.")
+    return [read_item(item) for item in found.items]
+
+
+def output_paths(
+    source: Item | Series, output: Path, *, format: str = "same", root: Path | None = None
+) -> list[Path]:
+    """The files `write` will make, in the order of the source's files.
+
+    Without `root`, `output` is the file itself where the result is one file, else the folder of the results.
+    With `root` (the folder the sources were found under) `output` is always a folder that mirrors it.
+    """
+    from meddenoise.io.layout import plan
+
+    return plan(source, output, format, root)
+
+
+def write(series: Series, output: Path, *, format: str = "same", root: Path | None = None) -> list[Path]:
+    """Write the series as `output_paths` says and return those paths: complete, or not at all.
+
+    Raises OutputError where a target is one of the sources or cannot be written.
+    """
+    from meddenoise.io.layout import plan, refuse_sources
+
+    targets = plan(series, output, format, root)
+    refuse_sources(series.files, targets)
+    get_format(series.format if format == "same" else format).write(series, targets)
+    return targets

@@ -1,0 +1,247 @@
+"""Stored pixel values of a DICOM file, frame by frame, straight into the array of the series."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import get_decoder
+from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
+
+from meddenoise.errors import CorruptError, InputError, UnsupportedError
+from meddenoise.io.dicom_header import (
+    DOUBLE_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    UNDEFINED_LENGTH,
+    Header,
+    open_stream,
+)
+from meddenoise.io.dicom_values import integer, text
+from meddenoise.io.gdcm import Gdcm
+
+# pylibjpeg-rle panics (a BaseException, with a message on stderr) on malformed frames; pydicom's own raises.
+_PLUGINS = {RLELossless: "pydicom"}
+_RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """The image pixel module of one file."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    photometric: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The native dtype of a stored value."""
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+
+    @property
+    def stored_range(self) -> tuple[float, float]:
+        """Smallest and largest value the stored bits can hold."""
+        if self.signed:
+            return float(-(2 ** (self.bits_stored - 1))), float(2 ** (self.bits_stored - 1) - 1)
+        return 0.0, float(2**self.bits_stored - 1)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one decoded frame."""
+        return self.rows * self.columns * self.samples * self.bits_allocated // 8
+
+
+def describe(header: Header, path: Path) -> PixelFormat:
+    """The pixel format of a file. Raises UnsupportedError or CorruptError where it cannot be read."""
+    if header.pixel_tag in (FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA):
+        raise UnsupportedError(
+            f"{path} holds floating point pixel data (a computed map), which is not denoised: give the images."
+        )
+    dataset = header.dataset
+    allocated = integer(dataset, "BitsAllocated")
+    stored = integer(dataset, "BitsStored", allocated)
+    form = PixelFormat(
+        rows=integer(dataset, "Rows"),
+        columns=integer(dataset, "Columns"),
+        frames=max(integer(dataset, "NumberOfFrames", 1), 1),
+        samples=integer(dataset, "SamplesPerPixel", 1),
+        bits_allocated=allocated,
+        bits_stored=stored,
+        high_bit=integer(dataset, "HighBit", stored - 1),
+        signed=integer(dataset, "PixelRepresentation") == 1,
+        photometric=text(dataset, "PhotometricInterpretation").upper() or "MONOCHROME2",
+    )
+    _check_kind(form, path)
+    _check_size(form, header, path)
+    return form
+
+
+def decode(
+    header: Header, form: PixelFormat, path: Path, planes: NDArray[Any], places: list[int], gdcm: Gdcm
+) -> None:
+    """Decode all frames of a file; frame k, or its first channel, becomes `planes[places[k]]`.
+
+    pydicom's decoders first, `gdcm` where they give up.
+
+    Raises CorruptError where the pixels cannot be decoded or frames are missing.
+    """
+    try:
+        count = _fill(_frames(header, form, path), form, planes, places)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from error
+    except Exception as error:
+        if not header.syntax.is_encapsulated:
+            raise _undecodable(path, header, error) from error
+        try:
+            count = _fill(_gdcm_frames(header, form, path, gdcm), form, planes, places)
+        except Exception as second:
+            raise _undecodable(path, header, second) from error
+    if count < form.frames:
+        raise CorruptError(f"{path} declares {form.frames} frames but holds {count}: export it again.")
+
+
+def _check_kind(form: PixelFormat, path: Path) -> None:
+    if form.bits_allocated == 1 or form.bits_stored == 1:
+        raise UnsupportedError(f"{path} holds a 1-bit mask, which has no noise to remove: give the images.")
+    if form.photometric == "PALETTE COLOR":
+        raise UnsupportedError(
+            f"{path} stores palette colour indices, which cannot be denoised: convert it to RGB first."
+        )
+    colour = form.samples == 3 and form.photometric in _RGB
+    grey = form.samples == 1 and form.photometric in ("MONOCHROME1", "MONOCHROME2")
+    if not (colour or grey):
+        raise UnsupportedError(
+            f"{path} has photometric interpretation {form.photometric} with {form.samples} samples a pixel; "
+            "MONOCHROME1, MONOCHROME2, RGB and YBR are read: convert it first."
+        )
+    if form.bits_allocated not in (8, 16, 32):
+        raise UnsupportedError(
+            f"{path} allocates {form.bits_allocated} bits a pixel; 8, 16 and 32 are read: convert it first."
+        )
+    if not 0 < form.bits_stored <= form.high_bit + 1 <= form.bits_allocated:
+        raise CorruptError(
+            f"{path} states {form.bits_stored} bits stored with high bit {form.high_bit} "
+            f"in {form.bits_allocated} allocated, which cannot be: export it again."
+        )
+
+
+def _check_size(form: PixelFormat, header: Header, path: Path) -> None:
+    """Raises CorruptError where a native file is shorter than its matrix needs."""
+    there = max(header.stream_length - header.pixel_offset, 0)
+    if header.syntax.is_encapsulated:
+        # every frame takes an item tag, a length and at least two bytes
+        needed = form.frames * 10
+    else:
+        if header.pixel_length == UNDEFINED_LENGTH:
+            raise CorruptError(f"{path} states no transfer syntax for compressed pixels: export it again.")
+        there = min(there, header.pixel_length)
+        needed = form.frames * form.frame_bytes
+        if form.photometric == "YBR_FULL_422":
+            needed = needed * 2 // 3
+    if there < needed:
+        raise CorruptError(
+            f"{path} is truncated: its matrix needs {needed} bytes of pixel data, {there} are there; copy it again."
+        )
+
+
+def _frames(header: Header, form: PixelFormat, path: Path) -> Iterator[NDArray[Any]]:
+    """Frames as pydicom decodes them: [Y, X] or RGB [Y, X, 3]."""
+    options = as_pixel_options(header.dataset)
+    options |= {"pixel_keyword": "PixelData", "bits_stored": form.bits_stored, "pixel_vr": "OW"}
+    options |= {"photometric_interpretation": form.photometric, "number_of_frames": form.frames}
+    options |= {"samples_per_pixel": form.samples, "pixel_representation": int(form.signed)}
+    native_grey = not header.syntax.is_encapsulated and form.samples == 1
+    with open_stream(path) as stream:
+        stream.seek(header.pixel_offset)
+        decoder = get_decoder(header.syntax)
+        for frame, found in decoder.iter_array(
+            stream,
+            decoding_plugin=_PLUGINS.get(header.syntax, ""),
+            correct_unused_bits=not native_grey,
+            **options,
+        ):
+            if form.samples == 3 and found["photometric_interpretation"] not in ("RGB", *_RGB[3:]):
+                raise UnsupportedError(f"{path} has colours that are not decoded: convert it to RGB first.")
+            yield _align(frame, form) if native_grey else frame
+
+
+def _align(frame: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
+    """Native values from their stored bits alone: overlay bits beside them go, the sign is extended."""
+    if form.bits_stored == form.bits_allocated:
+        return frame
+    above = form.bits_allocated - 1 - form.high_bit
+    return (frame << above) >> (form.bits_allocated - form.bits_stored)
+
+
+def _gdcm_frames(header: Header, form: PixelFormat, path: Path, gdcm: Gdcm) -> Iterator[NDArray[Any]]:
+    """Frames by SimpleITK's GDCM, which knows JPEG lossless and 12-bit JPEG.
+
+    Each frame goes through a bare file without rescale, so stored values come back.
+    """
+    with open_stream(path) as stream:
+        stream.seek(header.pixel_offset)
+        for encoded in generate_frames(stream, number_of_frames=form.frames):
+            frame = gdcm.decode(_bare(encoded, header, form))
+            if form.photometric.startswith("YBR_FULL"):
+                frame = convert_color_space(frame, "YBR_FULL", "RGB")
+            yield frame.astype(form.dtype)
+
+
+def _bare(encoded: bytes, header: Header, form: PixelFormat) -> bytes:
+    """A DICOM file of one frame and nothing else."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = header.syntax
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["frame"])
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.Rows, dataset.Columns = form.rows, form.columns
+    dataset.SamplesPerPixel = form.samples
+    # RGB whatever the file says: GDCM then converts nothing
+    dataset.PhotometricInterpretation = "RGB" if form.samples == 3 else "MONOCHROME2"
+    if form.samples == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated, dataset.BitsStored = form.bits_allocated, form.bits_stored
+    dataset.HighBit, dataset.PixelRepresentation = form.bits_stored - 1, int(form.signed)
+    dataset.PixelData = encapsulate([encoded])
+    dataset["PixelData"].VR = "OB"
+    target = BytesIO()
+    dataset.save_as(target, enforce_file_format=True)
+    return target.getvalue()
+
+
+def _fill(
+    frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any], places: list[int]
+) -> int:
+    count = 0
+    for place, frame in zip(places, frames, strict=False):
+        if frame.shape[:2] != (form.rows, form.columns):
+            raise ValueError(f"a frame decodes to {frame.shape[0]} x {frame.shape[1]} pixels")
+        if form.samples == 1:
+            planes[place] = frame
+        else:
+            planes[place : place + 3] = np.moveaxis(frame, -1, 0)
+        count += 1
+    return count
+
+
+def _undecodable(path: Path, header: Header, error: Exception) -> CorruptError:
+    reason = " ".join(str(error).split())[:200]
+    return CorruptError(f"{path} has {header.syntax.name} pixels that do not decode ({reason}): export it again.")

@@ -1,0 +1,175 @@
+"""DICOM files -> Series: headers first, then every frame decoded into its place in one array."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+
+from meddenoise.errors import CorruptError
+from meddenoise.io import Item
+from meddenoise.io.dicom_frames import Frame, frames_of, geometry, oddities, positions
+from meddenoise.io.dicom_group import check_picture
+from meddenoise.io.dicom_header import Header, read_header
+from meddenoise.io.dicom_pixels import PixelFormat, decode, describe
+from meddenoise.io.dicom_values import integer, item, number, numbers, text
+from meddenoise.io.gdcm import Gdcm
+from meddenoise.io.limits import allocate
+from meddenoise.series import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What writing needs of one source file; `planes[k]` is the series plane of frame k (its first channel)."""
+
+    dataset: Dataset
+    syntax: str
+    compressed_bytes: int
+    planes: tuple[int, ...]
+
+
+def read(item: Item) -> Series:
+    """The stack of an item. Raises InputError."""
+    headers = [read_header(path) for path in item.files]
+    forms = [_checked(header, path) for header, path in zip(headers, item.files, strict=True)]
+    first = forms[0]
+    frames = [
+        frame
+        for header, form in zip(headers, forms, strict=True)
+        for frame in frames_of(header.dataset, form.frames)
+    ]
+    order = _plane_order(frames)
+    places = _places(order, forms, first.samples)
+    pixels = allocate((len(frames) * first.samples, first.rows, first.columns), first.dtype, item.path)
+    with Gdcm() as gdcm:
+        for header, form, path, where in zip(headers, forms, item.files, places, strict=True):
+            if _shape(form) != _shape(first):
+                raise CorruptError(f"{path} changed while it was read: run again.")
+            decode(header, form, path, pixels, where, gdcm)
+    ordered = [frames[index] for index in order]
+    sources = tuple(
+        Source(header.dataset, str(header.syntax), header.stream_length - header.pixel_offset, tuple(where))
+        for header, where in zip(headers, places, strict=True)
+    )
+    return _series(item, pixels, forms, ordered, sources)
+
+
+def _series(
+    item: Item,
+    pixels: np.ndarray[Any, np.dtype[Any]],
+    forms: list[PixelFormat],
+    frames: list[Frame],
+    sources: tuple[Source, ...],
+) -> Series:
+    dataset = sources[0].dataset
+    form = forms[0]
+    modality = text(dataset, "Modality").upper()
+    slope, intercept, unit, warnings = _rescale(dataset, frames, modality)
+    lows, highs = zip(*(form.stored_range for form in forms), strict=True)
+    return Series(
+        pixels=pixels,
+        slope=np.repeat(slope, form.samples),
+        intercept=np.repeat(intercept, form.samples),
+        stored_range=(min(lows), max(highs)),
+        geometry=geometry(frames),
+        format="dicom",
+        path=item.path,
+        files=item.files,
+        modality=modality,
+        unit=unit,
+        name=text(dataset, "SeriesDescription"),
+        channels=form.samples,
+        frame_time_ms=_frame_time_ms(dataset) if max(form.frames for form in forms) > 1 else None,
+        padding=_padding(dataset, form),
+        inverted=form.photometric == "MONOCHROME1",
+        warnings=(*warnings, *oddities(frames), *_lossy(dataset)),
+        header=sources,
+    )
+
+
+def _checked(header: Header, path: Path) -> PixelFormat:
+    check_picture(header, path)
+    return describe(header, path)
+
+
+def _shape(form: PixelFormat) -> tuple[object, ...]:
+    return form.rows, form.columns, form.samples, form.dtype
+
+
+def _plane_order(frames: Sequence[Frame]) -> list[int]:
+    """Frame numbers along the normal; as filed where places are unknown or repeat."""
+    along = positions(frames)
+    filed = list(range(len(frames)))
+    if along is None or len(np.unique(np.round(along, 2))) < len(frames):
+        return filed
+    return [int(index) for index in np.argsort(along, kind="stable")]
+
+
+def _places(order: list[int], forms: list[PixelFormat], channels: int) -> list[list[int]]:
+    """For each file, the plane that each of its frames becomes."""
+    plane = {frame: position * channels for position, frame in enumerate(order)}
+    places, start = [], 0
+    for form in forms:
+        places.append([plane[start + index] for index in range(form.frames)])
+        start += form.frames
+    return places
+
+
+def _rescale(
+    dataset: Dataset, frames: list[Frame], modality: str
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]], str, list[str]]:
+    """Slope and intercept a frame, the unit they lead to, warnings."""
+    ones, zeros = np.ones(len(frames)), np.zeros(len(frames))
+    if item(dataset, "ModalityLUTSequence") is not None:
+        return ones, zeros, "", ["a modality lookup table maps the values: denoised in stored values"]
+    if integer(dataset, "SamplesPerPixel", 1) != 1:
+        return ones, zeros, "", []
+    slope = np.array([frame.slope for frame in frames])
+    intercept = np.array([frame.intercept for frame in frames])
+    if (slope == 0).any():
+        return ones, zeros, "", ["a rescale slope of 0 is stated, which cannot be: stored values are used"]
+    kind = frames[0].rescale_type
+    if modality == "CT" and kind in ("HU", ""):
+        unit = "HU"
+    elif modality == "PT":
+        unit = text(dataset, "Units")
+    else:
+        unit = "" if kind in (None, "US") else str(kind)
+    return slope, intercept, unit, []
+
+
+def _padding(dataset: Dataset, form: PixelFormat) -> tuple[float, float] | None:
+    value = number(dataset, "PixelPaddingValue")
+    if value is None or form.samples != 1:
+        return None
+    limit = number(dataset, "PixelPaddingRangeLimit")
+    ends = [_signed(end, form) for end in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
+
+
+def _signed(value: float, form: PixelFormat) -> float:
+    """Padding written with the wrong sign (US for SS) as the stored value it stands for."""
+    if form.signed and value > form.stored_range[1]:
+        return value - 2.0**form.bits_allocated
+    if not form.signed and value < 0:
+        return value + 2.0**form.bits_allocated
+    return value
+
+
+def _frame_time_ms(dataset: Dataset) -> float | None:
+    time = number(dataset, "FrameTime")
+    vector = numbers(dataset, "FrameTimeVector")[1:]
+    if time is None and vector:
+        time = float(np.mean(vector))
+    if time is None:
+        rate = number(dataset, "RecommendedDisplayFrameRate") or number(dataset, "CineRate")
+        time = 1000.0 / rate if rate else None
+    return time if time is not None and time > 0 else None
+
+
+def _lossy(dataset: Dataset) -> list[str]:
+    if text(dataset, "LossyImageCompression") != "01":
+        return []
+    return ["the image was compressed lossily before: artefacts of that are not noise"]

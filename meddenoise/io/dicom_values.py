@@ -1,0 +1,69 @@
+"""Values from DICOM data sets that may hold anything: numbers or nothing, never an exception."""
+
+import math
+from typing import Any
+
+from pydicom import Dataset
+
+
+def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+    """The finite numbers of an element; empty where it is absent, empty or no number."""
+    value = _value(dataset, keyword)
+    if value is None or value == "":
+        return ()
+    values = value if isinstance(value, list | tuple) or hasattr(value, "__len__") else [value]
+    try:
+        result = tuple(float(entry) for entry in values) if not isinstance(values, str) else (float(values),)
+    except (TypeError, ValueError):
+        return ()
+    return result if all(map(math.isfinite, result)) else ()
+
+
+def number(dataset: Dataset, keyword: str, default: float | None = None) -> float | None:
+    """The first number of an element, else `default`."""
+    values = numbers(dataset, keyword)
+    return values[0] if values else default
+
+
+def integer(dataset: Dataset, keyword: str, default: int = 0) -> int:
+    """The first number of an element as an integer, else `default`."""
+    values = numbers(dataset, keyword)
+    return int(values[0]) if values else default
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """The element as text, values joined by a backslash; empty where absent."""
+    value = _value(dataset, keyword)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return str(value).strip()
+    try:
+        return "\\".join(str(entry) for entry in value).strip()
+    except TypeError:
+        return str(value).strip()
+
+
+def item(dataset: Dataset | None, keyword: str) -> Dataset | None:
+    """The first item of a sequence, or None."""
+    sequence = items(dataset, keyword)
+    return sequence[0] if sequence else None
+
+
+def items(dataset: Dataset | None, keyword: str) -> list[Dataset]:
+    """All items of a sequence, or none."""
+    value = _value(dataset, keyword) if dataset is not None else None
+    if value is None or isinstance(value, str | bytes):
+        return []
+    try:
+        return [entry for entry in value if isinstance(entry, Dataset)]
+    except TypeError:
+        return []
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    # a value pydicom cannot convert raises when it is first looked at: as good as absent
+    try:
+        return dataset.get(keyword)
+    except Exception:
+        return None

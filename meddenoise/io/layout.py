@@ -1,0 +1,80 @@
+"""Where results go: one output path per result file, mirroring the sources, never one of them."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from meddenoise.errors import OutputError
+from meddenoise.io import Item, get_format
+from meddenoise.series import Series
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".png", ".tiff", ".tif")
+
+
+def plan(source: Item | Series, output: Path, format: str, root: Path | None) -> list[Path]:
+    """The result files, see `meddenoise.io.output_paths`."""
+    target = source.format if format == "same" else format
+    suffix = get_format(target).SUFFIX
+    names = _names(source, target, suffix, root)
+    if len(names) == 1 and root is None:
+        return [output]
+    return [output / name for name in names]
+
+
+def refuse_sources(sources: Iterable[Path], targets: Sequence[Path]) -> None:
+    """Raises OutputError where a target is a source, or two targets are one file."""
+    taken = {_identity(path) for path in sources}
+    for target in targets:
+        identity = _identity(target)
+        if identity in taken:
+            raise OutputError(f"{target} is an input or another result: choose another output.")
+        taken.add(identity)
+
+
+def stem(path: Path) -> str:
+    """The file name without an image suffix; dots of UIDs stay."""
+    name = path.name
+    for suffix in IMAGE_SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -> list[Path]:
+    files = source.files
+    if isinstance(source, Series):
+        frames, cine = len(source) // source.channels, source.frame_time_ms is not None
+    else:
+        frames, cine = source.frames, source.cine
+    if not files:
+        return _numbered(Path(), 1 if target == "nifti" or cine and target == "dicom" else frames, suffix)
+    base = root if root is not None else Path(os.path.commonpath([file.parent for file in files]))
+    if target == source.format:
+        return [_below(file, base) for file in files]
+    first = _below(files[0], base)
+    if target in ("nifti", "tiff") or target == "dicom" and cine:
+        return [first.with_name(stem(min(files)) + suffix)]
+    if len(files) == frames:
+        return [_below(file, base).with_name(stem(file) + suffix) for file in files]
+    return _numbered(first.with_name(stem(first)) if root is not None else Path(), frames, suffix)
+
+
+def _numbered(folder: Path, count: int, suffix: str) -> list[Path]:
+    digits = max(4, len(str(count)))
+    return [folder / f"{number:0{digits}d}{suffix}" for number in range(1, count + 1)]
+
+
+def _below(file: Path, base: Path) -> Path:
+    try:
+        return file.relative_to(base)
+    except ValueError:
+        return Path(file.name)
+
+
+def _identity(path: Path) -> object:
+    """Same object for the same file, through links and hard links; else the resolved path."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path.resolve()
+    return status.st_dev, status.st_ino
