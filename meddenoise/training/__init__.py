@@ -1,1 +1,50 @@
 """Training: images into patches, patches into noisy pairs, pairs into checkpoints."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from meddenoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from meddenoise.training.recipe import Recipe
+
+
+class Watch(Protocol):
+    """Who is told how far the training is."""
+
+    def reading(self, done: int, total: int) -> None:
+        """Series read so far."""
+
+    def step(self, step: int, total: int, values: dict[str, float]) -> None:
+        """Loss, and validation scores when there are new ones, after `step` of `total` steps."""
+
+
+def run_training(
+    recipe: "Recipe", data: Path, output: Path, *, start: str | None, resume: bool, watch: Watch
+) -> Path:
+    """Train `recipe` on the images under `data`; the checkpoint written under `output`.
+
+    `start` names weights to fine-tune. Raises UsageError where the extra `train` is not installed,
+    TrainingError for data, recipes and resumes that cannot be used.
+    """
+    try:
+        from meddenoise.training.loop import train
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"training needs the package {error.name!r}: pip install 'meddenoise[train]'."
+        ) from error
+    from meddenoise.training.load import load_images
+    from meddenoise.training.supervised import SupervisedTask
+    from meddenoise.weights import load
+
+    weights = None if start is None else load(start)
+    training, validation = load_images(data, recipe.data, recipe.loop.patch, watch.reading)
+    task = SupervisedTask(recipe, training, validation, weights)
+    steps = recipe.loop.steps
+    return train(
+        task,
+        recipe.loop,
+        output,
+        resume=resume,
+        progress=lambda step, values: watch.step(step, steps, values),
+    )

@@ -4,9 +4,9 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -44,6 +44,8 @@ class LoopOptions:
     patch: int = 96
     learning_rate: float = 1e-3
     warmup: int = 300
+    decay: float = 0.3
+    """Share of the steps, at the end, over which the learning rate falls to 1 %; constant before."""
     weight_decay: float = 1e-4
     clip: float = 1.0
     ema: float = 0.999
@@ -53,7 +55,7 @@ class LoopOptions:
     precision: str = "bf16"
 
 
-Progress = Callable[[int, dict[str, float]], None]
+Progress = Callable[[int, int, dict[str, float]], None]
 
 
 def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progress: Progress) -> Path:
@@ -61,11 +63,49 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
 
     OUT/state.safetensors holds the whole run and is refreshed every `save_every` steps and on an interrupt;
     with `resume` it is taken up exactly where it stopped. OUT/log.jsonl gets a line per validation.
-    `progress(step, values)` is called after every step.
+    `progress(step, steps, values)` is called after every step.
     Raises TrainingError for a resume with a changed recipe, a loss that is no number, an unwritable folder.
     """
     output.mkdir(parents=True, exist_ok=True)
-    state, checkpoint = output / "state.safetensors", output / "checkpoint.safetensors"
+    run = _begin(task, options, output / "state.safetensors", resume)
+    checkpoint = output / "checkpoint.safetensors"
+    try:
+        while run.step < options.steps:
+            loss = _one_step(run, task, options)
+            values = {"loss": loss}
+            last = run.step == options.steps
+            if last or run.step % options.validate_every == 0:
+                with run.accelerator.autocast():
+                    scores = task.validate(run.ema, run.accelerator.device)
+                _log(output / "log.jsonl", run.step, loss, scores)
+                values |= scores
+                if scores["score"] > run.best:
+                    run.best = scores["score"]
+                    task.export(run.ema, scores, run.step, checkpoint)
+            if last or run.step % options.save_every == 0:
+                _save(run, task, options)
+            progress(run.step, options.steps, values)
+    except KeyboardInterrupt:
+        _save(run, task, options)
+        raise
+    return checkpoint
+
+
+@dataclass
+class _Run:
+    """Everything that changes while training."""
+
+    state: Path
+    accelerator: Accelerator
+    network: nn.Module
+    ema: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    best: float = -math.inf
+
+
+def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
+    """A new run, or the saved one."""
     accelerator = Accelerator(mixed_precision="bf16" if options.precision == "bf16" else "no")
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
@@ -73,80 +113,57 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
-    step, best = 0, -math.inf
+    run = _Run(state, accelerator, network, ema, optimizer)
     if resume and state.exists():
         notes = read_notes(state)
         _refuse_change(state, str(notes["digest"]), task.digest)
+        _refuse_new_length(state, notes, options)
         load_state(state, network, ema, optimizer)
-        step, best = int(str(notes["step"])), float(str(notes["best"]))
-    network, optimizer = accelerator.prepare(network, optimizer)
-    try:
-        while step < options.steps:
-            loss = _one_step(task, network, optimizer, accelerator, options, step)
-            step += 1
-            _average(ema, accelerator.unwrap_model(network), min(options.ema, (1 + step) / (10 + step)))
-            values = {"loss": loss}
-            if step % options.validate_every == 0 or step == options.steps:
-                with accelerator.autocast():
-                    scores = task.validate(ema, accelerator.device)
-                _log(output / "log.jsonl", step, loss, scores)
-                values |= scores
-                if scores["score"] > best:
-                    best = scores["score"]
-                    task.export(ema, scores, step, checkpoint)
-            if step % options.save_every == 0 or step == options.steps:
-                _save(state, accelerator.unwrap_model(network), ema, optimizer, task, step, best)
-            progress(step, values)
-    except KeyboardInterrupt:
-        _save(state, accelerator.unwrap_model(network), ema, optimizer, task, step, best)
-        raise
-    return checkpoint
+        run.step, run.best = int(notes["step"]), float(notes["best"])
+    run.network, run.optimizer = accelerator.prepare(network, optimizer)
+    return run
 
 
-def _one_step(
-    task: Task,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    options: LoopOptions,
-    step: int,
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = options.learning_rate * _schedule(step, options)
-    with accelerator.autocast():
-        loss = task.loss(network, step, accelerator.device)
+def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
+    for group in run.optimizer.param_groups:
+        group["lr"] = options.learning_rate * _schedule(run.step, options)
+    with run.accelerator.autocast():
+        loss = task.loss(run.network, run.step, run.accelerator.device)
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise TrainingError(f"the loss became {value} at step {step}: lower the learning rate.")
-    optimizer.zero_grad()
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(network.parameters(), options.clip)
-    optimizer.step()
+        raise TrainingError(f"the loss became {value} at step {run.step}: lower the learning rate.")
+    run.optimizer.zero_grad()
+    run.accelerator.backward(loss)
+    run.accelerator.clip_grad_norm_(run.network.parameters(), options.clip)
+    run.optimizer.step()
+    run.step += 1
+    decay = min(options.ema, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        weights = list(run.accelerator.unwrap_model(run.network).parameters())
+        torch._foreach_lerp_(list(run.ema.parameters()), weights, 1 - decay)
     return value
 
 
 def _schedule(step: int, options: LoopOptions) -> float:
-    """Warm-up, then half a cosine down to 1 % of the learning rate."""
+    """Warm-up, a constant stretch, then half a cosine down to 1 % of the learning rate.
+
+    The constant stretch does not know the number of steps, so a run can be made longer or shorter on the
+    way (warmup-stable-decay; Hu et al. 2024, arXiv 2404.06395).
+    """
     warm = min(1.0, (step + 1) / max(options.warmup, 1))
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / options.steps)))
+    start = _decay_start(options.steps, options.decay)
+    fall = max(0.0, step - start) / max(options.steps - start, 1)
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
-@torch.no_grad()
-def _average(ema: nn.Module, network: nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
+def _decay_start(steps: int, decay: float) -> int:
+    return round((1 - decay) * steps)
 
 
-def _save(
-    path: Path,
-    network: nn.Module,
-    ema: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    step: int,
-    best: float,
-) -> None:
-    inner = getattr(optimizer, "optimizer", optimizer)  # Accelerate wraps it
-    save_state(path, network, ema, inner, {"digest": task.digest, "step": step, "best": best})
+def _save(run: _Run, task: Task, options: LoopOptions) -> None:
+    inner = getattr(run.optimizer, "optimizer", run.optimizer)  # Accelerate wraps it
+    notes = {"digest": task.digest, "step": run.step, "best": run.best, "steps": options.steps}
+    save_state(run.state, run.accelerator.unwrap_model(run.network), run.ema, inner, notes)
 
 
 def _log(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
@@ -166,6 +183,11 @@ def _refuse_change(path: Path, before: str, now: str) -> None:
     )
 
 
-def describe(options: LoopOptions) -> dict[str, object]:
-    """The options as a plain table, for checkpoints and recipes."""
-    return asdict(options)
+def _refuse_new_length(path: Path, notes: dict[str, Any], options: LoopOptions) -> None:
+    """Another number of steps is fine until the learning rate has begun to fall for the old one."""
+    shorter = min(int(notes["steps"]), options.steps)
+    if int(notes["steps"]) != options.steps and int(notes["step"]) > _decay_start(shorter, options.decay):
+        raise TrainingError(
+            f"{path} is at step {notes['step']} of {notes['steps']}, where the learning rate already falls: "
+            f"finish it with that number of steps, or start again with {options.steps}."
+        )

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -15,7 +16,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save_state(
-    path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, notes: dict[str, object]
+    path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, notes: dict[str, Any]
 ) -> None:
     """Write weights, their average, Adam's moments and JSON-able `notes` to `path`, atomically.
 
@@ -37,11 +38,11 @@ def save_state(
         raise TrainingError(f"{path}: the training state could not be saved: {error}.") from error
 
 
-def read_notes(path: Path) -> dict[str, object]:
+def read_notes(path: Path) -> dict[str, Any]:
     """The notes of a saved state. Raises TrainingError for a damaged file."""
     try:
         with safe_open(path, framework="pt") as handle:
-            notes: dict[str, object] = json.loads((handle.metadata() or {})["notes"])
+            notes: dict[str, Any] = json.loads((handle.metadata() or {})["notes"])
     except Exception as error:
         raise TrainingError(
             f"{path}: the saved training state is damaged ({error}); delete it to start again."

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.recipe import Recipe
@@ -17,6 +17,8 @@ from meddenoise.training.recipe import Recipe
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160
 VALIDATION_PER_SOURCE = 4
+FREE = ("steps", "validate_every", "save_every")
+"""Settings of the loop that do not change what a step does."""
 FLOOR = 1e-3
 """Added to the squared error in units of sigma, so that patches without error do not dominate."""
 
@@ -39,9 +41,13 @@ class SupervisedTask:
     """
 
     def __init__(
-        self, recipe: Recipe, training: list[TrainingImage], validation: Iterable[TrainingImage]
+        self,
+        recipe: Recipe,
+        training: list[TrainingImage],
+        validation: Iterable[TrainingImage],
+        start: Checkpoint | None = None,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.start = recipe, start
         weights = {row.folder: row.weight for row in recipe.data}
         self.source = PatchSource(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
         self.cases = _cases(validation)
@@ -49,16 +55,20 @@ class SupervisedTask:
             f"{key} = {value}"
             for key, value in {
                 "network": [recipe.network, recipe.network_options],
-                **asdict(recipe.loop),
+                **{k: v for k, v in asdict(recipe.loop).items() if k not in FREE},
                 **asdict(recipe.noise),
                 "data": [(row.folder, row.weight) for row in recipe.data],
                 "images": len(training),
+                "from": start.sha256 if start else None,
             }.items()
         )
 
     def network(self) -> nn.Module:
-        """A freshly initialised network of the recipe."""
-        return build(self.recipe.network, self.recipe.network_options)
+        """A freshly initialised network of the recipe, or the one to fine-tune."""
+        network = build(self.recipe.network, self.recipe.network_options)
+        if self.start is not None:
+            load_state(network, self.start)
+        return network
 
     def loss(self, network: nn.Module, step: int, device: torch.device) -> Tensor:
         """Root mean square error in units of the true sigma, mean over the patches of `step`."""
