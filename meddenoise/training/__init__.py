@@ -40,11 +40,4 @@ def run_training(
     weights = None if start is None else load(start)
     training, validation = load_images(data, recipe.data, recipe.loop.patch, watch.reading)
     task = SupervisedTask(recipe, training, validation, weights)
-    steps = recipe.loop.steps
-    return train(
-        task,
-        recipe.loop,
-        output,
-        resume=resume,
-        progress=lambda step, values: watch.step(step, steps, values),
-    )
+    return train(task, recipe.loop, output, resume=resume, progress=watch.step)
