@@ -129,7 +129,8 @@ def _writable_cache() -> Path:
     except OSError as error:
         why = error.strerror or type(error).__name__
     warnings.warn(
-        f"the cache folder {folder or 'in your home'} cannot be used ({why}): what is fetched now is gone after this run",
+        f"the cache folder {folder or 'in your home'} cannot be used ({why}): "
+        "what is fetched now is gone after this run",
         stacklevel=3,
     )
     return Path(_session_folder().name)

@@ -1,5 +1,6 @@
 """Checkpoints by name, path or address: where the file of each lies (bundled, cached, on the Hub)."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def _existing_path(spec: str) -> Path:
     path = Path(spec)
     if path.exists():
         return path
-    if len(path.parts) > 1 or path.suffix == ".safetensors":
+    if {"/", os.sep} & set(spec) or path.suffix == ".safetensors":
         raise WeightsError(f"{spec} does not exist: give the path of a .safetensors checkpoint.")
     raise unknown_name("checkpoint", spec, manifest())
 
