@@ -73,7 +73,12 @@ def wavelet(plane: Plane, bands: tuple[float, ...]) -> Plane:
 
 
 def bm3d(plane: Plane, bands: tuple[float, ...]) -> Plane:
-    """BM3D, told the noise spectrum where it is not white.
+    """BM3D, told the noise spectrum where it is not white."""
+    return bm3d_coloured(plane, None if tuple(bands) == WHITE else noise_power(plane.shape, bands))
+
+
+def bm3d_coloured(plane: Plane, power: Plane | None) -> Plane:
+    """BM3D for unit noise with `power` at every frequency of an FFT of the plane, mean 1; None: white.
 
     One thread, as its sums otherwise change from run to run.
     """
@@ -84,9 +89,7 @@ def bm3d(plane: Plane, bands: tuple[float, ...]) -> Plane:
     # Its block-matching thresholds are made for images from 0 to 1.
     low, high = np.percentile(plane, (0.1, 99.9))
     scale = 1 / max(float(high - low), 1.0)
-    noise: Plane | float = scale
-    if tuple(bands) != WHITE:
-        noise = scale**2 * noise_power(plane.shape, bands) * plane.size
+    noise = scale if power is None else scale**2 * power * plane.size
     with _numpy_with_trapz():
         clean: Plane = library.bm3d((plane - low) * scale, noise, profile)
     restored: Plane = clean / scale + low

@@ -1,0 +1,79 @@
+"""What a run costs beside its seconds: floating-point operations, start-up, memory."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+from torch.utils.flop_counter import FlopCounterMode
+
+EMPTY_APP = """
+import rich.console, rich.table, rich.progress, typer
+app = typer.Typer()
+@app.callback()
+def main() -> None: ...
+@app.command()
+def nothing() -> None: ...
+app()
+"""
+"""The least that a Typer program with Rich can cost."""
+STARTS = 7
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Floating-point operations of convolutions and matrix products in one call."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def startup_seconds() -> dict[str, float]:
+    """Median seconds of `meddenoise --help`, of an empty program with the same libraries, and their ratio."""
+    commands = {
+        "meddenoise --help": [sys.executable, "-m", "meddenoise", "--help"],
+        "empty Typer app": [sys.executable, "-c", EMPTY_APP, "--help"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    # In turns, so that a change of the machine's load meets both; the first round fills the caches.
+    for turn in range(STARTS + 1):
+        for name, command in commands.items():
+            started = perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            if turn:
+                times[name].append(perf_counter() - started)
+    seconds = {name: median(values) for name, values in times.items()}
+    return {**seconds, "ratio": seconds["meddenoise --help"] / seconds["empty Typer app"]}
+
+
+def peak_memory(command: Sequence[str]) -> int:
+    """Largest resident size in bytes that a command reaches (Linux, macOS).
+
+    Raises RuntimeError with the end of its output where it fails.
+    """
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        messages = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {messages[-500:].decode(errors='replace')}")
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def write_volume(path: Path, shape: tuple[int, int, int]) -> int:
+    """Write a noisy int16 NIfTI volume of `shape` [Z, Y, X]; returns the bytes of its pixels."""
+    import nibabel
+
+    planes, height, width = shape
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    disc = 1000 * (np.hypot(y - height / 2, x - width / 2) < 0.4 * height)
+    volume = np.empty((width, height, planes), np.int16)
+    for n in range(planes):
+        volume[:, :, n] = (disc + rng.normal(0, 20, disc.shape)).T
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.7, 0.7, 1.0, 1.0])), path)
+    return volume.nbytes

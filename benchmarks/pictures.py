@@ -1,0 +1,118 @@
+"""Clean pictures for the benchmarks, from a folder with SPLITS.csv or from any folder of images."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.io import discover, read_item
+from meddenoise.series import Series
+
+Plane = NDArray[np.float32]
+
+MODALITIES = ("CT", "MR", "DX", "XA")
+FOLDERS = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}
+"""A folder name on the way to a file tells the modality where the file does not."""
+LOOK_ONLY = ("real_noisy", "cine_dicom", "dicom_io")
+"""Folders whose images are no clean references."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One plane [Y, X] in physical units; `peak` is what 255 grey levels stand for in them."""
+
+    name: str
+    modality: str
+    plane: Plane
+    peak: float
+    pixel_mm: float
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Frames [T, Y, X] of one scene in which nothing moves: real noise."""
+
+    name: str
+    modality: str
+    frames: Plane
+    peak: float
+
+
+def load_pictures(folder: Path, count: int) -> list[Picture]:
+    """Up to `count` pictures of each modality, spread evenly over the sub-folders; always the same ones."""
+    groups: dict[str, dict[Path, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path in validation_files(folder):
+        if not any(part in str(path) for part in LOOK_ONLY):
+            groups[_modality_of(path.relative_to(folder))][path.parent].append(path)
+    pictures = []
+    for modality in (*MODALITIES, ""):
+        chosen = [path for path in _take_turns(groups[modality].values()) if path is not None]
+        pictures += [picture for path in chosen[:count] for picture in _pictures(path, folder, modality)]
+    return pictures
+
+
+def load_repeats(folder: Path, count: int) -> list[Repeats]:
+    """Up to `count` cines of a still scene, of the validation split."""
+    paths = [path for path in validation_files(folder) if "cine_dicom" in str(path)]
+    repeats = []
+    for path in paths[:count]:
+        for item in discover([path]).items:
+            series = read_item(item)
+            if len(series) >= 6:
+                frames = series.values(0, len(series))
+                name = str(path.relative_to(folder))
+                repeats.append(Repeats(name, series.modality or "XA", frames, _peak(series, "XA")))
+    return repeats
+
+
+def validation_files(folder: Path) -> list[Path]:
+    """The `val` rows of SPLITS.csv, or all files below the folder where there is none."""
+    splits = folder / "SPLITS.csv"
+    if not splits.exists():
+        return sorted(path for path in folder.rglob("*") if path.is_file())
+    with splits.open(newline="") as stream:
+        return sorted(folder / row["file"] for row in csv.DictReader(stream) if row["split"] == "val")
+
+
+def central_crop(plane: Plane, side: int) -> Plane:
+    """The middle `side` x `side` pixels, all where the plane is smaller or `side` is 0."""
+    if side == 0:
+        return plane
+    top, left = (max((size - side) // 2, 0) for size in plane.shape)
+    return np.ascontiguousarray(plane[top : top + side, left : left + side])
+
+
+def _pictures(path: Path, folder: Path, modality: str) -> list[Picture]:
+    """The middle plane of each series in a file."""
+    pictures = []
+    for item in discover([path]).items:
+        series = read_item(item)
+        kind = series.modality or modality
+        plane = series.values(len(series) // 2, len(series) // 2 + 1)[0]
+        name = str(path.relative_to(folder))
+        pixel_mm = series.geometry.spacing_mm[2] if series.geometry.known else 0.7
+        pictures.append(Picture(name, kind, plane, _peak(series, kind), pixel_mm))
+    return pictures
+
+
+def _peak(series: Series, modality: str) -> float:
+    if modality == "CT":
+        return 2000.0
+    if modality != "MR" and series.stored_range == (0, 255):
+        return 255.0
+    values = series.values(0, len(series))[series.valid(0, len(series))]
+    return float(np.percentile(values, 99.9))
+
+
+def _modality_of(path: Path) -> str:
+    return next((FOLDERS[part] for part in path.parts if part in FOLDERS), "")
+
+
+def _take_turns(groups: Iterable[list[Path]]) -> list[Path | None]:
+    """One of each group, the second of each group, and so on."""
+    return [path for turn in zip_longest(*groups) for path in turn]
