@@ -59,16 +59,15 @@ class Checkpoint:
 def save_checkpoint(path: Path, tensors: Mapping[str, "Tensor"], metadata: CheckpointMetadata) -> None:
     """Write a sealed file; the same tensors and metadata give the same bytes, and no half file ever appears.
 
-    Raises WeightsError for NaN or infinite weights, OutputError where the file cannot be written.
+    Raises WeightsError for NaN or infinite weights and for metadata that could not be read back, OutputError
+    where the file cannot be written.
     """
     from safetensors.torch import save
 
     # clone: safetensors refuses tied weights that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     _check_finite(path, plain)
-    content = {**asdict(metadata), "format_version": FORMAT_VERSION, "digest": BLANK_DIGEST}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    _write_atomically(path, seal(save(plain, {METADATA_KEY: text})))
+    _write_atomically(path, seal(save(plain, {METADATA_KEY: _to_json(path, metadata)})))
 
 
 def load_checkpoint(path: Path, *, sha256: str | None) -> Checkpoint:
@@ -160,6 +159,19 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
+def _to_json(path: Path, metadata: CheckpointMetadata) -> str:
+    """The metadata as the file holds it, the digest still blank; refuses what `_parse` would refuse."""
+    content = {**asdict(metadata), "format_version": FORMAT_VERSION}
+    try:
+        text = json.dumps(content, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} cannot be saved, its metadata cannot be written as JSON ({error}): correct the recipe."
+        ) from error
+    _parse(path, json.loads(text))
+    return json.dumps({**content, "digest": BLANK_DIGEST}, sort_keys=True, separators=(",", ":"))
+
+
 def _parse(path: Path, content: dict[str, Any]) -> CheckpointMetadata:
     """The metadata as its dataclass; every field of it must be there, of its kind, and nothing else."""
     content = {name: value for name, value in content.items() if name != "format_version"}
@@ -174,7 +186,7 @@ def _parse(path: Path, content: dict[str, Any]) -> CheckpointMetadata:
     if wrong:
         raise WeightsError(
             f"{path} has incomplete or wrong metadata ({', '.join(wrong)}): "
-            "write the checkpoint again with `meddenoise train`."
+            "make the checkpoint again with `meddenoise train`."
         )
     lists = ("sigma_range", "modalities", "training_data")
     return CheckpointMetadata(**{**content, **{name: tuple(content[name]) for name in lists}})

@@ -148,6 +148,23 @@ def test_a_save_that_fails_leaves_the_old_file_alone(file):
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sigma_range": (2.0, 1.0)}, "(sigma_range)"),
+        ({"method_options": {"validation": math.nan}}, "as JSON"),
+        ({"network_options": {"channels": torch.ones(1)}}, "as JSON"),
+        ({"licence": None}, "(licence)"),
+    ],
+)
+def test_metadata_that_could_not_be_read_back_are_not_written(tmp_path, changes, said):
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(WeightsError) as caught:
+        save_checkpoint(path, {"w": torch.ones(1)}, replace(METADATA, **changes))
+    assert said in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_metadata_is_read_and_checked_without_torch(file):
     code = (
         "import sys; from pathlib import Path; from meddenoise.checkpoint import read_metadata;"
