@@ -26,6 +26,13 @@ _STALE = (
     "DigitalSignaturesSequence InstanceCreationDate InstanceCreationTime InstanceCreatorUID"
 ).split()
 
+_IMAGES = "1.2.840.10008.5.1.4.1.1"
+_ENHANCED = {
+    f"{_IMAGES}.{tail}"
+    for tail in "2.1 2.2 4.1 4.3 4.4 6.2 12.1.1 12.2.1 13.1.1 13.1.2 13.1.3 128.1 130".split()
+}
+"""Enhanced and legacy converted CT, MR, US, XA, XRF, 3D X-ray and PET, with or without functional groups."""
+
 _LOSSY_METHODS = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -44,9 +51,10 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
         if keyword in dataset:
             del dataset[keyword]
     old_class, old_instance = text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID")
+    old_series = text(dataset, "SeriesInstanceUID")
     origin = old_instance or hashlib.sha256(pixels.tobytes()).hexdigest()
     dataset.SOPInstanceUID = _uid("instance", origin, done)
-    dataset.SeriesInstanceUID = _uid("series", text(dataset, "SeriesInstanceUID") or origin, done)
+    dataset.SeriesInstanceUID = _uid("series", old_series or origin, done)
     name = text(dataset, "SeriesDescription")
     dataset.SeriesDescription = described(name, done)
     number = integer(dataset, "SeriesNumber")
@@ -56,7 +64,10 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
     # a source without a transfer syntax was no file
     real = bool(source.syntax and old_class and old_instance)
     reference = _reference(old_class, old_instance) if real else None
-    _set_derivation(dataset, reference, done)
+    if _is_enhanced(dataset):
+        _derive_enhanced(dataset, reference, old_series, done)
+    else:
+        _derive_classic(dataset, reference)
     _add_equipment(dataset, done)
     _keep_lossy_history(dataset, source, pixels)
 
@@ -93,26 +104,45 @@ def _reference(sop_class: str, instance: str) -> Dataset:
     return entry
 
 
-def _set_derivation(dataset: Dataset, reference: Dataset | None, done: Derivation) -> None:
-    """Image type, code and source: at the top, and in the functional groups of an enhanced object."""
-    # 113087 is the entry of CID 7203 nearest to noise reduction, which has none of its own
-    smoothing = code("113087", "Smoothing")
-    shared = items(dataset, "SharedFunctionalGroupsSequence")
-    if not shared and not items(dataset, "PerFrameFunctionalGroupsSequence"):
-        dataset.ImageType = _image_type(text(dataset, "ImageType"), "SECONDARY")
-        dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), smoothing])
-        if reference is not None:
-            dataset.SourceImageSequence = Items([reference])
-        return
-    # enhanced objects know no SECONDARY (PS3.3 C.8.16.1) and tell derivation by functional groups
+def _smoothing() -> Dataset:
+    # the entry of CID 7203 nearest to noise reduction, which has none of its own
+    return code("113087", "Smoothing")
+
+
+def _is_enhanced(dataset: Dataset) -> bool:
+    groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return text(dataset, "SOPClassUID") in _ENHANCED or any(name in dataset for name in groups)
+
+
+def _derive_classic(dataset: Dataset, reference: Dataset | None) -> None:
+    dataset.ImageType = _image_type(text(dataset, "ImageType"), "SECONDARY")
+    dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), _smoothing()])
+    if reference is not None:
+        dataset.SourceImageSequence = Items([reference])
+
+
+def _derive_enhanced(dataset: Dataset, reference: Dataset | None, series: str, done: Derivation) -> None:
+    """Enhanced objects know no SECONDARY (PS3.3 C.8.16.1) and tell derivation by functional groups."""
     dataset.ImageType = _image_type(text(dataset, "ImageType"), "PRIMARY")
-    if "DerivationDescription" in dataset:
-        del dataset["DerivationDescription"]
+    del dataset.DerivationDescription
     macro = Dataset()
     macro.DerivationDescription = done.description[:1024]
-    macro.DerivationCodeSequence = Items([smoothing])
+    macro.DerivationCodeSequence = Items([_smoothing()])
     macro.SourceImageSequence = Items([] if reference is None else [reference])
     _derive_groups(dataset, macro)
+    if reference is None or not series:
+        return
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = reference.ReferencedSOPClassUID
+    instance.ReferencedSOPInstanceUID = reference.ReferencedSOPInstanceUID
+    evidence, within, study = Dataset(), Dataset(), Dataset()
+    evidence.SeriesInstanceUID = within.SeriesInstanceUID = series
+    evidence.ReferencedSOPSequence = Items([instance])
+    study.StudyInstanceUID = text(dataset, "StudyInstanceUID")
+    study.ReferencedSeriesSequence = Items([evidence])
+    dataset.SourceImageEvidenceSequence = Items([*items(dataset, "SourceImageEvidenceSequence"), study])
+    within.ReferencedInstanceSequence = Items([instance])
+    dataset.ReferencedSeriesSequence = Items([*items(dataset, "ReferencedSeriesSequence"), within])
 
 
 def _derive_groups(dataset: Dataset, macro: Dataset) -> None:

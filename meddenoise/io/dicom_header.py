@@ -82,6 +82,8 @@ def locate_pixels(stream: BinaryIO, tags: Sequence[str] | None = None) -> Header
     if len(head) == 12:
         group, element = struct.unpack(order + "HH", head[:4])
         tag = group << 16 | element
+        # some writers leave the VR out here alone
+        implicit = implicit or not head[4:6].isalpha()
         length = struct.unpack(order + "I", head[4:8] if implicit else head[8:12])[0]
         offset -= 4 if implicit else 0
     end = stream.seek(0, io.SEEK_END)

@@ -227,9 +227,7 @@ def _bare(encoded: bytes, header: Header, form: PixelFormat) -> bytes:
     return target.getvalue()
 
 
-def _fill(
-    frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any], places: list[int]
-) -> int:
+def _fill(frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any], places: list[int]) -> int:
     count = 0
     for place, frame in zip(places, frames, strict=False):
         if frame.shape[:2] != (form.rows, form.columns):
@@ -244,4 +242,6 @@ def _fill(
 
 def _undecodable(path: Path, header: Header, error: Exception) -> CorruptError:
     reason = " ".join(str(error).split())[:200]
-    return CorruptError(f"{path} has {header.syntax.name} pixels that do not decode ({reason}): export it again.")
+    return CorruptError(
+        f"{path} has {header.syntax.name} pixels that do not decode ({reason}): export it again."
+    )

@@ -1,0 +1,322 @@
+"""NIfTI-1 and -2 in one file (.nii, .nii.gz): the header's bytes kept, RAS <-> LPS in this one place."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from numpy.typing import NDArray
+
+from meddenoise.errors import CorruptError, OutputError, UnsupportedError
+from meddenoise.io import Entry, Item
+from meddenoise.io.atomic import staged
+from meddenoise.io.limits import allocate
+from meddenoise.series import Derivation, Geometry, Series, Vector
+
+SUFFIX = ".nii.gz"
+LEVEL = 1
+"""gzip level: noise hardly compresses further, and level 9 takes ten times as long."""
+
+_GZIP = b"\x1f\x8b"
+_MAGICS = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
+# deflate cannot do better than this (zlib's technical notes)
+_MAX_RATIO = 1032
+_DESCRIP = {348: 148, 540: 240}
+_DESCRIP_LENGTH = 80
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Everything of a file but its voxels."""
+
+    head: bytes
+    """All bytes before the voxels: header and extensions."""
+    tail: bytes
+    dtype: str
+    """NumPy's name of the voxel type, with byte order."""
+    compressed: bool
+
+
+def sniff(path: Path) -> bool:
+    """True for the magic of NIfTI, gzipped or not, whatever the name says."""
+    try:
+        with _opened(path) as stream:
+            head = stream.read(348)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return _kind(head) is not None
+
+
+def scan(path: Path) -> Entry:
+    """The entry of one NIfTI file. Raises CorruptError or UnsupportedError."""
+    header, _, _ = _head(path)
+    shape = _shape(header, path)
+    return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1)
+
+
+def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
+    """Each file is a series."""
+    return [(entry,) for entry in entries]
+
+
+def read(item: Item) -> Series:
+    """The volume or volumes of a file: planes [T x Z, Y, X], z fastest. Raises InputError."""
+    path = item.files[0]
+    header, head, compressed = _head(path)
+    columns, rows, slices, volumes = _shape(header, path)
+    dtype = header.get_data_dtype()
+    pixels = allocate((volumes * slices, rows, columns), dtype.newbyteorder("="), path)
+    warnings: list[str] = []
+    tail = _read_voxels(path, len(head), pixels, warnings)
+    if not dtype.isnative:
+        pixels.byteswap(inplace=True)
+    slope, intercept = _scale(header, warnings)
+    bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
+    if bad:
+        warnings.append(f"{bad} voxels are NaN or infinite: they stay as they are")
+    if volumes > 1 and slices > 1:
+        warnings.append(f"{volumes} volumes follow each other: their planes are taken as one stack")
+    return Series(
+        pixels=pixels,
+        slope=np.full(len(pixels), slope),
+        intercept=np.full(len(pixels), intercept),
+        stored_range=_range(dtype),
+        geometry=_geometry(header),
+        format="nifti",
+        path=path,
+        files=(path,),
+        frame_time_ms=_frame_time_ms(header) if item.cine else None,
+        warnings=tuple(warnings),
+        header=Kept(head, tail, dtype.str, compressed),
+    )
+
+
+def write(series: Series, targets: Sequence[Path]) -> None:
+    """Write one file, gzipped where its name says so. Raises OutputError."""
+    (target,) = targets
+    if series.format == "nifti" and isinstance(series.header, Kept):
+        kept, planes = series.header, series.pixels
+    else:
+        kept, planes = _new(series, target)
+    head = _described(kept.head, series.derivation)
+    name = target.name.lower()
+    compressed = name.endswith(".gz") or (kept.compressed and not name.endswith(".nii"))
+    with staged(targets) as staging, staging.file(target) as stream:
+        if compressed:
+            # no name and no time inside: the same input gives the same bytes
+            with gzip.GzipFile("", "wb", LEVEL, stream, mtime=0) as packed:
+                _write_parts(packed, head, planes, kept)
+        else:
+            _write_parts(stream, head, planes, kept)
+
+
+def _write_parts(stream: Any, head: bytes, planes: NDArray[Any], kept: Kept) -> None:
+    stream.write(head)
+    for plane in planes:
+        stream.write(np.ascontiguousarray(plane, np.dtype(kept.dtype)).data)
+    stream.write(kept.tail)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == _GZIP
+        raw.seek(0)
+        if not packed:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as stream:
+            yield io.BufferedReader(stream)  # type: ignore[type-var]
+
+
+def _kind(head: bytes) -> int | None:
+    """The header size, 348 or 540, of a NIfTI file of either byte order; None for anything else."""
+    for order in ("little", "big"):
+        size = int.from_bytes(head[:4], order)  # type: ignore[arg-type]
+        if size in _MAGICS:
+            offset, magics = _MAGICS[size]
+            return size if head[offset : offset + 4] in magics else None
+    return None
+
+
+def _head(path: Path) -> tuple[Nifti1Header, bytes, bool]:
+    """The parsed header, all bytes before the voxels, and whether the file is gzipped."""
+    try:
+        with _opened(path) as stream:
+            compressed = isinstance(getattr(stream, "raw", None), gzip.GzipFile)
+            start = stream.read(540)
+            size = _kind(start)
+            if size is None:
+                raise CorruptError(f"{path} has lost its NIfTI header: copy or export it again.")
+            offset, _ = _MAGICS[size]
+            if start[offset : offset + 3] in (b"ni1", b"ni2"):
+                raise UnsupportedError(f"{path} is half of a .hdr/.img pair: convert it to .nii first.")
+            kind = Nifti1Header if size == 348 else Nifti2Header
+            header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
+            begin = int(header["vox_offset"])
+            if not size <= begin <= 1 << 28:
+                raise CorruptError(f"{path} puts its voxels at byte {begin}: export it again.")
+            head = start[:begin] + stream.read(max(begin - len(start), 0))
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+        raise CorruptError(f"{path} has a damaged NIfTI header ({error}): copy it again.") from error
+    if len(head) < begin:
+        raise CorruptError(f"{path} ends inside its header: copy it again.")
+    _check_size(path, header, begin, compressed)
+    return header, head, compressed
+
+
+def _check_size(path: Path, header: Nifti1Header, begin: int, compressed: bool) -> None:
+    columns, rows, slices, volumes = _shape(header, path)
+    needed = columns * rows * slices * volumes * int(header.get_data_dtype().itemsize)
+    there = path.stat().st_size * (_MAX_RATIO if compressed else 1) - begin
+    if needed > there:
+        raise CorruptError(
+            f"{path} is truncated: its dimensions need {needed} bytes of voxels; copy it again."
+        )
+
+
+def _shape(header: Nifti1Header, path: Path) -> tuple[int, int, int, int]:
+    """Columns, rows, slices, volumes."""
+    dims = [int(size) for size in header["dim"]]
+    if not 1 <= dims[0] <= 7:
+        raise CorruptError(f"{path} states {dims[0]} dimensions: export it again.")
+    sizes = dims[1 : dims[0] + 1]
+    if min(sizes) < 1:
+        raise CorruptError(f"{path} states a size of {min(sizes)}: export it again.")
+    if any(size > 1 for size in sizes[4:]):
+        raise UnsupportedError(f"{path} has {len(sizes)} dimensions; up to 4 are read: split it first.")
+    code = int(header["datatype"])
+    try:
+        dtype = header.get_data_dtype()
+    except Exception as error:
+        raise CorruptError(f"{path} states unknown data type {code}: export it again.") from error
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UnsupportedError(
+            f"{path} holds {dtype.name if dtype.kind != 'V' else 'colour'} voxels; "
+            "integers and floats up to 64 bits are read: convert it first."
+        )
+    columns, rows, slices, volumes = (*sizes, 1, 1, 1)[:4]
+    return columns, rows, slices, volumes
+
+
+def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[str]) -> bytes:
+    """Fill `pixels` with the file's bytes and return what follows them."""
+    view = memoryview(pixels).cast("B")
+    try:
+        with _opened(path) as stream:
+            stream.read(begin)
+            filled = 0
+            while filled < len(view):
+                count = stream.readinto(view[filled : filled + (64 << 20)])  # type: ignore[attr-defined]
+                if not count:
+                    raise EOFError(f"{len(view) - filled} bytes of voxels are missing")
+                filled += count
+            try:
+                return stream.read(1 << 20)
+            except gzip.BadGzipFile as error:
+                if "Not a gzipped file" not in str(error):
+                    raise
+                warnings.append("bytes that are no gzip follow the image: they are left out")
+                return b""
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CorruptError(f"{path} is truncated or damaged ({error}): copy it again.") from error
+
+
+def _scale(header: Nifti1Header, warnings: list[str]) -> tuple[float, float]:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not np.isfinite(slope):
+        return 1.0, 0.0
+    if not np.isfinite(intercept):
+        warnings.append("the intercept stated is no number: 0 is taken")
+        return slope, 0.0
+    return slope, intercept
+
+
+def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    info: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return float(info.min), float(info.max)
+
+
+def _geometry(header: Nifti1Header) -> Geometry:
+    """LPS geometry of the affine nibabel's rules choose (sform, then qform, then pixdim)."""
+    affine = _FLIP @ header.get_best_affine()
+    steps = affine[:3, :3]
+    lengths = np.linalg.norm(steps, axis=0)
+    if not np.isfinite(affine).all() or lengths.min() < 1e-9:
+        return Geometry(known=False)
+    units = steps / lengths
+    return Geometry(
+        spacing_mm=_vector(lengths[::-1]),
+        origin_mm=_vector(affine[:3, 3]),
+        axes=(_vector(units[:, 2]), _vector(units[:, 1]), _vector(units[:, 0])),
+    )
+
+
+def _frame_time_ms(header: Nifti1Header) -> float | None:
+    step = float(header["pixdim"][4])
+    factor = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}.get(header.get_xyzt_units()[1], 1000.0)
+    return step * factor if step > 0 and np.isfinite(step) else None
+
+
+def _new(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
+    """Header and planes for a series of another format: stored values where one scale fits, else float32."""
+    if series.channels != 1:
+        raise OutputError(f"{target} cannot hold colour: write PNG or DICOM instead.")
+    pixels = series.pixels
+    one_scale = np.ptp(series.slope) == 0 and np.ptp(series.intercept) == 0
+    keep = one_scale and pixels.dtype.kind in "iuf"
+    planes = pixels if keep else series.values(0, len(series))
+    wide = max(planes.shape) > 32767
+    header = (Nifti2Header if wide else Nifti1Header)()
+    cine = series.frame_time_ms is not None
+    depth = (1, len(planes)) if cine else (len(planes),)
+    header.set_data_dtype(planes.dtype)
+    header.set_data_shape((planes.shape[2], planes.shape[1], *depth))
+    affine = _affine(series.geometry)
+    header.set_qform(affine, code="scanner" if series.geometry.known else "unknown")
+    header.set_sform(affine, code="scanner" if series.geometry.known else "unknown")
+    header.set_xyzt_units("mm", "msec" if cine else "unknown")
+    if cine:
+        header["pixdim"][4] = series.frame_time_ms
+    header["scl_slope"] = series.slope[0] if keep else 1
+    header["scl_inter"] = series.intercept[0] if keep else 0
+    header["magic"] = b"n+2" if wide else b"n+1"
+    # the four bytes after the header say that no extension follows
+    header["vox_offset"] = header.sizeof_hdr + 4
+    return Kept(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
+
+
+def _affine(geometry: Geometry) -> NDArray[np.float64]:
+    """RAS affine from column, row and plane index to millimetres."""
+    affine = np.eye(4)
+    for column, (axis, step) in enumerate(zip(geometry.axes[::-1], geometry.spacing_mm[::-1], strict=True)):
+        affine[:3, column] = np.array(axis) * step
+    affine[:3, 3] = geometry.origin_mm
+    return _FLIP @ affine
+
+
+def _described(head: bytes, done: Derivation | None) -> bytes:
+    """The header with what was done at the end of its description; the old text gives way."""
+    if done is None:
+        return head
+    size = _kind(head)
+    assert size is not None
+    start = _DESCRIP[size]
+    before = head[start : start + _DESCRIP_LENGTH].split(b"\0")[0]
+    tail = f"meddenoise {done.method}".encode()[: _DESCRIP_LENGTH - 1]
+    room = _DESCRIP_LENGTH - 1 - len(tail) - 2
+    text = before[:room] + b"; " + tail if before and room > 0 else tail
+    return head[:start] + text.ljust(_DESCRIP_LENGTH, b"\0") + head[start + _DESCRIP_LENGTH :]
+
+
+def _vector(values: NDArray[np.float64]) -> Vector:
+    x, y, z = (float(value) for value in values)
+    return x, y, z

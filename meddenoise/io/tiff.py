@@ -1,0 +1,182 @@
+"""TIFF, single or stack: integers and floats, grey and RGB; tags that describe the picture are kept."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from meddenoise.errors import CorruptError, InputError, UnsupportedError
+from meddenoise.io import Entry, Item
+from meddenoise.io.atomic import staged
+from meddenoise.io.limits import allocate
+from meddenoise.io.raster import join_alpha, series_of, split_alpha
+from meddenoise.series import Series
+
+SUFFIX = ".tif"
+
+_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PHOTOMETRICS = {"MINISBLACK", "MINISWHITE", "RGB"}
+_SOFTWARE, _ICC = "Software", "InterColorProfile"
+# Layouts of microscopes and ImageJ live in the description, so it stays as it is.
+_TEXTS = ("DocumentName", "Make", "Model", "Artist", "HostComputer", "Copyright", "DateTime")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What writing a TIFF again needs besides its colours."""
+
+    alpha: tuple[NDArray[Any] | None, ...]
+    options: dict[str, Any]
+    """Arguments of `TiffWriter.write` that say how the source is written."""
+    big: bool
+    order: str
+
+
+def sniff(path: Path) -> bool:
+    """True for a TIFF or BigTIFF magic (DICOM files may bear one too: those are sniffed first)."""
+    with path.open("rb") as stream:
+        return stream.read(4) in _MAGICS
+
+
+def scan(path: Path) -> Entry:
+    """The entry of one TIFF. Raises CorruptError or UnsupportedError."""
+    with _opened(path) as file:
+        _check_pages(file, path)
+        return Entry(path, len(file.pages))
+
+
+def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
+    """Each file is a series."""
+    return [(entry,) for entry in entries]
+
+
+def read(item: Item) -> Series:
+    """All pages: planes in page order, three for a colour page. Raises InputError."""
+    path = item.files[0]
+    with _opened(path) as file:
+        _check_pages(file, path)
+        first: Any = file.pages[0]
+        count = len(file.pages)
+        channels = 1 if first.samplesperpixel in (1, 2) else 3
+        dtype = np.dtype(first.dtype).newbyteorder("=")
+        shape = (first.imagelength, first.imagewidth)
+        pixels = allocate((count * channels, *shape), dtype, path)
+        alphas = []
+        for number in range(count):
+            colours, alpha = split_alpha(_page(file, number, path))
+            if colours.shape != (channels, *shape) or colours.dtype != dtype:
+                raise CorruptError(f"{path} has a page {number + 1} unlike its header: save it again.")
+            pixels[number * channels : (number + 1) * channels] = colours
+            alphas.append(alpha)
+        kept = Kept(tuple(alphas), _options(first), file.is_bigtiff, file.byteorder)
+    bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
+    told = (f"{bad} pixels are NaN or infinite: they stay as they are",) if bad else ()
+    inverted = first.photometric.name == "MINISWHITE"
+    return replace(series_of(item, pixels, channels, kept, told), inverted=inverted)
+
+
+def write(series: Series, targets: Sequence[Path]) -> None:
+    """Write one file of all pages. Raises OutputError."""
+    (target,) = targets
+    if series.format == "tiff" and isinstance(series.header, Kept):
+        kept = series.header
+    else:
+        photometric = "rgb" if series.channels == 3 else "miniswhite" if series.inverted else "minisblack"
+        options = {"photometric": photometric, "compression": "zlib"}
+        kept = Kept((None,), options, series.pixels.nbytes > 2**31, "<")
+    frames = len(series) // series.channels
+    done = series.derivation
+    with staged(targets) as staging, staging.file(target) as stream:
+        with tifffile.TiffWriter(stream, bigtiff=kept.big, byteorder=kept.order) as file:  # type: ignore[arg-type]
+            for number in range(frames):
+                start = number * series.channels
+                alpha = kept.alpha[number % len(kept.alpha)]
+                frame = join_alpha(series.pixels[start : start + series.channels], alpha)
+                options = kept.options if number == 0 else _without_texts(kept.options)
+                software = f"meddenoise: {done.description}" if done is not None else None
+                file.write(frame, contiguous=False, metadata=None, software=software, **options)
+
+
+def _opened(path: Path) -> tifffile.TiffFile:
+    try:
+        return tifffile.TiffFile(path)
+    except (tifffile.TiffFileError, ValueError, struct.error, IndexError, KeyError, TypeError) as error:
+        raise CorruptError(f"{path} has a damaged TIFF header ({error}): save it again.") from error
+
+
+def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
+    """Raises where the pages are not alike or of a kind that is not read."""
+    try:
+        pages: list[Any] = list(file.pages)
+        layouts = {(p.imagelength, p.imagewidth, p.samplesperpixel, str(p.dtype)) for p in pages}
+        kinds = {getattr(page.photometric, "name", str(page.photometric)) for page in pages}
+    except Exception as error:
+        raise CorruptError(f"{path} has a damaged TIFF page ({error}): save it again.") from error
+    if not pages or min(pages[0].imagelength, pages[0].imagewidth) < 1:
+        raise CorruptError(f"{path} has no pixels: save it again.")
+    if len(layouts) > 1:
+        raise UnsupportedError(f"{path} has pages of different sizes: split it into single images.")
+    if not kinds <= _PHOTOMETRICS:
+        other = ", ".join(sorted(kinds - _PHOTOMETRICS))
+        raise UnsupportedError(f"{path} stores {other} colours; grey and RGB are read: convert it first.")
+    page = pages[0]
+    dtype = page.dtype
+    if dtype is None or dtype.kind not in "iuf" or page.bitspersample not in (8, 16, 32, 64):
+        raise UnsupportedError(
+            f"{path} holds {page.bitspersample}-bit pixels; 8 to 64 bits are read: convert it first."
+        )
+    if page.samplesperpixel not in (1, 2, 3, 4) or page.imagedepth != 1:
+        raise UnsupportedError(f"{path} has {page.samplesperpixel} samples a pixel: split its channels.")
+
+
+def _page(file: tifffile.TiffFile, number: int, path: Path) -> NDArray[Any]:
+    page: Any = file.pages[number]
+    try:
+        try:
+            frame = page.asarray()
+        except ValueError:
+            # tifffile needs imagecodecs for LZW and JPEG; Pillow brings libtiff
+            with Image.open(path) as image:
+                image.seek(number)
+                frame = np.asarray(image)
+    except Exception as error:
+        raise _undecodable(path, number, error) from error
+    if int(page.planarconfig) == tifffile.PLANARCONFIG.SEPARATE and frame.ndim == 3:
+        frame = np.moveaxis(frame, 0, -1)
+    return np.asarray(frame)
+
+
+def _undecodable(path: Path, number: int, error: Exception) -> InputError:
+    return CorruptError(f"{path} has a page {number + 1} that does not decode ({error}): save it again.")
+
+
+def _options(page: Any) -> dict[str, Any]:
+    """How the source is written, as arguments of `TiffWriter.write`."""
+    options: dict[str, Any] = {"photometric": page.photometric.name.lower()}
+    if int(page.compression) != tifffile.COMPRESSION.NONE:
+        # lossless, and written without further libraries whatever the source used
+        options["compression"] = "zlib"
+    if page.extrasamples:
+        options["extrasamples"] = [sample.name.lower() for sample in page.extrasamples]
+    if page.description:
+        options["description"] = page.description
+    tags = page.tags
+    if "XResolution" in tags and "YResolution" in tags:
+        options["resolution"] = (tags["XResolution"].value, tags["YResolution"].value)
+        options["resolutionunit"] = int(page.resolutionunit)
+    if _ICC in tags:
+        options["iccprofile"] = tags[_ICC].value
+    texts = [(tags[name].code, "s", None, tags[name].value, True) for name in _TEXTS if name in tags]
+    if texts:
+        options["extratags"] = texts
+    return options
+
+
+def _without_texts(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in ("description", "extratags")}
