@@ -2,6 +2,7 @@
 
 import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,7 @@ class Device:
         return str(self.device)
 
 
+@lru_cache
 def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     """The device `name` (auto, cpu, cuda, cuda:N, mps) and the precision (auto, fp32, bf16) to run in.
 

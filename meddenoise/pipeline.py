@@ -14,9 +14,10 @@ from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError
+from meddenoise.level import estimate_series
 from meddenoise.methods import Setup
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import MAX_PLANES, estimate_noise, sigma_map
+from meddenoise.noise.estimate import sigma_map
 from meddenoise.options import Options
 from meddenoise.series import Derivation, Series
 
@@ -71,24 +72,6 @@ def denoise_series(
     result = series.with_pixels(pixels, _describe(choice, options, noise, device))
     sigma_after = estimate_series(result).sigma
     return Result(result, choice, device, noise, sigma_after, perf_counter() - started, tuple(warnings))
-
-
-def estimate_series(series: Series) -> NoiseEstimate:
-    """The noise of a series in its own unit, from some of its planes."""
-    channels = series.channels
-    frames = len(series) // channels
-    count = min(frames, MAX_PLANES)
-    if series.frame_time_ms is None:
-        picked = np.linspace(0, frames - 1, count).astype(int) * channels
-    else:
-        # Frames that follow each other: their differences show the noise.
-        picked = (np.arange(count) + (frames - count) // 2) * channels
-    return estimate_noise(
-        np.concatenate([series.values(n, n + 1) for n in picked]),
-        modality=series.modality,
-        valid=np.concatenate([series.valid(n, n + 1) for n in picked]),
-        frame_time_ms=series.frame_time_ms,
-    )
 
 
 def subtract(series: Series, result: Series) -> Series:

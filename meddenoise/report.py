@@ -39,7 +39,12 @@ class Row:
     peak_memory_mib: int
     warnings: tuple[str, ...] = ()
     fingerprint: str = ""
-    """Digest of the source files and of every setting that can change the pixels: what resuming compares."""
+    """Digests of the result's place, and of the sources and all that makes its pixels: what resuming compares."""
+
+    @property
+    def place(self) -> str:
+        """The same for all results that were written to the same files."""
+        return self.fingerprint.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ class Report:
     failed: tuple[Failure, ...] = field(default=())
 
     def with_row(self, row: Row) -> Self:
-        """This report with `row` in place of an older one for the same output; its failure is forgotten."""
-        kept = tuple(old for old in self.series if old.output != row.output)
+        """This report with `row` in place of an older one for the same files; its failure is forgotten."""
+        kept = tuple(old for old in self.series if old.place != row.place)
         return replace(
             self, series=(*kept, row), failed=tuple(old for old in self.failed if old.input != row.input)
         )

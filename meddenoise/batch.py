@@ -1,0 +1,136 @@
+"""Many series: found, read, denoised, written and reported, while a failure of one leaves the rest alone."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from meddenoise.choice import check_names
+from meddenoise.crew import Crew, Job, Listener, Orders
+from meddenoise.errors import NothingReadableError, UsageError
+from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.options import check_options
+from meddenoise.pairing import pair_items
+from meddenoise.place import Place
+from meddenoise.report import Failure, Report, Row
+from meddenoise.tasks import Task, plan_tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run: what to denoise, where to, and how. `command` is told in the report."""
+
+    inputs: tuple[Path, ...]
+    output: Path | None = None
+    reference: Path | None = None
+    uncertainty: bool = False
+    report: bool = True
+    command: str = ""
+    orders: Orders = field(default_factory=Orders)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many series were written, kept from an earlier run, and failed."""
+
+    written: int
+    kept: int
+    failed: int
+
+
+def run(request: Request, listener: Listener) -> Outcome:
+    """Denoise every series of a request; the next is read and the last written while one is denoised.
+
+    Raises UsageError for a request that does not fit together and NothingReadableError where no input holds
+    an image; any other failure of a series is told to the listener and counted. Interrupted, it leaves
+    what is finished, nothing half-written, and raises on.
+    """
+    _check(request)
+    # Takes over a second, most of it reading libraries: done while the inputs are looked through.
+    threading.Thread(target=import_module, args=("meddenoise.pipeline",), daemon=True).start()
+    orders = request.orders
+    found = discover(request.inputs)
+    tasks = plan_tasks(found.items, request.inputs, request.output, orders.format)
+    if not tasks:
+        raise _nothing_readable(request, found)
+    references = _find_references(tasks, request.reference)
+    counting = _Counting(listener)
+    counting.found(len(tasks), sum(task.item.frames for task in tasks), len(found.skipped))
+    places = _open_places(request, tasks)
+    for problem in found.failed:
+        failure = Failure(str(problem.path), str(problem.error))
+        counting.failed(failure)
+        if len(places) == 1:
+            places[tasks[0].report].record(failure)
+    jobs = [
+        Job(task, places[task.report], reference) for task, reference in zip(tasks, references, strict=True)
+    ]
+    Crew(orders, counting).work(jobs)
+    return counting.outcome
+
+
+class _Counting:
+    """A listener that counts and passes on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.found, self.started, self.advanced = listener.found, listener.started, listener.advanced
+        self._listener = listener
+        self.outcome = Outcome(0, 0, 0)
+
+    def written(self, row: Row) -> None:
+        self.outcome = replace(self.outcome, written=self.outcome.written + 1)
+        self._listener.written(row)
+
+    def kept(self, row: Row) -> None:
+        self.outcome = replace(self.outcome, kept=self.outcome.kept + 1)
+        self._listener.kept(row)
+
+    def failed(self, failure: Failure) -> None:
+        self.outcome = replace(self.outcome, failed=self.outcome.failed + 1)
+        self._listener.failed(failure)
+
+
+def _check(request: Request) -> None:
+    options, orders = request.orders.options, request.orders
+    check_names(options.method, options.weights)
+    check_options(options, uncertainty=request.uncertainty)
+    if orders.format != "same":
+        get_format(orders.format)
+    if orders.jobs < 1:
+        raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
+
+
+def _nothing_readable(request: Request, found: Discovery) -> NothingReadableError:
+    if found.failed:
+        return NothingReadableError(str(found.failed[0].error))
+    if found.items:
+        return NothingReadableError(
+            f"{request.output} holds all the images there are: they are results already."
+        )
+    names = ", ".join(map(str, request.inputs[:3])) + (", ..." if len(request.inputs) > 3 else "")
+    return NothingReadableError(f"{names} holds no image that can be read: give DICOM, NIfTI, PNG or TIFF.")
+
+
+def _find_references(tasks: Sequence[Task], path: Path | None) -> Sequence[Item | None]:
+    """The reference of every task."""
+    if path is None:
+        return [None] * len(tasks)
+    found = discover([path])
+    if not found.items:
+        raise NothingReadableError(
+            f"--ref {path} holds no image that can be read: give the reference images."
+        )
+    return pair_items([task.item for task in tasks], found.items, "--ref")
+
+
+def _open_places(request: Request, tasks: Sequence[Task]) -> dict[Path, Place]:
+    options = request.orders.options
+    report = Report(
+        command=request.command,
+        started=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        device=options.device,
+        precision=options.precision,
+    )
+    return {task.report: Place(task.report, report, keep_report=request.report) for task in tasks}

@@ -1,0 +1,121 @@
+"""What a person sees of a run on stderr, and the JSON a pipeline reads on stdout."""
+
+import json
+import os
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+    from meddenoise.report import Failure, Row
+
+
+class Display:
+    """A listener of `batch.run`. The bar shows on a terminal only; `verbosity` is -1 (quiet), 0 or 1."""
+
+    def __init__(self, *, verbosity: int, as_json: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._verbosity = verbosity
+        self._as_json = as_json
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            _SpeedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=verbosity < 0 or not self._console.is_terminal,
+            transient=True,
+        )
+        self._bar = self._progress.add_task("reading", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def found(self, series: int, images: int, skipped: int) -> None:
+        """Start the bar; tell of files that are no images."""
+        self._progress.update(self._bar, description="denoising", total=images)
+        if skipped:
+            self._say(f"{skipped} files hold no image and were skipped.", least=0)
+
+    def started(self, device: str) -> None:
+        """Tell the device."""
+        self._say(f"running on {device}.", least=0 if self._console.is_terminal else 1)
+
+    def advanced(self, images: float) -> None:
+        """Move the bar."""
+        self._progress.advance(self._bar, images)
+
+    def written(self, row: "Row") -> None:
+        """One line and its warnings for people, one JSON object for a pipeline."""
+        unit = f" {row.noise['unit']}" if row.noise["unit"] else ""
+        method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
+        self._say(
+            f"{row.input} -> {row.output}: {method}, noise {row.noise['sigma_before']:.4g} -> "
+            f"{row.noise['sigma_after']:.4g}{unit}, {row.seconds:.1f} s",
+            least=0 if self._console.is_terminal else 1,
+        )
+        for warning in row.warnings:
+            self._say(f"warning: {row.input}: {warning}", least=0)
+        self._write_json(row)
+
+    def kept(self, row: "Row") -> None:
+        """As `written`, for what an earlier run has finished."""
+        self._say(f"{row.input}: kept {row.output}, which is finished.", least=1)
+        self._write_json(row)
+
+    def failed(self, failure: "Failure") -> None:
+        """The sentence, whatever the verbosity."""
+        self._say(f"meddenoise: {failure.error}", least=-1)
+
+    def summary(self, written: int, kept: int, failed: int) -> None:
+        """One last line."""
+        parts = [f"{written} series written"]
+        parts += [f"{kept} kept from an earlier run"] if kept else []
+        parts += [f"{failed} failed"] if failed else []
+        self._say(", ".join(parts) + ".", least=0)
+
+    def _say(self, text: str, *, least: int) -> None:
+        if self._verbosity >= least:
+            self._console.print(text, markup=False, soft_wrap=True)
+
+    def _write_json(self, row: "Row") -> None:
+        if not self._as_json:
+            return
+        from meddenoise.report import row_as_json
+
+        try:
+            sys.stdout.write(json.dumps(row_as_json(row), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Nobody reads on; the images are still wanted.
+            self._as_json = False
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _SpeedColumn(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: "Task") -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")

@@ -1,0 +1,273 @@
+"""The threads of a run: some series in the engine, one more being read, one being written."""
+
+import logging
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from meddenoise.errors import InputError, MeddenoiseError, OutputError, UsageError
+from meddenoise.io import Item, read_item, write
+from meddenoise.options import Options
+from meddenoise.place import Place
+from meddenoise.report import Failure, Row
+from meddenoise.series import Series
+from meddenoise.tasks import Task, fingerprint, residual_path
+
+if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
+    from meddenoise.pipeline import Result
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What to do with every series of a run."""
+
+    options: Options = field(default_factory=Options)
+    format: str = "same"
+    residual: bool = False
+    resume: bool = True
+    overwrite: bool = False
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One task, the place its result is recorded at, and what to measure it against."""
+
+    task: Task
+    place: Place
+    reference: Item | None = None
+
+
+class Listener(Protocol):
+    """Is told what happens, from any thread but never from two at a time."""
+
+    def found(self, series: int, images: int, skipped: int) -> None:
+        """`series` of `images` in all will be denoised; `skipped` files are no images."""
+
+    def started(self, device: str) -> None:
+        """The first series is about to be denoised on `device`, and why there."""
+
+    def advanced(self, images: float) -> None:
+        """So many images more are done, or need not be."""
+
+    def written(self, row: Row) -> None:
+        """A series is written."""
+
+    def kept(self, row: Row) -> None:
+        """A series was finished by an earlier run."""
+
+    def failed(self, failure: Failure) -> None:
+        """A series or file failed; the others go on."""
+
+
+class Crew:
+    """Does jobs in `orders.jobs + 2` threads, of which `orders.jobs` may be in the engine at a time."""
+
+    def __init__(self, orders: Orders, listener: Listener) -> None:
+        self._orders = orders
+        self._listener = listener
+        self._telling = threading.Lock()
+        self._stopped = threading.Event()
+        self._engines = threading.Semaphore(orders.jobs)
+        self._started = False
+
+    def work(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs; what fails is told to the listener and put into the report.
+
+        Raises UsageError where the orders do not fit a series. On any way out, an interrupt among them,
+        the threads stop at their next tile, a write that has begun is finished, and places are closed.
+        """
+        waiting = Counter(id(job.place) for job in jobs)
+        pool = ThreadPoolExecutor(self._orders.jobs + 2, "series")
+        try:
+            running = {pool.submit(self._do, job): job.place for job in jobs}
+            for future in as_completed(running):
+                future.result()
+                place = running.pop(future)
+                waiting[id(place)] -= 1
+                if not waiting[id(place)]:
+                    place.close()
+        finally:
+            self._stopped.set()
+            pool.shutdown(cancel_futures=True)
+            for job in jobs:
+                job.place.close()
+
+    def _do(self, job: Job) -> None:
+        progress = _Progress(self)
+        try:
+            self.check()
+            self._finish(job, progress)
+        except (_StoppedError, UsageError, KeyboardInterrupt, SystemExit):
+            raise
+        # Decoders written in Rust raise from BaseException.
+        except BaseException as error:
+            _log.debug("%s failed", job.task.item.path, exc_info=True)
+            failure = Failure(str(job.task.item.path), _sentence(job.task, error))
+            job.place.record(failure)
+            self.tell(lambda: self._listener.failed(failure))
+        progress.advance(job.task.item.frames - progress.done)
+
+    def _finish(self, job: Job, progress: "_Progress") -> None:
+        """Read, denoise, write and record one series, or find that it was finished before."""
+        task, place, orders = job.task, job.place, self._orders
+        if task.refused is not None:
+            raise task.refused
+        place.enter()
+        mark = fingerprint(task, orders.options, orders.format, str(orders.residual))
+        targets = (*task.targets, residual_path(task)) if orders.residual else task.targets
+        row = place.find(mark) if orders.resume and not orders.overwrite else None
+        if row is not None and all(target.exists() for target in targets):
+            self.tell(lambda: self._listener.kept(row))
+            return
+        if not orders.overwrite and not place.may_replace(mark):
+            _refuse_existing(targets)
+        series = read_item(task.item)
+        result = self._denoise(series, progress)
+        place.begin(mark)
+        self._write(task, series, result)
+        written = _row(task, result, orders.options, mark, *_measure(series, result.series, job.reference))
+        place.record(written, str(result.device), result.device.precision)
+        self.tell(lambda: self._listener.written(written))
+
+    def _denoise(self, series: Series, progress: "_Progress") -> "Result":
+        from meddenoise.device import choose_device
+        from meddenoise.pipeline import denoise_series
+
+        options = self._orders.options
+
+        def tick(planes: int) -> None:
+            self.check()
+            if planes:
+                progress.advance(planes / series.channels)
+
+        with self._engines:
+            self.check()
+            if not self._started:
+                self._started = True
+                device = choose_device(options.device, options.precision)
+                self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
+            return denoise_series(series, options, tick)
+
+    def _write(self, task: Task, series: Series, result: "Result") -> None:
+        write(result.series, task.output, format=self._orders.format, root=task.root)
+        if self._orders.residual:
+            from meddenoise.pipeline import subtract
+
+            write(subtract(series, result.series), residual_path(task), format="nifti")
+
+    def check(self) -> None:
+        """Raises once the run is over."""
+        if self._stopped.is_set():
+            raise _StoppedError
+
+    def tell(self, message: Callable[[], None]) -> None:
+        """Call `message`, one at a time."""
+        with self._telling:
+            message()
+
+    def advance(self, images: float) -> None:
+        """Tell the listener that `images` more are done."""
+        self.tell(lambda: self._listener.advanced(images))
+
+
+class _Progress:
+    """How many images of one series the listener was told are done."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self.done = 0.0
+
+    def advance(self, images: float) -> None:
+        self.done += images
+        self._crew.advance(images)
+
+
+class _StoppedError(Exception):
+    """The run is over: another thread was interrupted or found the orders wrong."""
+
+
+def _refuse_existing(targets: Sequence[Path]) -> None:
+    existing = next((target for target in targets if target.exists()), None)
+    if existing is not None:
+        raise OutputError(
+            f"{existing} exists already and is not the finished result of this input with these settings: "
+            "give --overwrite, or another --output."
+        )
+
+
+def _measure(
+    series: Series, result: Series, reference: Item | None
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Metrics of a result against its reference and the input, and warnings; none without a reference."""
+    if reference is None:
+        return {}, ()
+    from meddenoise.evaluate import Options as Measuring
+    from meddenoise.evaluate import evaluate_series
+    from meddenoise.metrics import METRICS
+
+    try:
+        pair = evaluate_series(result, read_item(reference), series, Measuring())
+    except InputError as error:
+        return dict.fromkeys(METRICS), (f"no metric could be computed: {error}",)
+    return pair.metrics.values, pair.warnings
+
+
+def _row(
+    task: Task,
+    result: "Result",
+    options: Options,
+    mark: str,
+    metrics: dict[str, float | None],
+    warnings: tuple[str, ...],
+) -> Row:
+    series, choice = result.series, result.choice
+    planes, height, width = series.pixels.shape
+    frames = planes // series.channels
+    checkpoint = choice.checkpoint
+    return Row(
+        input=str(task.item.path),
+        output=str(task.output if task.targets == (task.output,) else task.targets[0].parent),
+        format=task.item.format,
+        modality=series.modality,
+        shape=(frames, height, width),
+        spacing_mm=series.geometry.spacing_mm if series.geometry.known else None,
+        method=choice.method.name,
+        mode=options.mode,
+        weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
+        seed=options.seed,
+        noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
+        metrics=metrics,
+        seconds=round(result.seconds, 3),
+        slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
+        peak_memory_mib=_peak_memory_mib(),
+        warnings=(*result.warnings, *warnings),
+        fingerprint=mark,
+    )
+
+
+def _sentence(task: Task, error: BaseException) -> str:
+    """What went wrong, naming the input."""
+    text = str(error).strip()
+    path = str(task.item.path)
+    if isinstance(error, MeddenoiseError):
+        return text if path in text else f"{path}: {text}"
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
+
+
+def _peak_memory_mib() -> int:
+    """Largest resident memory of this process so far; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    from resource import RUSAGE_SELF, getrusage
+
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,0 +1,153 @@
+"""One place that results are written to: its lock, its report, and what is finished there."""
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import BinaryIO
+
+from meddenoise.errors import OutputError
+from meddenoise.report import Failure, Report, Row, read_report, write_report
+
+SAVE_EVERY_S = 2.0
+
+
+class Place:
+    """The report at `path` and the lock beside it, held from `enter` to `close`; safe to share by threads.
+
+    The lock file lists the fingerprints whose writing was begun. The operating system frees the lock of a run
+    that was killed but leaves the file: what it lists and the report does not is half-written.
+    """
+
+    def __init__(self, path: Path, report: Report, *, keep_report: bool) -> None:
+        self._path = path
+        self._report = report
+        self._keep = keep_report
+        self._mutex = threading.Lock()
+        self._lock: BinaryIO | None = None
+        self._made_folder = False
+        self._half_written: set[str] = set()
+        self._saved = monotonic()
+        self._changed = False
+
+    def enter(self) -> None:
+        """Take the lock and read what an earlier run reported, the first time it is called.
+
+        Raises OutputError where another run holds the lock, or the folder cannot be written.
+        """
+        with self._mutex:
+            if self._lock is not None:
+                return
+            try:
+                self._lock = self._take_lock()
+            except OSError as error:
+                raise OutputError(
+                    f"{self._path.parent} cannot be written ({error.strerror or error}): "
+                    "give another --output."
+                ) from error
+            self._half_written = set(self._lock.read().decode(errors="replace").split())
+            earlier = read_report(self._path) if self._keep else None
+            if earlier is not None:
+                now = self._report
+                self._report = replace(earlier, command=now.command, started=now.started)
+                for failure in now.failed:
+                    self._report = self._report.with_failure(failure)
+
+    def find(self, fingerprint: str) -> Row | None:
+        """The row of a finished result; None where there is none."""
+        with self._mutex:
+            rows = self._report.series
+        return next((row for row in rows if row.fingerprint == fingerprint), None)
+
+    def may_replace(self, fingerprint: str) -> bool:
+        """True where what lies at the targets was left half-written by a killed run."""
+        return fingerprint in self._half_written
+
+    def begin(self, fingerprint: str) -> None:
+        """Note that the files of a result are about to appear."""
+        with self._mutex:
+            if self._lock is not None:
+                self._lock.write(fingerprint.encode() + b"\n")
+                self._lock.flush()
+
+    def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:
+        """Take a row, and where it was made, or a failure into the report; saved at times, and by `close`."""
+        with self._mutex:
+            self._report = replace(
+                self._report,
+                device=device or self._report.device,
+                precision=precision or self._report.precision,
+            )
+            if isinstance(outcome, Row):
+                self._report = self._report.with_row(outcome)
+            else:
+                self._report = self._report.with_failure(outcome)
+            self._changed = True
+            if monotonic() - self._saved > SAVE_EVERY_S:
+                self._save()
+
+    def close(self) -> None:
+        """Save the report and free the lock; nothing where `enter` did not succeed."""
+        with self._mutex:
+            if self._lock is None:
+                return
+            try:
+                if self._changed:
+                    self._save()
+            finally:
+                with suppress(OSError):
+                    self._lock_path.unlink()
+                self._lock.close()
+                self._lock = None
+                if self._made_folder:
+                    with suppress(OSError):  # results are in it
+                        self._path.parent.rmdir()
+
+    @property
+    def _lock_path(self) -> Path:
+        return self._path.with_name(f".{self._path.stem}.lock")
+
+    def _save(self) -> None:
+        if self._keep:
+            write_report(self._report, self._path)
+        self._saved = monotonic()
+        self._changed = False
+
+    def _take_lock(self) -> BinaryIO:
+        folder = self._path.parent
+        self._made_folder = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            stream = self._lock_path.open("ab+")
+            try:
+                _lock_file(stream)
+            except OSError as error:
+                stream.close()
+                raise OutputError(
+                    f"another run of meddenoise is writing to {folder}: "
+                    "wait for it, or give another --output."
+                ) from error
+            # The run that held the lock may have removed the file in between.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(self._lock_path.stat(), os.fstat(stream.fileno())):
+                    stream.seek(0)
+                    return stream
+            stream.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_file(stream: BinaryIO) -> None:
+        """Raises OSError where another process holds the lock."""
+        stream.seek(0)
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock_file(stream: BinaryIO) -> None:
+        """Raises OSError where another process holds the lock."""
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,146 @@
+"""Where the result of every series goes: names, collisions, and what tells that one is finished."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from meddenoise import __version__
+from meddenoise.errors import OutputError, UsageError
+from meddenoise.io import Item, get_format, output_paths
+from meddenoise.io.layout import IMAGE_SUFFIXES, stem
+from meddenoise.options import Options
+
+REPORT = "meddenoise-report.json"
+MARK = "_denoised"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One series and where it goes: `output` and `root` for `io.write`, all its `targets`, its report.
+
+    `refused` is why it cannot be written, None where it can.
+    """
+
+    item: Item
+    output: Path
+    root: Path | None
+    targets: tuple[Path, ...]
+    report: Path
+    refused: OutputError | None = None
+
+
+def plan_tasks(
+    items: Sequence[Item], inputs: Sequence[Path], output: Path | None, format: str = "same"
+) -> list[Task]:
+    """A task for every item, none of which writes over an input or the result of another.
+
+    Without `output`, `NAME_denoised.EXT` beside a file and `NAME_denoised/` beside a folder. `output` is the
+    file itself for a single result if it has the suffix of an image, else a folder; there the layout of an
+    input folder is mirrored, below the folder's own name where there are several inputs. Items that lie in
+    an output folder inside an input folder are results of earlier runs and get no task.
+
+    Raises UsageError where the output is one of the input folders.
+    """
+    folders = {path for path in inputs if path.is_dir()}
+    for folder in folders:
+        if output is not None and output.resolve() == folder.resolve():
+            raise UsageError(f"the output {output} is the input folder: give another --output.")
+    sources = {file.resolve() for item in items for file in item.files}
+    taken: dict[Path, Item] = {}
+    tasks = []
+    for item in items:
+        if output is not None and _is_earlier_result(item, output):
+            continue
+        place = (
+            _default_place(item, folders, format) if output is None else _place(item, inputs, output, format)
+        )
+        tasks.append(_check(item, place, format, sources, taken))
+    return tasks
+
+
+def fingerprint(task: Task, options: Options, *extras: str) -> str:
+    """PLACE-CONTENT: digests of the targets, and of sources (name, size, time) and all that makes pixels."""
+    settings = asdict(options)
+    del settings["device"]
+    files = list(task.item.files)
+    if options.weights is not None and Path(options.weights).is_file():
+        files.append(Path(options.weights))
+    stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    place = _digest([str(target.resolve()) for target in task.targets])
+    return f"{place}-{_digest([__version__, settings, extras, stamps])}"
+
+
+def residual_path(task: Task) -> Path:
+    """Where the residual goes: beside a single result; for a folder of results in a folder of its own."""
+    first = task.targets[0]
+    name = f"{stem(first)}_residual.nii"
+    if first == task.output:
+        return first.with_name(name)
+    folder = task.output.with_name(f"{task.output.name}_residual")
+    return folder / first.relative_to(task.output).with_name(name)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _is_earlier_result(item: Item, output: Path) -> bool:
+    place, root = output.resolve(), item.root.resolve()
+    inside = place != root and place.is_relative_to(root)
+    return inside and item.files[0].resolve().is_relative_to(place)
+
+
+def _default_place(item: Item, folders: Iterable[Path], format: str) -> tuple[Path, Path | None]:
+    """Output and root of an item beside its source."""
+    source = item.path
+    if item.root in folders or len(item.files) > 1:
+        root = item.root if item.root.name not in ("", "..") else item.root.resolve()
+        if not root.name:
+            raise UsageError(f"{item.root} has no folder beside it to write to: give --output.")
+        return root.with_name(root.name + MARK), item.root
+    folder = source.with_name(stem(source) + MARK)
+    if len(output_paths(item, folder, format=format)) > 1 or output_paths(item, folder, format=format) != [
+        folder
+    ]:
+        return folder, None
+    suffix = (
+        source.name[len(stem(source)) :] if format in ("same", item.format) else get_format(format).SUFFIX
+    )
+    return source.with_name(stem(source) + MARK + suffix), None
+
+
+def _place(item: Item, inputs: Sequence[Path], output: Path, format: str) -> tuple[Path, Path | None]:
+    """Output and root of an item where the user said where to."""
+    if len(inputs) > 1:
+        named = item.root in inputs and item.root.name not in ("", "..")
+        return (output / item.root.name if named else output), item.root
+    is_file = output.name.lower().endswith(IMAGE_SUFFIXES) and not output.is_dir()
+    alone = len(item.files) == 1 and item.root not in inputs
+    if alone and is_file:
+        return output, None
+    return output, item.root
+
+
+def _check(
+    item: Item, place: tuple[Path, Path | None], format: str, sources: set[Path], taken: dict[Path, Item]
+) -> Task:
+    """The task of an item; refused where a target is an input or belongs to an earlier task."""
+    output, root = place
+    targets = tuple(output_paths(item, output, format=format, root=root))
+    refused = None
+    for target in targets:
+        resolved = target.resolve()
+        if resolved in sources:
+            refused = OutputError(f"{target} is an input, which is never overwritten: give another --output.")
+        elif resolved in taken:
+            refused = OutputError(
+                f"{item.path} and {taken[resolved].path} would both be written to {target}: "
+                "denoise them in two runs with different outputs."
+            )
+    if refused is None:
+        taken |= dict.fromkeys((target.resolve() for target in targets), item)
+    alone = targets == (output,)
+    report = output.with_name(f"{stem(output)}-report.json") if alone else output / REPORT
+    return Task(item, output, root, targets, report, refused)
