@@ -103,11 +103,15 @@ class Series:
         """
         stored = self.pixels[start:stop]
         slope = self.slope[start:stop, None, None]
-        change = (values - self.values(start, stop)) / np.where(slope == 0, 1.0, slope)
-        new = np.where(self.valid(start, stop), stored + change, stored)
+        # values beyond float32 have no finite difference: they stay
+        with np.errstate(invalid="ignore", over="ignore"):
+            change = (values - self.values(start, stop)) / np.where(slope == 0, 1.0, slope)
+        changed = self.valid(start, stop) & np.isfinite(change) & (change != 0)
+        new = stored[changed] + change[changed]
         if stored.dtype.kind != "f":
-            new = np.clip(np.rint(new), *self.stored_range)
-        result: NDArray[Any] = new.astype(stored.dtype)
+            new = _clip_to_integers(new, self.stored_range, stored.dtype)
+        result: NDArray[Any] = stored.copy()
+        result[changed] = new.astype(stored.dtype)
         if self.padding is not None:
             # A denoised pixel must not become padding: it stays what it was.
             low, high = self.padding
@@ -126,3 +130,13 @@ class Series:
                 f"the series {self.pixels.dtype}{list(self.pixels.shape)}"
             )
         return replace(self, pixels=pixels, derivation=derivation)
+
+
+def _clip_to_integers(
+    values: NDArray[np.float64], stored_range: tuple[float, float], dtype: np.dtype[Any]
+) -> NDArray[np.float64]:
+    """`values` rounded and within the stored range, which for 64-bit types float64 rounds beyond them."""
+    low, high = stored_range
+    if high > np.iinfo(dtype).max:
+        high = float(np.nextafter(high, 0.0))
+    return np.clip(np.rint(values), low, high)

@@ -1,11 +1,10 @@
-"""New DICOM objects for series of other formats: CT, MR, CR, XA and RF, else secondary capture (PS3.3 annex A)."""
+"""New DICOM objects for series of other formats: CT, MR, CR, XA, RF, else secondary capture (PS3.3 A)."""
 
 import hashlib
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import generate_uid
@@ -61,6 +60,11 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
+_UNKNOWN = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientOrientation"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("ContentDate", "ContentTime"),
+)
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _SECONDARY_FRAMES = {(1, 1): f"{_SECONDARY}.2", (1, 2): f"{_SECONDARY}.3", (3, 1): f"{_SECONDARY}.4"}
 """Multi-frame secondary capture by (channels, bytes a sample)."""
@@ -122,10 +126,7 @@ def _spread(series: Series) -> Series:
 def _dataset(series: Series, identity: str, number: int, planes: tuple[int, ...]) -> Dataset:
     """The header of one object that holds `planes`."""
     dataset = Dataset()
-    for keyword in (
-        "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime ReferringPhysicianName "
-        "StudyID AccessionNumber ContentDate ContentTime PatientOrientation"
-    ).split():
+    for keyword in _UNKNOWN:
         setattr(dataset, keyword, "")
     dataset.StudyInstanceUID = _uid("study", identity)
     dataset.SeriesInstanceUID = _uid("series", identity)

@@ -19,17 +19,23 @@ SCHEME = "meddenoise-1"
 SERIES_NUMBER_STEP = 1000
 _MAX_IS = 2**31 - 1
 
-# What spoke of the old pixels: extremes, encoded layout, icon, signatures over them (and those sequences' MACs).
+# What spoke of the old pixels: extremes, encoded layout, icon, signatures over them, and of the old instance.
 _STALE = (
-    "SmallestImagePixelValue LargestImagePixelValue SmallestPixelValueInSeries LargestPixelValueInSeries "
-    "ExtendedOffsetTable ExtendedOffsetTableLengths IconImageSequence MACParametersSequence "
-    "DigitalSignaturesSequence InstanceCreationDate InstanceCreationTime InstanceCreatorUID"
-).split()
+    *("SmallestImagePixelValue", "LargestImagePixelValue"),
+    *("SmallestPixelValueInSeries", "LargestPixelValueInSeries"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "IconImageSequence"),
+    *("MACParametersSequence", "DigitalSignaturesSequence"),
+    *("InstanceCreationDate", "InstanceCreationTime", "InstanceCreatorUID"),
+)
 
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _IMAGES = "1.2.840.10008.5.1.4.1.1"
 _ENHANCED = {
     f"{_IMAGES}.{tail}"
-    for tail in "2.1 2.2 4.1 4.3 4.4 6.2 12.1.1 12.2.1 13.1.1 13.1.2 13.1.3 128.1 130".split()
+    for tail in (
+        *("2.1", "2.2", "4.1", "4.3", "4.4", "6.2", "12.1.1", "12.2.1"),
+        *("13.1.1", "13.1.2", "13.1.3", "128.1", "130"),
+    )
 }
 """Enhanced and legacy converted CT, MR, US, XA, XRF, 3D X-ray and PET, with or without functional groups."""
 
@@ -64,10 +70,18 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
     # a source without a transfer syntax was no file
     real = bool(source.syntax and old_class and old_instance)
     reference = _reference(old_class, old_instance) if real else None
-    if _is_enhanced(dataset):
-        _derive_enhanced(dataset, reference, old_series, done)
+    groups = any(name in dataset for name in _GROUPS)
+    # enhanced objects know no SECONDARY (PS3.3 C.8.16.1)
+    enhanced = groups or old_class in _ENHANCED
+    second = "PRIMARY" if enhanced else "SECONDARY"
+    dataset.ImageType = _image_type(text(dataset, "ImageType"), second)
+    if groups:
+        _derive_groups(dataset, reference, done)
+        _add_evidence(dataset, reference, old_series)
     else:
-        _derive_classic(dataset, reference)
+        dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), _smoothing()])
+        if reference is not None:
+            dataset.SourceImageSequence = Items([reference])
     _add_equipment(dataset, done)
     _keep_lossy_history(dataset, source, pixels)
 
@@ -109,27 +123,31 @@ def _smoothing() -> Dataset:
     return code("113087", "Smoothing")
 
 
-def _is_enhanced(dataset: Dataset) -> bool:
-    groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-    return text(dataset, "SOPClassUID") in _ENHANCED or any(name in dataset for name in groups)
-
-
-def _derive_classic(dataset: Dataset, reference: Dataset | None) -> None:
-    dataset.ImageType = _image_type(text(dataset, "ImageType"), "SECONDARY")
-    dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), _smoothing()])
-    if reference is not None:
-        dataset.SourceImageSequence = Items([reference])
-
-
-def _derive_enhanced(dataset: Dataset, reference: Dataset | None, series: str, done: Derivation) -> None:
-    """Enhanced objects know no SECONDARY (PS3.3 C.8.16.1) and tell derivation by functional groups."""
-    dataset.ImageType = _image_type(text(dataset, "ImageType"), "PRIMARY")
+def _derive_groups(dataset: Dataset, reference: Dataset | None, done: Derivation) -> None:
+    """Tell the derivation where an object with functional groups does: in its frames' macros."""
     del dataset.DerivationDescription
     macro = Dataset()
     macro.DerivationDescription = done.description[:1024]
     macro.DerivationCodeSequence = Items([_smoothing()])
     macro.SourceImageSequence = Items([] if reference is None else [reference])
-    _derive_groups(dataset, macro)
+    groups = {name: copy.deepcopy(items(dataset, name)) for name in _GROUPS}
+    shared, per_frame = groups.values()
+    # a macro lives in one of the two places, never in both
+    told = any("DerivationImageSequence" in entry for entry in per_frame)
+    for entry in per_frame if told or not shared else shared:
+        entry.DerivationImageSequence = Items([*items(entry, "DerivationImageSequence"), macro])
+    for entry in (*shared, *per_frame):
+        for element in entry:
+            if element.keyword.endswith("FrameTypeSequence"):
+                for kind in element.value:
+                    kind.FrameType = _image_type(text(kind, "FrameType"), "PRIMARY")
+    for name, entries in groups.items():
+        if entries:
+            setattr(dataset, name, Items(entries))
+
+
+def _add_evidence(dataset: Dataset, reference: Dataset | None, series: str) -> None:
+    """List the source where instances referred to in functional groups must be listed."""
     if reference is None or not series:
         return
     instance = Dataset()
@@ -143,25 +161,6 @@ def _derive_enhanced(dataset: Dataset, reference: Dataset | None, series: str, d
     dataset.SourceImageEvidenceSequence = Items([*items(dataset, "SourceImageEvidenceSequence"), study])
     within.ReferencedInstanceSequence = Items([instance])
     dataset.ReferencedSeriesSequence = Items([*items(dataset, "ReferencedSeriesSequence"), within])
-
-
-def _derive_groups(dataset: Dataset, macro: Dataset) -> None:
-    """Mark the frames derived, and add the macro where the object keeps such macros."""
-    names = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-    groups = {name: copy.deepcopy(items(dataset, name)) for name in names}
-    per_frame = groups["PerFrameFunctionalGroupsSequence"]
-    told = any("DerivationImageSequence" in entry for entry in per_frame)
-    targets = per_frame if told else groups["SharedFunctionalGroupsSequence"] or per_frame
-    for entry in targets:
-        entry.DerivationImageSequence = Items([*items(entry, "DerivationImageSequence"), macro])
-    for entry in (*groups["SharedFunctionalGroupsSequence"], *per_frame):
-        for element in entry:
-            if element.keyword.endswith("FrameTypeSequence"):
-                for kind in element.value:
-                    kind.FrameType = _image_type(text(kind, "FrameType"), "PRIMARY")
-    for name, entries in groups.items():
-        if entries:
-            setattr(dataset, name, Items(entries))
 
 
 def _image_type(old: str, second: str) -> list[str]:

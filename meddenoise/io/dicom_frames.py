@@ -1,4 +1,4 @@
-"""Place and rescale of each frame, from plain attributes or from functional groups, and what is odd in them."""
+"""Place and rescale of each frame, from plain attributes or from functional groups, and what is odd."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,8 +130,8 @@ def _frame(place: Dataset, turn: Dataset, measures: Dataset, values: Dataset) ->
     )
 
 
-def _vector(values: Sequence[float]) -> Vector:
-    x, y, z = (float(value) for value in values)
+def _vector(values: Sequence[float] | NDArray[np.float64]) -> Vector:
+    x, y, z = map(float, values)
     return x, y, z
 
 

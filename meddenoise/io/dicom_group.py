@@ -1,6 +1,6 @@
 """Which DICOM files make one stack: series, matrix, orientation, then whatever makes positions unique."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,19 @@ from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_pixels import describe
 from meddenoise.io.dicom_values import integer, number, numbers, text
 
+_TIE_NUMBERS = (
+    *("TemporalPositionIdentifier", "EchoTime", "DiffusionBValue", "InversionTime"),
+    *("TriggerTime", "AcquisitionNumber"),
+)
+_TIE_TEXTS = ("ConvolutionKernel", "AcquisitionTime", "ContentTime")
 _TAGS = (
-    "SOPClassUID SOPInstanceUID SeriesInstanceUID Modality ImageType Rows Columns NumberOfFrames "
-    "SamplesPerPixel BitsAllocated PixelRepresentation PhotometricInterpretation ImageOrientationPatient "
-    "ImagePositionPatient InstanceNumber AcquisitionNumber TemporalPositionIdentifier EchoTime TriggerTime "
-    "BitsStored HighBit InversionTime DiffusionBValue ConvolutionKernel AcquisitionTime ContentTime FrameTime"
-).split()
+    *("SOPClassUID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("ImageOrientationPatient", "ImagePositionPatient", "FrameTime"),
+    *_TIE_NUMBERS,
+    *_TIE_TEXTS,
+)
 
 # Image SOP classes whose pixels are not a picture to denoise.
 _NO_PICTURES = {
@@ -102,18 +109,8 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
     )
     ties = (
         tuple(kind),
-        *(
-            numbers(dataset, name)
-            for name in (
-                "TemporalPositionIdentifier",
-                "EchoTime",
-                "DiffusionBValue",
-                "InversionTime",
-                "TriggerTime",
-                "AcquisitionNumber",
-            )
-        ),
-        *(text(dataset, name) for name in ("ConvolutionKernel", "AcquisitionTime", "ContentTime")),
+        *(numbers(dataset, name) for name in _TIE_NUMBERS),
+        *(text(dataset, name) for name in _TIE_TEXTS),
     )
     position = float(normal(orientation) @ np.array(origin)) if placed else None
     return Place(key, position, integer(dataset, "InstanceNumber"), ties)
@@ -125,16 +122,16 @@ def _stacks(files: list[Entry]) -> list[list[Entry]]:
     if _unique(ordered):
         return [ordered]
     for index in range(len(ordered[0].detail.ties)):
-        parts = _split(ordered, lambda entry, index=index: entry.detail.ties[index])
+        parts = _split(ordered, index)
         if len(parts) > 1 and all(map(_unique, parts)):
             return parts
     return [ordered]
 
 
-def _split(files: list[Entry], key: Callable[[Entry], object]) -> list[list[Entry]]:
+def _split(files: list[Entry], tie: int) -> list[list[Entry]]:
     parts: dict[object, list[Entry]] = {}
     for entry in files:
-        parts.setdefault(key(entry), []).append(entry)
+        parts.setdefault(entry.detail.ties[tie], []).append(entry)
     return list(parts.values())
 
 

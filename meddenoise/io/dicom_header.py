@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -154,7 +155,7 @@ def _inflate(stream: BinaryIO, meta: FileMetaDataset, path: Path) -> BinaryIO:
     plain.update(meta)
     plain.TransferSyntaxUID = ExplicitVRLittleEndian
     out.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(out, plain, enforce_standard=False)
+    write_file_meta_info(DicomFileLike(out), plain, enforce_standard=False)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     _inflate_into(out, stream, inflater, HEADER_LIMIT)
     if not inflater.eof:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
@@ -68,7 +68,7 @@ def describe(header: Header, path: Path) -> PixelFormat:
     """The pixel format of a file. Raises UnsupportedError or CorruptError where it cannot be read."""
     if header.pixel_tag in (FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA):
         raise UnsupportedError(
-            f"{path} holds floating point pixel data (a computed map), which is not denoised: give the images."
+            f"{path} holds floating point pixels (a computed map), which are not denoised: give the images."
         )
     dataset = header.dataset
     allocated = integer(dataset, "BitsAllocated")
@@ -155,7 +155,7 @@ def _check_size(form: PixelFormat, header: Header, path: Path) -> None:
             needed = needed * 2 // 3
     if there < needed:
         raise CorruptError(
-            f"{path} is truncated: its matrix needs {needed} bytes of pixel data, {there} are there; copy it again."
+            f"{path} is truncated: it needs {needed} bytes of pixel data, {there} are there; copy it again."
         )
 
 
@@ -242,6 +242,5 @@ def _fill(frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any
 
 def _undecodable(path: Path, header: Header, error: Exception) -> CorruptError:
     reason = " ".join(str(error).split())[:200]
-    return CorruptError(
-        f"{path} has {header.syntax.name} pixels that do not decode ({reason}): export it again."
-    )
+    name = header.syntax.name
+    return CorruptError(f"{path} has {name} pixels that do not decode ({reason}): export it again.")

@@ -22,7 +22,7 @@ from meddenoise.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What writing needs of one source file; `planes[k]` is the series plane of frame k (its first channel)."""
+    """What writing needs of one source file; `planes[k]` is the plane of its frame k (the first channel)."""
 
     dataset: Dataset
     syntax: str

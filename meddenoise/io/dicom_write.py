@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from meddenoise import __version__
 from meddenoise.errors import OutputError
@@ -51,8 +51,8 @@ def _object(series: Series, source: Source) -> Dataset:
     dataset.PixelData = _bytes(pixels)
     dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
+    meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID", ""))
+    meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID", ""))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_UID
     meta.ImplementationVersionName = f"MEDDENOISE_{__version__}"[:16]

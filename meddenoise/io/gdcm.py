@@ -63,7 +63,7 @@ class Gdcm:
 
 def serve(source: BinaryIO, answers: BinaryIO) -> None:
     """The child's side: decode files from `source` until it ends."""
-    import SimpleITK as sitk
+    import SimpleITK
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.dcm"
@@ -71,7 +71,7 @@ def serve(source: BinaryIO, answers: BinaryIO) -> None:
             path.write_bytes(file)
             answer = BytesIO()
             try:
-                frame = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+                frame = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
                 np.save(answer, np.squeeze(frame, axis=0), allow_pickle=False)
             except (RuntimeError, ValueError):
                 answer = BytesIO()

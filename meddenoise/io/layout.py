@@ -46,13 +46,14 @@ def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -
         frames, cine = len(source) // source.channels, source.frame_time_ms is not None
     else:
         frames, cine = source.frames, source.cine
+    one_file = target in ("nifti", "tiff") or (target == "dicom" and cine)
     if not files:
-        return _numbered(Path(), 1 if target == "nifti" or cine and target == "dicom" else frames, suffix)
+        return _numbered(Path(), 1 if one_file else frames, suffix)
     base = root if root is not None else Path(os.path.commonpath([file.parent for file in files]))
     if target == source.format:
         return [_below(file, base) for file in files]
     first = _below(files[0], base)
-    if target in ("nifti", "tiff") or target == "dicom" and cine:
+    if one_file:
         return [first.with_name(stem(min(files)) + suffix)]
     if len(files) == frames:
         return [_below(file, base).with_name(stem(file) + suffix) for file in files]

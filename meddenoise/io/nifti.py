@@ -5,19 +5,17 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 from numpy.typing import NDArray
 
-from meddenoise.errors import CorruptError, OutputError, UnsupportedError
+from meddenoise.errors import CorruptError, UnsupportedError
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file
 from meddenoise.series import Derivation, Geometry, Series, Vector
 
 SUFFIX = ".nii.gz"
@@ -30,19 +28,6 @@ _MAGICS = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 _MAX_RATIO = 1032
 _DESCRIP = {348: 148, 540: 240}
 _DESCRIP_LENGTH = 80
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Everything of a file but its voxels."""
-
-    head: bytes
-    """All bytes before the voxels: header and extensions."""
-    tail: bytes
-    dtype: str
-    """NumPy's name of the voxel type, with byte order."""
-    compressed: bool
 
 
 def sniff(path: Path) -> bool:
@@ -105,7 +90,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     if series.format == "nifti" and isinstance(series.header, Kept):
         kept, planes = series.header, series.pixels
     else:
-        kept, planes = _new(series, target)
+        kept, planes = new_file(series, target)
     head = _described(kept.head, series.derivation)
     name = target.name.lower()
     compressed = name.endswith(".gz") or (kept.compressed and not name.endswith(".nii"))
@@ -134,20 +119,20 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield io.BufferedReader(stream)  # type: ignore[type-var]
+            yield io.BufferedReader(stream)
 
 
 def _kind(head: bytes) -> int | None:
     """The header size, 348 or 540, of a NIfTI file of either byte order; None for anything else."""
     for order in ("little", "big"):
-        size = int.from_bytes(head[:4], order)  # type: ignore[arg-type]
+        size = int.from_bytes(head[:4], order)
         if size in _MAGICS:
             offset, magics = _MAGICS[size]
             return size if head[offset : offset + 4] in magics else None
     return None
 
 
-def _head(path: Path) -> tuple[Nifti1Header, bytes, bool]:
+def _head(path: Path) -> tuple[Any, bytes, bool]:
     """The parsed header, all bytes before the voxels, and whether the file is gzipped."""
     try:
         with _opened(path) as stream:
@@ -159,8 +144,7 @@ def _head(path: Path) -> tuple[Nifti1Header, bytes, bool]:
             offset, _ = _MAGICS[size]
             if start[offset : offset + 3] in (b"ni1", b"ni2"):
                 raise UnsupportedError(f"{path} is half of a .hdr/.img pair: convert it to .nii first.")
-            kind = Nifti1Header if size == 348 else Nifti2Header
-            header = kind.from_fileobj(io.BytesIO(start[:size]), check=False)
+            header = HEADERS[size].from_fileobj(io.BytesIO(start[:size]), check=False)
             begin = int(header["vox_offset"])
             if not size <= begin <= 1 << 28:
                 raise CorruptError(f"{path} puts its voxels at byte {begin}: export it again.")
@@ -173,7 +157,7 @@ def _head(path: Path) -> tuple[Nifti1Header, bytes, bool]:
     return header, head, compressed
 
 
-def _check_size(path: Path, header: Nifti1Header, begin: int, compressed: bool) -> None:
+def _check_size(path: Path, header: Any, begin: int, compressed: bool) -> None:
     columns, rows, slices, volumes = _shape(header, path)
     needed = columns * rows * slices * volumes * int(header.get_data_dtype().itemsize)
     there = path.stat().st_size * (_MAX_RATIO if compressed else 1) - begin
@@ -183,7 +167,7 @@ def _check_size(path: Path, header: Nifti1Header, begin: int, compressed: bool) 
         )
 
 
-def _shape(header: Nifti1Header, path: Path) -> tuple[int, int, int, int]:
+def _shape(header: Any, path: Path) -> tuple[int, int, int, int]:
     """Columns, rows, slices, volumes."""
     dims = [int(size) for size in header["dim"]]
     if not 1 <= dims[0] <= 7:
@@ -209,7 +193,7 @@ def _shape(header: Nifti1Header, path: Path) -> tuple[int, int, int, int]:
 
 def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[str]) -> bytes:
     """Fill `pixels` with the file's bytes and return what follows them."""
-    view = memoryview(pixels).cast("B")
+    view = pixels.data.cast("B")
     try:
         with _opened(path) as stream:
             stream.read(begin)
@@ -230,7 +214,7 @@ def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[st
         raise CorruptError(f"{path} is truncated or damaged ({error}): copy it again.") from error
 
 
-def _scale(header: Nifti1Header, warnings: list[str]) -> tuple[float, float]:
+def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not np.isfinite(slope):
         return 1.0, 0.0
@@ -245,9 +229,9 @@ def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(info.min), float(info.max)
 
 
-def _geometry(header: Nifti1Header) -> Geometry:
+def _geometry(header: Any) -> Geometry:
     """LPS geometry of the affine nibabel's rules choose (sform, then qform, then pixdim)."""
-    affine = _FLIP @ header.get_best_affine()
+    affine = RAS_LPS @ header.get_best_affine()
     steps = affine[:3, :3]
     lengths = np.linalg.norm(steps, axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-9:
@@ -260,47 +244,10 @@ def _geometry(header: Nifti1Header) -> Geometry:
     )
 
 
-def _frame_time_ms(header: Nifti1Header) -> float | None:
+def _frame_time_ms(header: Any) -> float | None:
     step = float(header["pixdim"][4])
     factor = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}.get(header.get_xyzt_units()[1], 1000.0)
     return step * factor if step > 0 and np.isfinite(step) else None
-
-
-def _new(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
-    """Header and planes for a series of another format: stored values where one scale fits, else float32."""
-    if series.channels != 1:
-        raise OutputError(f"{target} cannot hold colour: write PNG or DICOM instead.")
-    pixels = series.pixels
-    one_scale = np.ptp(series.slope) == 0 and np.ptp(series.intercept) == 0
-    keep = one_scale and pixels.dtype.kind in "iuf"
-    planes = pixels if keep else series.values(0, len(series))
-    wide = max(planes.shape) > 32767
-    header = (Nifti2Header if wide else Nifti1Header)()
-    cine = series.frame_time_ms is not None
-    depth = (1, len(planes)) if cine else (len(planes),)
-    header.set_data_dtype(planes.dtype)
-    header.set_data_shape((planes.shape[2], planes.shape[1], *depth))
-    affine = _affine(series.geometry)
-    header.set_qform(affine, code="scanner" if series.geometry.known else "unknown")
-    header.set_sform(affine, code="scanner" if series.geometry.known else "unknown")
-    header.set_xyzt_units("mm", "msec" if cine else "unknown")
-    if cine:
-        header["pixdim"][4] = series.frame_time_ms
-    header["scl_slope"] = series.slope[0] if keep else 1
-    header["scl_inter"] = series.intercept[0] if keep else 0
-    header["magic"] = b"n+2" if wide else b"n+1"
-    # the four bytes after the header say that no extension follows
-    header["vox_offset"] = header.sizeof_hdr + 4
-    return Kept(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
-
-
-def _affine(geometry: Geometry) -> NDArray[np.float64]:
-    """RAS affine from column, row and plane index to millimetres."""
-    affine = np.eye(4)
-    for column, (axis, step) in enumerate(zip(geometry.axes[::-1], geometry.spacing_mm[::-1], strict=True)):
-        affine[:3, column] = np.array(axis) * step
-    affine[:3, 3] = geometry.origin_mm
-    return _FLIP @ affine
 
 
 def _described(head: bytes, done: Derivation | None) -> bytes:

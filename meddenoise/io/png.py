@@ -1,4 +1,4 @@
-"""PNG, 8 and 16 bit, grey and colour: decoded by Pillow and SimpleITK, written whole with its other chunks."""
+"""PNG, 8 and 16 bit, grey and colour: decoded by Pillow and SimpleITK, written with its other chunks."""
 
 import struct
 import warnings
@@ -149,16 +149,16 @@ def _decode(path: Path, head: Head) -> NDArray[Any]:
         # the size was judged already
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
-            if head.kind == _PALETTE:
-                image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-            return np.asarray(image)
+            if head.kind != _PALETTE:
+                return np.asarray(image)
+            return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
 
 
 def _decode_wide(path: Path) -> NDArray[Any]:
     """16-bit colour, or grey with alpha, which Pillow would cut down to 8 bits."""
-    import SimpleITK as sitk
+    import SimpleITK
 
-    return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="PNGImageIO")))
+    return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="PNGImageIO")))
 
 
 def _encode(stream: BinaryIO, frame: NDArray[Any], chunks: Sequence[tuple[bytes, bytes]]) -> None:
@@ -177,7 +177,7 @@ def _encode(stream: BinaryIO, frame: NDArray[Any], chunks: Sequence[tuple[bytes,
     filtered[:, 0] = 2
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    _write_chunk(stream, b"IDAT", zlib.compress(filtered, LEVEL))
+    _write_chunk(stream, b"IDAT", zlib.compress(filtered.data, LEVEL))
     _write_chunk(stream, b"IEND", b"")
 
 

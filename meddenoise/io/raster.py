@@ -1,4 +1,4 @@
-"""What PNG and TIFF share: frames of samples in file order <-> planes, alpha aside, grey for other formats."""
+"""What PNG and TIFF share: frames of samples in file order <-> planes, alpha aside, grey from others."""
 
 from dataclasses import dataclass
 from typing import Any

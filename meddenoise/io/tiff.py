@@ -35,7 +35,7 @@ class Kept:
     options: dict[str, Any]
     """Arguments of `TiffWriter.write` that say how the source is written."""
     big: bool
-    order: str
+    order: Any
 
 
 def sniff(path: Path) -> bool:
@@ -88,19 +88,22 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         kept = series.header
     else:
         photometric = "rgb" if series.channels == 3 else "miniswhite" if series.inverted else "minisblack"
-        options = {"photometric": photometric, "compression": "zlib"}
+        options: dict[str, Any] = {"photometric": photometric, "compression": "zlib"}
         kept = Kept((None,), options, series.pixels.nbytes > 2**31, "<")
     frames = len(series) // series.channels
     done = series.derivation
-    with staged(targets) as staging, staging.file(target) as stream:
-        with tifffile.TiffWriter(stream, bigtiff=kept.big, byteorder=kept.order) as file:  # type: ignore[arg-type]
-            for number in range(frames):
-                start = number * series.channels
-                alpha = kept.alpha[number % len(kept.alpha)]
-                frame = join_alpha(series.pixels[start : start + series.channels], alpha)
-                options = kept.options if number == 0 else _without_texts(kept.options)
-                software = f"meddenoise: {done.description}" if done is not None else None
-                file.write(frame, contiguous=False, metadata=None, software=software, **options)
+    with (
+        staged(targets) as staging,
+        staging.file(target) as stream,
+        tifffile.TiffWriter(stream, bigtiff=kept.big, byteorder=kept.order) as file,
+    ):
+        for number in range(frames):
+            start = number * series.channels
+            alpha = kept.alpha[number % len(kept.alpha)]
+            frame = join_alpha(series.pixels[start : start + series.channels], alpha)
+            options = kept.options if number == 0 else _without_texts(kept.options)
+            software = f"meddenoise: {done.description}" if done is not None else None
+            file.write(frame, contiguous=False, metadata=None, software=software, **options)
 
 
 def _opened(path: Path) -> tifffile.TiffFile:

@@ -1,0 +1,67 @@
+"""A NIfTI header for series of other formats, and what NIfTI files keep beside their voxels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from numpy.typing import NDArray
+
+from meddenoise.errors import OutputError
+from meddenoise.series import Geometry, Series
+
+HEADERS: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
+"""By the header size that a file begins with."""
+RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""NIfTI's axes to DICOM's and back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Everything of a file but its voxels."""
+
+    head: bytes
+    """All bytes before the voxels: header and extensions."""
+    tail: bytes
+    dtype: str
+    """NumPy's name of the voxel type, with byte order."""
+    compressed: bool
+
+
+def new_file(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
+    """Header and planes for a series of another format: stored values where one scale fits, else float32."""
+    if series.channels != 1:
+        raise OutputError(f"{target} cannot hold colour: write PNG or DICOM instead.")
+    pixels = series.pixels
+    one_scale = np.ptp(series.slope) == 0 and np.ptp(series.intercept) == 0
+    keep = one_scale and pixels.dtype.kind in "iuf"
+    planes = pixels if keep else series.values(0, len(series))
+    wide = max(planes.shape) > 32767
+    header = HEADERS[540 if wide else 348]()
+    cine = series.frame_time_ms is not None
+    depth = (1, len(planes)) if cine else (len(planes),)
+    header.set_data_dtype(planes.dtype)
+    header.set_data_shape((planes.shape[2], planes.shape[1], *depth))
+    affine = _affine(series.geometry)
+    header.set_qform(affine, code="scanner" if series.geometry.known else "unknown")
+    header.set_sform(affine, code="scanner" if series.geometry.known else "unknown")
+    header.set_xyzt_units("mm", "msec" if cine else "unknown")
+    if cine:
+        header["pixdim"][4] = series.frame_time_ms
+    header["scl_slope"] = series.slope[0] if keep else 1
+    header["scl_inter"] = series.intercept[0] if keep else 0
+    header["magic"] = b"n+2" if wide else b"n+1"
+    # the four bytes after the header say that no extension follows
+    header["vox_offset"] = header.sizeof_hdr + 4
+    return Kept(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
+
+
+def _affine(geometry: Geometry) -> NDArray[np.float64]:
+    """RAS affine from column, row and plane index to millimetres."""
+    affine = np.eye(4)
+    for column, (axis, step) in enumerate(zip(geometry.axes[::-1], geometry.spacing_mm[::-1], strict=True)):
+        affine[:3, column] = np.array(axis) * step
+    affine[:3, 3] = geometry.origin_mm
+    return RAS_LPS @ affine
