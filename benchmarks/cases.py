@@ -45,6 +45,11 @@ class Case:
     nps: NDArray[np.float64] | None = None
     stabiliser: Stabiliser | None = None
 
+    @property
+    def has_model(self) -> bool:
+        """True where the noise is more than one white level."""
+        return self.nps is not None or self.stabiliser is not None
+
 
 Maker = Callable[[Picture, int, int], Iterator[Case]]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +29,7 @@ def count_flops(run: Callable[[], object]) -> int:
     """Floating-point operations of convolutions and matrix products in one call."""
     with FlopCounterMode(display=False) as counter:
         run()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def startup_seconds() -> dict[str, float]:
@@ -75,5 +76,6 @@ def write_volume(path: Path, shape: tuple[int, int, int]) -> int:
     volume = np.empty((width, height, planes), np.int16)
     for n in range(planes):
         volume[:, :, n] = (disc + rng.normal(0, 20, disc.shape)).T
-    nibabel.save(nibabel.Nifti1Image(volume, np.diag([0.7, 0.7, 1.0, 1.0])), path)
+    make: Callable[..., Any] = nibabel.Nifti1Image
+    nibabel.save(make(volume, np.diag([0.7, 0.7, 1.0, 1.0])), path)
     return volume.nbytes

@@ -116,6 +116,9 @@ def noisy_versions(image: Image) -> Iterator[tuple[str, Plane, Plane | None]]:
             yield add(f"{name} {level}", image, unit * level * coloured(image.planes.shape, response, rng))
     for level in (5, 15, 40):
         yield add(f"poisson+mtf {level}", image, unit * level * poisson_mtf(image, rng))
+    if image.group == "ct":
+        for level in (5, 15):
+            yield add(f"ramp+field {level}", image, unit * level * centred_ramp(image.planes.shape, rng))
     if image.group == "mr":
         for percent in (1.5, 3, 6, 10):
             yield rician(image, percent, rng)
@@ -143,6 +146,14 @@ def poisson_mtf(image: Image, rng: np.random.Generator) -> NDArray[np.float64]:
     signal = np.clip((image.planes - image.planes.min()) / image.range, 0, 1).astype(np.float64)
     quanta = coloured(image.planes.shape, lambda f: 1 / (1 + (f / 0.35) ** 2), rng)
     noise = np.sqrt(signal) * quanta + 0.25 * rng.standard_normal(signal.shape)
+    return np.asarray(noise / noise.std())
+
+
+def centred_ramp(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """CT noise of a round body: coloured by the kernel, 2.5 times stronger in the middle; unit RMS."""
+    y, x = (np.linspace(-1, 1, n) for n in shape[1:])
+    body = 1 + 1.5 * np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / 0.4)
+    noise = body * coloured(shape, lambda f: np.sqrt(f) * np.exp(-((f / 0.3) ** 2)), rng)
     return np.asarray(noise / noise.std())
 
 

@@ -4,7 +4,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +51,9 @@ def load_pictures(folder: Path, count: int) -> list[Picture]:
             groups[_modality_of(path.relative_to(folder))][path.parent].append(path)
     pictures = []
     for modality in (*MODALITIES, ""):
-        chosen = [path for path in _take_turns(groups[modality].values()) if path is not None]
-        pictures += [picture for path in chosen[:count] for picture in _pictures(path, folder, modality)]
+        paths = (path for path in _take_turns(groups[modality].values()) if path is not None)
+        found = (picture for path in paths for picture in _pictures(path, folder, modality))
+        pictures += islice(found, count)
     return pictures
 
 
@@ -103,7 +104,8 @@ def _pictures(path: Path, folder: Path, modality: str) -> list[Picture]:
 def _peak(series: Series, modality: str) -> float:
     if modality == "CT":
         return 2000.0
-    if modality != "MR" and series.stored_range == (0, 255):
+    low, high = series.stored_range
+    if modality != "MR" and high - low == 255:
         return 255.0
     values = series.values(0, len(series))[series.valid(0, len(series))]
     return float(np.percentile(values, 99.9))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from cases import CASES, Case, real
-from peers import Peer, choose_peers, unusable
+from peers import TOLD_MODEL, Peer, choose_peers, unusable
 from pictures import load_pictures, load_repeats
 from summary import print_summary
 
@@ -42,7 +42,10 @@ def main() -> int:
             skipped = {name: why for name, peer in peers.items() if (why := unusable(peer, case))}
             for name, why in skipped.items():
                 print(f"{name} left out: {why}", file=sys.stderr)
-        rows += [_measure(case, name, peer) for name, peer in peers.items() if name not in skipped]
+        usable = {name: peer for name, peer in peers.items() if name not in skipped}
+        if not case.has_model:
+            usable.pop(TOLD_MODEL, None)
+        rows += [_measure(case, name, peer) for name, peer in usable.items()]
         print(f"\r{number + 1} cases", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     if not rows:

@@ -26,7 +26,8 @@ def print_summary(rows: list[Row]) -> None:
         if group in ("white", "physics"):
             console.print(_case_table(group, mine, "ssim", "{:.4f}"))
             console.print(_case_table(group, mine, "bias_over_sigma", "{:+.3f}"))
-            console.print(_gain_table(group, mine))
+            if any(is_learned(row["method"]) for row in mine):
+                console.print(_gain_table(group, mine))
         elif group == "harm":
             console.print(_case_table("harm: gain over the input (below 0 is harm)", mine, "gain", "{:+.2f}"))
             console.print(_case_table("harm: error left, of 255", mine, "rmse_of_255", "{:.2f}"))
