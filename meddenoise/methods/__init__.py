@@ -92,6 +92,14 @@ _OWN = "Apache-2.0"
 _CLASSICAL = "meddenoise.methods.classical"
 
 METHODS: dict[str, Row] = {
+    "direct": Row(
+        "meddenoise.methods.direct:DIRECT",
+        "one pass of a trained network told the noise level and spectrum: quick, all modalities",
+        "Zhang et al. 2017, IEEE TIP 26(7); Zhang, Zuo, Zhang 2018, IEEE TIP 27(9)",
+        "supervised",
+        _OWN,
+        learned=True,
+    ),
     "gaussian": Row(
         f"{_CLASSICAL}:GAUSSIAN",
         "Gaussian smoothing, its width chosen by the estimated risk: the floor every method must beat",

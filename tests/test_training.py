@@ -1,0 +1,204 @@
+"""Training: noise as told, patches by step, exact resume, recipes that refuse mistakes."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from meddenoise.checkpoint import load_checkpoint
+from meddenoise.errors import TrainingError, UsageError
+from meddenoise.noise import WHITE
+from meddenoise.training import run_training
+from meddenoise.training.data import PatchSource, TrainingImage
+from meddenoise.training.degrade import NoiseMix, degrade
+from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+
+TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, own_counted=0, map_unknown=0, bands_unknown=0)
+TINY = {"channels": [8, 12], "blocks": [1, 1], "unshuffle": 2}
+
+
+class Silence:
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+
+    def reading(self, done: int, total: int) -> None:
+        pass
+
+    def step(self, step: int, total: int, values: dict[str, float]) -> None:
+        if step == self.stop_at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder: smooth random 8-bit pictures of eight patients, split by a list."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    lines = ["file,split"]
+    for patient in range(8):
+        waves = rng.normal(size=(6, 6)).astype(np.float32)
+        picture = np.asarray(Image.fromarray(waves).resize((200, 180), Image.Resampling.BICUBIC))
+        stored = np.clip(120 + 60 * picture, 0, 255).astype(np.uint8)
+        Image.fromarray(stored).save(folder / f"patient{patient}.png")
+        lines.append(f"patient{patient}.png,{'val' if patient == 7 else 'train'}")
+    (folder / "SPLITS.csv").write_text("\n".join(lines))
+    return folder
+
+
+def tiny_recipe(**loop: object) -> Recipe:
+    recipe = read_recipe("direct")
+    options = dataclasses.replace(
+        recipe.loop, steps=6, batch=2, patch=32, precision="fp32", validate_every=3, save_every=2
+    )
+    return dataclasses.replace(
+        recipe,
+        network_options=TINY,
+        loop=dataclasses.replace(options, **loop),  # type: ignore[arg-type]
+        data=(DataRow(modality="DX", range=255.0),),
+    )
+
+
+@pytest.mark.parametrize("kind", ["white", "coloured", "signal_dependent"])
+def test_noise_has_the_level_and_mean_it_was_drawn_with(kind: str) -> None:
+    mix = dataclasses.replace(TOLD_EXACTLY, white=0, coloured=0, signal_dependent=0, rician=0)
+    mix = dataclasses.replace(mix, **{kind: 1.0})  # type: ignore[arg-type]
+    clean = np.full((96, 96), 100, np.float32)
+    rng = np.random.default_rng(0)
+    ratios, means = [], []
+    for _ in range(60):
+        drawn = degrade(clean, 0.0, False, mix, rng)
+        noise = (drawn.noisy - clean) / drawn.told
+        ratios.append(noise.std())
+        means.append((drawn.noisy - clean).mean() / drawn.sigma)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.03)
+    assert abs(np.mean(means)) < 0.05
+
+
+def test_white_noise_is_told_as_white() -> None:
+    mix = dataclasses.replace(TOLD_EXACTLY, white=1, coloured=0, signal_dependent=0)
+    drawn = [
+        degrade(np.zeros((64, 64), np.float32), 0, False, mix, np.random.default_rng(seed)).bands
+        for seed in range(50)
+    ]
+    assert np.mean(drawn, axis=0) == pytest.approx(WHITE, abs=0.1)
+
+
+def test_rician_noise_lifts_the_background_and_never_goes_below_zero() -> None:
+    mix = dataclasses.replace(TOLD_EXACTLY, rician=1.0)
+    dark = np.zeros((96, 96), np.float32)
+    drawn = degrade(dark, 0.0, True, mix, np.random.default_rng(3))
+    assert drawn.noisy.min() >= 0
+    assert (drawn.noisy / drawn.told).mean() == pytest.approx(np.sqrt(np.pi / 2), rel=0.05)
+
+
+def test_without_noise_the_patch_is_untouched_and_its_own_noise_is_told() -> None:
+    mix = NoiseMix(none=1, white=0, coloured=0, signal_dependent=0, told_error=0, clipped=0)
+    clean = np.random.default_rng(0).normal(100, 3, (64, 64)).astype(np.float32)
+    drawn = degrade(clean, 3.0, False, mix, np.random.default_rng(0))
+    assert np.array_equal(drawn.noisy, clean)
+    assert drawn.told == pytest.approx(np.full((64, 64), 3.0))
+
+
+def test_a_batch_depends_on_its_step_alone() -> None:
+    picture = np.random.default_rng(0).normal(100, 30, (64, 64)).astype(np.float32)
+    source = PatchSource([TrainingImage(picture, "CT", "a", "a", 0.0)], {"a": 1.0}, NoiseMix(), 32, seed=5)
+    later = source.batch(7, 3)
+    source.batch(1, 3)
+    again = source.batch(7, 3)
+    assert torch.equal(later.noisy, again.noisy) and torch.equal(later.clean, again.clean)
+    assert not torch.equal(later.noisy, source.batch(8, 3).noisy)
+
+
+def test_sources_are_drawn_by_weight_whatever_their_size() -> None:
+    planes = [np.full((32, 32), 10.0 + i, np.float32) for i in range(10)]
+    pictures = [TrainingImage(p, "CT", "many", f"v{i}", 0.0) for i, p in enumerate(planes)]
+    pictures.append(TrainingImage(np.full((32, 32), 99, np.float32), "CT", "one", "w", 0.0))
+    source = PatchSource(pictures, {"many": 1.0, "one": 1.0}, NoiseMix(), 32, seed=0)
+    rng = np.random.default_rng(0)
+    share = np.mean([source._draw_patch(rng)[0].source == "one" for _ in range(600)])
+    assert share == pytest.approx(0.5, abs=0.08)
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
+    images: Path, tmp_path: Path
+) -> None:
+    whole = run_training(tiny_recipe(), images, tmp_path / "a", start=None, resume=True, watch=Silence())
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_recipe(), images, tmp_path / "b", start=None, resume=True, watch=Silence(stop_at=4))
+    resumed = run_training(tiny_recipe(), images, tmp_path / "b", start=None, resume=True, watch=Silence())
+    assert whole.read_bytes() == resumed.read_bytes()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
+    assert steps == [3, 6]
+
+
+def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itself(
+    images: Path, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe(steps=120, validate_every=60, batch=8)
+    path = run_training(recipe, images, tmp_path, start=None, resume=True, watch=Silence())
+    scores = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert scores[-1]["DX-50"] > 14.2 + 2  # the input scores 14.15 dB
+    metadata = load_checkpoint(path, sha256=None).metadata
+    assert metadata.method == "direct" and metadata.network_options["channels"] == [8, 12]
+    tuned = run_training(
+        tiny_recipe(), images, tmp_path / "tuned", start=str(path), resume=True, watch=Silence()
+    )
+    first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
+    assert first["DX-50"] > 14.2 + 2 and tuned.exists()  # six steps from scratch would not get there
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
+    run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+    with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
+        run_training(
+            tiny_recipe(learning_rate=0.1), images, tmp_path, start=None, resume=True, watch=Silence()
+        )
+
+
+def test_a_run_can_be_made_longer_only_before_the_learning_rate_falls(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_recipe(), images, tmp_path, start=None, resume=True, watch=Silence(stop_at=2))
+    run_training(tiny_recipe(steps=7), images, tmp_path, start=None, resume=True, watch=Silence())
+    with pytest.raises(TrainingError, match="step 7 of 7"):
+        run_training(tiny_recipe(steps=20), images, tmp_path, start=None, resume=True, watch=Silence())
+
+
+def test_a_damaged_state_is_refused(images: Path, tmp_path: Path) -> None:
+    run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="damaged"):
+        run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+
+
+def test_too_few_or_too_small_images_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "small.png")
+    with pytest.raises(TrainingError, match="32 x 32"):
+        run_training(tiny_recipe(), tmp_path, tmp_path / "run", start=None, resume=True, watch=Silence())
+
+
+def test_every_shipped_recipe_reads_and_the_weights_of_its_sources_sum_to_one() -> None:
+    for name in shipped_recipes():
+        recipe = read_recipe(name)
+        assert sum(row.weight for row in recipe.data) == pytest.approx(1)
+        assert all(row.attribution for row in recipe.data)
+
+
+def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'direct'"):
+        read_recipe("dierct")
+    path = tmp_path / "r.toml"
+    start = 'method = "direct"\nmodalities = ["CT"]\n[network]\nname = "noise-unet"\n'
+    path.write_text(start + "[training]\nstpes = 4\n[[data]]\n")
+    with pytest.raises(TrainingError, match="did you mean 'steps'"):
+        read_recipe(str(path))
+    path.write_text(start + '[training]\nsteps = "many"\n[[data]]\n')
+    with pytest.raises(TrainingError, match="steps is 'many'"):
+        read_recipe(str(path))
+    path.write_text("method = 'direct'")
+    with pytest.raises(TrainingError, match="no 'network'"):
+        read_recipe(str(path))
