@@ -49,7 +49,7 @@ def load_pictures(folder: Path, count: int) -> list[Picture]:
     for path in validation_files(folder):
         if not any(part in str(path) for part in LOOK_ONLY):
             groups[_modality_of(path.relative_to(folder))][path.parent].append(path)
-    pictures = []
+    pictures: list[Picture] = []
     for modality in (*MODALITIES, ""):
         paths = (path for path in _take_turns(groups[modality].values()) if path is not None)
         found = (picture for path in paths for picture in _pictures(path, folder, modality))

@@ -117,7 +117,10 @@ class _Aligned:
 
 def _align(result: Series, other: Series) -> _Aligned:
     planes = align_planes(result, other)
-    return _Aligned(other.values(0, len(other))[planes], other.valid(0, len(other))[planes])
+    values, valid = other.values(0, len(other)), other.valid(0, len(other))
+    if np.array_equal(planes, np.arange(len(other))):
+        return _Aligned(values, valid)
+    return _Aligned(values[planes], valid[planes])
 
 
 def _before(images: Compared, protocol: Protocol) -> Measurement | None:
@@ -132,7 +135,7 @@ def _read(partners: list[Item] | None, index: int) -> Series | None:
 
 
 def _protocol(reference: Series, options: Options) -> Protocol:
-    size, how = options.data_range, "given"
+    size, how = options.data_range, "is given"
     if size is None:
         size, how = data_range(reference, reference.valid(0, len(reference)))
     scope: Literal["volume", "plane"] = "plane" if options.per_plane else "volume"

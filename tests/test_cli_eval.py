@@ -86,7 +86,7 @@ def test_a_given_data_range_and_planes_apart(tmp_path: Path) -> None:
     result = nifti(tmp_path / "b.nii", CLEAN + shifts)
     found = measured(result, "--ref", reference, "--data-range", 1000, "--per-plane")
     (pair,) = found["pairs"]
-    assert pair["protocol"]["scope"] == "plane" and pair["protocol"]["range_source"] == "given"
+    assert pair["protocol"]["scope"] == "plane" and pair["protocol"]["range_source"] == "is given"
     assert pair["metrics"]["psnr"] == pytest.approx(np.mean(20 * np.log10(1000 / shifts.ravel())))
     with pytest.raises(UsageError):
         run(result, "--ref", reference, "--data-range", 0)
@@ -206,7 +206,7 @@ def test_the_table_shows_numbers_and_protocol_on_stderr_only(tmp_path: Path) -> 
     reference = nifti(tmp_path / "a.nii", CLEAN)
     result = run(nifti(tmp_path / "b.nii", CLEAN + np.int16(3)), "--ref", reference)
     assert result.exit_code == 0 and result.stdout == ""
-    for part in ("psnr", "ssim", "data range", "SSIM of Wang 2004"):
+    for part in ("psnr", "ssim", "R is the largest", "SSIM of Wang 2004"):
         assert part in result.stderr
 
 

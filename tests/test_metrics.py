@@ -191,6 +191,8 @@ def test_residual_metrics_without_noise_level_or_change_are_undefined() -> None:
 
 
 def test_the_protocol_names_range_unit_mask_and_scope() -> None:
-    line = replace(RANGE, range_source="given", unit="HU", mask_source="no padding", scope="plane").describe()
-    for part in ("2000 HU", "given", "no padding", "mean over planes", "Wang 2004"):
+    line = replace(
+        RANGE, range_source="is given", unit="HU", mask_source="no padding", scope="plane"
+    ).describe()
+    for part in ("R is given, in HU", "no padding", "mean over planes", "Wang 2004"):
         assert part in line

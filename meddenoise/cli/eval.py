@@ -17,7 +17,7 @@ SCHEMA = 1
 _FILE_WIDTH = 200
 """Columns of the table where stderr is no terminal."""
 
-Results = Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Denoised files or folders.")]
+Results = Annotated[list[Path], typer.Argument(metavar="RESULT", help="Denoised files or folders.")]
 Ref = Annotated[Path | None, typer.Option("--ref", help="File or folder of references (low noise).")]
 Noisy = Annotated[Path | None, typer.Option(help="File or folder of what the results were made from.")]
 Range = Annotated[
@@ -138,19 +138,22 @@ def _table(evaluation: "Evaluation") -> "Table":
     from rich.table import Table
 
     names = list(evaluation.mean.values)
-    table = Table("result", "sigma before", "sigma after", *names)
+    table = Table("result", "sigma before", "sigma after", "R", *names)
 
-    def add(name: str, sigmas: tuple[str, str], values: "Measurement", noisy: "Measurement | None") -> None:
-        table.add_row(escape(name), *sigmas, *_cells(values, names))
+    def add(
+        name: str, known: tuple[str, str, str], values: "Measurement", noisy: "Measurement | None"
+    ) -> None:
+        table.add_row(escape(name), *known, *_cells(values, names))
         if noisy is not None:
-            table.add_row("  noisy", "", "", *_cells(noisy, names), style="dim")
+            table.add_row("  noisy", "", "", "", *_cells(noisy, names), style="dim")
 
     for pair in evaluation.pairs:
-        sigmas = _number(pair.protocol.sigma), _number(pair.sigma_after)
-        add(str(pair.result), sigmas, pair.metrics, pair.before)
+        protocol = pair.protocol
+        known = _number(protocol.sigma), _number(pair.sigma_after), _number(protocol.data_range)
+        add(str(pair.result), known, pair.metrics, pair.before)
     if len(evaluation.pairs) > 1:
         table.add_section()
-        add("mean", ("", ""), evaluation.mean, evaluation.mean_before)
+        add("mean", ("", "", ""), evaluation.mean, evaluation.mean_before)
     return table
 
 

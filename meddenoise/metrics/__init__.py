@@ -30,7 +30,7 @@ class Protocol:
     """
 
     data_range: float | None = None
-    range_source: str = "not given"
+    range_source: str = "is not given"
     unit: str = ""
     mask: NDArray[np.bool_] | None = None
     mask_source: str = "all pixels"
@@ -38,11 +38,10 @@ class Protocol:
     sigma: float | None = None
 
     def describe(self) -> str:
-        """One line for people: range, unit, mask and scope."""
-        unit = f" {self.unit}" if self.unit else ""
-        size = "no data range" if self.data_range is None else f"data range {self.data_range:g}{unit}"
+        """One line for people, the same for all images measured alike: how R was chosen, mask, scope."""
+        unit = f", in {self.unit}" if self.unit else ""
         scope = "planes pooled" if self.scope == "volume" else "mean over planes"
-        return f"{size} ({self.range_source}); {self.mask_source}; {scope}; SSIM of Wang 2004, plane by plane"
+        return f"R {self.range_source}{unit}; {self.mask_source}; {scope}; SSIM of Wang 2004, plane by plane"
 
 
 @dataclass(frozen=True, slots=True)

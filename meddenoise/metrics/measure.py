@@ -75,15 +75,17 @@ def data_range(reference: Series, valid: NDArray[np.bool_]) -> tuple[float | Non
     reference series, None where that is 0. Never taken from the result or from one plane.
     """
     if reference.modality == "CT" or reference.unit == "HU":
-        return CT_RANGE_HU, "CT: a window of 2000 HU"
+        return CT_RANGE_HU, "is a window of 2000 HU for CT"
     if tuple(reference.stored_range) == (0, 255):
-        return 255.0 * abs(float(reference.slope.max())), "8 bits: 255 stored grey levels"
+        return 255.0 * abs(float(reference.slope.max())), "is 255 stored grey levels for 8 bits"
     low, high = math.inf, -math.inf
     for n in range(len(reference)):
         plane = reference.values(n, n + 1)[0][valid[n]]
         if plane.size:
             low, high = min(low, float(plane.min())), max(high, float(plane.max()))
-    return (high - low if high > low else None), "largest minus smallest value of the reference series"
+    return (
+        high - low if high > low else None
+    ), "is the largest minus the smallest value of the reference series"
 
 
 def _infinite(value: float) -> str:
