@@ -1,5 +1,6 @@
 """DICOM files -> Series: headers first, then every frame decoded into its place in one array."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from meddenoise.io import Item
 from meddenoise.io.dicom_frames import Frame, frames_of, geometry, oddities, positions
 from meddenoise.io.dicom_group import check_picture
 from meddenoise.io.dicom_header import Header, read_header
+from meddenoise.io.dicom_overlay import free_overlays
 from meddenoise.io.dicom_pixels import PixelFormat, decode, describe
 from meddenoise.io.dicom_values import integer, item, number, numbers, text
 from meddenoise.io.gdcm import Gdcm
@@ -50,8 +52,13 @@ def read(item: Item) -> Series:
             decode(header, form, path, pixels, where, gdcm)
     ordered = [frames[index] for index in order]
     sources = tuple(
-        Source(header.dataset, str(header.syntax), header.stream_length - header.pixel_offset, tuple(where))
-        for header, where in zip(headers, places, strict=True)
+        Source(
+            free_overlays(header, form, path),
+            str(header.syntax),
+            header.stream_length - header.pixel_offset,
+            tuple(where),
+        )
+        for header, form, path, where in zip(headers, forms, item.files, places, strict=True)
     )
     return _series(item, pixels, forms, ordered, sources)
 
@@ -80,6 +87,7 @@ def _series(
         modality=modality,
         unit=unit,
         name=text(dataset, "SeriesDescription"),
+        subject=_subject(dataset),
         channels=form.samples,
         frame_time_ms=_frame_time_ms(dataset) if max(form.frames for form in forms) > 1 else None,
         padding=_padding(dataset, form),
@@ -138,6 +146,12 @@ def _rescale(
     else:
         unit = "" if kind in (None, "US") else str(kind)
     return slope, intercept, unit, []
+
+
+def _subject(dataset: Dataset) -> str:
+    """A digest that is the same for the same patient identifier."""
+    identifier = text(dataset, "PatientID")
+    return hashlib.sha256(identifier.encode()).hexdigest()[:16] if identifier else ""
 
 
 def _padding(dataset: Dataset, form: PixelFormat) -> tuple[float, float] | None:

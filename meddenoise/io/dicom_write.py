@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmwrite
+from pydicom import DataElement, Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
+from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from meddenoise import __version__
@@ -22,7 +23,7 @@ from meddenoise.io.dicom_read import Source
 from meddenoise.series import Series
 
 # Implementation class of meddenoise: a UUID drawn once, in the 2.25 arc of PS3.5 B.2.
-IMPLEMENTATION_UID = "2.25.139214711866372210437365291450146826141"
+IMPLEMENTATION_UID = UID("2.25.139214711866372210437365291450146826141")
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -37,13 +38,13 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         for source, target in zip(sources, targets, strict=True):
             dataset = _object(series, source)
             with staging.file(target) as stream:
-                _save(dataset, stream)
+                _save(dataset, stream, target)
                 _verify(stream, dataset, target)
 
 
 def _object(series: Series, source: Source) -> Dataset:
     """The complete data set of one file."""
-    dataset = copy.copy(source.dataset)
+    dataset = _header(source.dataset)
     pixels = _frames(series, source.planes)
     if series.derivation is not None:
         derive(dataset, series, source, pixels)
@@ -58,6 +59,34 @@ def _object(series: Series, source: Source) -> Dataset:
     meta.ImplementationVersionName = f"MEDDENOISE_{__version__}"[:16]
     dataset.file_meta = meta
     return dataset
+
+
+def _header(source: Dataset) -> Dataset:
+    """A copy whose words are little endian."""
+    # a shallow copy would share its elements with the source
+    dataset = copy.deepcopy(source)
+    for tag in list(dataset.keys()):
+        _settle(dataset, tag)
+    if source.original_encoding[1] is False:
+        # pydicom turns numbers around but leaves the words of an OW value as they were read
+        dataset.walk(_swap_words)
+    return dataset
+
+
+def _settle(dataset: Dataset, tag: BaseTag) -> None:
+    """Give an element read without VR its VR; one that pydicom cannot interpret stays, as bytes."""
+    raw = dataset.get_item(tag)
+    if raw is None or raw.VR is not None:
+        return
+    try:
+        dataset[tag]
+    except Exception:
+        dataset[tag] = DataElement(tag, "UN", raw.value)
+
+
+def _swap_words(dataset: Dataset, element: DataElement) -> None:
+    if element.VR == "OW" and element.value:
+        element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
 
 
 def _frames(series: Series, planes: Sequence[int]) -> NDArray[Any]:
@@ -89,9 +118,15 @@ def _describe_pixels(dataset: Dataset, series: Series, frames: int) -> None:
         dataset.NumberOfFrames = frames
 
 
-def _save(dataset: Dataset, stream: BinaryIO) -> None:
+def _save(dataset: Dataset, stream: BinaryIO, target: Path) -> None:
     buffer = BytesIO()
-    dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    try:
+        dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise OutputError(
+            f"{target} cannot be encoded: its source's header is invalid ({reason})."
+        ) from error
     stream.write(buffer.getbuffer())
 
 
