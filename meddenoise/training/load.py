@@ -62,16 +62,23 @@ def _folder(data: Path, row: DataRow) -> Path:
 def _images(series: Series, row: DataRow, data: Path, augment: bool) -> Iterator[TrainingImage]:
     """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
     volume = series.values(0, len(series))[:: series.channels]
-    low, width = row.low, row.range
-    if width == 0:
-        low, width = 0.0, float(np.percentile(volume, 99.9)) or 1.0
-    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
     modality = row.modality or series.modality
+    low, width = _window(volume, modality, row)
+    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
         for image in [plane, _halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
                 own = _own_sigma(image, modality)
                 yield TrainingImage(image, modality, row.folder, _relative(series.path, data), own)
+
+
+def _window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
+    """The value that becomes 0 and the width that becomes 255."""
+    if row.range > 0:
+        return row.low, row.range
+    if modality == "CT":
+        return -1000.0, 2000.0  # air to dense bone; values outside go on in the same scale
+    return row.low, max(float(np.nanpercentile(volume, 99.9)) - row.low, 1e-6)
 
 
 def _planes(volume: Image, spacing: tuple[float, float, float], augment: bool) -> Iterator[Image]:
