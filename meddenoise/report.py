@@ -39,7 +39,7 @@ class Row:
     peak_memory_mib: int
     warnings: tuple[str, ...] = ()
     fingerprint: str = ""
-    """Digests of the result's place, and of the sources and all that makes its pixels: what resuming compares."""
+    """Digests of the files written, and of the sources and settings: what resuming compares."""
 
     @property
     def place(self) -> str:

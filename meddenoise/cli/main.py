@@ -46,7 +46,7 @@ app = typer.Typer(
     help="Denoise CT, MR, X-ray and fluoroscopy studies, in the same format, with the evidence.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
 

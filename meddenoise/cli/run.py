@@ -10,7 +10,11 @@ import typer
 
 Number = TypeVar("Number", int, float)
 
-Inputs = Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Files or folders.")]
+_COMPUTING = "Computing"
+_WRITING = "Writing"
+_TALKING = "Telling"
+
+Inputs = Annotated[list[Path] | None, typer.Argument(metavar="INPUT", help="Files or folders.")]
 FilesFrom = Annotated[
     str | None, typer.Option(metavar="FILE|-", help="Read more inputs from a file or stdin, one a line.")
 ]
@@ -20,6 +24,7 @@ Output = Annotated[
         "-o",
         "--output",
         help="Where to write. Default: NAME_denoised.EXT beside a file, NAME_denoised/ beside a folder.",
+        rich_help_panel=_WRITING,
     ),
 ]
 MethodName = Annotated[
@@ -43,34 +48,71 @@ Sigma = Annotated[
 Strength = Annotated[float, typer.Option(metavar="FLOAT", help="0 gives the input back, 1 the full result.")]
 DeviceName = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="auto: a GPU that works, else the CPU."),
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="auto: a GPU that works, else the CPU.",
+        rich_help_panel=_COMPUTING,
+    ),
 ]
 Precision = Annotated[
-    str, typer.Option(metavar="auto|fp32|bf16", help="auto: the fastest within 0.02 dB of fp32.")
+    str,
+    typer.Option(
+        metavar="auto|fp32|bf16", help="auto: the fastest within 0.02 dB of fp32.", rich_help_panel=_COMPUTING
+    ),
 ]
 Tile = Annotated[
-    int | None, typer.Option(metavar="N", help="Side of the patches. Default: the method's own.")
+    int | None,
+    typer.Option(
+        metavar="N", help="Side of the patches. Default: the method's own.", rich_help_panel=_COMPUTING
+    ),
 ]
-Overlap = Annotated[int | None, typer.Option(metavar="N", help="Pixels patches share.")]
-BatchSize = Annotated[str, typer.Option(metavar="auto|N", help="Patches at a time.")]
+Overlap = Annotated[
+    int | None, typer.Option(metavar="N", help="Pixels patches share.", rich_help_panel=_COMPUTING)
+]
+BatchSize = Annotated[
+    str, typer.Option(metavar="auto|N", help="Patches at a time.", rich_help_panel=_COMPUTING)
+]
 FormatName = Annotated[
-    str, typer.Option("--format", metavar="same|dicom|nifti|png|tiff", help="Format written.")
+    str,
+    typer.Option(
+        "--format", metavar="same|dicom|nifti|png|tiff", help="Format written.", rich_help_panel=_WRITING
+    ),
 ]
-Uncertainty = Annotated[bool, typer.Option("--uncertainty", help="Also write a map of uncertainty.")]
+Uncertainty = Annotated[
+    bool, typer.Option("--uncertainty", help="Also write a map of uncertainty.", rich_help_panel=_WRITING)
+]
 Residual = Annotated[
     bool,
     typer.Option(
-        "--residual", help="Also write input minus output, as float32 NIfTI named NAME_residual.nii."
+        "--residual",
+        help="Also write input minus output, as float32 NIfTI named NAME_residual.nii.",
+        rich_help_panel=_WRITING,
     ),
 ]
-Reference = Annotated[Path | None, typer.Option("--ref", help="Also measure against this file or folder.")]
-WithReport = Annotated[bool, typer.Option("--report/--no-report", help="Write the report files.")]
-Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Keep and skip finished outputs.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write outputs anew that exist.")]
-Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a series on stdout, as each finishes.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say less.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+Reference = Annotated[
+    Path | None,
+    typer.Option("--ref", help="Also measure against this file or folder.", rich_help_panel=_WRITING),
+]
+WithReport = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write the report files.", rich_help_panel=_WRITING)
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume/--no-resume", help="Keep and skip finished outputs.", rich_help_panel=_WRITING),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write outputs anew that exist.", rich_help_panel=_WRITING)
+]
+Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.", rich_help_panel=_COMPUTING)]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object a series on stdout, as each finishes.", rich_help_panel=_TALKING
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say less.", rich_help_panel=_TALKING)]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=_TALKING)]
 
 
 def register(app: typer.Typer) -> None:
