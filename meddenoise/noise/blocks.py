@@ -1,5 +1,6 @@
 """Cut planes into small blocks and measure each: mean, spread and noise power in narrow radial rings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,9 @@ RING_EDGES = (0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.7072)
 """Cycles a pixel; half the width of BAND_EDGES below 0.375. Detrending leaves nothing below the first."""
 MAX_BLOCKS = 1200
 """Blocks measured in one plane: enough for a steady 3 % quantile, 40 ms."""
+
+CLIPPED = 0.01
+"""Share of a plane at its lowest or highest value from which that value is a fill or a clip."""
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -92,16 +96,22 @@ def ring_areas() -> NDArray[np.float64]:
 def usable_pixels(plane: Floats, valid: Mask) -> Mask:
     """True where a pixel can carry noise: valid, not in a constant margin, mask or saturation."""
     usable = valid & np.isfinite(plane)
+    usable &= ~_at_extreme(plane, usable, np.min)
+    usable &= ~_at_extreme(plane, usable, np.max)
+    # A scan circle filled with one value may lie inside padding filled with another.
+    below = _at_extreme(plane, usable, np.min)
     constant = maximum_filter(plane, 3) == minimum_filter(plane, 3)
-    # Twice below: a scan circle filled with one value inside padding filled with another.
-    for extreme in (np.min, np.max, np.min):
-        if not usable.any():
-            break
-        level = extreme(plane[usable])
-        at_level = usable & (plane == level)
-        if np.count_nonzero(at_level & constant) > 0.01 * plane.size:
-            usable &= ~at_level
+    if np.count_nonzero(below & constant) > CLIPPED * plane.size:
+        usable &= ~below
     return usable
+
+
+def _at_extreme(plane: Floats, usable: Mask, extreme: Callable[[Floats], np.float32]) -> Mask:
+    """True for usable pixels at the lowest or highest value, where too many are for it to be chance."""
+    if not usable.any():
+        return np.zeros(plane.shape, bool)
+    at_level: Mask = usable & (plane == extreme(plane[usable]))
+    return at_level & (np.count_nonzero(at_level) > CLIPPED * plane.size)
 
 
 def _windows(array: NDArray[np.generic], size: int, step: int) -> NDArray[np.generic]:

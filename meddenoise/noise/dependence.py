@@ -1,36 +1,70 @@
-"""How the noise follows the signal: the line under which only the flattest blocks of every brightness lie."""
+"""How the noise follows brightness or place: the surface under which only the flattest blocks lie."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter, zoom
 
 from meddenoise.noise.blocks import Blocks, ring_areas
 
 LOW_SHARE = 0.1
-"""Share of the blocks below the line: those taken as free of anatomy."""
+"""Share of the blocks below the surface: those taken as free of anatomy."""
+FIRST_RING = 3
+"""Frequencies from 0.25 on: those below hold most of the anatomy, which also follows brightness."""
 LEAST_CHANGE = 1.6
-"""Ratio of variances over the brightness range below which noise counts as independent of the signal."""
+"""Ratio of variances over the blocks below which the noise counts as constant."""
 LEAST_GAIN = 0.05
-"""Least relative fall of the loss against a constant for the line to be believed."""
+"""Least relative fall of the loss against a constant for a dependence to be believed."""
 QUIET = 0.02
 """Smallest local variance relative to the largest: no part of an image is taken as free of noise."""
+FIELD_BLOCKS = 150
+"""Blocks without overlap below which a field would follow the anatomy of the few flat places."""
+GRID = 16
+"""Points a side of a noise field."""
+SMOOTH = 9
+"""Width in pixels of the mean that stands for the signal under the noise."""
 
 Floats = NDArray[np.float64]
+Plane = NDArray[np.float32]
 
 
-def fit_variance(blocks: Blocks) -> tuple[float, float] | None:
-    """(a, b) of variance = a m + b up to a factor; None where the noise does not follow the signal."""
-    # Without the lowest ring, where most of the anatomy lies.
-    power = (blocks.power * ring_areas())[:, 1:].sum(axis=1).astype(np.float64)
-    mean = blocks.mean.astype(np.float64)
-    if len(blocks) < 30 or np.ptp(mean) == 0 or power.max() <= 0:
-        return None
-    a, b = low_line(mean, power)
-    ends = a * np.quantile(mean, (0.05, 0.95)) + b
-    if ends.max() < LEAST_CHANGE * max(ends.min(), 0):
-        return None
-    constant = np.full(len(mean), np.quantile(power, LOW_SHARE))
-    gain = 1 - _loss(power, a * mean + b) / _loss(power, constant)
-    return (a, b) if gain > LEAST_GAIN else None
+@dataclass(frozen=True, slots=True)
+class Dependence:
+    """Relative noise variance of each block [n], and over a plane as a m + b or as a map [GRID, GRID]."""
+
+    blocks: Floats
+    variance: tuple[float, float] | None = None
+    field: Plane | None = None
+
+    def over(self, plane: Plane) -> Plane:
+        """Relative variance at each pixel of a plane [Y, X]."""
+        if self.variance is not None:
+            signal = uniform_filter(np.nan_to_num(plane, posinf=0, neginf=0), SMOOTH)
+            return variance_at(signal, *self.variance).astype(np.float32)
+        if self.field is not None:
+            return stretch_field(self.field, plane.shape)
+        return np.ones(plane.shape, np.float32)
+
+
+def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dependence:
+    """How the noise follows brightness or, in CT, place; whichever the flattest blocks follow better."""
+    power = (blocks.power * ring_areas())[:, FIRST_RING:].sum(axis=1)
+    even = Dependence(np.ones(len(blocks)))
+    if np.quantile(power, LOW_SHARE) <= 0:
+        return even
+    # Noise falls with brightness only in inverted radiographs; elsewhere that is anatomy in dark tissue.
+    candidates = [_fit_brightness(power, blocks.mean.astype(np.float64), modality not in ("CT", "MR"))]
+    if modality == "CT" and blocks.independent >= FIELD_BLOCKS:
+        candidates.append(_fit_place(power, blocks, shape))
+    constant = np.full(len(blocks), np.quantile(power, LOW_SHARE))
+    best, least = even, (1 - LEAST_GAIN) * _loss(power, constant)
+    for candidate in candidates:
+        low, high = np.quantile(candidate.blocks, (0.05, 0.95))
+        loss = _loss(power, candidate.blocks)
+        if high >= LEAST_CHANGE * low and loss < least:
+            best, least = candidate, loss
+    return best
 
 
 def variance_at(mean: NDArray[np.floating], a: float, b: float) -> Floats:
@@ -39,24 +73,60 @@ def variance_at(mean: NDArray[np.floating], a: float, b: float) -> Floats:
     return np.maximum(variance, QUIET * max(float(variance.max(initial=0)), 1e-30))
 
 
-def low_line(x: Floats, y: Floats) -> tuple[float, float]:
-    """Slope and offset of the line with LOW_SHARE of the points below it (quantile regression).
+def stretch_field(field: Plane, shape: tuple[int, ...]) -> Plane:
+    """A coarse map laid over a plane, linear between its points."""
+    factors = [n / f for n, f in zip(shape, field.shape, strict=True)]
+    return np.asarray(zoom(field, factors, order=1, mode="nearest", grid_mode=True), np.float32)
 
-    Source: Koenker and Bassett 1978; solved by reweighted least squares.
+
+def low_surface(columns: Floats, target: Floats) -> Floats:
+    """Coefficients [k] of the combination of `columns` [n, k] with LOW_SHARE of `target` [n] below it.
+
+    The first column is constant. Source: quantile regression, Koenker and Bassett 1978, solved by
+    reweighted least squares.
     """
-    scale = float(np.median(y)) or 1.0
-    centre, width = float(x.mean()), float(x.std())
-    columns = np.stack([(x - centre) / width, np.ones_like(x)], axis=1)
-    target = y / scale
-    slope, offset = 0.0, float(np.quantile(target, LOW_SHARE))
+    scale = float(np.median(np.abs(target))) or 1.0
+    goal = target / scale
+    weights = np.zeros(columns.shape[1])
+    weights[0] = np.quantile(goal, LOW_SHARE)
     for _ in range(40):
-        rest = target - slope * columns[:, 0] - offset
-        weight = np.where(rest > 0, LOW_SHARE, 1 - LOW_SHARE) / np.maximum(np.abs(rest), 1e-3)
-        weighted = columns * weight[:, None]
-        slope, offset = np.linalg.lstsq(weighted.T @ columns, weighted.T @ target, rcond=None)[0]
-    return float(slope * scale / width), float((offset - slope * centre / width) * scale)
+        rest = goal - columns @ weights
+        pull = np.where(rest > 0, LOW_SHARE, 1 - LOW_SHARE) / np.maximum(np.abs(rest), 1e-3)
+        pulled = columns * pull[:, None]
+        weights = np.linalg.lstsq(pulled.T @ columns, pulled.T @ goal, rcond=None)[0]
+    return np.asarray(weights * scale)
 
 
-def _loss(y: Floats, line: Floats) -> float:
-    rest = y - line
+def _fit_brightness(power: Floats, mean: Floats, falling: bool) -> Dependence:
+    centre, width = float(mean.mean()), float(mean.std())
+    if width == 0:
+        return Dependence(np.ones(len(power)))
+    offset, slope = low_surface(np.stack([np.ones_like(mean), (mean - centre) / width], axis=1), power)
+    if slope <= 0 and not falling:
+        return Dependence(np.ones(len(power)))
+    a, b = float(slope / width), float(offset - slope * centre / width)
+    return Dependence(variance_at(mean, a, b), variance=(a, b))
+
+
+def _fit_place(power: Floats, blocks: Blocks, shape: tuple[int, int]) -> Dependence:
+    """A quadratic of the logarithm: low towards the skin, high in the middle of the body or the reverse."""
+    y, x = (2 * blocks.y / shape[0] - 1).astype(np.float64), (2 * blocks.x / shape[1] - 1).astype(np.float64)
+    level = float(np.median(power))
+    weights = low_surface(_quadratic(y, x), np.log(np.maximum(power, 1e-3 * level) / level))
+    fitted = _quadratic(y, x) @ weights
+    t = (np.arange(GRID) + 0.5) / GRID * 2 - 1
+    # Corners without blocks would be pure extrapolation.
+    grid = np.clip(_quadratic(np.repeat(t, GRID), np.tile(t, GRID)) @ weights, fitted.min(), fitted.max())
+    return Dependence(
+        level * np.exp(fitted), field=(level * np.exp(grid)).reshape(GRID, GRID).astype(np.float32)
+    )
+
+
+def _quadratic(y: Floats, x: Floats) -> Floats:
+    return np.stack([np.ones_like(y), y, x, y * y, x * x, x * y], axis=1)
+
+
+def _loss(power: Floats, fitted: Floats) -> float:
+    """The quantile loss: how far the powers lie from the surface that should have LOW_SHARE below it."""
+    rest = power - fitted
     return float(np.where(rest > 0, LOW_SHARE * rest, (LOW_SHARE - 1) * rest).sum())

@@ -12,6 +12,10 @@ FEWEST = 6
 """A quantile needs some blocks below it."""
 EXTRAPOLATE = 5.4
 """How far the fall from the upper to the lower quantile is continued, in e-folds of the share (see below)."""
+STEEPEST = (2.5, 4.2, 6.2, 9.0)
+"""Largest ratio of power between a ring and the next: Gaussian noise correlated over 1.2 pixels."""
+SHARED = 0.5
+"""Part of the fall common to all rings that is put down to the noise changing from place to place."""
 
 
 def ring_floors(blocks: Blocks) -> NDArray[np.float64]:
@@ -29,14 +33,29 @@ def ring_floors(blocks: Blocks) -> NDArray[np.float64]:
     levels = np.quantile(blocks.power.astype(np.float64), shares, axis=0) / expected
     with np.errstate(divide="ignore", invalid="ignore"):
         fall = np.log(levels[1] / levels[0]) / np.log(3)
-    # A fall shared by all rings is that of the noise level itself, which differs from place to place; and
-    # chance alone makes the quantiles differ by about 1.7 / sqrt(shape x independent blocks).
+    # Chance alone makes the quantiles differ by about 1.7 / sqrt(shape x independent blocks).
     fall = np.nan_to_num(fall - 0.85 / np.sqrt(shape * max(blocks.independent, 1)))
-    fall = np.clip(fall - max(float(fall[1:].min()), 0), 0, 0.6)
+    fall = np.clip(fall - SHARED * max(float(fall[1:].min()), 0), 0, 0.6)
     floors: NDArray[np.float64] = levels[0] * np.exp(-EXTRAPOLATE * fall)
+    for ring, steepest in reversed(list(enumerate(STEEPEST))):
+        floors[ring] = min(floors[ring], floors[ring + 1] * steepest)
     return floors
 
 
 def total_variance(floors: NDArray[np.float64], first: int = 0) -> float:
     """Noise variance summed over the rings from `first` on."""
     return float((floors * ring_areas())[first:].sum())
+
+
+def estimate_tiny(planes: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+    """Sigma of planes [N, Y, X] too small for blocks, as if the noise were white; 0 below 3 x 3 pixels.
+
+    Source: Immerkaer 1996, with the median in place of the mean.
+    """
+    if planes.size == 0 or min(planes.shape[1:]) < 3:
+        return 0.0
+    mask = np.lib.stride_tricks.sliding_window_view(valid, (3, 3), axis=(1, 2)).all(axis=(3, 4))
+    windows = np.lib.stride_tricks.sliding_window_view(planes, (3, 3), axis=(1, 2))[mask]
+    kernel = np.outer((1, -2, 1), (1, -2, 1)) / 6
+    rest = np.abs((windows * kernel).sum(axis=(1, 2)))
+    return float(np.median(rest) / 0.6745) if rest.size else 0.0

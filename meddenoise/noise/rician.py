@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise.blocks import Blocks, ring_areas
-from meddenoise.noise.floor import ring_floors, total_variance
+from meddenoise.noise.floor import ring_floors
 
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of a Rayleigh distribution, 1.913; multi-coil backgrounds have more."""
@@ -33,14 +33,14 @@ def find_rayleigh(blocks: Blocks) -> float | None:
 
 
 def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
-    """Noise power in each ring, where the noise of a magnitude image is Gaussian or else in its background.
+    """Relative noise power in each ring: of the background where it is white, else of the bright blocks.
 
-    Above 3 sigma Rician noise is Gaussian to within 5 %, so bright blocks tell the spectrum; where they
-    hold more than the background explains, they are full of anatomy, and the background tells it.
+    The magnitude of white noise is white; that of correlated noise is correlated less far, so that the
+    background shows correlation but not its reach. Above 3 sigma Rician noise is Gaussian to within 5 %.
     """
+    empty = ring_floors(blocks.pick(blocks.mean < 1.5 * sigma))
     bright = blocks.mean > 3 * sigma
-    if np.count_nonzero(bright) >= FEWEST_BRIGHT:
-        floors = ring_floors(blocks.pick(bright))
-        if total_variance(floors) < 1.5 * sigma**2:
-            return floors
-    return ring_floors(blocks.pick(blocks.mean < 1.5 * sigma))
+    white = empty[:3].mean() < 1.5 * empty[-2:].mean()
+    if white or np.count_nonzero(bright) < FEWEST_BRIGHT:
+        return empty
+    return ring_floors(blocks.pick(bright))
