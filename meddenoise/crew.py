@@ -234,7 +234,7 @@ def _row(
     checkpoint = choice.checkpoint
     return Row(
         input=str(task.item.path),
-        output=str(task.output if task.targets == (task.output,) else task.targets[0].parent),
+        output=str(task.targets[0] if len(task.targets) == 1 else task.targets[0].parent),
         format=task.item.format,
         modality=series.modality,
         shape=(frames, height, width),

@@ -47,12 +47,11 @@ def plan_tasks(
     for folder in folders:
         if output is not None and output.resolve() == folder.resolve():
             raise UsageError(f"the output {output} is the input folder: give another --output.")
-    sources = {file.resolve() for item in items for file in item.files}
+    fresh = [item for item in items if not (item.root in folders and _is_earlier_result(item, output))]
+    sources = {file.resolve() for item in fresh for file in item.files}
     taken: dict[Path, Item] = {}
     tasks = []
-    for item in items:
-        if output is not None and _is_earlier_result(item, output):
-            continue
+    for item in fresh:
         place = (
             _default_place(item, folders, format) if output is None else _place(item, inputs, output, format)
         )
@@ -86,7 +85,10 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _is_earlier_result(item: Item, output: Path) -> bool:
+def _is_earlier_result(item: Item, output: Path | None) -> bool:
+    """True for an item of an input folder that lies in an output folder inside it."""
+    if output is None:
+        return False
     place, root = output.resolve(), item.root.resolve()
     inside = place != root and place.is_relative_to(root)
     return inside and item.files[0].resolve().is_relative_to(place)
