@@ -12,7 +12,7 @@ from PIL import Image
 from meddenoise.checkpoint import load_checkpoint
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE
-from meddenoise.training import run_training
+from meddenoise.training import Images, run_training
 from meddenoise.training.data import PatchSource, TrainingImage
 from meddenoise.training.degrade import NoiseMix, degrade
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
@@ -126,10 +126,10 @@ def test_sources_are_drawn_by_weight_whatever_their_size() -> None:
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     images: Path, tmp_path: Path
 ) -> None:
-    whole = run_training(tiny_recipe(), images, tmp_path / "a", start=None, resume=True, watch=Silence())
+    whole = run_training(tiny_recipe(), Images(images), tmp_path / "a", watch=Silence())
     with pytest.raises(KeyboardInterrupt):
-        run_training(tiny_recipe(), images, tmp_path / "b", start=None, resume=True, watch=Silence(stop_at=4))
-    resumed = run_training(tiny_recipe(), images, tmp_path / "b", start=None, resume=True, watch=Silence())
+        run_training(tiny_recipe(), Images(images), tmp_path / "b", watch=Silence(stop_at=4))
+    resumed = run_training(tiny_recipe(), Images(images), tmp_path / "b", watch=Silence())
     assert whole.read_bytes() == resumed.read_bytes()
     steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
     assert steps == [3, 6]
@@ -139,46 +139,42 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     images: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(steps=120, validate_every=60, batch=8)
-    path = run_training(recipe, images, tmp_path, start=None, resume=True, watch=Silence())
+    path = run_training(recipe, Images(images), tmp_path, watch=Silence())
     scores = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert scores[-1]["DX-50"] > 14.2 + 2  # the input scores 14.15 dB
     metadata = load_checkpoint(path, sha256=None).metadata
     assert metadata.method == "direct" and metadata.network_options["channels"] == [8, 12]
-    tuned = run_training(
-        tiny_recipe(), images, tmp_path / "tuned", start=str(path), resume=True, watch=Silence()
-    )
+    tuned = run_training(tiny_recipe(), Images(images), tmp_path / "tuned", start=str(path), watch=Silence())
     first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
     assert first["DX-50"] > 14.2 + 2 and tuned.exists()  # six steps from scratch would not get there
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
-    run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+    run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
-        run_training(
-            tiny_recipe(learning_rate=0.1), images, tmp_path, start=None, resume=True, watch=Silence()
-        )
+        run_training(tiny_recipe(learning_rate=0.1), Images(images), tmp_path, watch=Silence())
 
 
 def test_a_run_can_be_made_longer_only_before_the_learning_rate_falls(images: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_training(tiny_recipe(), images, tmp_path, start=None, resume=True, watch=Silence(stop_at=2))
-    run_training(tiny_recipe(steps=7), images, tmp_path, start=None, resume=True, watch=Silence())
+        run_training(tiny_recipe(), Images(images), tmp_path, watch=Silence(stop_at=2))
+    run_training(tiny_recipe(steps=7), Images(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match="step 7 of 7"):
-        run_training(tiny_recipe(steps=20), images, tmp_path, start=None, resume=True, watch=Silence())
+        run_training(tiny_recipe(steps=20), Images(images), tmp_path, watch=Silence())
 
 
 def test_a_damaged_state_is_refused(images: Path, tmp_path: Path) -> None:
-    run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+    run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(TrainingError, match="damaged"):
-        run_training(tiny_recipe(steps=2), images, tmp_path, start=None, resume=True, watch=Silence())
+        run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
 
 
 def test_too_few_or_too_small_images_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(TrainingError, match="32 x 32"):
-        run_training(tiny_recipe(), tmp_path, tmp_path / "run", start=None, resume=True, watch=Silence())
+        run_training(tiny_recipe(), Images(tmp_path), tmp_path / "run", watch=Silence())
 
 
 def test_every_shipped_recipe_reads_and_the_weights_of_its_sources_sum_to_one() -> None:
@@ -202,3 +198,18 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
     path.write_text("method = 'direct'")
     with pytest.raises(TrainingError, match="no 'network'"):
         read_recipe(str(path))
+
+
+def test_pairs_of_noisy_and_clean_images_train_on_their_real_noise(images: Path, tmp_path: Path) -> None:
+    noisy = tmp_path / "noisy"
+    noisy.mkdir()
+    (noisy / "SPLITS.csv").write_text((images / "SPLITS.csv").read_text())
+    rng = np.random.default_rng(1)
+    for path in images.glob("*.png"):
+        clean = np.asarray(Image.open(path)).astype(float)
+        stored = np.clip(np.rint(clean + rng.normal(0, 12, clean.shape)), 0, 255).astype(np.uint8)
+        Image.fromarray(stored).save(noisy / path.name)
+    recipe = tiny_recipe(steps=80, validate_every=40, batch=8)
+    run_training(recipe, Images(noisy, images), tmp_path / "run", watch=Silence())
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert last["DX-own"] > 26.5 + 1.0  # the noisy images score 26.5 dB

@@ -15,8 +15,12 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder with clean images; a SPLITS.csv is honoured.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of images; a SPLITS.csv is honoured.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: state, log, weights.")],
+    references: Annotated[
+        Path | None,
+        typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then."),
+    ] = None,
     method: Annotated[str, typer.Option("--method", help="What to train.")] = "direct",
     recipe: Annotated[
         str | None,
@@ -35,11 +39,16 @@ def train(
     run/checkpoint.safetensors
     """
     from meddenoise.cli.training_progress import TrainingProgress
-    from meddenoise.training import run_training
+    from meddenoise.training import Images, run_training
 
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(
-            _recipe(method, recipe, steps), data, output, start=start, resume=resume, watch=progress
+            _recipe(method, recipe, steps),
+            Images(data, references),
+            output,
+            start=start,
+            resume=resume,
+            watch=progress,
         )
     typer.echo(checkpoint)
 

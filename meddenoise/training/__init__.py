@@ -1,5 +1,6 @@
 """Training: images into patches, patches into noisy pairs, pairs into checkpoints."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,6 +8,14 @@ from meddenoise.errors import UsageError
 
 if TYPE_CHECKING:
     from meddenoise.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What to train on: clean images, or noisy ones with their clean partners in `references`."""
+
+    folder: Path
+    references: Path | None = None
 
 
 class Watch(Protocol):
@@ -20,9 +29,15 @@ class Watch(Protocol):
 
 
 def run_training(
-    recipe: "Recipe", data: Path, output: Path, *, start: str | None, resume: bool, watch: Watch
+    recipe: "Recipe",
+    images: Images,
+    output: Path,
+    *,
+    start: str | None = None,
+    resume: bool = True,
+    watch: Watch,
 ) -> Path:
-    """Train `recipe` on the images under `data`; the checkpoint written under `output`.
+    """Train `recipe`; the checkpoint written under `output`.
 
     `start` names weights to fine-tune. Raises UsageError where the extra `train` is not installed,
     TrainingError for data, recipes and resumes that cannot be used.
@@ -38,6 +53,8 @@ def run_training(
     from meddenoise.weights import load
 
     weights = None if start is None else load(start)
-    training, validation = load_images(data, recipe.data, recipe.loop.patch, watch.reading)
+    training, validation = load_images(
+        images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading
+    )
     task = SupervisedTask(recipe, training, validation, weights)
     return train(task, recipe.loop, output, resume=resume, progress=watch.step)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
-from meddenoise.training.degrade import NoiseMix, degrade
+from meddenoise.training.degrade import NoiseMix, degrade, pair
 
 Image = NDArray[np.float32]
 
@@ -24,6 +24,8 @@ class TrainingImage:
     """The file: planes of one volume share its weight."""
     own_sigma: float
     """Noise the "clean" plane has of its own, in 255ths of the range."""
+    noise: Image | None = None
+    """Real noise: a noisy partner minus this plane; None where noise is to be simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,13 @@ class PatchSource:
         rng = np.random.default_rng((self.seed, step))
         clean, parts = [], []
         for _ in range(size):
-            image, patch = self._draw_patch(rng)
+            image, patch, noise = self._draw_patch(rng)
             clean.append(patch)
-            parts.append(degrade(patch, image.own_sigma, image.modality == "MR", self.mix, rng))
+            magnitude = image.modality == "MR"
+            if noise is None:
+                parts.append(degrade(patch, image.own_sigma, magnitude, self.mix, rng))
+            else:
+                parts.append(pair(patch, noise, magnitude, self.mix, rng))
         return Batch(
             noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
             sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
@@ -72,25 +78,35 @@ class PatchSource:
             scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
         )
 
-    def _draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image]:
-        """An augmented clean patch: turned, mirrored, its contrast bent; empty background is drawn again."""
+    def _draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
+        """A clean patch, turned and mirrored with its real noise if it has any; seldom empty background.
+
+        Contrast is bent only where the noise comes after: real noise would bend with it.
+        """
         for attempt in range(4):
             image = self.images[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))]
             height, width = image.plane.shape
             y = int(rng.integers(height - self.patch + 1))
             x = int(rng.integers(width - self.patch + 1))
-            patch = image.plane[y : y + self.patch, x : x + self.patch]
+            window = slice(y, y + self.patch), slice(x, x + self.patch)
+            patch = image.plane[window]
             if attempt == 3 or patch.std() > 2 or rng.random() < 0.1:
                 break
-        patch = np.rot90(patch, int(rng.integers(4)))
-        if rng.random() < 0.5:
-            patch = patch[:, ::-1]
+        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        patch = _turn(patch, turns, mirrored)
+        if image.noise is not None:
+            return image, patch, _turn(image.noise[window], turns, mirrored)
         if image.modality != "CT" and rng.random() < 0.4:
             bent = np.maximum(patch, 0) / 255
             patch = (255 * bent ** np.float32(rng.uniform(0.7, 1.4))).astype(np.float32)
         if image.modality != "MR" and rng.random() < 0.15:
             patch = patch.max() - patch  # the other photometric interpretation
-        return image, np.ascontiguousarray(patch, np.float32)
+        return image, patch, None
+
+
+def _turn(patch: Image, turns: int, mirrored: bool) -> Image:
+    turned = np.rot90(patch, turns)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned, np.float32)
 
 
 def middle(plane: Image, size: int) -> Image:

@@ -16,6 +16,8 @@ from meddenoise.noise import BAND_EDGES, WHITE
 from meddenoise.noise.spectrum import filter_planes, mean_power
 
 Image = NDArray[np.float32]
+UNKNOWN = (0.0,) * len(WHITE)
+"""Bands where the spectrum is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,12 @@ def degrade(
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
     return _told(noisy, level, _bands_of(amplitude), own_sigma, magnitude, mix, rng)
+
+
+def pair(clean: Image, noise: Image, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
+    """A patch with its own real `noise` [H, W], told by its level alone."""
+    level = np.full_like(clean, noise.std())
+    return _told(clean + noise, level, UNKNOWN, 0.0, magnitude, mix, rng)
 
 
 def _draw_kind(magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
-from meddenoise.io import discover, read_item
+from meddenoise.io import Item, discover, read_item
 from meddenoise.noise.estimate import estimate_noise
+from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.recipe import DataRow
@@ -25,22 +26,33 @@ Image = NDArray[np.float32]
 
 
 def load_images(
-    data: Path, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
+    data: Path,
+    references: Path | None,
+    rows: Sequence[DataRow],
+    patch: int,
+    progress: Callable[[int, int], None],
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Training and validation images of the folders in `rows`, relative to `data`.
+
+    With `references`, a folder laid out like `data`, the images are noisy and their clean partners lie
+    there; without it they are clean and noise is simulated.
 
     A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
     the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
     counts series. Raises TrainingError where a folder is missing or one side of the split is empty.
     """
     splits = _read_splits(data / SPLITS)
-    found = [(row, item) for row in rows for item in discover([_folder(data, row)]).items]
+    found = [(row, *items) for row in rows for items in _items(data, references, row)]
     training: list[TrainingImage] = []
     validation: list[TrainingImage] = []
-    for done, (row, item) in enumerate(found):
+    for done, (row, item, partner) in enumerate(found):
         series = read_item(item)
         held_out = _is_validation(series, data, splits)
-        images = list(_images(series, row, data, not held_out))
+        group = _relative(series.path, data)
+        if partner is None:
+            images = list(_images(series, row, group, not held_out))
+        else:
+            images = list(_pairs(series, read_item(partner), row, group))
         (validation if held_out else training).extend(i for i in images if min(i.plane.shape) >= patch)
         progress(done + 1, len(found))
     if not training or not validation:
@@ -59,7 +71,29 @@ def _folder(data: Path, row: DataRow) -> Path:
     return folder
 
 
-def _images(series: Series, row: DataRow, data: Path, augment: bool) -> Iterator[TrainingImage]:
+def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item, Item | None]]:
+    """The series of a row and their clean partners, None where noise is to be simulated."""
+    items = discover([_folder(data, row)]).items
+    if references is None:
+        return [(item, None) for item in items]
+    partners = discover([_folder(references, row)]).items
+    return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
+
+
+def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[TrainingImage]:
+    """The planes of a clean series with the real noise of its partner."""
+    order = align_planes(noisy, clean)
+    target = clean.values(0, len(clean))[order]
+    modality = row.modality or clean.modality
+    low, width = _window(target, modality, row)
+    scale = np.float32(255 / width)
+    noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
+    for plane, difference in zip(np.nan_to_num((target - np.float32(low)) * scale), noise, strict=True):
+        if plane.std() > 3:
+            yield TrainingImage(plane, modality, row.folder, group, 0.0, difference)
+
+
+def _images(series: Series, row: DataRow, group: str, augment: bool) -> Iterator[TrainingImage]:
     """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
     volume = series.values(0, len(series))[:: series.channels]
     modality = row.modality or series.modality
@@ -69,7 +103,7 @@ def _images(series: Series, row: DataRow, data: Path, augment: bool) -> Iterator
         for image in [plane, _halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
                 own = _own_sigma(image, modality)
-                yield TrainingImage(image, modality, row.folder, _relative(series.path, data), own)
+                yield TrainingImage(image, modality, row.folder, group, own)
 
 
 def _window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:

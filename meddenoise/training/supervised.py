@@ -28,6 +28,8 @@ class Case:
     """One validation crop [1, 1, H, W] and its noisy version."""
 
     modality: str
+    level: str
+    """Its noise as it is called in the scores; "own" for the real noise of a pair."""
     sigma: float
     noisy: Tensor
     clean: Tensor
@@ -79,14 +81,15 @@ class SupervisedTask:
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Mean PSNR (range 255, white noise, told sigma) per modality and level; "score" is their mean."""
+        """Mean PSNR (range 255) per modality and level of white noise, told; "score" is their mean."""
         table: dict[str, list[float]] = defaultdict(list)
         for case in self.cases:
-            sigma = torch.full_like(case.noisy, case.sigma)
-            told = (torch.ones(1, 4), torch.zeros(1))
+            sigma = torch.full_like(case.noisy, max(case.sigma, 1e-3))
+            bands = torch.zeros(1, 4) if case.level == "own" else torch.ones(1, 4)
+            told = (bands, torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
             error = float((result - case.clean).square().mean())
-            table[f"{case.modality}-{case.sigma:g}"].append(10 * np.log10(255**2 / error))
+            table[f"{case.modality or 'image'}-{case.level}"].append(10 * np.log10(255**2 / error))
         scores = {name: float(np.mean(values)) for name, values in sorted(table.items())}
         return scores | {"score": float(np.mean(list(scores.values())))}
 
@@ -123,7 +126,11 @@ def _cases(images: Iterable[TrainingImage]) -> list[Case]:
             continue
         taken[image.source] += 1
         crop = torch.from_numpy(middle(image.plane, VALIDATION_CROP).copy())[None, None]
+        if image.noise is not None:
+            noise = torch.from_numpy(middle(image.noise, VALIDATION_CROP).copy())[None, None]
+            cases.append(Case(image.modality, "own", float(noise.std()), crop + noise, crop))
+            continue
         for sigma in VALIDATION_SIGMAS:
             noise = torch.from_numpy(rng.standard_normal(crop.shape, np.float32)) * sigma
-            cases.append(Case(image.modality, sigma, crop + noise, crop))
+            cases.append(Case(image.modality, f"{sigma:g}", sigma, crop + noise, crop))
     return cases
