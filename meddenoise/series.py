@@ -81,9 +81,11 @@ class Series:
 
     def values(self, start: int, stop: int) -> NDArray[np.float32]:
         """Planes `start` to `stop` in physical units, float32 [n, Y, X]; padding and NaN as stored."""
-        stored = self.pixels[start:stop].astype(np.float32)
-        stored *= self.slope[start:stop, None, None].astype(np.float32)
-        stored += self.intercept[start:stop, None, None].astype(np.float32)
+        # what float32 cannot hold becomes infinite, and infinity stays what it is
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored = self.pixels[start:stop].astype(np.float32)
+            stored *= self.slope[start:stop, None, None].astype(np.float32)
+            stored += self.intercept[start:stop, None, None].astype(np.float32)
         return stored
 
     def valid(self, start: int, stop: int) -> NDArray[np.bool_]:

@@ -75,8 +75,8 @@ def _header(source: Dataset) -> Dataset:
 
 def _settle(dataset: Dataset, tag: BaseTag) -> None:
     """Give an element read without VR its VR; one that pydicom cannot interpret stays, as bytes."""
-    raw = dataset.get_item(tag)
-    if raw is None or raw.VR is not None:
+    raw: Any = dataset.get_item(tag)
+    if raw.VR is not None:
         return
     try:
         dataset[tag]
@@ -125,7 +125,7 @@ def _save(dataset: Dataset, stream: BinaryIO, target: Path) -> None:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OutputError(
-            f"{target} cannot be encoded: its source's header is invalid ({reason})."
+            f"{target} cannot be encoded: the source's header is invalid ({reason})."
         ) from error
     stream.write(buffer.getbuffer())
 

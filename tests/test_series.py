@@ -1,0 +1,99 @@
+"""Series: values, validity and storing the change only."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from meddenoise.series import Derivation, Geometry, Series
+
+DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
+
+
+def make(pixels: np.ndarray[Any, Any], slope: float = 1.0, intercept: float = 0.0, **more: Any) -> Series:
+    info: Any = np.finfo(pixels.dtype) if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype)
+    defaults: dict[str, Any] = {"stored_range": (float(info.min), float(info.max))}
+    return Series(
+        pixels=pixels,
+        slope=np.full(len(pixels), slope),
+        intercept=np.full(len(pixels), intercept),
+        geometry=Geometry(),
+        format="test",
+        path=Path("x"),
+        files=(),
+        **(defaults | more),
+    )
+
+
+@st.composite
+def any_series(draw: st.DrawFn) -> Series:
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    pixels = draw(hnp.arrays(dtype, (2, 3, 4)))
+    slope = draw(st.sampled_from([1.0, 0.5, -2.0, 1e-6, 3e4, 0.0]))
+    padding = draw(st.sampled_from([None, (0.0, 0.0), (-5.0, 7.0)]))
+    return make(pixels, slope, draw(st.sampled_from([0.0, -1024.0, 1e-3])), padding=padding)
+
+
+@given(any_series())
+@settings(max_examples=200, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_unchanged_values_give_the_stored_pixels_bit_for_bit(series: Series) -> None:
+    stored = series.store(series.values(0, 2), 0, 2)
+    assert stored.dtype == series.pixels.dtype
+    assert stored.tobytes() == series.pixels.tobytes()
+
+
+@given(any_series(), st.floats(-1e5, 1e5, width=32))
+@settings(max_examples=200, deadline=None)
+@pytest.mark.filterwarnings("error")
+def test_any_change_stays_in_range_and_leaves_what_is_no_image(series: Series, shift: float) -> None:
+    stored = series.store(series.values(0, 2) + np.float32(shift), 0, 2)
+    keep = ~series.valid(0, 2)
+    assert stored[keep].tobytes() == series.pixels[keep].tobytes()
+    low, high = series.stored_range
+    finite = stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored
+    assert all(low <= float(value) <= high for value in finite.ravel())
+
+
+def test_a_change_in_units_becomes_a_change_in_stored_steps() -> None:
+    series = make(np.array([[[100, 200]]], np.int16), slope=0.5, intercept=-1024)
+    values = series.values(0, 1)
+    assert values.tolist() == [[[-974.0, -924.0]]]
+    assert series.store(values + np.float32(3), 0, 1).tolist() == [[[106, 206]]]
+
+
+def test_values_are_clipped_to_the_stored_bits() -> None:
+    series = make(np.array([[[10, 4000]]], np.uint16), stored_range=(0.0, 4095.0))
+    assert series.store(np.array([[[-50, 5000]]], np.float32), 0, 1).tolist() == [[[0, 4095]]]
+
+
+def test_a_denoised_pixel_never_becomes_padding() -> None:
+    series = make(np.array([[[5, -2000]]], np.int16), padding=(-2000.0, -2000.0))
+    assert series.store(np.array([[[-2000, 7]]], np.float32), 0, 1).tolist() == [[[5, -2000]]]
+
+
+def test_slices_with_different_slopes_keep_their_own() -> None:
+    series = make(np.array([[[10]], [[10]]], np.int16))
+    object.__setattr__(series, "slope", np.array([1.0, 2.0]))
+    assert series.values(0, 2).ravel().tolist() == [10.0, 20.0]
+    assert series.store(np.full((2, 1, 1), 20, np.float32), 0, 2).ravel().tolist() == [20, 10]
+
+
+def test_nan_and_infinity_stay() -> None:
+    pixels = np.array([[[np.nan, np.inf, 1.0]]], np.float32)
+    stored = make(pixels).store(np.zeros((1, 1, 3), np.float32), 0, 1)
+    assert np.isnan(stored[0, 0, 0]) and np.isinf(stored[0, 0, 1]) and stored[0, 0, 2] == 0
+
+
+def test_new_pixels_of_another_kind_are_refused() -> None:
+    series = make(np.zeros((1, 2, 2), np.int16))
+    done = Derivation("m", "d", "s")
+    with pytest.raises(ValueError, match="float32"):
+        series.with_pixels(np.zeros((1, 2, 2), np.float32), done)
+    with pytest.raises(ValueError, match=r"\[1, 2, 3\]"):
+        series.with_pixels(np.zeros((1, 2, 3), np.int16), done)
+    assert series.with_pixels(series.pixels + 1, done).derivation == done
