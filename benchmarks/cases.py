@@ -16,6 +16,8 @@ Stabiliser = Anscombe | Rician | SigmaMap
 
 SIGMAS = (15, 25, 50)
 DOSES = (0.25, 0.1)
+WIDEST_PIXEL_MM = 0.8
+"""Reformats and wide fields are projected as if no larger: hardly a photon would come through."""
 RICIAN = (0.03, 0.06, 0.10)
 GAINS = (2.0, 6.0)
 """Grey levels a quantum in fluoroscopy."""
@@ -107,7 +109,7 @@ def _whose(picture: Picture) -> tuple[str, str]:
 def _low_dose(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
     clean = central_crop(picture.plane, crop)
     for dose in DOSES:
-        options = CtDoseNoise(dose, pixel_mm=picture.pixel_mm)
+        options = CtDoseNoise(dose, pixel_mm=min(picture.pixel_mm, WIDEST_PIXEL_MM))
         rng = np.random.default_rng([seed, round(100 * dose)])
         whole, info = simulate(picture.plane, options, rng)
         noisy, sigmas = central_crop(whole, crop), central_crop(info.sigma, crop).astype(np.float64)

@@ -46,8 +46,8 @@ def main() -> int:
         if not case.has_model:
             usable.pop(TOLD_MODEL, None)
         rows += [_measure(case, name, peer) for name, peer in usable.items()]
-        print(f"\r{number + 1} cases", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{number + 1} cases", end="", file=sys.stderr, flush=True)
     if not rows:
         print(f"nothing to measure: no picture in {arguments.folder} or no method.", file=sys.stderr)
         return 2

@@ -116,18 +116,21 @@ def _time_floor(
     denoiser: Denoiser, device: Device, arguments: argparse.Namespace, seconds: float
 ) -> dict[str, float]:
     """The best convolution speed of the machine, that of the network, and the ratio of both."""
-    dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
-    side = arguments.size // 4
-    floor = max(_convolution_speed(width, side, dtype, device) for width in (64, 96, 128))
+    sides = (arguments.size // 8, arguments.size // 4)
+    floors = {
+        name: max(_convolution_speed(width, side, dtype, device) for width in (64, 96, 128) for side in sides)
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    }
     noisy = _plane(arguments.size).to(device.device)
     flops = count_flops(lambda: denoiser(noisy, torch.tensor([SIGMA]).to(device.device)))
     achieved = flops / seconds / 1e9
     return {
         "GFLOP a plane": flops / 1e9,
         "kFLOP a pixel": flops / arguments.size**2 / 1e3,
-        "floor, GFLOP/s (3x3 convolutions, 64-128 channels, channels_last)": floor,
-        "network, GFLOP/s": achieved,
-        "efficiency": achieved / floor,
+        "floor, fp32 GFLOP/s (3x3 convolutions, 64-128 channels, channels_last)": floors["fp32"],
+        "floor, bf16 GFLOP/s": floors["bf16"],
+        f"network, {device.precision} GFLOP/s": achieved,
+        "efficiency": achieved / floors[device.precision],
     }
 
 

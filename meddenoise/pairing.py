@@ -1,6 +1,7 @@
 """Which reference belongs to which result, and which of its planes to which plane."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> 
         return list(others)
     left = list(others)
     partners: dict[int, Item] = {}
-    for chosen in (_same_names, _same_place):
+    for chosen in (_same_names, _PlaceFinder().same_place):
         for index, result in enumerate(results):
             fitting = [] if index in partners else chosen(result, left)
             if len(fitting) == 1:
@@ -119,15 +120,26 @@ def _same_names(result: Item, others: Sequence[Item]) -> list[Item]:
     return [other for other, count in zip(others, shared, strict=True) if count == most > 0]
 
 
-def _same_place(result: Item, others: Sequence[Item]) -> list[Item]:
-    if not others:
-        return []
-    series = read_item(result)
-    return [other for other in others if series.geometry.known and _fits(series, read_item(other))]
+class _PlaceFinder:
+    """Finds series at the same place; reads each file once and keeps all of it but the pixels."""
+
+    def __init__(self) -> None:
+        self._known: dict[Item, Series] = {}
+
+    def same_place(self, result: Item, others: Sequence[Item]) -> list[Item]:
+        """Those whose planes lie where the result's do."""
+        return [other for other in others if _fits(self._outline(result), self._outline(other))]
+
+    def _outline(self, item: Item) -> Series:
+        if item not in self._known:
+            series = read_item(item)
+            empty = np.broadcast_to(np.zeros((), series.pixels.dtype), series.pixels.shape)
+            self._known[item] = replace(series, pixels=empty)
+        return self._known[item]
 
 
 def _fits(series: Series, other: Series) -> bool:
-    if not other.geometry.known:
+    if not (series.geometry.known and other.geometry.known):
         return False
     try:
         align_planes(series, other)

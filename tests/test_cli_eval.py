@@ -134,6 +134,17 @@ def test_dicom_planes_go_by_place_in_the_patient(tmp_path: Path) -> None:
     assert pair["metrics"]["rmse"] == pytest.approx(5)
 
 
+def test_series_with_other_names_pair_by_place_in_the_patient(tmp_path: Path) -> None:
+    for name, first, shift in (("a", 0.0, 0), ("b", 300.0, 0)):
+        dicom(tmp_path / "clean" / name, CLEAN + np.int16(shift), [0, 1, 2], first)
+    for name, first, shift in (("x", 300.0, 1), ("y", 0.0, 2)):
+        dicom(tmp_path / "result" / name, CLEAN + np.int16(shift), [0, 1, 2], first)
+    found = measured(tmp_path / "result", "--ref", tmp_path / "clean")
+    partners = {Path(pair["result"]).name: Path(pair["reference"]).name for pair in found["pairs"]}
+    assert partners == {"x": "b", "y": "a"}
+    assert found["failed"] == []
+
+
 def test_dicom_series_at_another_place_are_refused_naming_both(tmp_path: Path) -> None:
     reference = dicom(tmp_path / "clean", CLEAN, [0, 1, 2])
     result = dicom(tmp_path / "result", CLEAN, [0, 1, 2], first=1.5)
