@@ -29,7 +29,7 @@ def anatomy(size: int = 256, seed: int = 0) -> Plane:
         cy, cx, ry, rx = *rng.uniform(-0.45, 0.45, 2), *rng.uniform(0.05, 0.25, 2)
         image += np.where(((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 < 1, rng.uniform(-200, 250), 0)
     image = gaussian_filter(image, 1.0) * (1 + 0.1 * x)
-    return image.astype(np.float32)[None]
+    return np.asarray(image, np.float32)[None]
 
 
 def textured(size: int = 256, seed: int = 0) -> Plane:
@@ -38,7 +38,7 @@ def textured(size: int = 256, seed: int = 0) -> Plane:
     power = coloured((1, size, size), lambda f: 1 / (0.02 + f) ** 1.5, seed)[0]
     strength = np.exp(1.2 * coloured((1, size, size), lambda f: np.exp(-((f / 0.01) ** 2)), seed + 1)[0])
     texture = 10 * power * strength * (clean > 250)
-    return (clean + texture).astype(np.float32)[None]
+    return np.asarray(clean + texture, np.float32)[None]
 
 
 def white(shape: tuple[int, ...], seed: int = 1) -> Plane:
@@ -50,7 +50,7 @@ def coloured(shape: tuple[int, ...], response: Response, seed: int = 1) -> Plane
     fy, fx = (np.fft.fftfreq(n) for n in shape[1:])
     gain = response(np.hypot(fy[:, None], fx[None, :]))
     noise = np.fft.ifft2(np.fft.fft2(white(shape, seed)) * gain).real
-    return (noise / noise.std()).astype(np.float32)
+    return np.asarray(noise / noise.std(), np.float32)
 
 
 def true_bands(noise: Plane) -> tuple[float, ...]:

@@ -87,7 +87,7 @@ def low_surface(columns: Floats, target: Floats) -> Floats:
     """
     scale = float(np.median(np.abs(target))) or 1.0
     goal = target / scale
-    weights = np.zeros(columns.shape[1])
+    weights: Floats = np.zeros(columns.shape[1])
     weights[0] = np.quantile(goal, LOW_SHARE)
     for _ in range(40):
         rest = goal - columns @ weights
@@ -127,6 +127,9 @@ def _quadratic(y: Floats, x: Floats) -> Floats:
 
 
 def _loss(power: Floats, fitted: Floats) -> float:
-    """The quantile loss: how far the powers lie from the surface that should have LOW_SHARE below it."""
-    rest = power - fitted
+    """Quantile loss of the logarithms: how far the powers lie from what should have LOW_SHARE below it.
+
+    The logarithm keeps a few edges from outweighing all flat blocks.
+    """
+    rest = np.log(np.maximum(power, 1e-6 * fitted) / fitted)
     return float(np.where(rest > 0, LOW_SHARE * rest, (LOW_SHARE - 1) * rest).sum())
