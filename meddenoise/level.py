@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from meddenoise.holes import fill_holes
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import MAX_PLANES, estimate_noise
 from meddenoise.series import Series
@@ -17,9 +18,10 @@ def estimate_series(series: Series) -> NoiseEstimate:
     else:
         # Frames that follow each other: their differences show the noise.
         picked = (np.arange(count) + (frames - count) // 2) * channels
+    valid = np.concatenate([series.valid(n, n + 1) for n in picked])
     return estimate_noise(
-        np.concatenate([series.values(n, n + 1) for n in picked]),
+        fill_holes(np.concatenate([series.values(n, n + 1) for n in picked]), valid),
         modality=series.modality,
-        valid=np.concatenate([series.valid(n, n + 1) for n in picked]),
+        valid=valid,
         frame_time_ms=series.frame_time_ms,
     )

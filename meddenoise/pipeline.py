@@ -7,13 +7,13 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from meddenoise import __version__
 from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError
+from meddenoise.holes import fill_holes
 from meddenoise.level import estimate_series
 from meddenoise.methods import Setup
 from meddenoise.noise import NoiseEstimate
@@ -135,22 +135,9 @@ def _load_planes(
     frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
     index = frames * channels + planes % channels
     low, high = int(index.min()), int(index.max()) + 1
-    filled = _fill(series.values(low, high), series.valid(low, high))
+    filled = fill_holes(series.values(low, high), series.valid(low, high))
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
     return filled[index - low], sigma
-
-
-def _fill(values: Planes, valid: NDArray[np.bool_]) -> Planes:
-    """`values` with every pixel that is no image replaced by the nearest one that is; 0 in empty planes."""
-    for plane, mask in zip(values, valid, strict=True):
-        if mask.all():
-            continue
-        if not mask.any():
-            plane[...] = 0
-            continue
-        rows, columns = distance_transform_edt(~mask, return_distances=False, return_indices=True)
-        plane[...] = plane[rows, columns]
-    return values
 
 
 def _store(series: Series, start: int, stop: int, clean: Planes, strength: float) -> NDArray[np.generic]:
