@@ -10,8 +10,11 @@ from meddenoise.noise.blocks import Blocks, ring_areas
 
 LOW_SHARE = 0.1
 """Share of the blocks below the surface: those taken as free of anatomy."""
-FIRST_RING = 3
-"""Frequencies from 0.25 on: those below hold most of the anatomy, which also follows brightness."""
+FIRST_RING, FIRST_RING_SMOOTH = 3, 1
+"""Frequencies from 0.25 on: those below hold most of the anatomy, which also follows brightness; but
+from 0.125 on where smooth noise has hardly anything higher up."""
+SMOOTH_SHARE = 0.15
+"""Share of the upper rings in the noise power below which noise counts as smooth."""
 LEAST_CHANGE = 1.6
 """Ratio of variances over the blocks below which the noise counts as constant."""
 LEAST_GAIN = 0.05
@@ -49,7 +52,7 @@ class Dependence:
 
 def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dependence:
     """How the noise follows brightness or, in CT, place; whichever the flattest blocks follow better."""
-    power = (blocks.power * ring_areas())[:, FIRST_RING:].sum(axis=1)
+    power = _noise_power(blocks)
     even = Dependence(np.ones(len(blocks)))
     if np.quantile(power, LOW_SHARE) <= 0:
         return even
@@ -93,8 +96,17 @@ def low_surface(columns: Floats, target: Floats) -> Floats:
         rest = goal - columns @ weights
         pull = np.where(rest > 0, LOW_SHARE, 1 - LOW_SHARE) / np.maximum(np.abs(rest), 1e-3)
         pulled = columns * pull[:, None]
-        weights = np.linalg.lstsq(pulled.T @ columns, pulled.T @ goal, rcond=None)[0]
-    return np.asarray(weights * scale)
+        solved = np.linalg.lstsq(pulled.T @ columns, pulled.T @ goal, rcond=None)[0]
+        weights = np.asarray(solved, np.float64)
+    return weights * scale
+
+
+def _noise_power(blocks: Blocks) -> Floats:
+    """Power [n] of each block at the frequencies where noise stands out best."""
+    powers: Floats = blocks.power * ring_areas()
+    lowest = np.quantile(powers, LOW_SHARE, axis=0)
+    smooth = lowest[FIRST_RING:].sum() < SMOOTH_SHARE * lowest[FIRST_RING_SMOOTH:].sum()
+    return np.asarray(powers[:, FIRST_RING_SMOOTH if smooth else FIRST_RING :].sum(axis=1))
 
 
 def _fit_brightness(power: Floats, mean: Floats, falling: bool) -> Dependence:

@@ -29,6 +29,6 @@ def difference_blocks(planes: Planes, valid: Mask, size: int) -> Iterator[Blocks
 def _pair(planes: Planes, valid: Mask, frames: tuple[int, int], size: int) -> Blocks:
     first, second = (planes[i].astype(np.float32) for i in frames)
     usable = usable_pixels(first, valid[frames[0]]) & usable_pixels(second, valid[frames[1]])
-    change = np.where(usable, second - first, np.float32(0)) / np.float32(np.sqrt(2))
+    change = np.where(usable, (second - first) * np.float32(np.sqrt(0.5)), np.float32(0))
     brightness = measure_blocks(np.where(usable, (first + second) / 2, np.float32(0)), usable, size)
     return replace(measure_blocks(change, usable, size), mean=brightness.mean)
