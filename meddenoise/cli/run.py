@@ -4,9 +4,12 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from meddenoise.batch import Request
 
 Number = TypeVar("Number", int, float)
 
@@ -153,8 +156,7 @@ def denoise(
 
     Example: meddenoise denoise study/ -o denoised/
     """
-    from meddenoise.batch import Request, run
-    from meddenoise.cli.display import Display
+    from meddenoise.batch import Request
     from meddenoise.crew import Orders
     from meddenoise.options import Options
 
@@ -170,7 +172,14 @@ def denoise(
         inputs=_collect(inputs or [], files_from), output=output, reference=ref, uncertainty=uncertainty,
         report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders,
     )  # fmt: skip
-    with Display(verbosity=verbose - quiet, as_json=as_json) as display:
+    _run(request, verbosity=verbose - quiet, as_json=as_json)
+
+
+def _run(request: "Request", *, verbosity: int, as_json: bool) -> None:
+    from meddenoise.batch import run
+    from meddenoise.cli.display import Display
+
+    with Display(verbosity=verbosity, as_json=as_json) as display:
         outcome = run(request, display)
     display.summary(outcome.written, outcome.kept, outcome.failed)
     if outcome.failed:

@@ -1,0 +1,153 @@
+"""`meddenoise denoise` as a person and a pipeline use it, with the real program on real files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from typer.testing import CliRunner
+
+from meddenoise.cli.main import app
+
+CT = Path(str(get_testdata_file("CT_small.dcm")))
+MR = Path(str(get_testdata_file("MR_small.dcm")))
+RUNNER = CliRunner()
+QUICK = ("--method", "gaussian", "--device", "cpu")
+
+
+def denoise(*arguments, code=0):
+    done = RUNNER.invoke(app, ["denoise", *map(str, arguments)])
+    assert done.exit_code == code, done.stderr
+    return done
+
+
+def call(*arguments, **settings):
+    command = [sys.executable, "-m", "meddenoise", "denoise", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, **settings)
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    shutil.copy(CT, folder / "ct.dcm")
+    shutil.copy(MR, folder / "mr.dcm")
+    return folder
+
+
+def test_the_program_denoises_a_folder_and_says_so_on_stderr(study):
+    done = call(study, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr == "2 series written.\n"
+    before, after = pydicom.dcmread(CT), pydicom.dcmread(study.with_name("study_denoised") / "ct.dcm")
+    assert after.pixel_array.shape == before.pixel_array.shape
+    assert after.pixel_array.dtype == before.pixel_array.dtype
+    assert (after.pixel_array != before.pixel_array).any()
+    assert abs(float(after.pixel_array.mean()) - float(before.pixel_array.mean())) < 1
+    assert list(after.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+    report = json.loads((study.with_name("study_denoised") / "meddenoise-report.json").read_text())
+    assert report["command"].startswith("meddenoise denoise ")
+
+
+def test_json_gives_one_object_a_series_and_again_when_kept(study):
+    lines = [json.loads(line) for line in denoise(study, *QUICK, "--json").stdout.splitlines()]
+    assert {line["modality"] for line in lines} == {"CT", "MR"}
+    assert all(line["noise"]["sigma_before"] >= 0 for line in lines)
+    again = [json.loads(line) for line in denoise(study, *QUICK, "--json").stdout.splitlines()]
+    assert sorted(again, key=str) == sorted(lines, key=str)
+
+
+def test_quiet_says_nothing_and_verbose_names_every_series(study, tmp_path):
+    assert denoise(study, *QUICK, "-q", "-o", tmp_path / "a").stderr == ""
+    told = denoise(study, *QUICK, "-v", "-o", tmp_path / "b").stderr
+    assert "running on cpu" in told
+    assert "ct.dcm -> " in told
+    assert "gaussian, noise" in told
+
+
+def test_a_failed_series_is_named_and_the_exit_code_is_1(study):
+    (study / "cut.dcm").write_bytes(CT.read_bytes()[:-5000])
+    done = denoise(study, *QUICK, "-q", code=1)
+    assert "cut.dcm" in done.stderr
+    assert (study.with_name("study_denoised") / "ct.dcm").exists()
+
+
+def test_paths_can_come_from_a_list_or_stdin(study, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{study / 'ct.dcm'}\n\n{study / 'mr.dcm'}\n")
+    denoise("--files-from", listing, *QUICK, "-o", tmp_path / "a")
+    assert sorted(path.name for path in (tmp_path / "a").glob("*.dcm")) == ["ct.dcm", "mr.dcm"]
+    done = call("--files-from", "-", *QUICK, "-o", tmp_path / "b", input=f"{study / 'ct.dcm'}\n")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "b").glob("*.dcm")] == ["ct.dcm"]
+    assert "cannot be read" in denoise("--files-from", tmp_path / "none", code=2).stderr
+
+
+def test_strength_0_keeps_every_pixel(study, tmp_path):
+    denoise(study / "ct.dcm", *QUICK, "--strength", "0", "-o", tmp_path / "same.dcm")
+    same = pydicom.dcmread(tmp_path / "same.dcm")
+    assert np.array_equal(same.pixel_array, pydicom.dcmread(CT).pixel_array)
+
+
+def test_the_same_settings_give_the_same_bytes(study, tmp_path):
+    for name in ("a", "b"):
+        denoise(study / "ct.dcm", "--method", "nlm", "--device", "cpu", "-o", tmp_path / f"{name}.dcm")
+    first, second = (pydicom.dcmread(tmp_path / f"{name}.dcm") for name in ("a", "b"))
+    assert first.PixelData == second.PixelData
+    assert first.SOPInstanceUID == second.SOPInstanceUID
+    assert first.SeriesInstanceUID == second.SeriesInstanceUID
+
+
+def test_tiles_give_nearly_the_same_image(study, tmp_path):
+    common = ("--method", "nlm", "--sigma", "20", "--device", "cpu")
+    denoise(study / "ct.dcm", *common, "-o", tmp_path / "whole.dcm")
+    denoise(
+        study / "ct.dcm", *common, "--tile", "64", "--overlap", "32", "--batch-size", "2",
+        "-o", tmp_path / "tiled.dcm",
+    )  # fmt: skip
+    whole, tiled = (
+        pydicom.dcmread(tmp_path / name).pixel_array.astype(float) for name in ("whole.dcm", "tiled.dcm")
+    )
+    assert np.sqrt(np.mean((whole - tiled) ** 2)) < 4
+
+
+def test_a_reference_gives_metrics(study, tmp_path):
+    done = denoise(study / "ct.dcm", *QUICK, "--ref", CT, "--json", "-o", tmp_path / "a.dcm")
+    assert json.loads(done.stdout)["metrics"]["psnr"] > 20
+
+
+def test_no_report_writes_none(study, tmp_path):
+    denoise(study, *QUICK, "--no-report", "-o", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ct.dcm", "mr.dcm"]
+
+
+def test_an_existing_result_of_other_settings_needs_overwrite(study):
+    denoise(study, *QUICK)
+    assert "give --overwrite" in denoise(study, *QUICK, "--sigma", "9", code=1).stderr
+    denoise(study, *QUICK, "--sigma", "9", "--overwrite")
+
+
+def test_a_method_without_a_sampler_says_that_an_option_does_not_apply(study):
+    for option in (("--steps", "9"), ("--samples", "4"), ("--mode", "diffusion"), ("--uncertainty",)):
+        done = denoise(study, *QUICK, *option, code=2)
+        assert f"{' '.join(option[:2]) if option[0] == '--mode' else option[0]} needs a method" in done.stderr
+    denoise(study, *QUICK, "--mode", "distilled", "--samples", "1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+def test_a_reader_of_the_json_that_goes_away_does_not_stop_the_images(study):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "meddenoise", "denoise", str(study), *QUICK, "--json"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "2 series written.\n")
+    assert len(list(study.with_name("study_denoised").glob("*.dcm"))) == 2

@@ -1,0 +1,161 @@
+"""The house: imports point down, files and functions stay small, nothing heavy is imported early."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import meddenoise
+
+PACKAGE = Path(meddenoise.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = (
+    {"errors"},
+    {"series"},
+    {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
+    | {"noise", "level", "holes", "metrics", "normalize", "tiling", "io", "device"},
+    {"methods", "phantom"},
+    {"engine", "report", "options", "choice", "pairing", "evaluate"},
+    {"pipeline", "training"},
+    {"tasks", "place", "crew", "batch"},
+    {"cli"},
+)
+"""An import may only point down this list; within a layer to its siblings, if no circle comes of it."""
+
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 50
+MOST_PARAMETERS = 6
+HEAVY = ("torch", "pydicom", "SimpleITK", "scipy", "numpy", "nibabel", "PIL", "skimage", "huggingface_hub")
+PUBLIC = ["METHODS", "Options", "__version__", "denoise", "read", "write"]
+
+
+def part(module: str) -> str:
+    """`meddenoise.io.nifti` -> `io`; empty for the package itself."""
+    return [*module.split("."), ""][1]
+
+
+def name_of(file: Path) -> str:
+    parts = ("meddenoise", *file.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The meddenoise modules that a file names in any import, wherever it stands."""
+    known = {name_of(other) for other in FILES}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("meddenoise"))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} has a relative import"
+            if node.module and node.module.startswith("meddenoise"):
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    yield inner if inner in known else node.module
+
+
+def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def layer_of(name: str) -> int:
+    return next((number for number, layer in enumerate(LAYERS) if name in layer), -1)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_point_down(file):
+    here = part(name_of(file))
+    if here in ("", "__main__"):
+        return
+    assert layer_of(here) >= 0, f"give {here} a layer"
+    for module in imports(file):
+        there = part(module)
+        assert not there or layer_of(there) <= layer_of(here), f"{name_of(file)} imports {module} from above"
+
+
+def test_there_are_no_circles_between_modules_and_shelves():
+    graph: dict[str, set[str]] = {}
+    for file in FILES:
+        here = part(name_of(file))
+        if here not in ("", "__main__"):
+            graph.setdefault(here, set()).update(part(module) for module in imports(file))
+    for here, needs in graph.items():
+        needs -= {here, ""}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_files_and_functions_stay_small(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    for function in functions(file):
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert length <= LONGEST_FUNCTION, f"{function.name} has {length} lines"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_functions_take_few_parameters_but_for_commands(file):
+    in_cli = part(name_of(file)) == "cli"
+    for function in functions(file):
+        arguments = function.args
+        given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        count = len([argument for argument in given if argument.arg not in ("self", "cls")])
+        is_command = in_cli and not function.name.startswith("_")
+        assert is_command or count <= MOST_PARAMETERS, f"{function.name} takes {count}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_everything_is_annotated_and_nothing_prints(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for function in functions(file):
+        assert function.returns is not None, f"{function.name} has no return type"
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_every_module_and_every_public_function_says_what_it_is(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "no docstring"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules in memory after `code` ran in a fresh interpreter."""
+    report = "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['meddenoise', {}'--help']\n"
+        "from meddenoise.cli.main import run\n"
+        "try: run()\nexcept SystemExit as end: assert end.code == 0"
+    )
+    for command in ("", "'denoise', ", "'info', "):
+        assert not loaded_after(code.format(command)).intersection(HEAVY)
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert not loaded_after("import meddenoise").intersection(HEAVY)
+
+
+def test_listing_methods_imports_none_of_them():
+    loaded = loaded_after("from meddenoise.methods import rows\nassert 'nlm' in rows()")
+    assert not loaded.intersection({"torch", "scipy", "skimage"})
+
+
+def test_the_public_names_are_these_and_all_can_be_had():
+    assert sorted(meddenoise.__all__) == PUBLIC == dir(meddenoise)
+    for name in PUBLIC:
+        assert getattr(meddenoise, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = meddenoise.nothing
