@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -93,12 +94,12 @@ class Crew:
                 place = running.pop(future)
                 waiting[id(place)] -= 1
                 if not waiting[id(place)]:
-                    place.close()
+                    self._close(place)
         finally:
             self._stopped.set()
             pool.shutdown(cancel_futures=True)
             for job in jobs:
-                job.place.close()
+                self._close(job.place)
 
     def _do(self, job: Job) -> None:
         progress = _Progress(self)
@@ -111,7 +112,8 @@ class Crew:
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
             failure = Failure(str(job.task.item.path), _sentence(job.task, error))
-            job.place.record(failure)
+            with suppress(OutputError):  # told all the same, and again when the place is closed
+                job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)
 
@@ -162,6 +164,14 @@ class Crew:
             from meddenoise.pipeline import subtract
 
             write(subtract(series, result.series), residual_path(task), format="nifti")
+
+    def _close(self, place: Place) -> None:
+        """Close a place; a report that cannot be saved is a failure of its own, not of the other series."""
+        try:
+            place.close()
+        except OutputError as error:
+            failure = Failure(str(place.path), str(error))
+            self.tell(lambda: self._listener.failed(failure))
 
     def check(self) -> None:
         """Raises once the run is over."""

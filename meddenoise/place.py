@@ -23,7 +23,7 @@ class Place:
     """
 
     def __init__(self, path: Path, report: Report, *, keep_report: bool) -> None:
-        self._path = path
+        self.path = path
         self._report = report
         self._keep = keep_report
         self._mutex = threading.Lock()
@@ -45,11 +45,11 @@ class Place:
                 self._lock = self._take_lock()
             except OSError as error:
                 raise OutputError(
-                    f"{self._path.parent} cannot be written ({error.strerror or error}): "
+                    f"{self.path.parent} cannot be written ({error.strerror or error}): "
                     "give another --output."
                 ) from error
             self._half_written = set(self._lock.read().decode(errors="replace").split())
-            earlier = read_report(self._path) if self._keep else None
+            earlier = read_report(self.path) if self._keep else None
             if earlier is not None:
                 now = self._report
                 self._report = replace(earlier, command=now.command, started=now.started)
@@ -104,20 +104,20 @@ class Place:
                 self._lock = None
                 if self._made_folder:
                     with suppress(OSError):  # results are in it
-                        self._path.parent.rmdir()
+                        self.path.parent.rmdir()
 
     @property
     def _lock_path(self) -> Path:
-        return self._path.with_name(f".{self._path.stem}.lock")
+        return self.path.with_name(f".{self.path.stem}.lock")
 
     def _save(self) -> None:
         if self._keep:
-            write_report(self._report, self._path)
+            write_report(self._report, self.path)
         self._saved = monotonic()
         self._changed = False
 
     def _take_lock(self) -> BinaryIO:
-        folder = self._path.parent
+        folder = self.path.parent
         self._made_folder = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         while True:

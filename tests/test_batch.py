@@ -316,6 +316,24 @@ def test_the_report_is_saved_while_a_long_run_goes_on(study, monkeypatch):
     assert saved == [1, 2]
 
 
+def test_a_report_that_cannot_be_saved_is_told_and_the_images_are_there(study, monkeypatch):
+    def full(report, path):
+        raise OutputError(f"{path} cannot be written (No space left on device): make room.")
+
+    monkeypatch.setattr(place_module, "write_report", full)
+    outcome, ears = start(study)
+    assert (outcome.written, outcome.failed) == (2, 1)
+    assert "No space left" in ears.failures[0].error
+    assert files(study.with_name("study_denoised")) == ["ct.dcm", "mr/IM0001"]
+
+
+def test_an_output_that_is_no_folder_fails_each_series_in_one_sentence(study, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    outcome, ears = start(study, output=tmp_path / "file")
+    assert (outcome.written, outcome.failed) == (0, 2)
+    assert "cannot be written" in ears.failures[0].error
+
+
 def test_every_planned_target_is_its_own(study, tmp_path):
     found = discover([study])
     for format in ("same", "nifti", "png"):

@@ -15,7 +15,7 @@ from meddenoise.cli.main import app
 from meddenoise.errors import CorruptError
 
 CT = str(get_testdata_file("CT_small.dcm"))
-COMMANDS = ("denoise", "eval", "methods", "weights", "info")
+COMMANDS = ("denoise", "eval", "train", "methods", "weights", "info")
 RUNNER = CliRunner()
 
 
@@ -34,7 +34,7 @@ def test_version_and_help_come_on_stdout():
     assert all(command in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["denoise", "eval", "methods", "info"])
+@pytest.mark.parametrize("command", ["denoise", "eval", "train", "methods", "info"])
 def test_every_command_has_help_with_an_example(command):
     done = RUNNER.invoke(app, [command, "--help"])
     assert done.exit_code == 0
