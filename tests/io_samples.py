@@ -37,6 +37,7 @@ def ct_slice(number: int = 0, **changes: Any) -> Dataset:
     dataset.ImagePositionPatient = [-10, -20, 2.5 * number]
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.InstanceNumber = number + 1
+    del dataset.DataSetTrailingPadding
     for keyword, value in changes.items():
         if value is None:
             delattr(dataset, keyword)

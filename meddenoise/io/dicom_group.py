@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.uid import UID
 
 from meddenoise.errors import CorruptError, NotAnImageError
 from meddenoise.io import Entry
@@ -66,7 +67,8 @@ def check_picture(header: Header, path: Path) -> None:
         raise NotAnImageError(f"{path} holds a {kind}, not an image: give the image series.")
     has_matrix = integer(dataset, "Rows") > 0 and integer(dataset, "Columns") > 0
     if header.pixel_tag is None:
-        if has_matrix:
+        # a header may be cut before it comes to the matrix
+        if has_matrix or UID(text(dataset, "SOPClassUID")).name.endswith("Image Storage"):
             raise CorruptError(f"{path} ends before its pixel data: copy or export it again.")
         modality = text(dataset, "Modality")
         what = f"DICOM of modality {modality}" if modality else "DICOM"

@@ -29,6 +29,8 @@ from meddenoise.io.gdcm import Gdcm
 
 # pylibjpeg-rle panics (a BaseException, with a message on stderr) on malformed frames; pydicom's own raises.
 _PLUGINS = {RLELossless: "pydicom"}
+# No JPEG goes beyond 130:1 by its code alone; GDCM asks for the memory before it looks at the code.
+_MOST_COMPRESSED = 2000
 _RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -196,6 +198,8 @@ def _gdcm_frames(header: Header, form: PixelFormat, path: Path, gdcm: Gdcm) -> I
     with open_stream(path) as stream:
         stream.seek(header.pixel_offset)
         for encoded in generate_frames(stream, number_of_frames=form.frames):
+            if form.frame_bytes > _MOST_COMPRESSED * len(encoded):
+                raise ValueError("far too few bytes for its rows and columns")
             frame = gdcm.decode(_bare(encoded, header, form))
             if form.photometric.startswith("YBR_FULL"):
                 frame = convert_color_space(frame, "YBR_FULL", "RGB")

@@ -111,7 +111,7 @@ def _write_parts(stream: Any, head: bytes, planes: NDArray[Any], kept: Kept) -> 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
     with path.open("rb") as raw:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
@@ -119,7 +119,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield raw
             return
         with gzip.GzipFile(fileobj=raw) as stream:
-            yield io.BufferedReader(stream)
+            yield stream
 
 
 def _kind(head: bytes) -> int | None:
@@ -136,11 +136,12 @@ def _head(path: Path) -> tuple[Any, bytes, bool]:
     """The parsed header, all bytes before the voxels, and whether the file is gzipped."""
     try:
         with _opened(path) as stream:
-            compressed = isinstance(getattr(stream, "raw", None), gzip.GzipFile)
-            start = stream.read(540)
+            compressed = isinstance(stream, gzip.GzipFile)
+            start = stream.read(348)
             size = _kind(start)
             if size is None:
                 raise CorruptError(f"{path} has lost its NIfTI header: copy or export it again.")
+            start += stream.read(size - len(start))
             offset, _ = _MAGICS[size]
             if start[offset : offset + 3] in (b"ni1", b"ni2"):
                 raise UnsupportedError(f"{path} is half of a .hdr/.img pair: convert it to .nii first.")
@@ -199,7 +200,7 @@ def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[st
             stream.read(begin)
             filled = 0
             while filled < len(view):
-                count = stream.readinto(view[filled : filled + (64 << 20)])  # type: ignore[attr-defined]
+                count = stream.readinto(view[filled : filled + (16 << 20)])  # type: ignore[union-attr]
                 if not count:
                     raise EOFError(f"{len(view) - filled} bytes of voxels are missing")
                 filled += count

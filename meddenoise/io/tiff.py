@@ -1,5 +1,6 @@
 """TIFF, single or stack: integers and floats, grey and RGB; tags that describe the picture are kept."""
 
+import logging
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ from meddenoise.io.raster import join_alpha, series_of, split_alpha
 from meddenoise.series import Series
 
 SUFFIX = ".tif"
+
+# tifffile logs what it passes over; what matters here is an error of ours
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PHOTOMETRICS = {"MINISBLACK", "MINISWHITE", "RGB"}
@@ -115,6 +119,7 @@ def _opened(path: Path) -> tifffile.TiffFile:
 
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
     """Raises where the pages are not alike or of a kind that is not read."""
+    _check_chain(file, path)
     try:
         pages: list[Any] = list(file.pages)
         layouts = {(p.imagelength, p.imagewidth, p.samplesperpixel, str(p.dtype)) for p in pages}
@@ -136,6 +141,25 @@ def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
         )
     if page.samplesperpixel not in (1, 2, 3, 4) or page.imagedepth != 1:
         raise UnsupportedError(f"{path} has {page.samplesperpixel} samples a pixel: split its channels.")
+
+
+def _check_chain(file: tifffile.TiffFile, path: Path) -> None:
+    """Raises where the chain of pages leaves the file, at which tifffile would stop without a word."""
+    form: Any = file.tiff
+    width, number_width = struct.calcsize(form.offsetformat), struct.calcsize(form.tagnoformat)
+    seen: set[int] = set()
+    with path.open("rb") as stream:
+        stream.seek(8 if file.is_bigtiff else 4)
+        while True:
+            (offset,) = struct.unpack(form.offsetformat, stream.read(width).ljust(width, b"\xff"))
+            if offset == 0:
+                return
+            stream.seek(min(offset, 1 << 62))
+            count = stream.read(number_width)
+            if offset in seen or len(count) < number_width:
+                raise CorruptError(f"{path} is truncated, its chain of TIFF pages is broken: copy it again.")
+            seen.add(offset)
+            stream.seek(struct.unpack(form.tagnoformat, count)[0] * form.tagsize, 1)
 
 
 def _page(file: tifffile.TiffFile, number: int, path: Path) -> NDArray[Any]:
