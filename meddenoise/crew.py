@@ -140,8 +140,7 @@ class Crew:
         self.tell(lambda: self._listener.written(written))
 
     def _denoise(self, series: Series, progress: "_Progress") -> "Result":
-        from meddenoise.device import choose_device
-        from meddenoise.pipeline import denoise_series
+        from meddenoise.pipeline import choose_for, denoise_series
 
         options = self._orders.options
 
@@ -154,7 +153,7 @@ class Crew:
             self.check()
             if not self._started:
                 self._started = True
-                device = choose_device(options.device, options.precision)
+                _, device = choose_for(series, options)
                 self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
             return denoise_series(series, options, tick)
 

@@ -40,7 +40,9 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise UsageError(f"--precision is {precision!r}: give auto, fp32 or bf16.")
-    device, reason = _find_auto() if name == "auto" else (_find_named(name), "asked for with --device")
+    device, reason = (
+        _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
+    )
     if precision == "auto":
         chosen: Precision = "bf16" if _is_quick_in_bf16(device) else "fp32"
     else:

@@ -50,8 +50,7 @@ def denoise_series(
     MeddenoiseError where memory does not suffice for a single tile.
     """
     started = perf_counter()
-    choice = choose(options.method, options.weights, series.modality)
-    device = choose_device(options.device, options.precision)
+    choice, device = choose_for(series, options)
     noise = estimate_series(series)
     if options.sigma is not None:
         noise = replace(noise, sigma=options.sigma)
@@ -72,6 +71,20 @@ def denoise_series(
     result = series.with_pixels(pixels, _describe(choice, options, noise, device))
     sigma_after = estimate_series(result).sigma
     return Result(result, choice, device, noise, sigma_after, perf_counter() - started, tuple(warnings))
+
+
+def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
+    """What a series is denoised with, and where.
+
+    Methods without weights are filters for the CPU in full precision, unless told otherwise.
+
+    Raises UsageError and WeightsError as `denoise_series`.
+    """
+    choice = choose(options.method, options.weights, series.modality)
+    if choice.method.uses_weights:
+        return choice, choose_device(options.device, options.precision)
+    name = "cpu" if options.device == "auto" else options.device
+    return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
 
 
 def subtract(series: Series, result: Series) -> Series:

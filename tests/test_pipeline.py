@@ -190,6 +190,13 @@ def test_the_derivation_tells_all_that_makes_the_pixels_and_not_where_it_ran():
     assert "meddenoise" in first.description
 
 
+def test_filters_without_weights_run_on_the_cpu_in_full_precision_unless_told_otherwise():
+    result = denoise_series(make_series(1), Options(method="gaussian"))
+    assert (str(result.device), result.device.precision) == ("cpu", "fp32")
+    told = denoise_series(make_series(1), Options(method="gaussian", precision="bf16"))
+    assert told.device.precision == "bf16"
+
+
 def test_ticks_count_every_plane_once_and_can_stop_the_run():
     ticks = []
     denoise_series(make_series(5), Options(method="gaussian"), ticks.append)
