@@ -23,6 +23,8 @@ from skimage.restoration import estimate_sigma
 
 from meddenoise.noise import BAND_EDGES, NoiseEstimate
 from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.models import CtDoseNoise
+from meddenoise.noise.simulate import simulate
 
 Plane = NDArray[np.float32]
 Row = tuple[float, float, float, float]
@@ -124,6 +126,9 @@ def noisy_versions(image: Image) -> Iterator[tuple[str, Plane, Plane | None]]:
     if image.group == "ct":
         for level in (5, 15):
             yield add(f"ramp+field {level}", image, unit * level * centred_ramp(image.planes.shape, rng))
+        for fraction in (0.25, 0.1):
+            noisy = simulate(image.planes, [CtDoseNoise(fraction)], rng)[0]
+            yield f"dose {fraction:.0%}", noisy, noisy - image.planes
     if image.group == "mr":
         for percent in (1.5, 3, 6, 10):
             yield rician(image, percent, rng)

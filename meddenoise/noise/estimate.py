@@ -107,7 +107,8 @@ def _estimate(blocks: Blocks, planes: list[Planes], masks: list[Mask], modality:
     # The spectrum is that of the noisier part, which holds most of the noise: quiet parts may have another.
     least = np.partition(level, -min(MIN_BRIGHT, len(level)))[-min(MIN_BRIGHT, len(level))]
     even = replace(blocks, power=(blocks.power / level[:, None]).astype(np.float32))
-    floors = ring_floors(even.pick(level >= min(float(level.mean()), float(least))))
+    noisier = even.pick(level >= min(float(level.mean()), float(least)))
+    floors = ring_floors(noisier, modality)
     share = total_variance(floors)
     inside = [local.over(plane)[mask] for plane, mask in zip(planes, masks, strict=True)]
     mean = float(np.concatenate(inside).mean(dtype=np.float64))

@@ -10,24 +10,26 @@ LOW_SHARE = 0.03
 """The lower quantile read; the upper is three times as high."""
 FEWEST = 6
 """A quantile needs some blocks below it."""
-EXTRAPOLATE = 5.4
-"""How far the fall from the upper to the lower quantile is continued, in e-folds of the share (see below)."""
+EXTRAPOLATE, EXTRAPOLATE_CT = 5.4, 2.2
+"""How far the fall from the upper to the lower quantile is continued, in e-folds of the share; fitted on real
+MR, and on real CT with dose simulated noise: soft tissue has flat places, and streaks fall likewise."""
 STEEPEST = (2.5, 4.2, 6.2, 9.0)
 """Largest ratio of power between a ring and the next: Gaussian noise correlated over 1.2 pixels."""
 SHARED = 0.5
 """Part of the fall common to all rings that is put down to the noise changing from place to place."""
 
 
-def ring_floors(blocks: Blocks) -> NDArray[np.float64]:
+def ring_floors(blocks: Blocks, modality: str = "") -> NDArray[np.float64]:
     """Noise power in each ring [rings], from two low quantiles of the blocks' powers.
 
     In pure noise a ring's power is Gamma distributed with known shape, so each quantile is a known multiple
     of the mean and both quantiles tell the same mean. Anatomy only adds power; where even the flattest
     blocks hold some, the quantiles still fall with the share, and that fall is continued to where blocks
-    free of anatomy would be. EXTRAPOLATE was fitted on real MR and CT with known added noise.
+    free of anatomy would be.
     """
     low = float(np.clip(FEWEST / max(len(blocks), 1), LOW_SHARE, 0.2))
     shares = np.array([low, 3 * low])
+    reach = EXTRAPOLATE_CT if modality == "CT" else EXTRAPOLATE
     shape = ring_freedom(blocks.size)
     expected = gammaincinv(shape, shares[:, None]) / shape
     levels = np.quantile(blocks.power.astype(np.float64), shares, axis=0) / expected
@@ -36,7 +38,7 @@ def ring_floors(blocks: Blocks) -> NDArray[np.float64]:
     # Chance alone makes the quantiles differ by about 1.7 / sqrt(shape x independent blocks).
     fall = np.nan_to_num(fall - 0.85 / np.sqrt(shape * max(blocks.independent, 1)))
     fall = np.clip(fall - SHARED * max(float(fall[1:].min()), 0), 0, 0.6)
-    floors: NDArray[np.float64] = levels[0] * np.exp(-EXTRAPOLATE * fall)
+    floors: NDArray[np.float64] = levels[0] * np.exp(-reach * fall)
     for ring, steepest in reversed(list(enumerate(STEEPEST))):
         floors[ring] = min(floors[ring], floors[ring + 1] * steepest)
     return floors
