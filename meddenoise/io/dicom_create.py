@@ -44,6 +44,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
             "RadiationSetting": "SC",
             "XRayTubeCurrent": "",
             "ExposureTime": "",
+            "PositionerMotion": "",
             "PositionerPrimaryAngle": "",
             "PositionerSecondaryAngle": "",
         },
@@ -63,7 +64,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 _UNKNOWN = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientOrientation"),
     *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-    *("ContentDate", "ContentTime"),
+    *("ContentDate", "ContentTime", "Laterality"),
 )
 _SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
 _SECONDARY_FRAMES = {(1, 1): f"{_SECONDARY}.2", (1, 2): f"{_SECONDARY}.3", (3, 1): f"{_SECONDARY}.4"}

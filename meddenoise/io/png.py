@@ -123,6 +123,8 @@ def _head(path: Path) -> Head:
         raise CorruptError(f"{path} states an impossible size or colour type: save it again.")
     if depth not in (8, 16) and kind != _PALETTE:
         raise UnsupportedError(f"{path} holds {depth}-bit pixels; 8 and 16 bits are read: convert it first.")
+    if depth == 16 and kind == _GREY_ALPHA:
+        raise UnsupportedError(f"{path} is 16-bit grey with transparency: save it without transparency.")
     return Head(width, height, depth, kind, tuple(chunk for chunk in chunks if chunk[0] in _KEPT))
 
 
@@ -155,7 +157,7 @@ def _decode(path: Path, head: Head) -> NDArray[Any]:
 
 
 def _decode_wide(path: Path) -> NDArray[Any]:
-    """16-bit colour, or grey with alpha, which Pillow would cut down to 8 bits."""
+    """16-bit colour, which Pillow would cut down to 8 bits."""
     import SimpleITK
 
     return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="PNGImageIO")))

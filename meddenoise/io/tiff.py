@@ -94,20 +94,28 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         photometric = "rgb" if series.channels == 3 else "miniswhite" if series.inverted else "minisblack"
         options: dict[str, Any] = {"photometric": photometric, "compression": "zlib"}
         kept = Kept((None,), options, series.pixels.nbytes > 2**31, "<")
-    frames = len(series) // series.channels
     done = series.derivation
+    software = f"meddenoise: {done.description}" if done is not None else None
     with (
         staged(targets) as staging,
         staging.file(target) as stream,
         tifffile.TiffWriter(stream, bigtiff=kept.big, byteorder=kept.order) as file,
     ):
-        for number in range(frames):
-            start = number * series.channels
-            alpha = kept.alpha[number % len(kept.alpha)]
-            frame = join_alpha(series.pixels[start : start + series.channels], alpha)
-            options = kept.options if number == 0 else _without_texts(kept.options)
-            software = f"meddenoise: {done.description}" if done is not None else None
-            file.write(frame, contiguous=False, metadata=None, software=software, **options)
+        # all pages at once: some descriptions promise that they lie one behind the other
+        file.write(_pages(series, kept.alpha), metadata=None, software=software, **kept.options)
+
+
+def _pages(series: Series, alphas: tuple[NDArray[Any] | None, ...]) -> NDArray[Any]:
+    """[N, Y, X], or [N, Y, X, C] with colours and alpha."""
+    if series.channels == 1 and alphas[0] is None:
+        return series.pixels
+    starts = range(0, len(series), series.channels)
+    return np.stack(
+        [
+            join_alpha(series.pixels[start : start + series.channels], alphas[number % len(alphas)])
+            for number, start in enumerate(starts)
+        ]
+    )
 
 
 def _opened(path: Path) -> tifffile.TiffFile:
@@ -189,6 +197,8 @@ def _options(page: Any) -> dict[str, Any]:
     if int(page.compression) != tifffile.COMPRESSION.NONE:
         # lossless, and written without further libraries whatever the source used
         options["compression"] = "zlib"
+    if page.samplesperpixel > 1:
+        options["planarconfig"] = "contig"
     if page.extrasamples:
         options["extrasamples"] = [sample.name.lower() for sample in page.extrasamples]
     if page.description:
@@ -203,7 +213,3 @@ def _options(page: Any) -> dict[str, Any]:
     if texts:
         options["extratags"] = texts
     return options
-
-
-def _without_texts(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if key not in ("description", "extratags")}
