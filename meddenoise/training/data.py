@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
+from meddenoise.noise import NoiseEstimate
 from meddenoise.training.degrade import NoiseMix, degrade, pair
 
 Image = NDArray[np.float32]
@@ -22,8 +23,8 @@ class TrainingImage:
     """The recipe's data row it belongs to; sources share the draws by their weight."""
     group: str
     """The file: planes of one volume share its weight."""
-    own_sigma: float
-    """Noise the "clean" plane has of its own, in 255ths of the range."""
+    own: NoiseEstimate
+    """What is estimated of the "clean" plane itself, in 255ths of the range: its noise, and fine anatomy."""
     noise: Image | None = None
     """Real noise: a noisy partner minus this plane; None where noise is to be simulated."""
 
@@ -66,7 +67,7 @@ class PatchSource:
             clean.append(patch)
             magnitude = image.modality == "MR"
             if noise is None:
-                parts.append(degrade(patch, image.own_sigma, magnitude, self.mix, rng))
+                parts.append(degrade(patch, image.own, magnitude, self.mix, rng))
             else:
                 parts.append(pair(patch, noise, magnitude, self.mix, rng))
         return Batch(

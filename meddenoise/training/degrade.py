@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise import BAND_EDGES, WHITE
+from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
 from meddenoise.noise.spectrum import filter_planes, mean_power
 
 Image = NDArray[np.float32]
@@ -26,7 +26,7 @@ class NoiseMix:
 
     sigma_min: float = 0.5
     sigma_max: float = 64.0
-    uniform_share: float = 0.6
+    uniform_share: float = 0.5
     """Share of levels drawn uniformly (where scores are taken); the rest is log-uniform (low dose)."""
     none: float = 0.04
     white: float = 0.36
@@ -38,8 +38,8 @@ class NoiseMix:
     """Standard deviation of log(told sigma / true sigma)."""
     bands_unknown: float = 0.15
     map_unknown: float = 0.3
-    own_counted: float = 0.3
-    """Share of patches whose told level counts the noise the clean image had of its own."""
+    own_counted: float = 0.8
+    """Share of patches whose told noise counts what is estimated of the clean image itself."""
     clipped: float = 0.15
     """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
 
@@ -56,16 +56,16 @@ class Degraded:
 
 
 def degrade(
-    clean: Image, own_sigma: float, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+    clean: Image, own: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
-    `own_sigma` is the noise the clean image has of its own; `magnitude` marks MR magnitude images, whose 0
+    `own` is what is estimated of the clean image itself; `magnitude` marks MR magnitude images, whose 0
     is a physical floor.
     """
     kind = _draw_kind(magnitude, mix, rng)
     if kind == "none":
-        return _told(clean, np.zeros_like(clean), WHITE, own_sigma, magnitude, mix, rng)
+        return _tell(_Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
     sigma = _draw_level(mix, rng)
     amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, rng)
     if kind == "rician" and rng.random() < 0.6:
@@ -84,13 +84,13 @@ def degrade(
         noisy = clean + noise
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
-    return _told(noisy, level, _bands_of(amplitude), own_sigma, magnitude, mix, rng)
+    return _tell(_Truth(noisy, level, _bands_of(amplitude), own), magnitude, mix, rng)
 
 
 def pair(clean: Image, noise: Image, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
     """A patch with its own real `noise` [H, W], told by its level alone."""
     level = np.full_like(clean, noise.std())
-    return _told(clean + noise, level, UNKNOWN, 0.0, magnitude, mix, rng)
+    return _tell(_Truth(clean + noise, level, UNKNOWN, NoiseEstimate(0.0)), magnitude, mix, rng)
 
 
 def _draw_kind(magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> str:
@@ -107,25 +107,32 @@ def _draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
 
 
-def _told(
-    noisy: Image,
-    level: Image,
-    bands: tuple[float, ...],
-    own_sigma: float,
-    magnitude: bool,
-    mix: NoiseMix,
-    rng: np.random.Generator,
-) -> Degraded:
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """A noisy patch, its noise map and spectrum, and what is estimated of the clean image itself."""
+
+    noisy: Image
+    level: Image
+    bands: tuple[float, ...]
+    own: NoiseEstimate
+
+
+def _tell(truth: _Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
+    """What an estimator would say of it, errors included."""
+    level, power = truth.level, np.square(truth.bands)
     sigma = float(np.sqrt(np.mean(level**2)))
     told = level if rng.random() >= mix.map_unknown else np.full_like(level, sigma)
     if sigma == 0 or rng.random() < mix.own_counted:
-        told = np.sqrt(told**2 + own_sigma**2)
+        # An estimator cannot tell the noise added from the noise, and the texture, that was there before.
+        own = (truth.own.sigma * rng.uniform(0.4, 1.1)) ** 2
+        told = np.sqrt(told**2 + own)
+        power = (sigma**2 * power + own * np.square(truth.own.bands)) / max(sigma**2 + own, 1e-9)
     told = np.maximum(told * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
-    spectrum = np.asarray(bands) * np.exp(rng.normal(0, 0.15, len(bands)))
-    if sigma == 0 or rng.random() < mix.bands_unknown:
-        spectrum = np.zeros(len(bands))
-    zero = float(magnitude and noisy.min() >= 0 and rng.random() < 0.9)
-    return Degraded(noisy.astype(np.float32), told, spectrum.astype(np.float32), zero, sigma)
+    bands = np.sqrt(power) * np.exp(rng.normal(0, 0.15, len(power)))
+    if rng.random() < mix.bands_unknown:
+        bands = np.asarray(UNKNOWN)
+    zero = float(magnitude and truth.noisy.min() >= 0 and rng.random() < 0.9)
+    return Degraded(truth.noisy.astype(np.float32), told, bands.astype(np.float32), zero, sigma)
 
 
 @lru_cache(maxsize=8)

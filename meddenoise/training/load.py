@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
+from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_noise
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
@@ -19,6 +20,8 @@ from meddenoise.training.recipe import DataRow
 
 SPLITS = "SPLITS.csv"
 VALIDATION_SHARE = 0.1
+OWN_CROP = 256
+"""Middle of a plane whose own noise is estimated, where the anatomy is."""
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -90,7 +93,7 @@ def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[T
     noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
     for plane, difference in zip(np.nan_to_num((target - np.float32(low)) * scale), noise, strict=True):
         if plane.std() > 3:
-            yield TrainingImage(plane, modality, row.folder, group, 0.0, difference)
+            yield TrainingImage(plane, modality, row.folder, group, NoiseEstimate(0.0), difference)
 
 
 def _images(series: Series, row: DataRow, group: str, augment: bool) -> Iterator[TrainingImage]:
@@ -102,7 +105,7 @@ def _images(series: Series, row: DataRow, group: str, augment: bool) -> Iterator
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
         for image in [plane, _halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
-                own = _own_sigma(image, modality)
+                own = estimate_noise(middle(image, OWN_CROP)[None], modality=modality)
                 yield TrainingImage(image, modality, row.folder, group, own)
 
 
@@ -128,11 +131,6 @@ def _halved(plane: Image) -> Image:
     height, width = plane.shape[0] // 2, plane.shape[1] // 2
     halved: Image = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
     return halved
-
-
-def _own_sigma(plane: Image, modality: str) -> float:
-    """Noise of the middle of a plane, where the anatomy is."""
-    return estimate_noise(middle(plane, 192)[None], modality=modality).sigma
 
 
 def _read_splits(path: Path) -> dict[str, str]:
