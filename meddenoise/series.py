@@ -25,6 +25,9 @@ class Geometry:
     known: bool = True
 
 
+DENOISED = "denoised"
+
+
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """What was done to a series: written into the result by every format that has a place for it.
@@ -36,6 +39,8 @@ class Derivation:
     method: str
     description: str
     settings: str
+    verb: str = DENOISED
+    """What the new series is called beside its source; noise reduction for the default alone."""
 
 
 @dataclass(frozen=True, slots=True)

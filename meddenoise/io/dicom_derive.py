@@ -12,7 +12,7 @@ from pydicom.uid import JPEGLSNearLossless, generate_uid
 from meddenoise import __version__
 from meddenoise.io.dicom_read import Source
 from meddenoise.io.dicom_values import integer, items, text
-from meddenoise.series import Derivation, Series
+from meddenoise.series import DENOISED, Derivation, Series
 
 SCHEME = "meddenoise-1"
 """Part of every UID: changes when the rule that makes them changes."""
@@ -79,7 +79,7 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
         _derive_groups(dataset, reference, done)
         _add_evidence(dataset, reference, old_series)
     else:
-        dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), _smoothing()])
+        dataset.DerivationCodeSequence = Items([*items(dataset, "DerivationCodeSequence"), _step(done)])
         if reference is not None:
             dataset.SourceImageSequence = Items([reference])
     _add_equipment(dataset, done)
@@ -87,8 +87,8 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
 
 
 def described(name: str, done: Derivation) -> str:
-    """`<name> denoised (<method>)` in 64 characters; the name gives way."""
-    tail = f"denoised ({done.method})"[:64]
+    """`<name> <verb> (<method>)` in 64 characters; the name gives way."""
+    tail = f"{done.verb} ({done.method})"[:64]
     return f"{name[: 63 - len(tail)].rstrip()} {tail}".strip()
 
 
@@ -118,9 +118,10 @@ def _reference(sop_class: str, instance: str) -> Dataset:
     return entry
 
 
-def _smoothing() -> Dataset:
+def _step(done: Derivation) -> Dataset:
     # the entry of CID 7203 nearest to noise reduction, which has none of its own
-    return code("113087", "Smoothing")
+    denoised = done.verb == DENOISED
+    return code("113087", "Smoothing") if denoised else code("113042", "Pixel by pixel addition")
 
 
 def _derive_groups(dataset: Dataset, reference: Dataset | None, done: Derivation) -> None:
@@ -128,7 +129,7 @@ def _derive_groups(dataset: Dataset, reference: Dataset | None, done: Derivation
     del dataset.DerivationDescription
     macro = Dataset()
     macro.DerivationDescription = done.description[:1024]
-    macro.DerivationCodeSequence = Items([_smoothing()])
+    macro.DerivationCodeSequence = Items([_step(done)])
     macro.SourceImageSequence = Items([] if reference is None else [reference])
     groups = {name: copy.deepcopy(items(dataset, name)) for name in _GROUPS}
     shared, per_frame = groups.values()
@@ -173,7 +174,8 @@ def _add_equipment(dataset: Dataset, done: Derivation) -> None:
     entry.Manufacturer = "meddenoise"
     entry.ManufacturerModelName = "meddenoise"
     entry.SoftwareVersions = __version__
-    entry.ContributionDescription = f"Noise reduction ({done.method})"
+    what = "Noise reduction" if done.verb == DENOISED else done.verb
+    entry.ContributionDescription = f"{what} ({done.method})"
     dataset.ContributingEquipmentSequence = Items([*items(dataset, "ContributingEquipmentSequence"), entry])
 
 
