@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meddenoise.evaluation import evaluate
     from meddenoise.io import read, write
     from meddenoise.methods import METHODS
     from meddenoise.options import Options
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["METHODS", "Options", "__version__", "denoise", "read", "write"]
+__all__ = ["METHODS", "Options", "__version__", "denoise", "evaluate", "read", "write"]
 
 _HOMES = {
     "METHODS": "meddenoise.methods:METHODS",
     "Options": "meddenoise.options:Options",
     "denoise": "meddenoise.pipeline:denoise_series",
+    "evaluate": "meddenoise.evaluation:evaluate",
     "read": "meddenoise.io:read",
     "write": "meddenoise.io:write",
 }

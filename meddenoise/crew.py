@@ -218,8 +218,8 @@ def _measure(
     """Metrics of a result against its reference and the input, and warnings; none without a reference."""
     if reference is None:
         return {}, ()
-    from meddenoise.evaluate import Options as Measuring
-    from meddenoise.evaluate import evaluate_series
+    from meddenoise.evaluation import Options as Measuring
+    from meddenoise.evaluation import evaluate_series
     from meddenoise.metrics import METRICS
 
     try:

@@ -68,7 +68,7 @@ class Series:
     unit: str = ""
     name: str = ""
     subject: str = ""
-    """Tells patients apart (a hash, never the patient's own identifier); empty where the file says nothing."""
+    """Tells patients apart: a hash, never the identifier itself; empty where the file says nothing."""
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames where planes follow each other in time (a cine); None for slices."""
@@ -94,7 +94,7 @@ class Series:
         return stored
 
     def valid(self, start: int, stop: int) -> NDArray[np.bool_]:
-        """True where planes `start` to `stop` hold image: no pixel padding, no NaN, no infinity; [n, Y, X]."""
+        """True where planes `start` to `stop` hold image, no padding, NaN or infinity; [n, Y, X]."""
         stored = self.pixels[start:stop]
         mask = np.isfinite(stored) if stored.dtype.kind == "f" else np.ones(stored.shape, bool)
         if self.padding is not None:

@@ -20,7 +20,7 @@ LAYERS = (
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
     | {"noise", "level", "holes", "metrics", "normalize", "tiling", "io", "device"},
     {"methods", "phantom"},
-    {"engine", "report", "options", "choice", "pairing", "evaluate"},
+    {"engine", "report", "options", "choice", "pairing", "evaluation"},
     {"pipeline", "training"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},
@@ -31,7 +31,7 @@ LONGEST_FILE = 300
 LONGEST_FUNCTION = 50
 MOST_PARAMETERS = 6
 HEAVY = ("torch", "pydicom", "SimpleITK", "scipy", "numpy", "nibabel", "PIL", "skimage", "huggingface_hub")
-PUBLIC = ["METHODS", "Options", "__version__", "denoise", "read", "write"]
+PUBLIC = ["METHODS", "Options", "__version__", "denoise", "evaluate", "read", "write"]
 
 
 def part(module: str) -> str:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from meddenoise.evaluate import Evaluation, Pair
+    from meddenoise.evaluation import Evaluation, Pair
     from meddenoise.metrics.measure import Measurement
 
 SCHEMA = 1
@@ -55,8 +55,8 @@ def evaluate(
     Example: meddenoise eval denoised/ --ref clean/ --noisy noisy/
     """
     from meddenoise.errors import UsageError
-    from meddenoise.evaluate import Options
-    from meddenoise.evaluate import evaluate as measure
+    from meddenoise.evaluation import Options
+    from meddenoise.evaluation import evaluate as measure
 
     if data_range == 0:
         raise UsageError("--data-range 0 has no meaning: give a positive range, or leave it out.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _SIZES = (3, 5, 7)
 _PROBE_STEP = 0.1
 """Small beside the noise (1), large beside rounding and the grey levels of 8-bit images."""
 _SPINS = 4
+_TRAPZ = Lock()
 _chambolle: Callable[..., Plane] = denoise_tv_chambolle
 
 
@@ -136,11 +138,12 @@ def _least_risk(plane: Plane, bands: tuple[float, ...], filters: Sequence[Callab
 @contextmanager
 def _numpy_with_trapz() -> Iterator[None]:
     """Gives numpy the name `trapz` back for a while: bm3d 4.0.3 calls it, NumPy 2.4 no longer has it."""
-    missing = not hasattr(np, "trapz")
-    if missing:
-        setattr(np, "trapz", np.trapezoid)  # noqa: B010
-    try:
-        yield
-    finally:
+    with _TRAPZ:  # the engine filters several planes at a time
+        missing = not hasattr(np, "trapz")
         if missing:
-            delattr(np, "trapz")
+            setattr(np, "trapz", np.trapezoid)  # noqa: B010
+        try:
+            yield
+        finally:
+            if missing:
+                delattr(np, "trapz")

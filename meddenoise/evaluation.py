@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import InputError, NothingReadableError
 from meddenoise.io import Item, discover, read_item
+from meddenoise.level import estimate_series
 from meddenoise.metrics import Image, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, average, data_range, measure
-from meddenoise.noise.estimate import estimate_noise
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
 
@@ -87,7 +87,7 @@ def evaluate_series(result: Series, reference: Series | None, noisy: Series | No
             mask &= other.valid
     protocol = replace(_protocol(result if reference is None else reference, options), mask=mask)
     if noisy is not None:
-        protocol = replace(protocol, sigma=_sigma(noisy))
+        protocol = replace(protocol, sigma=estimate_series(noisy).sigma)
     images = Compared(
         result.values(0, len(result)),
         None if aligned is None else aligned.values,
@@ -102,7 +102,7 @@ def evaluate_series(result: Series, reference: Series | None, noisy: Series | No
         protocol,
         metrics,
         _before(images, protocol),
-        _sigma(result),
+        estimate_series(result).sigma,
         warnings,
     )
 
@@ -140,16 +140,6 @@ def _protocol(reference: Series, options: Options) -> Protocol:
         size, how = data_range(reference, reference.valid(0, len(reference)))
     scope: Literal["volume", "plane"] = "plane" if options.per_plane else "volume"
     return Protocol(size, how, reference.unit, mask_source="all pixels but padding and NaN", scope=scope)
-
-
-def _sigma(series: Series) -> float:
-    count = len(series)
-    return estimate_noise(
-        series.values(0, count),
-        modality=series.modality,
-        valid=series.valid(0, count),
-        frame_time_ms=series.frame_time_ms,
-    ).sigma
 
 
 def _unit_warnings(result: Series, *others: Series | None) -> list[str]:
