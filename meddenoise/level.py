@@ -1,4 +1,4 @@
-"""The noise level of a series, from some of its planes."""
+"""The noise of a series, from some of its planes, and the modality where the file does not say it."""
 
 import numpy as np
 
@@ -21,7 +21,21 @@ def estimate_series(series: Series) -> NoiseEstimate:
     valid = np.concatenate([series.valid(n, n + 1) for n in picked])
     return estimate_noise(
         fill_holes(np.concatenate([series.values(n, n + 1) for n in picked]), valid),
-        modality=series.modality,
+        modality=likely_modality(series),
         valid=valid,
         frame_time_ms=series.frame_time_ms,
     )
+
+
+def likely_modality(series: Series) -> str:
+    """The series' own modality; "CT" for a file that states none but holds air of about -1000 HU, else "".
+
+    NIfTI and PNG files state no modality. CT noise may follow the place; whether the noise is Rician, as in
+    MR, the estimator sees by itself.
+    """
+    if series.modality:
+        return series.modality
+    middle = len(series) // 2
+    values = series.values(middle, middle + 1)[series.valid(middle, middle + 1)]
+    air = np.mean((values > -1100) & (values < -850)) if values.size else 0.0
+    return "CT" if air > 0.03 and np.mean(values < -2000) < 0.01 else ""

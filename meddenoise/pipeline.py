@@ -14,7 +14,7 @@ from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError
 from meddenoise.holes import fill_holes
-from meddenoise.level import estimate_series
+from meddenoise.level import estimate_series, likely_modality
 from meddenoise.methods import Setup
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
@@ -57,7 +57,7 @@ def denoise_series(
     pixels = series.pixels.copy()
     warnings = [*series.warnings, *choice.warnings]
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        setup = Setup(noise, series.modality, checkpoint=choice.checkpoint)
+        setup = Setup(noise, likely_modality(series), checkpoint=choice.checkpoint)
         engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
         for start, stop in _chunks(series, engine):
             noisy, sigma = _load_planes(series, start, stop, noise, engine.context)

@@ -134,8 +134,8 @@ def test_rician_noise_is_read_from_the_empty_background(sigma: float) -> None:
     assert estimate.bands == pytest.approx((1, 1, 1, 1), rel=0.3)
 
 
-@pytest.mark.parametrize("modality", ["CT", ""])
-def test_only_mr_is_taken_for_rician(modality: str) -> None:
+@pytest.mark.parametrize("modality", ["CT", "DX"])
+def test_noise_of_another_modality_is_never_taken_for_rician(modality: str) -> None:
     clean = anatomy()
     real, imaginary = 30 * white((2, *clean.shape))
     assert estimate_noise(np.hypot(clean + real, imaginary), modality=modality).model == "gaussian"

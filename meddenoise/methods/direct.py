@@ -60,7 +60,9 @@ class Direct:
         network.eval().requires_grad_(False).to(setup.device)
         if setup.precision == "bf16":
             network.lower_trunk(torch.bfloat16)
-        return DirectDenoiser(network, _bands(setup.noise, network.bands), setup.modality == "MR")
+        rician = setup.noise is not None and setup.noise.model == "rician"
+        magnitude = rician or setup.modality == "MR"
+        return DirectDenoiser(network, _bands(setup.noise, network.bands), magnitude)
 
 
 def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:

@@ -36,8 +36,8 @@ def estimate_noise(
 ) -> NoiseEstimate:
     """The noise of planes [N, Y, X] in their own units; sigma 0 where none can be seen.
 
-    `modality` is a DICOM code: CT noise may follow the place, MR noise may be Rician, other noise the
-    signal. `valid` [N, Y, X] is False where pixels are no image. `frame_time_ms` tells that planes are
+    `modality` is a DICOM code: CT noise may follow the place, MR noise (and that of an empty code)
+    may be Rician, other noise the signal. `valid` [N, Y, X] is False where pixels are no image. `frame_time_ms` tells that planes are
     frames of one scene, whose differences show the noise alone.
     """
     size = _block_size(planes.shape[1:])
@@ -98,7 +98,7 @@ def _estimate(blocks: Blocks, planes: list[Planes], masks: list[Mask], modality:
     """One estimate for the blocks of some planes of one shape."""
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
-    rician = find_rayleigh(blocks) if modality == "MR" else None
+    rician = find_rayleigh(blocks) if modality in ("MR", "") else None
     if rician is not None:
         return NoiseEstimate(rician, _bands(magnitude_floors(blocks, rician)), model="rician")
     shape = planes[0].shape
