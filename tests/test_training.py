@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +218,29 @@ def test_pairs_of_noisy_and_clean_images_train_on_their_real_noise(images: Path,
     run_training(recipe, Images(noisy, images), tmp_path / "run", watch=Silence())
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert last["DX-own"] > 26.5 + 1.0  # the noisy images score 26.5 dB
+
+
+def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> None:
+    one = run_training(tiny_recipe(batch=4), Images(images), tmp_path / "one", watch=Silence())
+    script = tmp_path / "launched.py"
+    script.write_text(
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        "from pathlib import Path\n"
+        "from test_training import Images, Silence, run_training, tiny_recipe\n"
+        f"run_training(tiny_recipe(batch=4), Images(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
+        "watch=Silence())\n"
+    )
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        str(script),
+    ]
+    subprocess.run(launch, check=True, capture_output=True, timeout=300)
+    alone = load_checkpoint(one, sha256=None).tensors
+    shared = load_checkpoint(tmp_path / "two" / "checkpoint.safetensors", sha256=None).tensors
+    for name, tensor in alone.items():
+        assert torch.allclose(shared[name], tensor, rtol=0, atol=1e-4), name

@@ -36,9 +36,9 @@ def estimate_noise(
 ) -> NoiseEstimate:
     """The noise of planes [N, Y, X] in their own units; sigma 0 where none can be seen.
 
-    `modality` is a DICOM code: CT noise may follow the place, MR noise (and that of an empty code)
-    may be Rician, other noise the signal. `valid` [N, Y, X] is False where pixels are no image. `frame_time_ms` tells that planes are
-    frames of one scene, whose differences show the noise alone.
+    `modality` is a DICOM code: CT noise may follow the place, MR noise (and that of an empty code) may be
+    Rician, other noise the signal. `valid` [N, Y, X] is False where pixels are no image. `frame_time_ms`
+    tells that planes are frames of one scene, whose differences show the noise alone.
     """
     size = _block_size(planes.shape[1:])
     mask = np.ones(planes.shape, bool) if valid is None else valid

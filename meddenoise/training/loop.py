@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from accelerate import Accelerator
@@ -25,14 +25,31 @@ class Task(Protocol):
     def network(self) -> nn.Module:
         """A freshly initialised network."""
 
-    def loss(self, network: nn.Module, step: int, device: torch.device) -> Tensor:
-        """The loss of training step `step`; a function of the step alone, so that a resume is exact."""
+    def loss(self, network: nn.Module, step: int, share: "Share") -> Tensor:
+        """The loss of this process's share of step `step`; of the step alone, so that a resume is exact."""
 
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Scores on images no training patch came from; "score" decides which weights are kept."""
 
     def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
         """Write the checkpoint that `denoise --weights` reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Every `count`-th patch of a batch from `index` on, on `device`: what one of several processes does.
+
+    Together they take the step that one process would take alone.
+    """
+
+    device: torch.device
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Self:
+        """The share of this process, started by `torchrun` or alone."""
+        return cls(accelerator.device, accelerator.process_index, accelerator.num_processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
             loss = _one_step(run, task, options)
             values = {"loss": loss}
             last = run.step == options.steps
-            if last or run.step % options.validate_every == 0:
+            if run.writes and (last or run.step % options.validate_every == 0):
                 with run.accelerator.autocast():
                     scores = task.validate(run.ema, run.accelerator.device)
                 _log(output / "log.jsonl", run.step, loss, scores)
@@ -84,10 +101,13 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
                     task.export(run.ema, scores, run.step, checkpoint)
             if last or run.step % options.save_every == 0:
                 _save(run, task, options)
-            progress(run.step, options.steps, values)
+            if run.writes:
+                progress(run.step, options.steps, values)
     except KeyboardInterrupt:
         _save(run, task, options)
         raise
+    finally:
+        run.accelerator.end_training()
     return checkpoint
 
 
@@ -103,10 +123,20 @@ class _Run:
     step: int = 0
     best: float = -math.inf
 
+    @property
+    def writes(self) -> bool:
+        """True in the one process that validates, reports and writes files."""
+        return bool(self.accelerator.is_main_process)
+
 
 def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
     accelerator = Accelerator(mixed_precision="bf16" if options.precision == "bf16" else "no")
+    if options.batch % accelerator.num_processes:
+        raise TrainingError(
+            f"a batch of {options.batch} cannot be shared by {accelerator.num_processes} processes: "
+            "start a number of them that divides it."
+        )
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
@@ -128,7 +158,7 @@ def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = options.learning_rate * _schedule(run.step, options)
     with run.accelerator.autocast():
-        loss = task.loss(run.network, run.step, run.accelerator.device)
+        loss = task.loss(run.network, run.step, Share.of(run.accelerator))
     value = float(loss.detach())
     if not math.isfinite(value):
         raise TrainingError(f"the loss became {value} at step {run.step}: lower the learning rate.")
@@ -161,6 +191,8 @@ def _decay_start(steps: int, decay: float) -> int:
 
 
 def _save(run: _Run, task: Task, options: LoopOptions) -> None:
+    if not run.writes:
+        return
     inner = getattr(run.optimizer, "optimizer", run.optimizer)  # Accelerate wraps it
     notes = {"digest": task.digest, "step": run.step, "best": run.best, "steps": options.steps}
     save_state(run.state, run.accelerator.unwrap_model(run.network), run.ema, inner, notes)

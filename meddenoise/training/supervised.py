@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
+from meddenoise.training.loop import Share
 from meddenoise.training.recipe import Recipe
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
@@ -72,10 +73,10 @@ class SupervisedTask:
             load_state(network, self.start)
         return network
 
-    def loss(self, network: nn.Module, step: int, device: torch.device) -> Tensor:
-        """Root mean square error in units of the true sigma, mean over the patches of `step`."""
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Root mean square error in units of the true sigma, mean over this share of the step's patches."""
         batch = self.source.batch(step, self.recipe.loop.batch)
-        noisy, sigma, bands, zero, clean, scale = _to(batch, device)
+        noisy, sigma, bands, zero, clean, scale = _to(batch, share)
         error = (network(noisy, sigma, bands, zero) - clean) / scale[:, None, None, None]
         return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
 
@@ -111,9 +112,9 @@ class SupervisedTask:
         save_checkpoint(path, network.state_dict(), metadata)
 
 
-def _to(batch: Batch, device: torch.device) -> tuple[Tensor, ...]:
+def _to(batch: Batch, share: Share) -> tuple[Tensor, ...]:
     parts = (batch.noisy, batch.sigma, batch.bands, batch.zero, batch.clean, batch.scale)
-    return tuple(part.to(device) for part in parts)
+    return tuple(part[share.index :: share.count].to(share.device) for part in parts)
 
 
 def _cases(images: Iterable[TrainingImage]) -> list[Case]:
