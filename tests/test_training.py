@@ -224,7 +224,7 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
     one = run_training(tiny_recipe(batch=4), Images(images), tmp_path / "one", watch=Silence())
     script = tmp_path / "launched.py"
     script.write_text(
-        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
         "from pathlib import Path\n"
         "from test_training import Images, Silence, run_training, tiny_recipe\n"
         f"run_training(tiny_recipe(batch=4), Images(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
