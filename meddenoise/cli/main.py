@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from meddenoise import __version__
-from meddenoise.cli import eval, info, methods, train, weights
+from meddenoise.cli import eval, info, methods, phantom, simulate, train, weights
 from meddenoise.cli import run as denoise
 from meddenoise.errors import MeddenoiseError
 
@@ -82,5 +82,5 @@ def _program(
         logging.getLogger("meddenoise").setLevel(logging.DEBUG)
 
 
-for _commands in (denoise, eval, train, methods, weights, info):
+for _commands in (denoise, eval, train, phantom, simulate, methods, weights, info):
     _commands.register(app)

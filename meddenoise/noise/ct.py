@@ -6,6 +6,7 @@ Source: Yu et al., J Comput Assist Tomogr 2012 (noise insertion in projection da
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, hypot
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from meddenoise.noise.models import CtDoseNoise
-from meddenoise.noise.spectrum import Amplitude, Array, coloured_noise
+from meddenoise.noise.spectrum import Amplitude, Array, coloured_noise, sampled_amplitude
 
 MU_WATER_MM = 0.0195
 """Linear attenuation of water at about 70 keV, per mm."""
@@ -42,9 +43,22 @@ def insert_dose_noise(
     return noise, _sigma_hu(plane.shape, kept, options), amplitude
 
 
+@lru_cache
 def kernel_amplitude(kernel: str) -> Amplitude:
-    """Amplitude of the noise that white projections leave: sqrt(f) window(f) and the interpolation."""
-    return lambda f: (np.sqrt(f) * _window(f, kernel) * np.sinc(f) ** 2).astype(np.float32)
+    """Amplitude of the noise that white projections leave in pixels, a kernel of `CtDoseNoise` applied.
+
+    The ramp squared over the density of views, f² / f, through window and linear interpolation, whose side
+    lobes beyond Nyquist the pixel grid folds back.
+    """
+    f = np.linspace(0, np.sqrt(0.5), 200)
+    turn = np.linspace(0, np.pi / 2, 65)[:, None]
+    power = np.zeros_like(f)
+    for right, down in ((0, 0), (-1, 0), (0, -1), (1, 0), (0, 1)):
+        radius = np.hypot(f * np.cos(turn) + right, f * np.sin(turn) + down)
+        fold = np.abs(radius - np.rint(radius))
+        passed = fold * _window(fold, kernel) * np.sinc(radius) ** 2
+        power += np.mean(passed**2 / np.maximum(radius, 1e-9), axis=0)
+    return sampled_amplitude(f.tolist(), power.tolist())
 
 
 @dataclass(frozen=True, slots=True)

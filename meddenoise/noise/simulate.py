@@ -58,6 +58,17 @@ class NoiseInfo:
     applied: tuple[dict[str, Any], ...]
     seed: int | None
 
+    def summary(self) -> dict[str, Any]:
+        """The same for JSON: sigma as its root mean square, least and largest value."""
+        return {
+            "applied": list(self.applied),
+            "seed": self.seed,
+            "sigma": float(np.sqrt(np.mean(np.square(self.sigma, dtype=np.float64)))),
+            "sigma_range": [float(self.sigma.min()), float(self.sigma.max())],
+            "frequency_cycles_per_pixel": self.frequency.round(4).tolist(),
+            "nps": self.nps.tolist(),
+        }
+
 
 Result = tuple[Array, Array, NDArray[np.float64]]
 """Noisy image, sigma at each pixel (or one that broadcasts to it), NPS at NPS_FREQUENCIES."""

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from meddenoise.errors import UsageError, unknown_name
 from meddenoise.series import Geometry
 
-SMALLEST, LARGEST, MOST_PLANES = 32, 4096, 2000
+SMALLEST, LARGEST = 32, 4096
+MOST_PIXELS = 1 << 28
+"""One GiB of truth; making and writing it takes some times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ PHANTOMS: Mapping[str, Kind] = {
         field_mm=360.0,
         between_mm=3.0,
         planes=8,
-        dose=0.2,
+        dose=0.1,
         window=(60.0, 400.0),
         stored_range=(-32768, 32767),
     ),
@@ -99,7 +101,7 @@ PHANTOMS: Mapping[str, Kind] = {
         field_mm=180.0,
         between_mm=1.0,
         planes=16,
-        dose=0.5,
+        dose=1.0,
         window=(1150.0, 2000.0),
         stored_range=(0, 4095),
         frame_ms=1000 / 15,
@@ -120,8 +122,9 @@ def make_phantom(name: str, *, size: int = 256, planes: int | None = None, seed:
         raise UsageError(
             f"the size of a phantom is {SMALLEST} to {LARGEST} pixels, not {size}: change --size."
         )
-    if not 1 <= count <= MOST_PLANES:
-        raise UsageError(f"a phantom has 1 to {MOST_PLANES} planes, not {count}: change their number.")
+    if not 1 <= count <= MOST_PIXELS // size**2:
+        most = MOST_PIXELS // size**2
+        raise UsageError(f"a phantom of {size} pixels has 1 to {most} planes, not {count}: change --slices.")
     if seed < 0:
         raise UsageError(f"a seed is 0 or more, not {seed}: change --seed.")
     module, function = kind.make.split(":")
