@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pydicom
 import pytest
+from scipy.ndimage import uniform_filter
 
 from meddenoise.errors import OutputError, UsageError
 from meddenoise.io import read
@@ -97,8 +98,9 @@ def test_the_scintillator_spreads_light_and_loses_none():
 def test_the_cine_moves_and_fills_with_contrast():
     truth = make_phantom("fluoro", size=128, planes=16).truth
     assert np.abs(np.diff(truth, axis=0)).mean(axis=(1, 2)).min() > 0.3
-    dark = [np.mean(frame < 0.8 * np.median(frame)) for frame in truth]
-    assert dark[-1] > dark[0]
+    # vessels are darker than the mean around them; bones are wider
+    dark = [np.mean(frame < 0.94 * uniform_filter(frame, 9)) for frame in truth]
+    assert dark[-1] > 1.5 * dark[0] > 0
 
 
 def test_fields_of_view_and_frame_times_are_stated(phantoms):
