@@ -101,7 +101,8 @@ def test_the_cine_moves_and_fills_with_contrast(monkeypatch):
     empty = make_phantom("fluoro", size=128, planes=16).truth
     vessels = np.mean(truth < 0.97 * empty, axis=(1, 2))
     assert vessels[-1] > 2 * vessels[0] > 0
-    assert np.all(truth <= empty + 0.01)
+    # nothing gets brighter, but for the faint ringing of a transfer function that ends at Nyquist
+    assert (truth - empty).max() < 0.005 * (empty - truth).max()
 
 
 def test_fields_of_view_and_frame_times_are_stated(phantoms):
