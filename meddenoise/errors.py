@@ -71,3 +71,8 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     near = get_close_matches(name, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(f"there is no {kind} {name!r}: {hint}valid are {', '.join(names)}.")
+
+
+def first_line(error: BaseException) -> str:
+    """What a library said went wrong, fit for the middle of a sentence: its first line, else its type."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -12,7 +12,7 @@ from meddenoise.errors import CorruptError, NotAnImageError
 from meddenoise.io import Entry
 from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_pixels import describe
-from meddenoise.io.dicom_values import integer, number, numbers, text
+from meddenoise.io.dicom_values import integer, number, numbers, text, word
 
 _TIE_NUMBERS = (
     *("TemporalPositionIdentifier", "EchoTime", "DiffusionBValue", "InversionTime"),
@@ -20,7 +20,7 @@ _TIE_NUMBERS = (
 )
 _TIE_TEXTS = ("ConvolutionKernel", "AcquisitionTime", "ContentTime")
 _TAGS = (
-    *("SOPClassUID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber"),
+    *("SOPClassUID", "PatientID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("ImageOrientationPatient", "ImagePositionPatient", "FrameTime"),
@@ -70,7 +70,7 @@ def check_picture(header: Header, path: Path) -> None:
         # a header may be cut before it comes to the matrix
         if has_matrix or UID(text(dataset, "SOPClassUID")).name.endswith("Image Storage"):
             raise CorruptError(f"{path} ends before its pixel data: copy or export it again.")
-        modality = text(dataset, "Modality")
+        modality = word(dataset, "Modality")
         what = f"DICOM of modality {modality}" if modality else "DICOM"
         raise NotAnImageError(f"{path} is {what} without an image: give the image series.")
     if not has_matrix:
@@ -98,6 +98,8 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
     kind = text(dataset, "ImageType").upper().split("\\")
     alone = frames > 1 or not series
     key = (
+        # anonymisers have been seen to give series of several patients one identifier
+        text(dataset, "PatientID"),
         series,
         path if alone else None,
         integer(dataset, "Rows"),

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomFileLike
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     UID,
@@ -22,7 +23,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from meddenoise.errors import CorruptError, InputError, NotAnImageError, UnsupportedError
+from meddenoise.errors import CorruptError, InputError, NotAnImageError, UnsupportedError, first_line
 
 # pydicom warns of every oddity it repairs; what matters to the pixels is told by Series.warnings.
 warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
@@ -61,11 +62,14 @@ def read_header(path: Path, tags: Sequence[str] | None = None) -> Header:
     with open_stream(path) as stream:
         try:
             header = locate_pixels(stream, tags)
+            kind = header.dataset.file_meta.get("MediaStorageSOPClassUID")
         except RecursionError as error:
             raise CorruptError(f"{path} nests its sequences too deeply: export it again.") from error
         except Exception as error:
-            raise CorruptError(f"{path} has a damaged DICOM header ({error}): export it again.") from error
-    if header.dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise CorruptError(
+                f"{path} has a damaged DICOM header ({first_line(error)}): export it again."
+            ) from error
+    if kind == MediaStorageDirectoryStorage:
         raise NotAnImageError(f"{path} is a DICOMDIR, an index of other files: give those files.")
     return header
 
@@ -100,7 +104,7 @@ def open_stream(path: Path) -> BinaryIO:
     stream = path.open("rb")
     try:
         meta, start = _read_meta(stream)
-        if meta is None or meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             stream.seek(0)
             return stream
         stream.seek(start)
@@ -108,9 +112,12 @@ def open_stream(path: Path) -> BinaryIO:
     except InputError:
         stream.close()
         raise
-    except (zlib.error, EOFError, ValueError, struct.error) as error:
+    # damaged elements make pydicom raise all sorts of types
+    except Exception as error:
         stream.close()
-        raise CorruptError(f"{path} cannot be inflated ({error}): export it again.") from error
+        raise CorruptError(
+            f"{path} has a damaged start or cannot be inflated ({first_line(error)}): export it again."
+        ) from error
     stream.close()
     return inflated
 
@@ -131,21 +138,23 @@ def _starts_with_element(head: bytes) -> bool:
     return False
 
 
-def _read_meta(stream: BinaryIO) -> tuple[FileMetaDataset | None, int]:
-    """The file meta group and where the data set begins; None where there is no preamble."""
-    if stream.read(132)[128:] != b"DICM":
-        return None, 0
-    head = stream.read(12)
-    if len(head) < 12 or head[:6] != b"\x02\x00\x00\x00UL":
-        return None, 0
-    length = struct.unpack("<I", head[8:12])[0]
-    body = stream.read(min(length, 1 << 20))
-    source = io.BytesIO(b"\0" * 128 + b"DICM" + head + body)
+def _read_meta(stream: BinaryIO) -> tuple[FileMetaDataset, int]:
+    """The file meta group, read as pydicom does but without inflating what follows, and where that begins."""
+    start = 132 if stream.read(132)[128:] == b"DICM" else 0
+
+    def read(implicit: bool) -> FileMetaDataset:
+        stream.seek(start)
+        elements = read_dataset(stream, implicit, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+        return FileMetaDataset(elements)
+
+    meta = read(implicit=False)
     try:
-        meta = dcmread(source, force=True).file_meta
-    except Exception:
-        return None, 0
-    return meta, 132 + 12 + length
+        meta[next(iter(meta.keys()), 0x00020010)]
+    except KeyError:
+        pass  # no group 2 at all
+    except NotImplementedError:
+        meta = read(implicit=True)
+    return meta, stream.tell()
 
 
 def _inflate(stream: BinaryIO, meta: FileMetaDataset, path: Path) -> BinaryIO:

@@ -24,7 +24,7 @@ from meddenoise.io.dicom_header import (
     Header,
     open_stream,
 )
-from meddenoise.io.dicom_values import integer, text
+from meddenoise.io.dicom_values import integer, text, word
 from meddenoise.io.gdcm import Gdcm
 
 # pylibjpeg-rle panics (a BaseException, with a message on stderr) on malformed frames; pydicom's own raises.
@@ -72,6 +72,10 @@ def describe(header: Header, path: Path) -> PixelFormat:
         raise UnsupportedError(
             f"{path} holds floating point pixels (a computed map), which are not denoised: give the images."
         )
+    if not header.syntax.is_transfer_syntax:
+        raise UnsupportedError(
+            f"{path} is in a transfer syntax that is not of the DICOM standard: export it uncompressed."
+        )
     dataset = header.dataset
     allocated = integer(dataset, "BitsAllocated")
     stored = integer(dataset, "BitsStored", allocated)
@@ -84,7 +88,7 @@ def describe(header: Header, path: Path) -> PixelFormat:
         bits_stored=stored,
         high_bit=integer(dataset, "HighBit", stored - 1),
         signed=integer(dataset, "PixelRepresentation") == 1,
-        photometric=text(dataset, "PhotometricInterpretation").upper() or "MONOCHROME2",
+        photometric=_photometric(dataset),
     )
     _check_kind(form, path)
     _check_size(form, header, path)
@@ -115,6 +119,12 @@ def decode(
             raise _undecodable(path, header, second) from error
     if count < form.frames:
         raise CorruptError(f"{path} declares {form.frames} frames but holds {count}: export it again.")
+
+
+def _photometric(dataset: Dataset) -> str:
+    """Grey where nothing is stated; UNKNOWN for what is no code string."""
+    stated = text(dataset, "PhotometricInterpretation")
+    return (word(dataset, "PhotometricInterpretation") or "UNKNOWN") if stated else "MONOCHROME2"
 
 
 def _check_kind(form: PixelFormat, path: Path) -> None:

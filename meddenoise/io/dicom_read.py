@@ -16,7 +16,7 @@ from meddenoise.io.dicom_group import check_picture
 from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_overlay import free_overlays
 from meddenoise.io.dicom_pixels import PixelFormat, decode, describe
-from meddenoise.io.dicom_values import integer, item, number, numbers, text
+from meddenoise.io.dicom_values import integer, item, number, numbers, text, word
 from meddenoise.io.gdcm import Gdcm
 from meddenoise.io.limits import allocate
 from meddenoise.series import Series
@@ -72,7 +72,7 @@ def _series(
 ) -> Series:
     dataset = sources[0].dataset
     form = forms[0]
-    modality = text(dataset, "Modality").upper()
+    modality = word(dataset, "Modality")
     slope, intercept, unit, warnings = _rescale(dataset, frames, modality)
     lows, highs = zip(*(form.stored_range for form in forms), strict=True)
     return Series(

@@ -1,9 +1,12 @@
 """Values from DICOM data sets that may hold anything: numbers or nothing, never an exception."""
 
 import math
+import re
 from typing import Any
 
 from pydicom import Dataset
+
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
@@ -42,6 +45,12 @@ def text(dataset: Dataset, keyword: str) -> str:
         return "\\".join(str(entry) for entry in value).strip()
     except TypeError:
         return str(value).strip()
+
+
+def word(dataset: Dataset, keyword: str) -> str:
+    """The element as a code string (PS3.5 6.2); empty where it is none, so fit for any sentence or log."""
+    value = text(dataset, keyword).upper()
+    return value if _CODE.fullmatch(value) else ""
 
 
 def item(dataset: Dataset | None, keyword: str) -> Dataset | None:

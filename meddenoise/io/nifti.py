@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.errors import CorruptError, UnsupportedError
+from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
@@ -151,7 +151,9 @@ def _head(path: Path) -> tuple[Any, bytes, bool]:
                 raise CorruptError(f"{path} puts its voxels at byte {begin}: export it again.")
             head = start[:begin] + stream.read(max(begin - len(start), 0))
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
-        raise CorruptError(f"{path} has a damaged NIfTI header ({error}): copy it again.") from error
+        raise CorruptError(
+            f"{path} has a damaged NIfTI header ({first_line(error)}): copy it again."
+        ) from error
     if len(head) < begin:
         raise CorruptError(f"{path} ends inside its header: copy it again.")
     _check_size(path, header, begin, compressed)
@@ -212,7 +214,7 @@ def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[st
                 warnings.append("bytes that are no gzip follow the image: they are left out")
                 return b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CorruptError(f"{path} is truncated or damaged ({error}): copy it again.") from error
+        raise CorruptError(f"{path} is truncated or damaged ({first_line(error)}): copy it again.") from error
 
 
 def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from meddenoise.errors import CorruptError, InputError, UnsupportedError
+from meddenoise.errors import CorruptError, InputError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
@@ -78,7 +78,7 @@ def read(item: Item) -> Series:
                 raise CorruptError(f"{path} has a page {number + 1} unlike its header: save it again.")
             pixels[number * channels : (number + 1) * channels] = colours
             alphas.append(alpha)
-        kept = Kept(tuple(alphas), _options(first), file.is_bigtiff, file.byteorder)
+        kept = Kept(tuple(alphas), _options(first, path), file.is_bigtiff, file.byteorder)
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     told = (f"{bad} pixels are NaN or infinite: they stay as they are",) if bad else ()
     inverted = first.photometric.name == "MINISWHITE"
@@ -122,7 +122,9 @@ def _opened(path: Path) -> tifffile.TiffFile:
     try:
         return tifffile.TiffFile(path)
     except (tifffile.TiffFileError, ValueError, struct.error, IndexError, KeyError, TypeError) as error:
-        raise CorruptError(f"{path} has a damaged TIFF header ({error}): save it again.") from error
+        raise CorruptError(
+            f"{path} has a damaged TIFF header ({first_line(error)}): save it again."
+        ) from error
 
 
 def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
@@ -133,7 +135,7 @@ def _check_pages(file: tifffile.TiffFile, path: Path) -> None:
         layouts = {(p.imagelength, p.imagewidth, p.samplesperpixel, str(p.dtype)) for p in pages}
         kinds = {getattr(page.photometric, "name", str(page.photometric)) for page in pages}
     except Exception as error:
-        raise CorruptError(f"{path} has a damaged TIFF page ({error}): save it again.") from error
+        raise CorruptError(f"{path} has a damaged TIFF page ({first_line(error)}): save it again.") from error
     if not pages or min(pages[0].imagelength, pages[0].imagewidth) < 1:
         raise CorruptError(f"{path} has no pixels: save it again.")
     if len(layouts) > 1:
@@ -182,17 +184,26 @@ def _page(file: tifffile.TiffFile, number: int, path: Path) -> NDArray[Any]:
                 frame = np.asarray(image)
     except Exception as error:
         raise _undecodable(path, number, error) from error
-    if int(page.planarconfig) == tifffile.PLANARCONFIG.SEPARATE and frame.ndim == 3:
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and frame.ndim == 3:
         frame = np.moveaxis(frame, 0, -1)
     return np.asarray(frame)
 
 
 def _undecodable(path: Path, number: int, error: Exception) -> InputError:
-    return CorruptError(f"{path} has a page {number + 1} that does not decode ({error}): save it again.")
+    return CorruptError(
+        f"{path} has a page {number + 1} that does not decode ({first_line(error)}): save it again."
+    )
 
 
-def _options(page: Any) -> dict[str, Any]:
-    """How the source is written, as arguments of `TiffWriter.write`."""
+def _options(page: Any, path: Path) -> dict[str, Any]:
+    """How the source is written, as arguments of `TiffWriter.write`. Raises CorruptError."""
+    try:
+        return _read_options(page)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(f"{path} has a damaged TIFF tag ({first_line(error)}): save it again.") from error
+
+
+def _read_options(page: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"photometric": page.photometric.name.lower()}
     if int(page.compression) != tifffile.COMPRESSION.NONE:
         # lossless, and written without further libraries whatever the source used

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from meddenoise.errors import InputError, NotAnImageError
+from meddenoise.errors import CorruptError, InputError, NotAnImageError, first_line
 from meddenoise.io import FORMATS, Discovery, Entry, Item, Problem, get_format
 from meddenoise.io.atomic import is_temporary
 
@@ -48,6 +48,13 @@ def _scan(path: Path) -> tuple[str, Entry]:
         return name, get_format(name).scan(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from error
+    except InputError:
+        raise
+    # One file that breaks a library must not end the search of ten thousand.
+    except Exception as error:
+        raise CorruptError(
+            f"{path} has a header that no reader understands ({first_line(error)}): export it again."
+        ) from error
 
 
 def _item(name: str, root: Path, entries: tuple[Entry, ...]) -> Item:
