@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from meddenoise.errors import TrainingError
+from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state
 
 
@@ -71,6 +72,9 @@ class LoopOptions:
     save_every: int = 500
     precision: str = "bf16"
 
+
+ENDS = ("head", "floor", "tail")
+"""First and last layers, by the names every network here gives them."""
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -140,9 +144,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-    )
+    optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay)
     run = _Run(state, accelerator, network, ema, optimizer)
     if resume and state.exists():
         notes = read_notes(state)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,18 @@ from torch import Tensor, nn
 
 from meddenoise.errors import TrainingError
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-
 
 def save_state(
     path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, notes: dict[str, Any]
 ) -> None:
-    """Write weights, their average, Adam's moments and JSON-able `notes` to `path`, atomically.
+    """Write weights, their average, the optimizer's moments and JSON-able `notes` to `path`, atomically.
 
     Raises TrainingError where the disk is full or the folder cannot be written.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": moments[key] for key in MOMENTS}
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
     temporary = path.with_name(path.name + ".part")
     try:
         packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -51,7 +50,7 @@ def read_notes(path: Path) -> dict[str, Any]:
 
 
 def load_state(path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a saved state back into freshly built modules and their AdamW.
+    """Put a saved state back into freshly built modules and their optimizer.
 
     Raises TrainingError for a damaged file or one of another network.
     """
@@ -66,10 +65,11 @@ def load_state(path: Path, network: nn.Module, ema: nn.Module, optimizer: torch.
         ) from error
     flat = _under(tensors, "optimizer.")
     state = optimizer.state_dict()
-    state["state"] = {
-        index: {key: flat[f"{index}.{key}"] for key in MOMENTS}
-        for index in sorted({int(name.split(".")[0]) for name in flat})
-    }
+    moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
+    for name, value in flat.items():
+        index, key = name.split(".")
+        moments[int(index)][key] = value
+    state["state"] = dict(moments)
     optimizer.load_state_dict(state)
 
 
