@@ -72,11 +72,11 @@ def _load_once(spec: str, stamp: tuple[int, int]) -> Checkpoint:
 
 
 def _foreign(checkpoint: Checkpoint, spec: str, modality: str) -> tuple[str, ...]:
-    """A warning where the checkpoint was not trained for the modality."""
+    """A warning where the file states a modality that the checkpoint was not trained for."""
     trained = checkpoint.metadata.modalities
-    if modality in trained or weights.OTHER in trained:
+    if not modality or modality in trained or weights.OTHER in trained:
         return ()
     return (
-        f"the checkpoint {spec} was trained on {', '.join(trained)}, not on {modality or 'this'}: "
+        f"the checkpoint {spec} was trained on {', '.join(trained)}, not on {modality}: "
         "look at the result before you rely on it.",
     )

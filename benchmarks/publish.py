@@ -1,0 +1,154 @@
+"""Bundle a trained checkpoint: the file, its manifest row and its model card, every score from a benchmark.
+
+    python benchmarks/quality.py DATA --weights RUN/checkpoint.safetensors --json quality.json
+    python benchmarks/publish.py RUN/checkpoint.safetensors quality.json --name direct
+
+Nothing is typed in by hand: what the card says was measured by the command that wrote `quality.json`.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from meddenoise.checkpoint import CheckpointMetadata, read_metadata
+from meddenoise.manifest import MANIFEST, OTHER, read_manifest
+
+Rows = list[dict[str, Any]]
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "meddenoise" / "checkpoints"
+ALIKE = {"CR": "DX", "RF": "XA"}
+"""Modalities scored by another of the same physics."""
+TITLES = {"white": "White Gaussian noise", "physics": "The noise of the modality", "harm": "Little noise"}
+COLUMNS = ("direct auto", "direct", "nlm", "bm3d", "bm3d+model")
+
+
+def main() -> None:
+    """Copy the checkpoint, write its card and its manifest row."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("quality", type=Path)
+    parser.add_argument("--name", required=True)
+    arguments = parser.parse_args()
+    metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
+    quality = json.loads(arguments.quality.read_text())
+    target = FOLDER / f"{arguments.name}.safetensors"
+    shutil.copyfile(arguments.checkpoint, target)
+    (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, quality), encoding="utf-8")
+    _write_row(_row(arguments.name, metadata, digest, target.stat().st_size, quality["rows"]))
+
+
+def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: Rows) -> dict[str, Any]:
+    scores: dict[str, float] = {}
+    for code in metadata.modalities:
+        mine = [row for row in rows if row["modality"] == ALIKE.get(code, code)]
+        scores[f"validation-{code.lower()}"] = _mean(mine, "white", f"{metadata.method} auto")
+    for code in ("CT", "MR", "DX", "XA"):
+        mine = [row for row in rows if row["modality"] == code]
+        white = _mean(mine, "white", f"{metadata.method} auto") - _mean(mine, "white", "bm3d")
+        scores[f"over-bm3d-{code.lower()}"] = round(white, 3)
+        if any(row["group"] == "physics" for row in mine):
+            physics = _mean(mine, "physics", f"{metadata.method} auto")
+            scores[f"physics-over-bm3d-model-{code.lower()}"] = round(
+                physics - _mean(mine, "physics", "bm3d+model"), 3
+            )
+    scores[f"validation-{OTHER}"] = round(
+        fmean(scores[f"validation-{c}"] for c in ("ct", "mr", "dx", "xa")), 3
+    )
+    return {
+        "name": name,
+        "method": metadata.method,
+        "modality": [*metadata.modalities, OTHER],
+        "file": f"{name}.safetensors",
+        "sha256": digest,
+        "bytes": size,
+        "licence": metadata.licence,
+        "training_data": list(metadata.training_data),
+        "scores": scores,
+        "card": f"meddenoise/checkpoints/{name}.md",
+        "recipe": metadata.recipe,
+        "source": "bundled",
+    }
+
+
+def _mean(rows: Rows, group: str, method: str) -> float:
+    return round(fmean(r["psnr"] for r in rows if r["group"] == group and r["method"] == method), 3)
+
+
+def _write_row(row: dict[str, Any]) -> None:
+    """Replace the row of that name in the manifest, or add it; the manifest's comment stays."""
+    text = MANIFEST.read_text(encoding="utf-8")
+    head, *tables = text.split("[[weights]]\n")
+    kept = [table for table in tables if f"name = {json.dumps(row['name'])}\n" not in table]
+    kept.append("".join(f"{key} = {_toml(value)}\n" for key, value in row.items()) + "\n")
+    MANIFEST.write_text("[[weights]]\n".join([head, *kept]).rstrip() + "\n", encoding="utf-8")
+    read_manifest(MANIFEST)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list):
+        return "[\n" + "".join(f"    {_toml(item)},\n" for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, Any]) -> str:
+    options = metadata.method_options
+    network = ", ".join(f"{key} {value}" for key, value in metadata.network_options.items())
+    parts = [
+        f"# {name}",
+        f"One-pass network of the method `{metadata.method}` for {', '.join(metadata.modalities)}. "
+        "Research software, not a medical device.",
+        f"* network: `{metadata.network}` ({network})",
+        f"* trained by: `meddenoise train --recipe {metadata.recipe} --data DATA -o RUN`, "
+        f"{options['steps']} steps",
+        "* noise: simulated; none, white, coloured, signal-dependent and Rician, sigma "
+        f"{metadata.sigma_range[0]:g} to {metadata.sigma_range[1]:g} 255ths of the range",
+        f"* licence of the weights: {metadata.licence}",
+        "## Training data",
+        *(f"* {text}" for text in metadata.training_data),
+        "Patients of the validation images are in none of them.",
+        "## Scores",
+        "Mean PSNR in dB on validation images; `direct auto` estimates the noise itself, `direct` and the "
+        "classical methods are told the true level, `bm3d+model` the true spectrum and variance "
+        "stabilisation too. Written by `benchmarks/publish.py` from",
+        f"`python benchmarks/quality.py DATA --images {quality['settings']['images']} "
+        f"--crop {quality['settings']['crop']}`.",
+        *(_table(group, quality["rows"]) for group in TITLES),
+        "## Limits",
+        (FOLDER / "LIMITS.md").read_text(encoding="utf-8").strip(),
+    ]
+    return _lay_out(parts)
+
+
+def _lay_out(parts: Iterable[str]) -> str:
+    text = ""
+    for part in parts:
+        close = part.startswith("* ") and text.rstrip("\n").rpartition("\n")[2].startswith("* ")
+        text = (text.rstrip("\n") + ("\n" if close else "\n\n") + part + "\n") if text else part + "\n"
+    return text
+
+
+def _table(group: str, rows: Rows) -> str:
+    mine = [row for row in rows if row["group"] == group and row["psnr"] is not None]
+    columns = [name for name in COLUMNS if any(row["method"] == name for row in mine)]
+    lines = [f"### {TITLES[group]}", "", "| | n | noisy | " + " | ".join(columns) + " |"]
+    lines.append("|---" * (len(columns) + 3) + "|")
+    for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in mine):
+        here = [row for row in mine if (row["modality"], row["case"]) == (modality, case)]
+        noisy = [row["psnr_noisy"] for row in here if row["psnr_noisy"] is not None]
+        if not noisy:
+            continue
+        cells = [[row["psnr"] for row in here if row["method"] == name] for name in columns]
+        shown = [f"{fmean(cell):.2f}" if cell else "-" for cell in cells]
+        count = len({row["picture"] for row in here})
+        lines.append(f"| {modality}, {case} | {count} | {fmean(noisy):.2f} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
