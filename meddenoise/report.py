@@ -98,7 +98,8 @@ def write_report(report: Report, path: Path) -> None:
             (table, _as_csv(report)),
         ):
             with staging.file(target) as stream:
-                stream.write(text.encode())
+                # names that are no UTF-8 become escapes, which JSON reads back as they were
+                stream.write(text.encode(errors="backslashreplace"))
 
 
 def read_report(path: Path) -> Report | None:

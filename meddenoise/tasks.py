@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def plan_tasks(
 
     Raises UsageError where the output is one of the input folders.
     """
-    folders = {path for path in inputs if path.is_dir()}
+    folders = {path for path in inputs if os.path.isdir(path)}  # noqa: PTH112 (is_dir raises for long names)
     for folder in folders:
         if output is not None and output.resolve() == folder.resolve():
             raise UsageError(f"the output {output} is the input folder: give another --output.")

@@ -1,7 +1,6 @@
 """What a person sees of a run on stderr, and the JSON a pipeline reads on stdout."""
 
 import json
-import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,6 +16,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from meddenoise.cli.streams import drop_stdout, printable
+
 if TYPE_CHECKING:
     from rich.progress import Task
 
@@ -27,7 +28,7 @@ class Display:
     """A listener of `batch.run`. The bar shows on a terminal only; `verbosity` is -1 (quiet), 0 or 1."""
 
     def __init__(self, *, verbosity: int, as_json: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _Console(stderr=True, highlight=False)
         self._verbosity = verbosity
         self._as_json = as_json
         self._progress = Progress(
@@ -38,10 +39,12 @@ class Display:
             _SpeedColumn(),
             TimeRemainingColumn(),
             console=self._console,
-            disable=verbosity < 0 or not self._console.is_terminal,
+            disable=verbosity < 0 or not self._console.is_terminal or self._console.is_dumb_terminal,
             transient=True,
         )
         self._bar = self._progress.add_task("reading", total=None)
+        self.lost = ""
+        """Why stdout did not take a row; empty where it took all, or where its reader left of its own."""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -97,7 +100,10 @@ class Display:
 
     def _say(self, text: str, *, least: int) -> None:
         if self._verbosity >= least:
-            self._console.print(text, markup=False, soft_wrap=True)
+            try:
+                self._console.print(printable(text), markup=False, soft_wrap=True)
+            except OSError:
+                self._console.quiet = True
 
     def _write_json(self, row: "Row") -> None:
         if not self._as_json:
@@ -105,12 +111,26 @@ class Display:
         from meddenoise.report import row_as_json
 
         try:
-            sys.stdout.write(json.dumps(row_as_json(row), ensure_ascii=False) + "\n")
+            # in ASCII: every locale can print it, and names that are no UTF-8 stay what they are
+            sys.stdout.write(json.dumps(row_as_json(row)) + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:
-            # Nobody reads on; the images are still wanted.
+        except OSError as error:
+            # The images are still wanted.
             self._as_json = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_stdout()
+            if not isinstance(error, BrokenPipeError):
+                self.lost = error.strerror or str(error)
+                self._say(
+                    f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
+                )
+
+
+class _Console(Console):
+    """Falls silent where nobody reads: Rich's own would end the program and close stdout too."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich where stderr has no reader."""
+        self.quiet = True
 
 
 class _SpeedColumn(ProgressColumn):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.streams import printable, tell
+
 if TYPE_CHECKING:
     from meddenoise.io import Item
     from meddenoise.series import Series
@@ -37,16 +39,16 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
             failures.append(error)
             continue
         shown += 1
-        typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else _as_text(facts))
+        typer.echo(json.dumps(facts) if as_json else _as_text(facts))
     if found.skipped:
-        typer.echo(f"meddenoise: {len(found.skipped)} files hold no image and were skipped.", err=True)
+        tell(f"meddenoise: {len(found.skipped)} files hold no image and were skipped.")
     if not found.items:
         names = ", ".join(map(str, inputs))
         raise NothingReadableError(
             str(failures[0]) if failures else f"{names} holds no image that can be read: give images."
         )
     for failure in failures:
-        typer.echo(f"meddenoise: {failure}", err=True)
+        tell(f"meddenoise: {failure}")
     if failures:
         raise typer.Exit(1)
 
@@ -86,7 +88,7 @@ def _as_text(facts: dict[str, Any]) -> str:
     spacing = facts["spacing_mm"]
     bits = f"{facts['bits']} bits" if facts["bits"] else facts["pixel_type"]
     lines = [
-        facts["input"],
+        printable(facts["input"]),
         f"  {facts['format']} {facts['modality']}".rstrip() + f", files: {facts['files']}",
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),

@@ -1,6 +1,5 @@
 """The program: its commands, its errors as one sentence and an exit code, its signals."""
 
-import os
 import signal
 import sys
 from types import FrameType
@@ -12,7 +11,8 @@ from typer.core import TyperGroup
 from meddenoise import __version__
 from meddenoise.cli import eval, info, methods, phantom, simulate, train, weights
 from meddenoise.cli import run as denoise
-from meddenoise.errors import MeddenoiseError
+from meddenoise.cli.streams import drop_stdout, prepare, quieten_libraries, tell
+from meddenoise.errors import MeddenoiseError, first_line
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -29,14 +29,13 @@ class Program(TyperGroup):
         except MeddenoiseError as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"meddenoise: {error}", err=True)
+            tell(f"meddenoise: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            typer.echo("meddenoise: interrupted; what was finished is kept.", err=True)
+            tell("meddenoise: interrupted; what was finished is kept.")
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
-            # Nobody reads on: say nothing, not even when the interpreter flushes stdout at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_stdout()  # nobody reads on: say nothing
             raise typer.Exit(BROKEN_PIPE) from error
 
 
@@ -53,7 +52,31 @@ app = typer.Typer(
 def run() -> None:
     """The entry point of the program."""
     signal.signal(signal.SIGTERM, _terminate)
-    app()
+    prepare()
+    debug = "--debug" in sys.argv
+    if not debug and not sys.warnoptions:
+        quieten_libraries()
+    try:
+        app()
+    # The last resort: a person gets a sentence whatever happens.
+    except Exception as error:
+        if debug:
+            raise
+        drop_stdout()
+        tell(f"meddenoise: {_last_words(error)}")
+        sys.exit(1)
+
+
+def _last_words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = error.filename or "what is printed"
+        return (
+            f"{where} cannot be read or written ({error.strerror or error}): check the place and its space."
+        )
+    if isinstance(error, MemoryError):
+        return "memory ran out: close other programs, or give fewer or smaller images."
+    what = f"{type(error).__name__}: {first_line(error)}"
+    return f"stopped in a way it does not know ({what}): run again with --debug first and report it."
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

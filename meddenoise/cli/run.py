@@ -1,5 +1,6 @@
 """`meddenoise denoise`: options in, a request to `meddenoise.batch` out."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -182,7 +183,7 @@ def _run(request: "Request", *, verbosity: int, as_json: bool) -> None:
     with Display(verbosity=verbosity, as_json=as_json) as display:
         outcome = run(request, display)
     display.summary(outcome.written, outcome.kept, outcome.failed)
-    if outcome.failed:
+    if outcome.failed or display.lost:
         raise typer.Exit(1)
 
 
@@ -190,20 +191,24 @@ def _collect(inputs: list[Path], files_from: str | None) -> tuple[Path, ...]:
     """The inputs of the command line, then those of the list."""
     from meddenoise.errors import UsageError
 
-    listed: list[str] = []
-    if files_from == "-":
-        listed = sys.stdin.read().splitlines()
-    elif files_from is not None:
-        try:
-            listed = Path(files_from).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"--files-from {files_from} cannot be read ({error}): give a text file."
-            ) from error
-    paths = (*inputs, *(Path(line) for line in listed if line.strip()))
+    paths = (*inputs, *(_read_list(files_from) if files_from is not None else ()))
     if not paths:
         raise UsageError("there is no input: give files or folders, or a list with --files-from.")
     return paths
+
+
+def _read_list(source: str) -> list[Path]:
+    """Paths one a line, or between NUL as `find -print0` writes them; bytes that are no UTF-8 are kept."""
+    from meddenoise.errors import UsageError
+
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--files-from {source} cannot be read ({error.strerror or error}): give a text file."
+        ) from error
+    lines = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
+    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
 def _parse(option: str, text: str, number: Callable[[str], Number]) -> Number | None:
