@@ -268,6 +268,13 @@ def _sentence(task: Task, error: BaseException) -> str:
     path = str(task.item.path)
     if isinstance(error, MeddenoiseError):
         return text if path in text else f"{path}: {text}"
+    if isinstance(error, OSError):
+        where = error.filename or "a file"
+        return (
+            f"{path}: {where} cannot be read or written ({error.strerror or text}): check it and its space."
+        )
+    if isinstance(error, MemoryError):
+        return f"{path} does not fit into the memory that is free: close other programs or split the series."
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
 

@@ -44,10 +44,7 @@ class Place:
             try:
                 self._lock = self._take_lock()
             except OSError as error:
-                raise OutputError(
-                    f"{self.path.parent} cannot be written ({error.strerror or error}): "
-                    "give another --output."
-                ) from error
+                raise self._unwritable(error) from error
             self._half_written = set(self._lock.read().decode(errors="replace").split())
             earlier = read_report(self.path) if self._keep else None
             if earlier is not None:
@@ -67,11 +64,14 @@ class Place:
         return fingerprint in self._half_written
 
     def begin(self, fingerprint: str) -> None:
-        """Note that the files of a result are about to appear."""
+        """Note that the files of a result are about to appear. Raises OutputError where that cannot be."""
         with self._mutex:
-            if self._lock is not None:
+            if self._lock is None:
+                return
+            try:
                 self._lock.write(fingerprint.encode() + b"\n")
-                self._lock.flush()
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:
         """Take a row, and where it was made, or a failure into the report; saved at times, and by `close`."""
@@ -106,6 +106,12 @@ class Place:
                     with suppress(OSError):  # results are in it
                         self.path.parent.rmdir()
 
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path.parent} cannot be written ({error.strerror or error}): "
+            "give another --output or make room."
+        )
+
     @property
     def _lock_path(self) -> Path:
         return self.path.with_name(f".{self.path.stem}.lock")
@@ -121,7 +127,8 @@ class Place:
         self._made_folder = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         while True:
-            stream = self._lock_path.open("ab+")
+            # no buffer: what a full disk refused must not be written again when the lock is freed
+            stream = self._lock_path.open("ab+", buffering=0)
             try:
                 _lock_file(stream)
             except OSError as error:

@@ -98,9 +98,16 @@ def _walk(folder: Path, visited: set[tuple[int, int]], failed: list[Problem]) ->
             continue
         folders = []
         for child in children:
-            if child.is_dir():
+            try:
+                mode = child.stat().st_mode
+            except OSError as error:
+                # links that lead nowhere are no images
+                if not os.path.islink(child):  # noqa: PTH114 (is_symlink raises in closed folders)
+                    failed.append(_unreadable(child, error))
+                continue
+            if stat.S_ISDIR(mode):
                 folders.append(child)
-            elif child.is_file() and not is_temporary(child):
+            elif stat.S_ISREG(mode) and not is_temporary(child):
                 yield child
         pending.extend(reversed(folders))
 
