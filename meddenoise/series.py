@@ -120,10 +120,11 @@ class Series:
         result: NDArray[Any] = stored.copy()
         result[changed] = new.astype(stored.dtype)
         if self.padding is not None:
-            # A denoised pixel must not become padding: it stays what it was.
+            # A denoised pixel must not become padding: it stops one step before.
             low, high = self.padding
-            fell = (result >= low) & (result <= high)
-            result[fell] = stored[fell]
+            fell = changed & (result >= low) & (result <= high)
+            before = np.where(stored[fell] > high, high + 1, low - 1)
+            result[fell] = stored[fell] if stored.dtype.kind == "f" else before.astype(stored.dtype)
         return result
 
     def with_pixels(self, pixels: NDArray[Any], derivation: Derivation) -> Self:

@@ -72,8 +72,19 @@ def test_values_are_clipped_to_the_stored_bits() -> None:
 
 
 def test_a_denoised_pixel_never_becomes_padding() -> None:
-    series = make(np.array([[[5, -2000]]], np.int16), padding=(-2000.0, -2000.0))
-    assert series.store(np.array([[[-2000, 7]]], np.float32), 0, 1).tolist() == [[[5, -2000]]]
+    series = make(np.array([[[5, -2000, 30]]], np.int16), padding=(-2000.0, 9.0))
+    assert series.store(np.array([[[-2000, 7, -9]]], np.float32), 0, 1).tolist() == [[[5, -2000, 10]]]
+    below = make(np.array([[[-3]]], np.int16), padding=(0.0, 0.0))
+    assert below.store(np.array([[[0.2]]], np.float32), 0, 1).tolist() == [[[-1]]]
+    wide = make(np.array([[[9]]], np.uint16), stored_range=(0.0, 4095.0), padding=(0.0, 0.0))
+    assert wide.store(np.array([[[-70]]], np.float32), 0, 1).tolist() == [[[1]]]
+
+
+def test_air_denoised_down_to_the_padding_value_keeps_no_specks() -> None:
+    """Magnitude images state 0 as padding and have air just above it: its noise must go all the same."""
+    noisy = np.random.default_rng(0).integers(1, 9, (1, 20, 20)).astype(np.uint16)
+    series = make(noisy, padding=(0.0, 0.0))
+    assert (series.store(np.zeros((1, 20, 20), np.float32), 0, 1) == 1).all()
 
 
 def test_slices_with_different_slopes_keep_their_own() -> None:
