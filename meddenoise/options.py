@@ -1,10 +1,13 @@
 """What a user may ask of a denoising run, and whether it fits together."""
 
 import math
+import re
 from dataclasses import dataclass
 
 from meddenoise.errors import UsageError
 from meddenoise.methods import rows
+
+_DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,10 @@ def check_options(options: Options, *, uncertainty: bool = False) -> None:
         raise UsageError(f"--strength is {options.strength}: give 0 (the input) to 1 (the full result).")
     if options.tile is not None and options.overlap is not None and options.overlap >= options.tile:
         raise UsageError(f"--overlap is {options.overlap} with tiles of {options.tile}: give less.")
+    if options.precision not in ("auto", "fp32", "bf16"):
+        raise UsageError(f"--precision is {options.precision!r}: give auto, fp32 or bf16.")
+    if not _DEVICES.fullmatch(options.device):
+        raise UsageError(f"--device is {options.device!r}: give auto, cpu, cuda, cuda:N or mps.")
     if options.mode not in (None, "distilled", "diffusion"):
         raise UsageError(f"--mode is {options.mode!r}: give distilled or diffusion.")
     _check_sampler(options, uncertainty)

@@ -10,7 +10,7 @@ from pathlib import Path
 from meddenoise import __version__
 from meddenoise.errors import OutputError, UsageError
 from meddenoise.io import Item, get_format, output_paths
-from meddenoise.io.layout import IMAGE_SUFFIXES, stem
+from meddenoise.io.layout import SUFFIXES, stem
 from meddenoise.options import Options
 
 REPORT = "meddenoise-report.json"
@@ -42,13 +42,16 @@ def plan_tasks(
     input folder is mirrored, below the folder's own name where there are several inputs. Items that lie in
     an output folder inside an input folder are results of earlier runs and get no task.
 
-    Raises UsageError where the output is one of the input folders.
+    Raises UsageError where the output is one of the input folders, or the name of an image of another format
+    or for more than one.
     """
     folders = {path for path in inputs if os.path.isdir(path)}  # noqa: PTH112 (is_dir raises for long names)
     for folder in folders:
         if output is not None and output.resolve() == folder.resolve():
             raise UsageError(f"the output {output} is the input folder: give another --output.")
     fresh = [item for item in items if not (item.root in folders and _is_earlier_result(item, output))]
+    if output is not None and _is_file_name(output):
+        _check_file_name(fresh, output, format)
     sources = {file.resolve() for item in fresh for file in item.files}
     taken: dict[Path, Item] = {}
     tasks = []
@@ -116,14 +119,32 @@ def _default_place(item: Item, folders: Iterable[Path], format: str) -> tuple[Pa
 
 def _place(item: Item, inputs: Sequence[Path], output: Path, format: str) -> tuple[Path, Path | None]:
     """Output and root of an item where the user said where to."""
+    if _is_file_name(output):
+        return output, None
     if len(inputs) > 1:
         named = item.root in inputs and item.root.name not in ("", "..")
         return (output / item.root.name if named else output), item.root
-    is_file = output.name.lower().endswith(IMAGE_SUFFIXES) and not output.is_dir()
-    alone = len(item.files) == 1 and item.root not in inputs
-    if alone and is_file:
-        return output, None
     return output, item.root
+
+
+def _is_file_name(output: Path) -> bool:
+    return stem(output) != output.name and not output.is_dir()
+
+
+def _check_file_name(items: Sequence[Item], output: Path, format: str) -> None:
+    """Raises UsageError where `output`, the name of one image, does not fit what the items give."""
+    written = {item.format if format == "same" else format for item in items}
+    meant = SUFFIXES[output.name[len(stem(output)) :].lower()]
+    if written - {meant}:
+        raise UsageError(
+            f"the output {output} has a name for {meant}, but {written.pop()} is written: "
+            f"add --format {meant}, or change the name."
+        )
+    count = sum(len(output_paths(item, output, format=format)) for item in items)
+    if count > 1:
+        raise UsageError(
+            f"the output {output} is the name of one image, the inputs give {count}: name a folder."
+        )
 
 
 def _check(

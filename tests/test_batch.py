@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from io_samples import ct_slice, save
 from pydicom.data import get_testdata_file
 
 from meddenoise import place as place_module
@@ -122,6 +123,25 @@ def test_an_output_with_the_suffix_of_an_image_is_the_file_itself(study, tmp_pat
     assert files(tmp_path / "new") == ["clean-report.csv", "clean-report.json", "clean.dcm"]
     start(study / "ct.dcm", output=tmp_path / "folder")
     assert "ct.dcm" in files(tmp_path / "folder")
+
+
+def test_a_whole_folder_can_become_one_file(tmp_path):
+    for number in range(3):
+        save(ct_slice(number), tmp_path / "ct" / f"{number}.dcm")
+    start(tmp_path / "ct", output=tmp_path / "ct.nii.gz", format="nifti", report=False)
+    (back,) = read(tmp_path / "ct.nii.gz")
+    assert back.pixels.shape == (3, 8, 6)
+    with pytest.raises(UsageError, match="is the name of one image, the inputs give 3"):
+        start(tmp_path / "ct", output=tmp_path / "ct.dcm")
+    assert files(tmp_path / "ct") == ["0.dcm", "1.dcm", "2.dcm"]
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.png", "same"), ("a.nii", "png"), ("a.dcm", "nifti")])
+def test_an_output_named_for_another_format_is_refused(study, name, format):
+    """Not written: DICOM under the name of a PNG."""
+    with pytest.raises(UsageError, match="has a name for"):
+        start(study / "ct.dcm", output=study / name, format=format)
+    assert not (study / name).exists()
 
 
 def test_several_inputs_go_below_their_names(study, tmp_path):

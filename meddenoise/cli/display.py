@@ -59,7 +59,7 @@ class Display:
         """Start the bar; tell of files that are no images."""
         self._progress.update(self._bar, description="denoising", total=images)
         if skipped:
-            self._say(f"{skipped} files hold no image and were skipped.", least=0)
+            self._say(f"files without an image, skipped: {skipped}.", least=0)
 
     def started(self, device: str) -> None:
         """Tell the device."""

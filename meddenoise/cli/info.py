@@ -41,7 +41,7 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
         shown += 1
         typer.echo(json.dumps(facts) if as_json else _as_text(facts))
     if found.skipped:
-        tell(f"meddenoise: {len(found.skipped)} files hold no image and were skipped.")
+        tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
     if not found.items:
         names = ", ".join(map(str, inputs))
         raise NothingReadableError(

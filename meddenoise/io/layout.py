@@ -8,7 +8,14 @@ from meddenoise.errors import OutputError
 from meddenoise.io import Item, get_format
 from meddenoise.series import Series
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".png", ".tiff", ".tif")
+SUFFIXES = {
+    **dict.fromkeys((".nii.gz", ".nii"), "nifti"),
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
+    ".png": "png",
+    **dict.fromkeys((".tiff", ".tif"), "tiff"),
+}
+"""Suffixes that name an image -> the format that everyone expects behind them."""
+IMAGE_SUFFIXES = tuple(SUFFIXES)
 
 
 def plan(source: Item | Series, output: Path, format: str, root: Path | None) -> list[Path]:
