@@ -1,0 +1,59 @@
+"""The method `direct` around its network: the mean it keeps, the floor it knows, what it leaves alone."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from meddenoise.methods.direct import DirectDenoiser, lost_mean
+from meddenoise.networks.noise_unet import NoiseUNet
+
+
+class Biased(NoiseUNet):
+    """A network that lifts every pixel by a tenth of sigma, and notes what it was told."""
+
+    def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
+        self.zero = zero
+        return noisy + 0.1 * sigma
+
+
+@pytest.fixture
+def network() -> Biased:
+    return Biased(channels=(8, 8), blocks=(1, 1))
+
+
+def plane(lowest: float) -> Tensor:
+    noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    return noise - noise.min() + lowest
+
+
+def test_the_mean_of_the_image_is_kept(network: Biased) -> None:
+    noisy = 20 * plane(-3.0)
+    clean = DirectDenoiser(network, torch.zeros(4), magnitude=False)(noisy, torch.tensor([0.5]))
+    assert float(clean.mean()) == pytest.approx(float(noisy.mean()), abs=1e-3)
+
+
+def test_noise_cut_off_at_the_end_of_the_range_is_not_counted() -> None:
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.zeros(1, 1, 64, 64)
+    truth[..., 32:] = 100
+    noisy = (truth + 5 * torch.randn(truth.shape, generator=rng)).clamp(min=0)
+    sigma = torch.full_like(truth, 5.0)
+    assert float(noisy.mean() - truth.mean()) > 0.5  # half of the dark noise is gone
+    assert float(lost_mean(noisy, truth, sigma)) == pytest.approx(0, abs=0.4)
+
+
+def test_only_magnitude_images_without_negative_values_have_a_floor(network: Biased) -> None:
+    sigma = torch.tensor([0.5])
+    for magnitude, lowest, floor in ((True, 0.0, 1.0), (True, -2.0, 0.0), (False, 0.0, 0.0)):
+        noisy = plane(lowest)
+        clean = DirectDenoiser(network, torch.zeros(4), magnitude)(noisy, sigma)
+        assert float(network.zero) == floor
+        # The mean of Rician noise is not zero: with a floor the network's word stands.
+        assert (float(clean.mean() - noisy.mean()) > 0.04) == bool(floor)
+
+
+def test_planes_whose_sigma_is_zero_stay_as_they_are(network: Biased) -> None:
+    noisy = torch.cat([plane(0.0), plane(1.0)])
+    clean = DirectDenoiser(network, torch.zeros(4), True)(noisy, torch.tensor([0.0, 0.5]))
+    assert np.array_equal(clean[0], noisy[0]) and not np.array_equal(clean[1], noisy[1])
