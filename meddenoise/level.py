@@ -2,14 +2,21 @@
 
 import numpy as np
 
+from meddenoise.errors import UnsupportedError
 from meddenoise.holes import fill_holes
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import MAX_PLANES, estimate_noise
 from meddenoise.series import Series
 
+LARGEST = 1e15
+"""Sums of squares of a plane with larger values leave the range of float32."""
+
 
 def estimate_series(series: Series) -> NoiseEstimate:
-    """The noise of a series in its own unit, from some of its planes."""
+    """The noise of a series in its own unit, from some of its planes.
+
+    Raises UnsupportedError for values beyond what single precision can compute with.
+    """
     channels = series.channels
     frames = len(series) // channels
     count = min(frames, MAX_PLANES)
@@ -19,8 +26,14 @@ def estimate_series(series: Series) -> NoiseEstimate:
         # Frames that follow each other: their differences show the noise.
         picked = (np.arange(count) + (frames - count) // 2) * channels
     valid = np.concatenate([series.valid(n, n + 1) for n in picked])
+    values = np.concatenate([series.values(n, n + 1) for n in picked])
+    largest = float(np.abs(values).max(initial=0, where=valid))
+    if not largest < LARGEST:
+        raise UnsupportedError(
+            f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
+        )
     return estimate_noise(
-        fill_holes(np.concatenate([series.values(n, n + 1) for n in picked]), valid),
+        fill_holes(values, valid),
         modality=likely_modality(series),
         valid=valid,
         frame_time_ms=series.frame_time_ms,

@@ -62,7 +62,7 @@ def denoise_series(
         for start, stop in _chunks(series, engine):
             noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
             clean = engine.run(noisy, sigma, start)
-            pixels[start:stop] = _store(series, start, stop, clean, options.strength)
+            pixels[start:stop] = _store(series, start, stop, _shown(series, clean), options.strength)
             tick(stop - start)
         device = engine.device
         warnings += engine.warnings
@@ -140,6 +140,7 @@ def _load_planes(
 ) -> tuple[Planes, Planes]:
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
+    Bright is what is shown bright, as in all that networks are trained on.
     Neighbours are planes of the same colour channel; beyond the ends the last plane repeats.
     """
     channels = series.channels
@@ -150,7 +151,12 @@ def _load_planes(
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
-    return filled[index - low], sigma
+    return _shown(series, filled)[index - low], sigma
+
+
+def _shown(series: Series, planes: Planes) -> Planes:
+    """Planes in the polarity they are shown in, from the stored one or back."""
+    return -planes if series.inverted else planes
 
 
 def _store(series: Series, start: int, stop: int, clean: Planes, strength: float) -> NDArray[np.generic]:

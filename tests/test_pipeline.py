@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meddenoise.choice import Choice
-from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.errors import MeddenoiseError, UnsupportedError, UsageError
 from meddenoise.level import estimate_series
 from meddenoise.options import Options, check_options
 from meddenoise.pipeline import denoise_series, subtract
@@ -113,6 +113,14 @@ def test_planes_without_a_single_valid_pixel_come_back_unchanged():
     result = denoise_series(series, Options(method="gaussian", sigma=SIGMA))
     assert (result.series.pixels[1] == -2000).all()
     assert (result.series.pixels[0] != series.pixels[0]).any()
+
+
+@pytest.mark.parametrize("factor", [1e36, 1e300])
+def test_values_beyond_single_precision_are_refused_in_a_sentence(factor):
+    series = make_series(dtype=np.float64)
+    series = replace(series, pixels=series.pixels * factor)
+    with pytest.raises(UnsupportedError, match=r"in\.dcm holds values of .*: rescale it to below 1e\+15"):
+        denoise_series(series, Options(method="gaussian"))
 
 
 def test_one_plane_of_one_pixel_survives():
