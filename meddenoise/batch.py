@@ -43,9 +43,10 @@ class Outcome:
 def run(request: Request, listener: Listener) -> Outcome:
     """Denoise every series of a request; the next is read and the last written while one is denoised.
 
-    Raises UsageError for a request that does not fit together and NothingReadableError where no input holds
-    an image; any other failure of a series is told to the listener and counted. Interrupted, it leaves
-    what is finished, nothing half-written, and raises on.
+    Raises UsageError for a request that does not fit together, WeightsError for a checkpoint asked for that
+    is missing or damaged and NothingReadableError where no input holds an image; any other failure of a
+    series is told to the listener and counted. Interrupted, it leaves what is finished, nothing half-written,
+    and raises on.
     """
     _check(request)
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.

@@ -51,12 +51,16 @@ def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
 
 
 def check_names(method: str, weights_spec: str | None) -> None:
-    """Raises UsageError for a method or a checkpoint that does not exist, without loading either."""
+    """Raises UsageError for a method or a checkpoint that does not exist, WeightsError for a damaged one.
+
+    Neither is loaded, and nothing is fetched.
+    """
     table = methods.rows()
     if method != AUTO and method not in table:
         raise unknown_name("method", method, [AUTO, *table])
-    if weights_spec is not None:
-        weights.locate_local(weights_spec)
+    # a filter refuses all weights, sound or not
+    if weights_spec is not None and (method == AUTO or table[method].family != "classical"):
+        weights.verify(weights_spec)
 
 
 def _load(spec: str) -> Checkpoint:

@@ -153,12 +153,12 @@ def _unit_warnings(result: Series, *others: Series | None) -> list[str]:
 def _items(paths: Sequence[Path]) -> tuple[list[Item], list[tuple[Path, str]]]:
     """The series under the paths, and the files that are damaged.
 
-    Raises NothingReadableError where there is no image, or the only file's own error.
+    Raises NothingReadableError where there is no image.
     """
     found = discover(paths)
     if not found.items:
         if len(found.failed) == 1:
-            raise found.failed[0].error
+            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
         names = ", ".join(map(str, paths))
         raise NothingReadableError(f"{names} holds no image that can be read: give images or their folder.")
     return list(found.items), [(problem.path, str(problem.error)) for problem in found.failed]

@@ -19,7 +19,7 @@ from pydicom.data import get_testdata_file
 from meddenoise import place as place_module
 from meddenoise.batch import Request, run
 from meddenoise.crew import Orders
-from meddenoise.errors import NothingReadableError, OutputError, UsageError
+from meddenoise.errors import NothingReadableError, OutputError, UsageError, WeightsError
 from meddenoise.io import discover, read, write
 from meddenoise.options import Options
 from meddenoise.place import Place
@@ -293,6 +293,13 @@ def test_wrong_names_are_refused_before_anything_is_read(study):
             start(study, **wrong)
     with pytest.raises(UsageError, match="uses no weights"):
         start(study, options=replace(QUICK, weights=str(CT)))
+    assert not study.with_name("study_denoised").exists()
+
+
+def test_damaged_weights_end_the_run_once_and_before_anything_is_read(study, tmp_path):
+    (tmp_path / "pickled.safetensors").write_bytes(b"\x80\x04}q\x00.")
+    with pytest.raises(WeightsError, match="holds a Python pickle"):
+        start(study, options=Options(weights=str(tmp_path / "pickled.safetensors")))
     assert not study.with_name("study_denoised").exists()
 
 

@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner, Result
 
 from meddenoise.cli import eval as command
-from meddenoise.errors import InputError, NothingReadableError, UsageError
+from meddenoise.errors import NothingReadableError, UsageError
 
 RANDOM = np.random.default_rng(5)
 CLEAN = np.clip(RANDOM.normal(120, 30, (3, 24, 32)), 0, 200).astype(np.int16)
@@ -232,5 +232,5 @@ def test_nothing_readable_and_missing_files_have_their_own_errors(tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingReadableError):
         run(tmp_path / "empty")
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(NothingReadableError, match="nowhere"):
         run(tmp_path / "nowhere.nii")
