@@ -65,11 +65,10 @@ class PatchSource:
         for _ in range(size):
             image, patch, noise = self._draw_patch(rng)
             clean.append(patch)
-            magnitude = image.modality == "MR"
             if noise is None:
-                parts.append(degrade(patch, image.own, magnitude, self.mix, rng))
+                parts.append(degrade(patch, image.own, image.modality, self.mix, rng))
             else:
-                parts.append(pair(patch, noise, magnitude, self.mix, rng))
+                parts.append(pair(patch, noise, image.modality == "MR", self.mix, rng))
         return Batch(
             noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
             sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],

@@ -26,12 +26,13 @@ class NoiseMix:
 
     sigma_min: float = 0.5
     sigma_max: float = 64.0
-    uniform_share: float = 0.5
+    uniform_share: float = 0.45
     """Share of levels drawn uniformly (where scores are taken); the rest is log-uniform (low dose)."""
-    none: float = 0.04
-    white: float = 0.36
-    coloured: float = 0.35
-    signal_dependent: float = 0.25
+    none: float = 0.05
+    white: float = 0.3
+    coloured: float = 0.42
+    signal_dependent: float = 0.23
+    """CT has coloured noise instead: its noise follows the place, not the value."""
     rician: float = 0.5
     """Share of Rician noise among magnitude (MR) patches, whatever the shares above."""
     told_error: float = 0.2
@@ -56,24 +57,25 @@ class Degraded:
 
 
 def degrade(
-    clean: Image, own: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+    clean: Image, own: NoiseEstimate, modality: str, mix: NoiseMix, rng: np.random.Generator
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
-    `own` is what is estimated of the clean image itself; `magnitude` marks MR magnitude images, whose 0
-    is a physical floor.
+    `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
+    magnitudes, whose 0 is a physical floor.
     """
-    kind = _draw_kind(magnitude, mix, rng)
+    kind = _draw_kind(modality, mix, rng)
+    magnitude = modality == "MR"
     if kind == "none":
         return _tell(_Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
     sigma = _draw_level(mix, rng)
-    amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, rng)
+    amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = _white(clean.shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = _signal_level(clean, sigma, rng)
-    elif kind != "white" and rng.random() < 0.5:
+    elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
         level = level * _slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
     noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
@@ -93,12 +95,13 @@ def pair(clean: Image, noise: Image, magnitude: bool, mix: NoiseMix, rng: np.ran
     return _tell(_Truth(clean + noise, level, UNKNOWN, NoiseEstimate(0.0)), magnitude, mix, rng)
 
 
-def _draw_kind(magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> str:
-    if magnitude and rng.random() < mix.rician:
+def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
+    if modality == "MR" and rng.random() < mix.rician:
         return "rician"
     kinds = ("none", "white", "coloured", "signal_dependent")
     shares = np.array([getattr(mix, kind) for kind in kinds])
-    return str(rng.choice(kinds, p=shares / shares.sum()))
+    kind = str(rng.choice(kinds, p=shares / shares.sum()))
+    return "coloured" if kind == "signal_dependent" and modality == "CT" else kind
 
 
 def _draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
@@ -124,7 +127,7 @@ def _tell(truth: _Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generato
     told = level if rng.random() >= mix.map_unknown else np.full_like(level, sigma)
     if sigma == 0 or rng.random() < mix.own_counted:
         # An estimator cannot tell the noise added from the noise, and the texture, that was there before.
-        own = (truth.own.sigma * rng.uniform(0.4, 1.1)) ** 2
+        own = (truth.own.sigma * rng.uniform(0.4, 1.0)) ** 2
         told = np.sqrt(told**2 + own)
         power = (sigma**2 * power + own * np.square(truth.own.bands)) / max(sigma**2 + own, 1e-9)
     told = np.maximum(told * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
@@ -147,19 +150,23 @@ def _white(shape: tuple[int, int]) -> Image:
     return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
 
 
-def _draw_amplitude(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
+"""Shares of interpolated, ramp-filtered, k-space and scintillator noise in a modality."""
+OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
+
+
+def _draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
     """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
     fy, fx = _frequencies((shape[0], shape[1]))
-    angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 1.8)
+    angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 2.2)
     u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
     f = np.hypot(u * stretch, v)
-    kind = rng.integers(4)
+    kind = rng.choice(4, p=SPECTRA.get(modality, OTHER_SPECTRA))
     if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
         amplitude = np.exp(-2 * (np.pi * rng.uniform(0.3, 1.5) * f) ** 2)
     elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
-        amplitude = f ** rng.uniform(0.3, 1.0) * np.exp(
-            -((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4))
-        )
+        roll_off = np.exp(-((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4)))
+        amplitude = f ** rng.uniform(0.3, 1.0) * roll_off
     elif kind == 2:  # zero-filled or windowed k-space
         cut_x, cut_y = rng.uniform(0.2, 0.55, 2) if rng.random() < 0.5 else (rng.uniform(0.2, 0.5), 1.0)
         amplitude = _edge(np.abs(fx), cut_x) * _edge(np.abs(fy), cut_y)
