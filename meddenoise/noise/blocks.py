@@ -84,12 +84,14 @@ def ring_freedom(size: int) -> NDArray[np.float64]:
     return _white_response(size)[1]
 
 
+@lru_cache
 def ring_areas() -> NDArray[np.float64]:
     """Share of all frequencies that lie in each ring; the first also stands for everything below it."""
     f = np.fft.fftfreq(512)
     radius = np.hypot(f[:, None], f[None, :])
     counts = np.histogram(radius, (0.0, *RING_EDGES[1:]))[0]
     areas: NDArray[np.float64] = counts / counts.sum()
+    areas.flags.writeable = False
     return areas
 
 
