@@ -27,4 +27,5 @@ def _nearest(packed: bytes, shape: tuple[int, int]) -> NDArray[np.int32]:
     """Where in a flat plane the nearest valid pixel of each hole lies; the planes of a series share holes."""
     holes = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1]).reshape(shape) == 0
     rows, columns = distance_transform_edt(holes, return_distances=False, return_indices=True)
-    return rows[holes] * np.int32(shape[1]) + columns[holes]
+    nearest: NDArray[np.int32] = rows[holes] * np.int32(shape[1]) + columns[holes]
+    return nearest

@@ -1,4 +1,4 @@
-"""Filling of pixels that are no image: the nearest image pixel, found once for all planes that share holes."""
+"""Filling of pixels that are no image: by the nearest that is, found once for planes that share holes."""
 
 import numpy as np
 import pytest
