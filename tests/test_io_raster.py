@@ -130,6 +130,26 @@ def test_what_describes_a_tiff_stays(tmp_path: Path) -> None:
         assert DONE.description in page.tags["Software"].value
 
 
+def test_tiff_texts_beyond_ascii_stay(tmp_path: Path) -> None:
+    """Microscopes write micrometres."""
+    pixels = RNG(3).integers(0, 255, (8, 9), np.uint8)
+    text = "unit=µm, Größe 3".encode()
+    source = tiff(tmp_path / "a.tif", pixels, description=text, extratags=[(315, "s", None, text, True)])
+    with tifffile.TiffFile(rewritten(source)) as again:
+        page = again.pages[0]
+        assert page.description == page.tags["Artist"].value == "unit=µm, Größe 3"
+
+
+def test_a_resolution_that_is_none_is_left_out(tmp_path: Path) -> None:
+    pixels = RNG(3).integers(0, 255, (8, 9), np.uint8)
+    source = tiff(tmp_path / "a.tif", pixels, resolution=(10, 20), resolutionunit=2, byteorder="<")
+    data = source.read_bytes()
+    unit = data.index(b"\x28\x01\x03\x00\x01\x00\x00\x00\x02\x00")
+    source.write_bytes(data[: unit + 8] + b"\x41" + data[unit + 9 :])
+    with tifffile.TiffFile(rewritten(source)) as again:
+        assert np.array_equal(again.asarray(), pixels)
+
+
 def test_colour_tiffs_keep_their_alpha(tmp_path: Path) -> None:
     pixels = RNG(4).integers(0, 65535, (8, 9, 4), np.uint16)
     source = tiff(tmp_path / "a.tif", pixels, photometric="rgb", extrasamples=["unassalpha"])

@@ -11,19 +11,25 @@ from numpy.typing import NDArray
 from pydicom import DataElement, Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.valuerep import VR
 
 from meddenoise import __version__
-from meddenoise.errors import OutputError
+from meddenoise.errors import OutputError, first_line
 from meddenoise.io.atomic import staged
 from meddenoise.io.dicom_create import create
 from meddenoise.io.dicom_derive import derive
 from meddenoise.io.dicom_header import PIXEL_DATA, Header, locate_pixels
 from meddenoise.io.dicom_read import Source
+from meddenoise.io.dicom_values import text
 from meddenoise.series import Series
 
 # Implementation class of meddenoise: a UUID drawn once, in the 2.25 arc of PS3.5 B.2.
 IMPLEMENTATION_UID = UID("2.25.139214711866372210437365291450146826141")
+
+# Commands of the network and file meta: no part of a data set.
+_NOT_OURS = (0x0000, 0x0002)
+_KNOWN = {str(vr) for vr in VR}
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -36,7 +42,11 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     sources: tuple[Source, ...] = series.header
     with staged(targets) as staging:
         for source, target in zip(sources, targets, strict=True):
-            dataset = _object(series, source)
+            try:
+                dataset = _object(series, source)
+            # damaged elements make pydicom raise all sorts of types
+            except Exception as error:
+                raise _unwritable(target, error) from error
             with staging.file(target) as stream:
                 _save(dataset, stream, target)
                 _verify(stream, dataset, target)
@@ -62,11 +72,18 @@ def _object(series: Series, source: Source) -> Dataset:
 
 
 def _header(source: Dataset) -> Dataset:
-    """A copy whose words are little endian."""
+    """A copy without damaged elements, whose words are little endian."""
     # a shallow copy would share its elements with the source
     dataset = copy.deepcopy(source)
     for tag in list(dataset.keys()):
-        _settle(dataset, tag)
+        if tag.group in _NOT_OURS:
+            del dataset[tag]
+        else:
+            _settle(dataset, tag)
+    if not text(dataset, "SOPClassUID"):
+        dataset.SOPClassUID = (
+            text(source.file_meta, "MediaStorageSOPClassUID") or SecondaryCaptureImageStorage
+        )
     if source.original_encoding[1] is False:
         # pydicom turns numbers around but leaves the words of an OW value as they were read
         dataset.walk(_swap_words)
@@ -75,8 +92,8 @@ def _header(source: Dataset) -> Dataset:
 
 def _settle(dataset: Dataset, tag: BaseTag) -> None:
     """Give an element read without VR its VR; one that pydicom cannot interpret stays, as bytes."""
-    raw: Any = dataset.get_item(tag)
-    if raw.VR is not None:
+    raw: Any = dataset.get_item(tag, keep_deferred=True)
+    if raw.VR in _KNOWN:
         return
     try:
         dataset[tag]
@@ -123,11 +140,15 @@ def _save(dataset: Dataset, stream: BinaryIO, target: Path) -> None:
     try:
         dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OutputError(
-            f"{target} cannot be encoded: the source's header is invalid ({reason})."
-        ) from error
+        raise _unwritable(target, error) from error
     stream.write(buffer.getbuffer())
+
+
+def _unwritable(target: Path, error: Exception) -> OutputError:
+    return OutputError(
+        f"{target} cannot be encoded, the source's header is invalid ({first_line(error)}): "
+        "export it again, or give --format nifti."
+    )
 
 
 def _verify(stream: BinaryIO, dataset: Dataset, target: Path) -> None:

@@ -213,14 +213,27 @@ def _read_options(page: Any) -> dict[str, Any]:
     if page.extrasamples:
         options["extrasamples"] = [sample.name.lower() for sample in page.extrasamples]
     if page.description:
-        options["description"] = page.description
+        options["description"] = _encoded(page.description)
     tags = page.tags
-    if "XResolution" in tags and "YResolution" in tags:
-        options["resolution"] = (tags["XResolution"].value, tags["YResolution"].value)
-        options["resolutionunit"] = int(page.resolutionunit)
+    scale = [tags[name].value for name in ("XResolution", "YResolution") if name in tags]
+    unit = page.resolutionunit
+    if [_is_fraction(value) for value in scale] == [True, True] and unit in tuple(tifffile.RESUNIT):
+        options |= {"resolution": tuple(scale), "resolutionunit": int(unit)}
     if _ICC in tags:
         options["iccprofile"] = tags[_ICC].value
-    texts = [(tags[name].code, "s", None, tags[name].value, True) for name in _TEXTS if name in tags]
+    found = {tags[name].code: tags[name].value for name in _TEXTS if name in tags}
+    texts = [(code, "s", None, _encoded(text), True) for code, text in found.items() if isinstance(text, str)]
     if texts:
         options["extratags"] = texts
     return options
+
+
+def _encoded(text: str) -> bytes:
+    """What a text tag holds: ASCII by the letter of TIFF, UTF-8 in the files of many programs."""
+    return text.encode(errors="replace")
+
+
+def _is_fraction(value: Any) -> bool:
+    """True for a numerator and a denominator that make a number."""
+    whole = isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, int) for part in value)
+    return whole and value[1] != 0
