@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from pictures import Picture, Plane, Repeats, central_crop
-from stabilise import Anscombe, Rician, SigmaMap
+from stabilise import Anscombe, SigmaMap
 
 from meddenoise.noise.models import CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
 from meddenoise.noise.simulate import NPS_FREQUENCIES, simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
+from meddenoise.noise.stabilise import Rician
 
 Stabiliser = Anscombe | Rician | SigmaMap
 

@@ -57,3 +57,22 @@ def test_planes_whose_sigma_is_zero_stay_as_they_are(network: Biased) -> None:
     noisy = torch.cat([plane(0.0), plane(1.0)])
     clean = DirectDenoiser(network, torch.zeros(4), True)(noisy, torch.tensor([0.0, 0.5]))
     assert np.array_equal(clean[0], noisy[0]) and not np.array_equal(clean[1], noisy[1])
+
+
+@pytest.mark.parametrize(("signal", "result"), [(0.0, 0.0), (5.0, 5.0), (40.0, 40.0)])
+def test_the_bias_of_rician_noise_is_taken_out(signal: float, result: float) -> None:
+    rng = np.random.default_rng(0)
+    real, imaginary = 7 * rng.standard_normal((2, 1, 1, 128, 128))
+    magnitudes = np.hypot(7 * signal + real, imaginary).astype(np.float32)
+
+    class Mean(NoiseUNet):
+        """The best there is for a flat image."""
+
+        def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
+            return torch.full_like(noisy, float(noisy.mean()))
+
+    denoiser = DirectDenoiser(
+        Mean(channels=(8, 8), blocks=(1, 1)), torch.ones(4), magnitude=True, rician=True
+    )
+    clean = denoiser(torch.from_numpy(magnitudes), torch.tensor([7.0]))
+    assert float(clean.mean()) / 7 == pytest.approx(result, abs=0.15)

@@ -10,6 +10,7 @@ from meddenoise.checkpoint import load_state
 from meddenoise.methods import Setup
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
+from meddenoise.noise.stabilise import Rician
 
 if TYPE_CHECKING:
     from meddenoise.noise import NoiseEstimate
@@ -18,6 +19,9 @@ LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
 
 CLIPPING = 3.0
+UNDETECTABLE = 0.6
+"""Signal in sigmas that fluctuations left in an empty background of magnitudes still feign: it is taken off
+as noise power is, s = sqrt(s^2 - u^2), which leaves stronger signals alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class DirectDenoiser:
     """[K], or all zero where the spectrum is unknown."""
     magnitude: bool
     """True for MR: planes without negative values have a physical floor at 0."""
+    rician: bool = False
+    """True where the noise is known to be Rician: denoised behind the stabilising transform."""
     context: int = 0
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -38,11 +44,22 @@ class DirectDenoiser:
         """
         level = sigma.reshape(-1, 1, 1, 1).expand_as(noisy) if sigma.ndim == 1 else sigma
         safe = torch.where(level > 0, level, torch.ones_like(level))
-        bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(self.magnitude)
-        clean = self.network(noisy, safe, bands, zero)
-        clean = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, safe)
+        if self.rician:
+            transform = Rician(safe.cpu().numpy())
+            stable = torch.from_numpy(transform.forward(noisy.cpu().numpy())).to(noisy.device)
+            clean = self._run(stable, torch.ones_like(stable), torch.zeros(len(noisy)))
+            clean = torch.from_numpy(transform.inverse(clean.cpu().numpy())).to(noisy.device)
+            clean = (clean.square() - (UNDETECTABLE * safe).square()).clamp(min=0).sqrt()
+        else:
+            zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(self.magnitude)
+            clean = self._run(noisy, safe, zero)
         return torch.where(level > 0, clean, noisy)
+
+    def _run(self, noisy: Tensor, sigma: Tensor, zero: Tensor) -> Tensor:
+        bands = self.bands.to(noisy.device).expand(len(noisy), -1)
+        clean = self.network(noisy, sigma, bands, zero.to(noisy.device))
+        result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, sigma)
+        return result
 
 
 def lost_mean(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
@@ -77,8 +94,8 @@ class Direct:
         if setup.precision == "bf16":
             network.lower_trunk(torch.bfloat16)
         rician = setup.noise is not None and setup.noise.model == "rician"
-        magnitude = rician or setup.modality == "MR"
-        return DirectDenoiser(network, _bands(setup.noise, network.bands), magnitude)
+        bands = _bands(setup.noise, network.bands)
+        return DirectDenoiser(network, bands, magnitude=setup.modality == "MR", rician=rician)
 
 
 def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
