@@ -30,6 +30,9 @@ class Options:
     batch_size: int | None = None
 
 
+DEFAULTS = Options()
+
+
 def check_options(options: Options, *, uncertainty: bool = False) -> None:
     """Raises UsageError for a value out of range, or one that the method has no use for."""
     for option, value, least in (

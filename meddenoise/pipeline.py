@@ -18,7 +18,7 @@ from meddenoise.level import estimate_series, likely_modality
 from meddenoise.methods import Setup
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.options import Options
+from meddenoise.options import DEFAULTS, Options
 from meddenoise.series import Derivation, Series
 
 ROUNDING = 12**-0.5
@@ -39,7 +39,7 @@ class Result:
 
 
 def denoise_series(
-    series: Series, options: Options, tick: Callable[[int], None] = lambda planes: None
+    series: Series, options: Options = DEFAULTS, tick: Callable[[int], None] = lambda planes: None
 ) -> Result:
     """`series` with its noise removed: same header, geometry and pixel type, derivation added.
 

@@ -56,7 +56,14 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_recipe(**loop: object) -> Recipe:
     recipe = read_recipe("direct")
     options = dataclasses.replace(
-        recipe.loop, steps=6, batch=2, patch=32, precision="fp32", validate_every=3, save_every=2
+        recipe.loop,
+        steps=6,
+        batch=2,
+        patch=32,
+        precision="fp32",
+        validate_every=3,
+        save_every=2,
+        warmup=5,
     )
     return dataclasses.replace(
         recipe,
