@@ -132,4 +132,4 @@ def _write_record(path: Path, noise: "Sequence[str]", seed: int, rows: "Sequence
 
     record = {"meddenoise": __version__, "noise": list(noise), "seed": seed, "series": list(rows)}
     with staged([path]) as staging, staging.file(path) as stream:
-        stream.write((json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+        stream.write((json.dumps(record, indent=2) + "\n").encode())
