@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.methods.direct import DirectDenoiser, lost_mean
+from meddenoise.methods.direct import DirectDenoiser, lost_mean, told_more
 from meddenoise.networks.noise_unet import NoiseUNet
 
 
@@ -76,3 +76,12 @@ def test_the_bias_of_rician_noise_is_taken_out(signal: float, result: float) -> 
     )
     clean = denoiser(torch.from_numpy(magnitudes), torch.tensor([7.0]))
     assert float(clean.mean()) / 7 == pytest.approx(result, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("modality", "finest", "factor"),
+    [("CT", 1.0, 1.0), ("CT", 0.25, 1.3), ("MR", 0.25, 1.0), ("CT", 1.4, 1.0)],
+)
+def test_only_smooth_noise_in_ct_is_told_stronger(modality: str, finest: float, factor: float) -> None:
+    assert told_more(torch.tensor([2.0, 1.5, 1.0, finest]), modality) == pytest.approx(factor)
+    assert told_more(torch.zeros(4), modality) == 1

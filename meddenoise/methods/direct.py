@@ -19,6 +19,8 @@ LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
 
 CLIPPING = 3.0
+SMOOTH_EXTRA = 0.4
+"""How much more noise the network is told of in CT whose noise is smooth (see `told_more`)."""
 UNDETECTABLE = 0.6
 """Signal in sigmas that fluctuations left in an empty background of magnitudes still feign: it is taken off
 as noise power is, s = sqrt(s^2 - u^2), which leaves stronger signals alone."""
@@ -35,6 +37,8 @@ class DirectDenoiser:
     """True for MR: planes without negative values have a physical floor at 0."""
     rician: bool = False
     """True where the noise is known to be Rician: denoised behind the stabilising transform."""
+    told: float = 1.0
+    """What the network is told of the noise level, relative to what it is."""
     context: int = 0
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -57,9 +61,21 @@ class DirectDenoiser:
 
     def _run(self, noisy: Tensor, sigma: Tensor, zero: Tensor) -> Tensor:
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        clean = self.network(noisy, sigma, bands, zero.to(noisy.device))
+        clean = self.network(noisy, sigma * self.told, bands, zero.to(noisy.device))
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, sigma)
         return result
+
+
+def told_more(bands: Tensor, modality: str) -> float:
+    """The factor by which the network is told more noise than there is: 1, but for smooth noise in CT.
+
+    The clean CT images it was trained on have smooth noise of their own, that of soft reconstruction
+    kernels, and it learned to leave such noise alone. Told 40 % more it gains 0.1 to 0.3 dB at reduced dose
+    and still does no harm. In MR smooth "noise" is often fine anatomy, and nothing is added.
+    """
+    if modality != "CT" or not bool(bands.any()):
+        return 1.0
+    return 1 + SMOOTH_EXTRA * max(0.0, 1 - float(bands[-1]))
 
 
 def lost_mean(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
@@ -95,7 +111,8 @@ class Direct:
             network.lower_trunk(torch.bfloat16)
         rician = setup.noise is not None and setup.noise.model == "rician"
         bands = _bands(setup.noise, network.bands)
-        return DirectDenoiser(network, bands, magnitude=setup.modality == "MR", rician=rician)
+        told = told_more(bands, setup.modality)
+        return DirectDenoiser(network, bands, setup.modality == "MR", rician, told)
 
 
 def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
