@@ -51,7 +51,7 @@ class DirectDenoiser:
         if self.rician:
             transform = Rician(safe.cpu().numpy())
             stable = torch.from_numpy(transform.forward(noisy.cpu().numpy())).to(noisy.device)
-            clean = self._run(stable, torch.ones_like(stable), torch.zeros(len(noisy)))
+            clean = self._run(stable, torch.ones_like(stable), stable.new_zeros(len(stable)))
             clean = torch.from_numpy(transform.inverse(clean.cpu().numpy())).to(noisy.device)
             clean = (clean.square() - (UNDETECTABLE * safe).square()).clamp(min=0).sqrt()
         else:
@@ -61,7 +61,7 @@ class DirectDenoiser:
 
     def _run(self, noisy: Tensor, sigma: Tensor, zero: Tensor) -> Tensor:
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        clean = self.network(noisy, sigma * self.told, bands, zero.to(noisy.device))
+        clean = self.network(noisy, sigma * self.told, bands, zero)
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, sigma)
         return result
 
