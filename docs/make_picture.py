@@ -13,13 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from meddenoise import Options, denoise
 from meddenoise.phantom import Phantom, make_phantom
-from meddenoise.phantom.acquire import acquire, dose_noise, to_series
+from meddenoise.phantom.acquire import MR_PERCENT, acquire, dose_noise, to_series
 from meddenoise.series import Series
 
 SIZE, ZOOM = 384, 3
-DETAILS = {"ct": (92, 148), "mr": (150, 120), "fluoro": (112, 85)}
+DETAILS = {"ct": (168, 178), "mr": (150, 120), "fluoro": (112, 85)}
 """Upper left corner (x, y) of the magnified square in each phantom of SIZE pixels."""
-LABELS = {"ct": "CT, 20 % dose", "mr": "MR, 6 % Rician noise", "fluoro": "Fluoroscopy, half dose"}
 
 
 def main() -> None:
@@ -47,11 +46,18 @@ def _row(phantom: Phantom, weights: str | None) -> Image.Image:
     for column, series in enumerate((noisy, clean, truth)):
         tile = _show(phantom, series)
         error = float(np.sqrt(np.mean((series.values(0, 1) - truth.values(0, 1)) ** 2)))
-        label = f"{LABELS[phantom.name]}, " if column == 0 else ""
+        label = f"{_label(phantom)}, " if column == 0 else ""
         unit = f" {phantom.kind.unit}" if phantom.kind.unit else ""
         _write(tile, f"{label}RMSE {error:.3g}{unit}" if column < 2 else "", (6, SIZE - 24), 255)
         row.paste(tile, (column * (SIZE + 8), 0))
     return row
+
+
+def _label(phantom: Phantom) -> str:
+    dose = phantom.kind.dose
+    return f"{phantom.kind.modality}, " + (
+        f"{100 * dose:g} % dose" if dose else f"{MR_PERCENT:g} % Rician noise"
+    )
 
 
 def _show(phantom: Phantom, series: Series) -> Image.Image:
