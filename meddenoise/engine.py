@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Event
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -145,9 +146,18 @@ class Engine:
         workers = min(threads, len(starts)) if self._on_cpu else 1
         if workers < 2:
             return [denoise(start) for start in starts]
+        failed = Event()
+
+        def unless_failed(start: int) -> list[Planes]:
+            try:
+                return [] if failed.is_set() else denoise(start)
+            except BaseException:
+                failed.set()  # results are awaited in order: the others must not wait for their turn to stop
+                raise
+
         pool = ThreadPoolExecutor(workers, "tile", initializer=torch.set_num_threads, initargs=(1,))
         try:
-            return list(pool.map(denoise, starts))
+            return list(pool.map(unless_failed, starts))
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)

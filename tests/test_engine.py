@@ -197,7 +197,7 @@ def test_the_check_is_asked_before_every_batch_and_stops_the_run():
     stopping = Engine(Method(half), Setup(), EngineOptions(CPU, tile=16), check)
     with pytest.raises(KeyboardInterrupt):
         stopping.run(planes(), np.ones((3, 40, 56), np.float32))
-    assert len(asked) == 3
+    assert 3 <= len(asked) < 3 + torch.get_num_threads()  # the other workers may be at one each
 
 
 def test_methods_are_told_device_and_precision():

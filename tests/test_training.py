@@ -237,6 +237,8 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
         "from test_training import Images, Silence, run_training, tiny_recipe\n"
         f"run_training(tiny_recipe(batch=4), Images(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
         "watch=Silence())\n"
+        "from accelerate.state import PartialState\n"
+        "print('processes', PartialState().num_processes)\n"
     )
     launch = [
         sys.executable,
@@ -247,7 +249,9 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
         "2",
         str(script),
     ]
-    subprocess.run(launch, check=True, capture_output=True, timeout=300)
+    run = subprocess.run(launch, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-4000:]
+    assert run.stdout.split() == ["processes", "2"] * 2
     alone = load_checkpoint(one, sha256=None).tensors
     shared = load_checkpoint(tmp_path / "two" / "checkpoint.safetensors", sha256=None).tensors
     for name, tensor in alone.items():

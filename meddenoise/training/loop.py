@@ -135,7 +135,8 @@ class _Run:
 
 def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
-    accelerator = Accelerator(mixed_precision="bf16" if options.precision == "bf16" else "no")
+    alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
+    accelerator = Accelerator(cpu=alone, mixed_precision="bf16" if options.precision == "bf16" else "no")
     if options.batch % accelerator.num_processes:
         raise TrainingError(
             f"a batch of {options.batch} cannot be shared by {accelerator.num_processes} processes: "
