@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 from meddenoise.series import Derivation, Geometry, Series
 
@@ -108,3 +109,17 @@ def test_new_pixels_of_another_kind_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\[1, 2, 3\]"):
         series.with_pixels(np.zeros((1, 2, 3), np.int16), done)
     assert series.with_pixels(series.pixels + 1, done).derivation == done
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.S)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()
+    noisy = np.random.default_rng(0).normal(100, 20, (64, 64)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "study" / "a.png")
+    exec(compile(example, "README.md", "exec"), {})
+    clean = np.asarray(Image.open(tmp_path / "clean" / "a.png"))
+    assert clean.std() < 0.5 * noisy.std()

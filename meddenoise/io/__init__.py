@@ -105,12 +105,12 @@ def read_item(item: Item) -> Series:
     return get_format(item.format).read(item)
 
 
-def read(path: Path) -> list[Series]:
+def read(path: Path | str) -> list[Series]:
     """Every series in a file or folder.
 
     Raises the first InputError among its files, or NothingReadableError where there is no image.
     """
-    found = discover([path])
+    found = discover([Path(path)])
     if found.failed:
         raise found.failed[0].error
     if not found.items:
@@ -131,14 +131,16 @@ def output_paths(
     return plan(source, output, format, root)
 
 
-def write(series: Series, output: Path, *, format: str = "same", root: Path | None = None) -> list[Path]:
+def write(
+    series: Series, output: Path | str, *, format: str = "same", root: Path | str | None = None
+) -> list[Path]:
     """Write the series as `output_paths` says and return those paths: complete, or not at all.
 
     Raises OutputError where a target is one of the sources or cannot be written.
     """
     from meddenoise.io.layout import plan, refuse_sources
 
-    targets = plan(series, output, format, root)
+    targets = plan(series, Path(output), format, None if root is None else Path(root))
     refuse_sources(series.files, targets)
     get_format(series.format if format == "same" else format).write(series, targets)
     return targets
