@@ -17,7 +17,7 @@ _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 class Muon(torch.optim.Optimizer):
     """Momentum whose direction is made orthogonal for every convolution inside a network.
 
-    On the networks here it reaches in half the steps what AdamW reaches. `ends` names modules that stay with
+    Chosen over AdamW because validation scores rose in fewer steps. `ends` names modules that stay with
     AdamW: the first and the last layer, whose gradients say more by their size than by their direction.
     The update is scaled by 0.2 sqrt(larger side), so that one learning rate fits both kinds.
     torch.optim.Muon takes matrices only; convolutions are matrices [out, in x height x width] here.
