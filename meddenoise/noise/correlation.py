@@ -1,0 +1,88 @@
+"""How far noise is correlated, the blind radius that follows, and fresh noise of an estimated spectrum."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise.estimate import sigma_map
+from meddenoise.noise.spectrum import Amplitude, Array, coloured_noise, radial_frequency, white_noise
+
+REACH = 8
+"""Largest lag, in pixels, at which the autocorrelation is stated."""
+LARGEST_RADIUS = 4
+"""Blind radii beyond this leave too little to look at; smoother noise than that is shading."""
+UNCORRELATED = 0.05
+"""Correlation below which two pixels count as independent."""
+
+_GRID = 128
+_SEAM = 16
+_CENTRES = (0.0884, 0.198, 0.318, 0.5)
+"""Frequencies at which the power of a band is about its mean: root mean squares, Nyquist for the last."""
+
+
+def autocorrelation(noise: NoiseEstimate) -> Array:
+    """R(dy, dx) / R(0) of the noise for lags up to REACH, [2 REACH + 1, 2 REACH + 1], 1 in the middle."""
+    power = np.square(spectrum_of(noise)(radial_frequency(_GRID, _GRID)), dtype=np.float64)
+    covariance = np.fft.fftshift(np.fft.irfft2(power, s=(_GRID, _GRID)))
+    middle = slice(_GRID // 2 - REACH, _GRID // 2 + REACH + 1)
+    return (covariance[middle, middle] / covariance.max()).astype(np.float32)
+
+
+def blind_radius(noise: NoiseEstimate) -> int:
+    """The smallest rho with |R(d) / R(0)| < UNCORRELATED for every |d|inf > rho, at most LARGEST_RADIUS.
+
+    0 where nothing is known of the spectrum: noise is then taken as white.
+    """
+    correlated = np.argwhere(np.abs(autocorrelation(noise)) >= UNCORRELATED) - REACH
+    return min(int(np.abs(correlated).max()), LARGEST_RADIUS)
+
+
+def nearest_radius(rho: int, have: Iterable[int]) -> int:
+    """The smallest of the radii `have` that is at least `rho`; the largest where none is."""
+    radii = sorted(have)
+    return next((radius for radius in radii if radius >= rho), radii[-1])
+
+
+def spectrum_of(noise: NoiseEstimate) -> Amplitude:
+    """Amplitude sqrt(NPS) at radial frequencies, smooth, with the mean power of every band of the estimate.
+
+    The logarithm of the power is linear in f² between the bands, exact for Gaussian kernels. 1 everywhere
+    where nothing is known.
+    """
+    if not any(noise.bands):
+        return lambda f: np.ones_like(f)
+    squares, logs = _fitted(noise.bands)
+    return lambda f: np.exp(np.interp(np.square(f), squares, logs) / 2).astype(np.float32)
+
+
+def noise_like(noise: NoiseEstimate, plane: Array, rng: np.random.Generator) -> Array:
+    """Fresh normal noise for a plane [Y, X]: the level, spectrum, place and signal dependence of `noise`."""
+    return np.asarray(sigma_map(noise, plane) * unit_noise(noise, plane.shape, rng), np.float32)
+
+
+def unit_noise(noise: NoiseEstimate, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Normal noise of `shape` [..., Y, X] with the spectrum of `noise` and variance 1, not periodic."""
+    if noise.bands == WHITE or not any(noise.bands):
+        return white_noise(shape, rng)
+    height, width = shape[-2:]
+    wider = (*shape[:-2], height + _SEAM, width + _SEAM)
+    return coloured_noise(wider, spectrum_of(noise), rng)[..., :height, :width]
+
+
+@lru_cache(maxsize=64)
+def _fitted(bands: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Squared frequencies and the log powers there that give the mean power of each band."""
+    squares = np.square(_CENTRES)
+    f = np.hypot(*np.meshgrid(*[np.fft.fftfreq(_GRID)] * 2)).ravel()
+    inside = [(f >= low) & (f < high) for low, high in pairwise(BAND_EDGES)]
+    # 40 dB under the mean is silence.
+    target = np.log(np.maximum(np.square(bands), 1e-4))
+    logs = target.copy()
+    for _ in range(20):
+        power = np.exp(np.interp(f * f, squares, logs))
+        logs += target - np.log([power[ring].mean() for ring in inside])
+    return squares, logs
