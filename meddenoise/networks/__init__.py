@@ -9,6 +9,8 @@ from meddenoise.errors import unknown_name
 
 NETWORKS: dict[str, str] = {
     "noise-unet": "meddenoise.networks.noise_unet:NoiseUNet",
+    "blind-spot": "meddenoise.networks.blind_spot:BlindSpotNet",
+    "cond-unet": "meddenoise.networks.cond_unet:CondUNet",
 }
 
 

@@ -1,14 +1,15 @@
 """A one-pass U-Net that sees an image only in units of its noise."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.networks.trunk import Trunk, compand, pad_to
 
-class NoiseUNet(nn.Module):
+
+class NoiseUNet(Trunk):
     """Residual U-Net on pixel-unshuffled input, exactly equivariant to offset and scale.
 
     The first convolution's kernels sum to zero and its result is divided by the local noise level, so the
@@ -23,8 +24,6 @@ class NoiseUNet(nn.Module):
     scale equivariance is Mohan et al., arXiv 1906.05478).
     """
 
-    COMPAND = 32.0  # sigmas kept nearly linear; less hides weak noise on steps, none is unstable in bfloat16
-
     def __init__(
         self,
         channels: Sequence[int] = (64, 96, 128),
@@ -32,7 +31,7 @@ class NoiseUNet(nn.Module):
         unshuffle: int = 4,
         bands: int = 4,
     ) -> None:
-        super().__init__()
+        super().__init__(channels, blocks)
         self.unshuffle = unshuffle
         self.bands = bands
         self.multiple = unshuffle * 2 ** (len(channels) - 1)
@@ -40,11 +39,6 @@ class NoiseUNet(nn.Module):
         self.head = nn.Conv2d(unshuffle**2, first, 3, bias=False)
         self.floor = nn.Conv2d(1, first, 1, bias=False)
         self.told = nn.Linear(bands + 1, first)
-        self.encoder = nn.ModuleList([_stage(*level) for level in zip(channels, blocks, strict=True)])
-        pairs = list(pairwise(channels))
-        self.down = nn.ModuleList([nn.Conv2d(a, b, 2, stride=2) for a, b in pairs])
-        self.up = nn.ModuleList([nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairs])
-        self.decoder = nn.ModuleList([_stage(*level) for level in zip(channels[:-1], blocks, strict=False)])
         self.tail = nn.Conv2d(first, unshuffle**2, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
@@ -59,8 +53,8 @@ class NoiseUNet(nn.Module):
         no value can lie (magnitude MR), else 0.
         """
         height, width = noisy.shape[-2:]
-        image, level = (_pad_to(x, self.multiple) for x in (noisy, sigma))
-        residual: Tensor = self.tail(self._trunk(self._enter(image, level, bands, zero)))
+        image, level = (pad_to(x, self.multiple) for x in (noisy, sigma))
+        residual: Tensor = self.tail(self.mix(self._enter(image, level, bands, zero)))
         residual = functional.pixel_shuffle(residual.float(), self.unshuffle)[..., :height, :width]
         return noisy - sigma * residual
 
@@ -79,8 +73,7 @@ class NoiseUNet(nn.Module):
             )
             blocks = blocks.contiguous(memory_format=torch.channels_last)
             coarse = functional.avg_pool2d(level, self.unshuffle)
-            steps = functional.conv2d(blocks, kernel) / coarse
-            steps = torch.copysign(torch.log1p(steps.abs() / self.COMPAND) * self.COMPAND, steps)
+            steps = compand(functional.conv2d(blocks, kernel) / coarse)
             snr = functional.avg_pool2d(image, self.unshuffle) / (2 * coarse)
             floor = zero[:, None, None, None] / (1 + snr.square())
             known = (bands.sum(dim=1, keepdim=True) > 0).float()
@@ -89,39 +82,3 @@ class NoiseUNet(nn.Module):
         told = self.told(told.to(dtype))[:, :, None, None]
         features: Tensor = steps.to(dtype) + told + self.floor(floor.to(dtype))
         return features
-
-    def _trunk(self, features: Tensor) -> Tensor:
-        skips = []
-        for stage, down in zip(self.encoder, self.down, strict=False):
-            features = stage(features)
-            skips.append(features)
-            features = down(features)
-        features = self.encoder[-1](features)
-        for level in reversed(range(len(skips))):
-            features = self.decoder[level](self.up[level](features) + skips[level])
-        return features
-
-
-class _Residual(nn.Module):
-    """x + conv(relu(conv(x)))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(functional.relu(self.first(x), inplace=True))
-        return out
-
-
-def _stage(width: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(_Residual(width) for _ in range(blocks)))
-
-
-def _pad_to(x: Tensor, multiple: int) -> Tensor:
-    """`x` grown to the right and below to a multiple of `multiple` by repeating its last row and column."""
-    height, width = x.shape[-2:]
-    if height % multiple == 0 and width % multiple == 0:
-        return x
-    return functional.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
