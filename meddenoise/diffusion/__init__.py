@@ -20,10 +20,10 @@ from meddenoise.errors import unknown_name
 if TYPE_CHECKING:
     from torch import Tensor
 
-Denoise: TypeAlias = "Callable[[Tensor, float], Tensor]"
+Denoise: TypeAlias = Callable[["Tensor", float], "Tensor"]
 """The estimate of the clean image from a state [B, C, H, W], float64, and its ratio (> 0)."""
 
-Noise: TypeAlias = "Callable[[Tensor], Tensor]"
+Noise: TypeAlias = Callable[["Tensor"], "Tensor"]
 """A fresh standard normal field with the shape, dtype and device of the tensor it is given."""
 
 
