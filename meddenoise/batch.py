@@ -25,7 +25,6 @@ class Request:
     inputs: tuple[Path, ...]
     output: Path | None = None
     reference: Path | None = None
-    uncertainty: bool = False
     report: bool = True
     command: str = ""
     orders: Orders = field(default_factory=Orders)
@@ -96,7 +95,7 @@ class _Counting:
 def _check(request: Request) -> None:
     options, orders = request.orders.options, request.orders
     check_names(options.method, options.weights)
-    check_options(options, uncertainty=request.uncertainty)
+    check_options(options)
     if orders.format != "same":
         get_format(orders.format)
     if orders.jobs < 1:

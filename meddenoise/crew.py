@@ -17,7 +17,7 @@ from meddenoise.options import Options
 from meddenoise.place import Place
 from meddenoise.report import Failure, Row
 from meddenoise.series import Series
-from meddenoise.tasks import Task, fingerprint, residual_path
+from meddenoise.tasks import Task, fingerprint, map_path
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
     from meddenoise.pipeline import Result
@@ -35,6 +35,12 @@ class Orders:
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps written beside every result."""
+        asked = {"residual": self.residual, "uncertainty": self.options.uncertainty}
+        return tuple(kind for kind, is_asked in asked.items() if is_asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Crew:
             raise task.refused
         place.enter()
         mark = fingerprint(task, orders.options, orders.format, str(orders.residual))
-        targets = (*task.targets, residual_path(task)) if orders.residual else task.targets
+        targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         row = place.find(mark) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
             self.tell(lambda: self._listener.kept(row))
@@ -159,10 +165,12 @@ class Crew:
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         write(result.series, task.output, format=self._orders.format, root=task.root)
-        if self._orders.residual:
+        for kind in self._orders.maps:
             from meddenoise.pipeline import subtract
 
-            write(subtract(series, result.series), residual_path(task), format="nifti")
+            image = subtract(series, result.series) if kind == "residual" else result.uncertainty
+            assert image is not None
+            write(image, map_path(task, kind), format="nifti")
 
     def _close(self, place: Place) -> None:
         """Close a place; a report that cannot be saved is a failure of its own, not of the other series."""
@@ -249,11 +257,11 @@ def _row(
         shape=(frames, height, width),
         spacing_mm=series.geometry.spacing_mm if series.geometry.known else None,
         method=choice.method.name,
-        mode=options.mode,
+        mode=result.mode,
         weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
         seed=options.seed,
         noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
-        metrics=metrics,
+        metrics={**result.checks, **metrics},
         seconds=round(result.seconds, 3),
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
         peak_memory_mib=_peak_memory_mib(),

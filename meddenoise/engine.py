@@ -1,19 +1,17 @@
 """Run a method over planes: batches of tiles, workers, repeatable noise, and retreat when memory runs out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from meddenoise.device import Device, keep_freed_memory
 from meddenoise.errors import MeddenoiseError
-from meddenoise.methods import Denoiser, Method, Setup
+from meddenoise.methods import Method, Sampled, SamplingDenoiser, Setup
 from meddenoise.tiling import TilePlan, cut, plan_tiles, stitch
 
 Planes = NDArray[np.float32]
@@ -24,12 +22,12 @@ GPU_BATCH_PIXELS = 16 * 512 * 512
 """Enough to fill a GPU, some hundred MiB of activations. On a CPU batching gains nothing: one tile each."""
 
 
-@runtime_checkable
-class SamplingDenoiser(Denoiser, Protocol):
-    """A denoiser that draws noise: one generator a plane of the batch, so that batches change nothing."""
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """Clean planes [N, Y, X] and the standard deviation they are uncertain by, None where nobody knows it."""
 
-    def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Tensor:
-        """As `__call__`; plane b draws from `noise[b]` (a CPU generator) alone."""
+    clean: Planes
+    spread: Planes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,12 @@ class Engine:
         """Neighbouring planes the method wants on either side."""
         return self._denoiser.context
 
-    def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Planes:
+    @property
+    def samples(self) -> bool:
+        """True where the method draws noise, False where it works in one pass."""
+        return isinstance(self._denoiser, SamplingDenoiser)
+
+    def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Denoised:
         """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
 
         `first` is the index of the first plane in its series: with the seed and the tile it decides what a
@@ -106,7 +109,7 @@ class Engine:
         setup = replace(self._setup, device=str(device), precision=device.precision)
         self._denoiser = self._method.load(setup)
 
-    def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Planes:
+    def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
         plan = self._plan((noisy.shape[2], noisy.shape[3]))
         jobs = [(n, tile) for n in range(len(noisy)) for tile in range(len(plan))]
         size = self._size_batch(plan)
@@ -122,18 +125,23 @@ class Engine:
 
         batches = self._map(denoise, range(0, len(jobs), size))
         tiles = [tile for batch in batches for tile in batch]
-        starts = range(0, len(tiles), len(plan))
-        return np.stack([stitch(tiles[start : start + len(plan)], plan) for start in starts])
+        # one or two images a tile: what is clean, and how uncertain it is
+        groups = (tiles[start : start + len(plan)] for start in range(0, len(tiles), len(plan)))
+        images = [[stitch(image, plan) for image in zip(*group, strict=True)] for group in groups]
+        clean, *spread = (np.stack(planes) for planes in zip(*images, strict=True))
+        return Denoised(clean, *spread)
 
     def _denoise_batch(self, x: Planes, level: Planes, seeds: list[tuple[int, int, int]]) -> Planes:
+        """Clean tiles [B, 1, Y, X], or with their spread [B, 2, Y, X]."""
         device = self._device.device
         with torch.inference_mode():
             noisy, sigma = torch.from_numpy(x).to(device), torch.from_numpy(level).to(device)
             if isinstance(self._denoiser, SamplingDenoiser):
-                clean = self._denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
+                drawn = self._denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
             else:
-                clean = self._denoiser(noisy, sigma)
-            result: Planes = clean[:, 0].float().cpu().numpy()
+                drawn = Sampled(self._denoiser(noisy, sigma))
+            images = [drawn.clean] if drawn.spread is None else [drawn.clean, drawn.spread]
+            result: Planes = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
         return result
 
     def _map(self, denoise: Callable[[int], list[Planes]], starts: range) -> list[list[Planes]]:

@@ -2,10 +2,12 @@
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, cast
 
 from meddenoise.errors import UsageError
-from meddenoise.methods import rows
+from meddenoise.methods import Row, Sampling, rows
 
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -28,13 +30,20 @@ class Options:
     tile: int | None = None
     overlap: int | None = None
     batch_size: int | None = None
+    fusion: bool = True
+    """False leaves out the last step of methods that weigh their result against the noisy image."""
+    uncertainty: bool = False
+    """Also give a map of uncertainty; needs the sampler, and so selects it."""
 
 
 DEFAULTS = Options()
 
 
-def check_options(options: Options, *, uncertainty: bool = False) -> None:
-    """Raises UsageError for a value out of range, or one that the method has no use for."""
+def check_options(options: Options) -> None:
+    """Raises UsageError for a value out of range, or one that the method has no use for.
+
+    What `auto` has use for shows once it stands for a method: `pipeline.choose_for` asks again then.
+    """
     for option, value, least in (
         ("--steps", options.steps, 1),
         ("--samples", options.samples, 1),
@@ -55,25 +64,54 @@ def check_options(options: Options, *, uncertainty: bool = False) -> None:
         raise UsageError(f"--precision is {options.precision!r}: give auto, fp32 or bf16.")
     if not _DEVICES.fullmatch(options.device):
         raise UsageError(f"--device is {options.device!r}: give auto, cpu, cuda, cuda:N or mps.")
+    _check_mode(options)
+    row = rows().get(options.method)
+    if row is not None:
+        _check_method(options, row)
+
+
+def choose_sampling(options: Options) -> Sampling:
+    """How a sampler is asked to run: what only a sampler can do selects it."""
+    mode = "diffusion" if _needing_sampler(options) else options.mode
+    return Sampling(
+        cast(Literal["distilled", "diffusion"] | None, mode), options.steps, options.samples, options.fusion
+    )
+
+
+def _check_method(options: Options, row: Row) -> None:
+    asked = ["--mode diffusion"] if options.mode == "diffusion" else _needing_sampler(options)
+    if asked and not row.sampler:
+        raise UsageError(
+            f"{asked[0]} needs a method with a sampler, and {options.method!r} works in one pass: "
+            f"leave it out ({_having('methods with a sampler', lambda other: other.sampler)})."
+        )
+    if not options.fusion and not row.fusion:
+        raise UsageError(
+            f"--no-fusion needs a method that ends with fusion, and {options.method!r} has none: "
+            f"leave it out ({_having('methods with fusion', lambda other: other.fusion)})."
+        )
+
+
+def _check_mode(options: Options) -> None:
     if options.mode not in (None, "distilled", "diffusion"):
         raise UsageError(f"--mode is {options.mode!r}: give distilled or diffusion.")
-    _check_sampler(options, uncertainty)
+    asked = _needing_sampler(options)
+    if options.mode == "distilled" and asked:
+        raise UsageError(
+            f"{asked[0]} needs the sampler, and --mode distilled is one pass: leave one of them out."
+        )
 
 
-def _check_sampler(options: Options, uncertainty: bool) -> None:
-    asked = {
-        "--mode diffusion": options.mode == "diffusion",
+def _needing_sampler(options: Options) -> list[str]:
+    """The options given that ask for a sampler by what they mean."""
+    given = {
         "--steps": options.steps is not None,
         "--samples": options.samples > 1,
-        "--uncertainty": uncertainty,
+        "--uncertainty": options.uncertainty,
     }
-    samplers = [name for name, row in rows().items() if row.family == "diffusion"]
-    for option, given in asked.items():
-        if given and options.method not in samplers:
-            have = (
-                f"methods that draw samples: {', '.join(samplers)}" if samplers else "no method has one yet"
-            )
-            raise UsageError(
-                f"{option} needs a method with a sampler, and {options.method!r} works in one pass: "
-                f"leave it out ({have})."
-            )
+    return [option for option, is_given in given.items() if is_given]
+
+
+def _having(what: str, has: Callable[[Row], bool]) -> str:
+    names = [name for name, row in rows().items() if has(row)]
+    return f"{what}: {', '.join(names) or 'none'}"

@@ -12,13 +12,13 @@ from meddenoise import __version__
 from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
-from meddenoise.errors import MeddenoiseError
+from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.holes import fill_holes
 from meddenoise.level import estimate_series, likely_modality
-from meddenoise.methods import Setup
+from meddenoise.methods import Setup, rows
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.options import DEFAULTS, Options
+from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.series import Derivation, Series
 
 ROUNDING = 12**-0.5
@@ -36,6 +36,11 @@ class Result:
     sigma_after: float
     seconds: float
     warnings: tuple[str, ...]
+    mode: str | None = None
+    """"distilled" or "diffusion" for methods with a sampler, as it ran; None for all others."""
+    uncertainty: Series | None = field(default=None, repr=False)
+    """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
+    checks: dict[str, float | None] = field(default_factory=dict)
 
 
 def denoise_series(
@@ -54,33 +59,41 @@ def denoise_series(
     noise = estimate_series(series)
     if options.sigma is not None:
         noise = replace(noise, sigma=options.sigma)
-    pixels = series.pixels.copy()
     warnings = [*series.warnings, *choice.warnings]
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        setup = Setup(noise, likely_modality(series), checkpoint=choice.checkpoint)
+        modality, sampling = likely_modality(series), choose_sampling(options)
+        setup = Setup(noise, modality, checkpoint=choice.checkpoint, sampling=sampling)
         engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
-        for start, stop in _chunks(series, engine):
-            noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
-            clean = engine.run(noisy, sigma, start)
-            pixels[start:stop] = _store(series, start, stop, _shown(series, clean), options.strength)
-            tick(stop - start)
+        made = _run(series, engine, noise, options, tick)
         device = engine.device
         warnings += engine.warnings
     else:
+        made = _leave(series, options)
         tick(len(series))
-    result = series.with_pixels(pixels, _describe(choice, options, noise, device))
-    sigma_after = estimate_series(result).sigma
-    return Result(result, choice, device, noise, sigma_after, perf_counter() - started, tuple(warnings))
+    result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
+    return Result(
+        series=result,
+        choice=choice,
+        device=device,
+        noise=noise,
+        sigma_after=estimate_series(result).sigma,
+        seconds=perf_counter() - started,
+        warnings=tuple(warnings),
+        mode=made.mode if _has_sampler(choice) else None,
+        uncertainty=None if made.spread is None else _as_map(result, made.spread),
+    )
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     """What a series is denoised with, and where.
 
     Methods without weights are filters for the CPU in full precision, unless told otherwise.
+    What `auto` chose must fit the other options too.
 
     Raises UsageError and WeightsError as `denoise_series`.
     """
     choice = choose(options.method, options.weights, series.modality)
+    check_options(replace(options, method=choice.method.name))
     if choice.method.uses_weights:
         return choice, choose_device(options.device, options.precision)
     name = "cpu" if options.device == "auto" else options.device
@@ -92,17 +105,61 @@ def subtract(series: Series, result: Series) -> Series:
 
     Always float32: a difference is signed and the pixel types of most formats are not.
     """
-    count = len(series)
     residual = np.empty(series.pixels.shape, np.float32)
-    for n in range(count):
+    for n in range(len(series)):
         valid = series.valid(n, n + 1)
         residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
+    return _as_map(result, residual)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """New stored pixels, and what the engine told beside them."""
+
+    pixels: NDArray[np.generic]
+    spread: Planes | None
+    mode: str | None
+
+
+def _run(
+    series: Series, engine: Engine, noise: NoiseEstimate, options: Options, tick: Callable[[int], None]
+) -> _Made:
+    """All planes of a series through the engine."""
+    made = _leave(series, options)
+    for start, stop in _chunks(series, engine):
+        noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
+        denoised = engine.run(noisy, sigma, start)
+        made.pixels[start:stop] = _store(
+            series, start, stop, _shown(series, denoised.clean), options.strength
+        )
+        if made.spread is not None:
+            if denoised.spread is None:
+                raise UsageError("--uncertainty needs draws, and this method gives none: leave it out.")
+            valid = series.valid(start, stop)
+            made.spread[start:stop] = np.where(valid, options.strength * denoised.spread, 0)
+        tick(stop - start)
+    return replace(made, mode="diffusion" if engine.samples else "distilled")
+
+
+def _leave(series: Series, options: Options) -> _Made:
+    """The series as it is: nothing changed, so nothing uncertain."""
+    spread = np.zeros(series.pixels.shape, np.float32) if options.uncertainty else None
+    return _Made(series.pixels.copy(), spread, choose_sampling(options).mode)
+
+
+def _has_sampler(choice: Choice) -> bool:
+    row = rows().get(choice.method.name)
+    return row is not None and row.sampler
+
+
+def _as_map(series: Series, values: Planes) -> Series:
+    """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
     limits = np.finfo(np.float32)
     return replace(
-        result,
-        pixels=residual,
-        slope=np.ones(count),
-        intercept=np.zeros(count),
+        series,
+        pixels=values,
+        slope=np.ones(len(values)),
+        intercept=np.zeros(len(values)),
         stored_range=(float(limits.min), float(limits.max)),
         padding=None,
     )

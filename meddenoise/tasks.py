@@ -75,13 +75,13 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
     return f"{place}-{_digest([__version__, settings, extras, stamps])}"
 
 
-def residual_path(task: Task) -> Path:
-    """Where the residual goes: beside a single result; for a folder of results in a folder of its own."""
+def map_path(task: Task, kind: str) -> Path:
+    """Where a map ("residual", "uncertainty") goes: beside a single result; for folders in one of its own."""
     first = task.targets[0]
-    name = f"{stem(first)}_residual.nii"
+    name = f"{stem(first)}_{kind}.nii"
     if first == task.output:
         return first.with_name(name)
-    folder = task.output.with_name(f"{task.output.name}_residual")
+    folder = task.output.with_name(f"{task.output.name}_{kind}")
     return folder / first.relative_to(task.output).with_name(name)
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from meddenoise.device import Device, _cpu_has_bf16, choose_device, keep_freed_memory
-from meddenoise.engine import Engine, EngineOptions, SamplingDenoiser, is_out_of_memory
+from meddenoise.engine import Engine, EngineOptions, is_out_of_memory
 from meddenoise.errors import MeddenoiseError, UsageError
-from meddenoise.methods import Setup, get
+from meddenoise.methods import Sampled, SamplingDenoiser, Setup, get
 
 CPU = Device(torch.device("cpu"), "fp32", "test")
 rng = np.random.default_rng(3)
@@ -37,8 +37,9 @@ class Method:
 
 class Sampler(Method):
     def sample(self, noisy, sigma, noise):
-        draws = [torch.randn(noisy.shape[-2:], generator=generator) for generator in noise]
-        return noisy[:, :1] + torch.stack(draws)[:, None]
+        draws = [torch.randn(2, 1, *noisy.shape[-2:], generator=generator) for generator in noise]
+        first, second = torch.stack(draws, dim=1)
+        return Sampled(noisy[:, :1] + (first + second) / 2**0.5, (first - second).abs() / 2)
 
 
 def engine(method, **options):
@@ -57,7 +58,7 @@ def half(noisy, sigma):
 def test_whole_planes_come_back_as_the_denoiser_gave_them():
     noisy = planes()
     sigma = np.full((3, 40, 56), 2, np.float32)
-    result = engine(Method(half)).run(noisy, sigma)
+    result = engine(Method(half)).run(noisy, sigma).clean
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result, noisy[:, 0] / 2 + 2)
 
@@ -67,8 +68,8 @@ def test_whole_planes_come_back_as_the_denoiser_gave_them():
 def test_tiles_and_batches_do_not_change_the_result(tile, batch_size):
     noisy = planes()
     sigma = np.abs(noisy[:, 0])
-    whole = engine(Method(half)).run(noisy, sigma)
-    cut = engine(Method(half), tile=tile, batch_size=batch_size).run(noisy, sigma)
+    whole = engine(Method(half)).run(noisy, sigma).clean
+    cut = engine(Method(half), tile=tile, batch_size=batch_size).run(noisy, sigma).clean
     np.testing.assert_allclose(cut, whole, rtol=1e-6)
 
 
@@ -77,8 +78,8 @@ def test_a_real_method_in_tiles_is_close_to_the_whole_and_has_no_seam():
     truth = (100 + 20 * np.sin(x / 15) + 10 * np.cos(y / 11)).astype(np.float32)
     noisy = (truth + rng.normal(0, 4, truth.shape).astype(np.float32))[None, None]
     sigma = np.full((1, 96, 96), 4, np.float32)
-    whole = engine(get("nlm")).run(noisy, sigma)[0]
-    tiled = engine(get("nlm"), tile=48, overlap=24).run(noisy, sigma)[0]
+    whole = engine(get("nlm")).run(noisy, sigma).clean[0]
+    tiled = engine(get("nlm"), tile=48, overlap=24).run(noisy, sigma).clean[0]
     assert np.sqrt(np.mean((whole - truth) ** 2)) < 2
     assert np.sqrt(np.mean((tiled - whole) ** 2)) < 0.5
 
@@ -86,11 +87,11 @@ def test_a_real_method_in_tiles_is_close_to_the_whole_and_has_no_seam():
 def test_workers_give_what_one_thread_gives_and_leave_torch_as_it_was():
     noisy = planes(7)
     sigma = np.ones((7, 40, 56), np.float32)
-    alone = engine(Sampler(half)).run(noisy, sigma)
+    alone = engine(Sampler(half)).run(noisy, sigma).clean
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        together = engine(Sampler(half)).run(noisy, sigma)
+        together = engine(Sampler(half)).run(noisy, sigma).clean
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -101,13 +102,13 @@ def test_draws_depend_on_seed_plane_and_tile_but_not_on_batches_or_order():
     noisy, sigma = planes(4), np.ones((4, 40, 56), np.float32)
     assert isinstance(Sampler(half), SamplingDenoiser)
     assert not isinstance(get("nlm").load(Setup()), SamplingDenoiser)
-    reference = engine(Sampler(half), tile=24, seed=5).run(noisy, sigma)
-    batched = engine(Sampler(half), tile=24, batch_size=7, seed=5).run(noisy, sigma)
+    reference = engine(Sampler(half), tile=24, seed=5).run(noisy, sigma).clean
+    batched = engine(Sampler(half), tile=24, batch_size=7, seed=5).run(noisy, sigma).clean
     np.testing.assert_array_equal(batched, reference)
     one = engine(Sampler(half), tile=24, seed=5)
-    parts = [one.run(noisy[n : n + 1], sigma[n : n + 1], first=n) for n in (3, 0, 2, 1)]
+    parts = [one.run(noisy[n : n + 1], sigma[n : n + 1], first=n).clean for n in (3, 0, 2, 1)]
     np.testing.assert_array_equal(np.concatenate([parts[i] for i in (1, 3, 2, 0)]), reference)
-    other = engine(Sampler(half), tile=24, seed=6).run(noisy, sigma)
+    other = engine(Sampler(half), tile=24, seed=6).run(noisy, sigma).clean
     assert np.abs(other - reference).mean() > 0.1
     draws = reference - noisy[:, 0]
     assert np.abs(np.corrcoef(draws.reshape(4, -1)) - np.eye(4)).max() < 0.1
@@ -116,7 +117,9 @@ def test_draws_depend_on_seed_plane_and_tile_but_not_on_batches_or_order():
 def test_the_middle_of_the_context_is_denoised():
     noisy = planes(2, channels=3)
     middle = Method(lambda noisy, sigma: noisy[:, 1:2], context=1)
-    np.testing.assert_array_equal(engine(middle).run(noisy, np.ones((2, 40, 56), np.float32)), noisy[:, 1])
+    result = engine(middle).run(noisy, np.ones((2, 40, 56), np.float32))
+    np.testing.assert_array_equal(result.clean, noisy[:, 1])
+    assert result.spread is None
 
 
 def fitting(limit, error):
@@ -134,7 +137,7 @@ def fitting(limit, error):
 def test_out_of_memory_halves_the_batch_then_the_tile_and_says_so(error):
     noisy, sigma = planes(4, (256, 256)), np.ones((4, 256, 256), np.float32)
     frugal = engine(Method(fitting(128 * 128, error)), batch_size=4)
-    result = frugal.run(noisy, sigma)
+    result = frugal.run(noisy, sigma).clean
     np.testing.assert_allclose(result, noisy[:, 0] / 2 + 1, rtol=1e-6)
     assert [text.split(": ")[1] for text in frugal.warnings] == [
         "going on with batches of 2 instead of 4.",
@@ -166,7 +169,7 @@ def test_a_device_without_enough_memory_is_left_for_the_cpu():
     # The meta device stands for one that has no memory at all.
     small = Engine(method, Setup(), EngineOptions(Device(torch.device("meta"), "bf16", "test"), batch_size=2))
     noisy, sigma = planes(2, (256, 256)), np.ones((2, 256, 256), np.float32)
-    np.testing.assert_allclose(small.run(noisy, sigma), noisy[:, 0] / 2 + 1, rtol=1e-6)
+    np.testing.assert_allclose(small.run(noisy, sigma).clean, noisy[:, 0] / 2 + 1, rtol=1e-6)
     assert small.device.device.type == "cpu"
     assert [setup.device for setup in method.setups] == ["meta", "cpu"]
     assert small.warnings[-1].endswith("going on with the CPU.")
@@ -233,8 +236,8 @@ def test_auto_takes_a_gpu_that_works_and_gives_what_the_cpu_gives():
     chosen = choose_device("auto", "fp32")
     assert chosen.device.type == "cuda"
     noisy, sigma = planes(), np.ones((3, 40, 56), np.float32)
-    on_gpu = Engine(Method(half), Setup(), EngineOptions(chosen)).run(noisy, sigma)
-    np.testing.assert_allclose(on_gpu, engine(Method(half)).run(noisy, sigma), rtol=1e-6)
+    on_gpu = Engine(Method(half), Setup(), EngineOptions(chosen)).run(noisy, sigma).clean
+    np.testing.assert_allclose(on_gpu, engine(Method(half)).run(noisy, sigma).clean, rtol=1e-6)
 
 
 def test_precision_follows_the_processor_unless_given(tmp_path):

@@ -263,5 +263,5 @@ def test_options_that_do_not_fit_are_refused_in_one_sentence(wrong, words):
 
 def test_uncertainty_needs_a_sampler_and_one_pass_is_what_distilled_means():
     with pytest.raises(UsageError, match="--uncertainty needs a method with a sampler"):
-        check_options(Options(method="nlm"), uncertainty=True)
+        check_options(Options(method="nlm", uncertainty=True))
     check_options(Options(method="nlm", mode="distilled"))

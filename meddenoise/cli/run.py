@@ -43,8 +43,16 @@ Weights = Annotated[
         metavar="NAME|PATH|hf://...", help="The checkpoint. Default: by modality, from the manifest."
     ),
 ]
-Steps = Annotated[int | None, typer.Option(metavar="N", help="Sampler steps.")]
-Samples = Annotated[int, typer.Option(metavar="N", help="Draws that are averaged.")]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Sampler steps; selects --mode diffusion.")]
+Samples = Annotated[
+    int, typer.Option(metavar="N", help="Draws that are averaged; more than 1 select --mode diffusion.")
+]
+Fusion = Annotated[
+    bool,
+    typer.Option(
+        "--fusion/--no-fusion", help="Weigh the result against the noisy image, for methods that can."
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pixels on a device.")]
 Sigma = Annotated[
     str, typer.Option(metavar="auto|FLOAT", help="Noise level in the image's unit; auto estimates it.")
@@ -84,7 +92,13 @@ FormatName = Annotated[
     ),
 ]
 Uncertainty = Annotated[
-    bool, typer.Option("--uncertainty", help="Also write a map of uncertainty.", rich_help_panel=_WRITING)
+    bool,
+    typer.Option(
+        "--uncertainty",
+        help="Also write the standard deviation of every pixel, as float32 NIfTI named "
+        "NAME_uncertainty.nii; selects --mode diffusion.",
+        rich_help_panel=_WRITING,
+    ),
 ]
 Residual = Annotated[
     bool,
@@ -133,6 +147,7 @@ def denoise(
     weights: Weights = None,
     steps: Steps = None,
     samples: Samples = 1,
+    fusion: Fusion = True,
     seed: Seed = 0,
     sigma: Sigma = "auto",
     strength: Strength = 1.0,
@@ -162,17 +177,17 @@ def denoise(
     from meddenoise.options import Options
 
     options = Options(
-        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
+        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
         sigma=_parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int),
+        tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int), uncertainty=uncertainty,
     )  # fmt: skip
     orders = Orders(
         options=options, format=format, residual=residual, resume=resume, overwrite=overwrite, jobs=jobs
     )
+    command, paths = shlex.join(["meddenoise", *sys.argv[1:]]), _collect(inputs or [], files_from)
     request = Request(
-        inputs=_collect(inputs or [], files_from), output=output, reference=ref, uncertainty=uncertainty,
-        report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders,
-    )  # fmt: skip
+        inputs=paths, output=output, reference=ref, report=report, command=command, orders=orders
+    )
     _run(request, verbosity=verbose - quiet, as_json=as_json)
 
 

@@ -4,21 +4,23 @@
     denoise = method.load(Setup(noise, "CT", "cpu", "fp32")) -> Denoiser, weights and options inside
     clean = denoise(noisy, sigma)                           [B, C, H, W], [B] -> [B, 1, H, W]
 
+A method that draws noise gives a SamplingDenoiser, which is run by `sample` instead of by a call.
 Rows are strings, so listing methods imports none of them. A package adds one by an entry point of the
 group `meddenoise.methods` whose name is the method's and whose object is a Method.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 
 from meddenoise.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from meddenoise.noise import NoiseEstimate
 
@@ -40,6 +42,40 @@ class Denoiser(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """What a sampler gives: clean [B, 1, H, W], and the standard deviation it is uncertain by, if it knows.
+
+    `spread` [B, 1, H, W] is 0 or more, in the unit of `clean`.
+    """
+
+    clean: Tensor
+    spread: Tensor | None = None
+
+
+@runtime_checkable
+class SamplingDenoiser(Denoiser, Protocol):
+    """A denoiser that draws noise: one generator a plane of the batch, so that batches change nothing."""
+
+    def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[Generator]) -> Sampled:
+        """As `__call__`; plane b draws from `noise[b]` (a CPU generator) alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a method with a sampler is to run; the others have no use for it, but for `fusion`.
+
+    `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None is the
+    method's own number; `samples` draws are averaged. `fusion` False leaves out the last step that weighs
+    the result against the noisy image.
+    """
+
+    mode: Literal["distilled", "diffusion"] | None = None
+    steps: int | None = None
+    samples: int = 1
+    fusion: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """What a method may know before the first plane: the noise, the modality, where and how it runs.
 
@@ -52,6 +88,7 @@ class Setup:
     device: str = "cpu"
     precision: str = "fp32"
     checkpoint: Any = None
+    sampling: Sampling = Sampling()
 
 
 class Method(Protocol):
@@ -70,7 +107,8 @@ class Method(Protocol):
     def load(self, setup: Setup) -> Denoiser:
         """The denoiser for one series.
 
-        Raises UsageError where an optional package is not installed.
+        Raises UsageError where an optional package is not installed, or where the checkpoint lacks a network
+        that `setup.sampling` asks for.
         """
 
 
@@ -86,6 +124,10 @@ class Row:
     learned: bool
     extra: str = ""
     """The optional dependency group it needs, empty where it needs none."""
+    sampler: bool = False
+    """True where it has a sampler, beside one pass or instead of it: it gives a SamplingDenoiser for it."""
+    fusion: bool = False
+    """True where its last step weighs the result against the noisy image, and can be left out."""
 
 
 _OWN = "Apache-2.0"
