@@ -177,9 +177,9 @@ def denoise(
     from meddenoise.options import Options
 
     options = Options(
-        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
+        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, tile=tile,
         sigma=_parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int), uncertainty=uncertainty,
+        overlap=overlap, batch_size=_parse("--batch-size", batch_size, int), fusion=fusion, uncertainty=uncertainty,
     )  # fmt: skip
     orders = Orders(
         options=options, format=format, residual=residual, resume=resume, overwrite=overwrite, jobs=jobs
