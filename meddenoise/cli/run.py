@@ -177,17 +177,16 @@ def denoise(
     from meddenoise.options import Options
 
     options = Options(
-        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, tile=tile,
+        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
         sigma=_parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        overlap=overlap, batch_size=_parse("--batch-size", batch_size, int), fusion=fusion, uncertainty=uncertainty,
+        tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int),
+        uncertainty=uncertainty,
     )  # fmt: skip
     orders = Orders(
         options=options, format=format, residual=residual, resume=resume, overwrite=overwrite, jobs=jobs
     )
-    command, paths = shlex.join(["meddenoise", *sys.argv[1:]]), _collect(inputs or [], files_from)
-    request = Request(
-        inputs=paths, output=output, reference=ref, report=report, command=command, orders=orders
-    )
+    paths, line = _collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
+    request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
     _run(request, verbosity=verbose - quiet, as_json=as_json)
 
 
