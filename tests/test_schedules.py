@@ -88,6 +88,11 @@ def test_an_index_is_found_again_from_its_ratio(name: str) -> None:
         assert float(schedule.ratio[schedule.index_of(ratio)]) == ratio
         assert schedule.index_of(ratio * (1 + 1e-9)) == schedule.index_of(ratio)
     assert schedule.index_of(1e-9) == 0
+    below, last = float(schedule.ratio[-2]), float(schedule.ratio[-1])
+    if last > below:
+        middle = math.sqrt(below * last)  # in the logarithm; with 641 and 1000 it is not the plain one
+        assert schedule.index_of(middle * 1.001) == len(schedule) - 1
+        assert schedule.index_of(middle / 1.001) == len(schedule) - 2
     assert float(schedule.ratio[schedule.index_of(1e9)]) == float(schedule.ratio[-1])
 
 
