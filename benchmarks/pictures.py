@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -43,23 +43,32 @@ class Repeats:
     peak: float
 
 
-def load_pictures(folder: Path, count: int) -> list[Picture]:
-    """Up to `count` pictures of each modality, spread evenly over the sub-folders; always the same ones."""
+def load_pictures(
+    folder: Path,
+    count: int,
+    split: str = "val",
+    modalities: Sequence[str] = (*MODALITIES, ""),
+    side: int = 0,
+) -> list[Picture]:
+    """Up to `count` pictures of each modality, spread evenly over the sub-folders; always the same ones.
+
+    Pictures with less than `side` rows or columns are passed over.
+    """
     groups: dict[str, dict[Path, list[Path]]] = defaultdict(lambda: defaultdict(list))
-    for path in validation_files(folder):
+    for path in split_files(folder, split):
         if not any(part in str(path) for part in LOOK_ONLY):
             groups[_modality_of(path.relative_to(folder))][path.parent].append(path)
     pictures: list[Picture] = []
-    for modality in (*MODALITIES, ""):
+    for modality in modalities:
         paths = (path for path in _take_turns(groups[modality].values()) if path is not None)
         found = (picture for path in paths for picture in _pictures(path, folder, modality))
-        pictures += islice(found, count)
+        pictures += islice((picture for picture in found if min(picture.plane.shape) >= side), count)
     return pictures
 
 
 def load_repeats(folder: Path, count: int) -> list[Repeats]:
     """Up to `count` cines of a still scene, of the validation split."""
-    paths = [path for path in validation_files(folder) if "cine_dicom" in str(path)]
+    paths = [path for path in split_files(folder, "val") if "cine_dicom" in str(path)]
     repeats = []
     for path in paths[:count]:
         for item in discover([path]).items:
@@ -71,13 +80,13 @@ def load_repeats(folder: Path, count: int) -> list[Repeats]:
     return repeats
 
 
-def validation_files(folder: Path) -> list[Path]:
-    """The `val` rows of SPLITS.csv, or all files below the folder where there is none."""
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The files of `split` in SPLITS.csv, or all files below the folder where there is none."""
     splits = folder / "SPLITS.csv"
     if not splits.exists():
         return sorted(path for path in folder.rglob("*") if path.is_file())
     with splits.open(newline="") as stream:
-        return sorted(folder / row["file"] for row in csv.DictReader(stream) if row["split"] == "val")
+        return sorted(folder / row["file"] for row in csv.DictReader(stream) if row["split"] == split)
 
 
 def central_crop(plane: Plane, side: int) -> Plane:
