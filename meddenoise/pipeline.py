@@ -16,9 +16,11 @@ from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.holes import fill_holes
 from meddenoise.level import estimate_series, likely_modality
 from meddenoise.methods import Setup, rows
+from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
+from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
 
 ROUNDING = 12**-0.5
@@ -41,6 +43,7 @@ class Result:
     uncertainty: Series | None = field(default=None, repr=False)
     """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
     checks: dict[str, float | None] = field(default_factory=dict)
+    """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
 
 
 def denoise_series(
@@ -59,17 +62,21 @@ def denoise_series(
     noise = estimate_series(series)
     if options.sigma is not None:
         noise = replace(noise, sigma=options.sigma)
-    warnings = [*series.warnings, *choice.warnings]
+    warnings, row = [*series.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
         modality, sampling = likely_modality(series), choose_sampling(options)
         setup = Setup(noise, modality, checkpoint=choice.checkpoint, sampling=sampling)
         engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
+    else:
+        engine, made = None, _leave(series, options)
+        tick(len(series))
+    checks = Measurement({}, ())
+    if row is not None and row.family == "self-supervised":
+        checks = _check(series, engine, noise, options.strength)
+    if engine is not None:
         device = engine.device
         warnings += engine.warnings
-    else:
-        made = _leave(series, options)
-        tick(len(series))
     result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
     return Result(
         series=result,
@@ -78,9 +85,10 @@ def denoise_series(
         noise=noise,
         sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
-        warnings=tuple(warnings),
-        mode=made.mode if _has_sampler(choice) else None,
+        warnings=(*warnings, *checks.warnings),
+        mode=made.mode if row is not None and row.sampler else None,
         uncertainty=None if made.spread is None else _as_map(result, made.spread),
+        checks=checks.values,
     )
 
 
@@ -147,9 +155,16 @@ def _leave(series: Series, options: Options) -> _Made:
     return _Made(series.pixels.copy(), spread, choose_sampling(options).mode)
 
 
-def _has_sampler(choice: Choice) -> bool:
-    row = rows().get(choice.method.name)
-    return row is not None and row.sampler
+def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength: float) -> Measurement:
+    """What a method shows without a reference, in the middle plane; nothing where it did not run."""
+    if engine is None:
+        why = "nothing was removed: leak, residual and risk are not measured."
+        return Measurement(dict.fromkeys(MEASURES), (why,))
+    middle = len(series) // 2
+    noisy, sigma = _load_planes(series, middle, middle + 1, noise, engine.context)
+    return check_method(
+        engine, Sample(noisy, sigma, series.valid(middle, middle + 1), middle), noise, strength
+    )
 
 
 def _as_map(series: Series, values: Planes) -> Series:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from drawing import Draws
 
 from meddenoise.device import Device, _cpu_has_bf16, choose_device, keep_freed_memory
 from meddenoise.engine import Engine, EngineOptions, is_out_of_memory
@@ -40,6 +41,18 @@ class Sampler(Method):
         draws = [torch.randn(2, 1, *noisy.shape[-2:], generator=generator) for generator in noise]
         first, second = torch.stack(draws, dim=1)
         return Sampled(noisy[:, :1] + (first + second) / 2**0.5, (first - second).abs() / 2)
+
+
+class Drawn:
+    """The sampler of `drawing`, whatever the mode."""
+
+    name, uses_weights, tile = "drawn", False, None
+
+    def load(self, setup):
+        return Draws()
+
+
+DRAWN = Drawn()
 
 
 def engine(method, **options):
@@ -112,6 +125,44 @@ def test_draws_depend_on_seed_plane_and_tile_but_not_on_batches_or_order():
     assert np.abs(other - reference).mean() > 0.1
     draws = reference - noisy[:, 0]
     assert np.abs(np.corrcoef(draws.reshape(4, -1)) - np.eye(4)).max() < 0.1
+
+
+def test_the_spread_is_stitched_as_the_planes_are_and_repeats_as_they_do():
+    noisy, sigma = planes(3), np.abs(planes(3)[:, 0])
+    options = {"tile": 24, "overlap": 8, "seed": 5}
+    drawn = engine(DRAWN, **options).run(noisy, sigma)
+    assert drawn.spread.shape == drawn.clean.shape == (3, 40, 56)
+    assert drawn.spread.dtype == np.float32
+    for batch_size in (2, 7):
+        batched = engine(DRAWN, batch_size=batch_size, **options).run(noisy, sigma)
+        np.testing.assert_array_equal(batched.spread, drawn.spread)
+        np.testing.assert_array_equal(batched.clean, drawn.clean)
+    whole = engine(DRAWN, seed=5).run(noisy, sigma).spread
+    # two draws of sigma / 4 each, another pair in every tile
+    assert np.corrcoef(whole.ravel(), drawn.spread.ravel())[0, 1] < 0.95
+    for spread in (whole, drawn.spread):
+        assert np.mean(spread / sigma) == pytest.approx(np.sqrt(2 / np.pi) / 4, rel=0.03)
+    assert (drawn.spread >= 0).all()
+
+
+def test_a_method_tells_whether_it_draws():
+    assert engine(DRAWN).samples
+    assert not engine(Method(half)).samples
+    assert engine(Method(half)).run(planes(1), np.ones((1, 40, 56), np.float32)).spread is None
+
+
+class DrawnOnly(Method):
+    """Draws, and does not know how uncertain they are."""
+
+    def sample(self, noisy, sigma, noise):
+        return Sampled(noisy[:, :1])
+
+
+def test_a_sampler_without_a_spread_gives_its_planes():
+    noisy = planes(2)
+    drawn = engine(DrawnOnly(half), tile=16).run(noisy, np.ones((2, 40, 56), np.float32))
+    assert drawn.spread is None
+    np.testing.assert_allclose(drawn.clean, noisy[:, 0], rtol=1e-6)
 
 
 def test_the_middle_of_the_context_is_denoised():

@@ -20,7 +20,7 @@ LAYERS = (
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
     | {"noise", "level", "holes", "metrics", "normalize", "tiling", "io", "device"},
     {"methods", "phantom"},
-    {"engine", "report", "options", "choice", "pairing", "evaluation"},
+    {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
     {"pipeline", "training"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},
