@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from drawing import ROW
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
+from meddenoise.io import read
+from meddenoise.methods import METHODS
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 MR = Path(str(get_testdata_file("MR_small.dcm")))
@@ -140,6 +143,79 @@ def test_a_method_without_a_sampler_says_that_an_option_does_not_apply(study):
         done = denoise(study, *QUICK, *option, code=2)
         assert f"{' '.join(option[:2]) if option[0] == '--mode' else option[0]} needs a method" in done.stderr
     denoise(study, *QUICK, "--mode", "distilled", "--samples", "1")
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """The options of the method of `drawing.py`, in the table for one test."""
+    monkeypatch.setitem(METHODS, "drawing", ROW)
+    return ("--method", "drawing", "--device", "cpu", "--json")
+
+
+def rows_of(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_uncertainty_is_written_beside_the_result_as_the_residual_is(study, drawing, tmp_path):
+    maps = ("--uncertainty", "--residual", "--sigma", "20")
+    done = denoise(study / "ct.dcm", *drawing, *maps, "-o", tmp_path / "a.dcm")
+    assert sorted(path.name for path in tmp_path.glob("a*.nii")) == ["a_residual.nii", "a_uncertainty.nii"]
+    assert rows_of(done)[0]["mode"] == "diffusion"
+    (source,), (result,) = read(CT), read(tmp_path / "a.dcm")
+    (residual,), (spread,) = read(tmp_path / "a_residual.nii"), read(tmp_path / "a_uncertainty.nii")
+    assert spread.pixels.dtype == np.float32
+    assert spread.pixels.shape == source.pixels.shape
+    for map_ in (residual, spread):
+        np.testing.assert_allclose(map_.geometry.spacing_mm, source.geometry.spacing_mm, rtol=1e-5)
+        np.testing.assert_allclose(map_.geometry.origin_mm, source.geometry.origin_mm, atol=1e-3)
+        np.testing.assert_allclose(map_.geometry.axes, source.geometry.axes, atol=1e-6)
+    assert spread.values(0, 1).mean() == pytest.approx(5 * np.sqrt(2 / np.pi), rel=0.05)
+    removed = source.values(0, 1) - result.values(0, 1)
+    np.testing.assert_allclose(residual.values(0, 1), removed, atol=1e-3)
+
+
+def test_maps_of_a_folder_have_folders_of_their_own_and_are_part_of_what_is_finished(study, drawing):
+    denoise(study, *drawing, "--uncertainty", "--sigma", "20")
+    maps = study.with_name("study_denoised_uncertainty")
+    assert sorted(path.name for path in maps.iterdir()) == ["ct_uncertainty.nii", "mr_uncertainty.nii"]
+    again = denoise(study, *drawing, "--uncertainty", "--sigma", "20")
+    assert "2 kept" in again.stderr
+    (maps / "mr_uncertainty.nii").unlink()
+    assert "exists already" in denoise(study, *drawing, "--uncertainty", "--sigma", "20", code=1).stderr
+    denoise(study, *drawing, "--uncertainty", "--sigma", "20", "--overwrite")
+    assert (maps / "mr_uncertainty.nii").exists()
+
+
+def test_samplers_repeat_with_their_seed_whatever_the_batches(study, drawing, tmp_path):
+    common = (*drawing, "--mode", "diffusion", "--sigma", "20", "--tile", "64", "--overlap", "16")
+    for name, more in (("a", ()), ("b", ("--batch-size", "3")), ("c", ("--seed", "8"))):
+        denoise(study / "ct.dcm", *common, *more, "-o", tmp_path / f"{name}.dcm")
+    first, batched, other = (pydicom.dcmread(tmp_path / f"{name}.dcm").PixelData for name in "abc")
+    assert first == batched
+    assert first != other
+
+
+def test_the_report_of_a_self_supervised_run_holds_its_measures(study, drawing, tmp_path):
+    (row,) = rows_of(denoise(study / "ct.dcm", *drawing, "--ref", CT, "-o", tmp_path / "a.dcm"))
+    assert row["mode"] == "distilled"
+    own = {"leak", "residual_std_ratio", "residual_gradient_correlation", "residual_nps_distance", "sure"}
+    assert own | {"psnr", "ssim"} <= row["metrics"].keys()
+    assert abs(row["metrics"]["leak"]) < 0.05
+    assert "metrics_leak" in (tmp_path / "a-report.csv").read_text().splitlines()[0]
+    (plain,) = rows_of(denoise(study / "ct.dcm", *QUICK, "--json", "-o", tmp_path / "b.dcm"))
+    assert plain["mode"] is None
+    assert plain["metrics"] == {}
+
+
+def test_one_pass_asked_for_does_not_go_with_draws(study, drawing, tmp_path):
+    for option in (("--steps", "9"), ("--samples", "4"), ("--uncertainty",)):
+        done = denoise(study, *drawing, "--mode", "distilled", *option, code=2)
+        assert f"{option[0]} needs the sampler, and --mode distilled is one pass" in done.stderr
+    assert (
+        "--no-fusion needs a method that ends with fusion"
+        in denoise(study, *drawing, "--no-fusion", code=2).stderr
+    )
+    assert not study.with_name("study_denoised").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing import ROW
 
 from meddenoise.choice import Choice
 from meddenoise.errors import MeddenoiseError, UnsupportedError, UsageError
 from meddenoise.level import estimate_series
-from meddenoise.options import Options, check_options
+from meddenoise.methods import METHODS
+from meddenoise.options import Options, check_options, choose_sampling
 from meddenoise.pipeline import denoise_series, subtract
+from meddenoise.selfcheck import MEASURES
 from meddenoise.series import Geometry, Series
 
 SIGMA = 20.0
@@ -254,6 +257,11 @@ def test_frames_of_a_cine_are_estimated_from_consecutive_frames():
         ({"method": "nlm", "steps": 5}, "--steps needs a method with a sampler, and 'nlm'"),
         ({"method": "nlm", "samples": 2}, "--samples needs a method with a sampler"),
         ({"method": "nlm", "mode": "diffusion"}, "--mode diffusion needs a method with a sampler"),
+        ({"method": "nlm", "uncertainty": True}, "--uncertainty needs a method with a sampler"),
+        ({"method": "nlm", "fusion": False}, "--no-fusion needs a method that ends with fusion, and 'nlm'"),
+        ({"mode": "distilled", "steps": 5}, "--steps needs the sampler, and --mode distilled is one pass"),
+        ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
+        ({"mode": "distilled", "uncertainty": True}, "--uncertainty needs the sampler"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_one_sentence(wrong, words):
@@ -261,7 +269,119 @@ def test_options_that_do_not_fit_are_refused_in_one_sentence(wrong, words):
         check_options(Options(**wrong))
 
 
-def test_uncertainty_needs_a_sampler_and_one_pass_is_what_distilled_means():
-    with pytest.raises(UsageError, match="--uncertainty needs a method with a sampler"):
-        check_options(Options(method="nlm", uncertainty=True))
+def test_distilled_means_one_pass_and_fits_every_method():
     check_options(Options(method="nlm", mode="distilled"))
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """The method of `drawing.py` in the table."""
+    monkeypatch.setitem(METHODS, "drawing", ROW)
+    return "drawing"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"mode": "diffusion"}, {"steps": 3}, {"samples": 2}, {"uncertainty": True}]
+)
+def test_what_only_a_sampler_can_do_selects_it(drawing, asked):
+    options = Options(method=drawing, **asked)
+    check_options(options)
+    assert choose_sampling(options).mode == "diffusion"
+    result = denoise_series(make_series(1), options)
+    assert result.mode == "diffusion"
+    assert (result.uncertainty is not None) == options.uncertainty
+
+
+def test_the_sampling_asked_for_reaches_the_method(monkeypatch):
+    setups = []
+
+    class Listening(Neighbours):
+        def load(self, setup):
+            setups.append(setup)
+            return self
+
+    use_method(monkeypatch, Listening(context=0))
+    denoise_series(make_series(1), Options(sigma=5.0))
+    denoise_series(make_series(1), Options(sigma=5.0, mode="diffusion", steps=7, samples=3, fusion=False))
+    first, second = (setup.sampling for setup in setups)
+    assert (first.mode, first.steps, first.samples, first.fusion) == (None, None, 1, True)
+    assert (second.mode, second.steps, second.samples, second.fusion) == ("diffusion", 7, 3, False)
+
+
+def test_the_mode_is_told_as_it_ran_and_only_where_there_are_two(drawing):
+    assert denoise_series(make_series(1), Options(method=drawing)).mode == "distilled"
+    assert denoise_series(make_series(1), Options(method="gaussian", mode="distilled")).mode is None
+
+
+def test_auto_is_asked_again_once_it_stands_for_a_method(monkeypatch):
+    with pytest.raises(UsageError, match="--steps needs a method with a sampler, and 'direct' works in one"):
+        denoise_series(make_series(1), Options(steps=3))
+    monkeypatch.setitem(METHODS, "direct", replace(METHODS["direct"], sampler=True, fusion=True))
+    assert denoise_series(make_series(1), Options(steps=3, fusion=False)).mode == "distilled"
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_the_uncertainty_is_a_map_in_the_unit_of_the_series(drawing, dtype):
+    series = make_series(2, dtype, slope=np.full(2, 0.5), padding=(-2000.0, -2000.0))
+    series.pixels[0, :20] = -2000
+    result = denoise_series(series, Options(method=drawing, uncertainty=True, sigma=8.0))
+    spread = result.uncertainty
+    assert spread.pixels.dtype == np.float32
+    assert spread.unit == "HU"
+    assert spread.geometry == series.geometry
+    assert (spread.pixels >= 0).all()
+    assert (spread.pixels[0, :20] == 0).all()
+    # |difference| / sqrt(2) of two draws of sigma / 4
+    assert spread.values(1, 2).mean() == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.03)
+    half = denoise_series(series, Options(method=drawing, uncertainty=True, sigma=8.0, strength=0.5))
+    np.testing.assert_allclose(half.uncertainty.pixels, spread.pixels / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("left", [{"strength": 0.0}, {"sigma": 0.0}])
+def test_where_nothing_is_changed_nothing_is_uncertain_and_nothing_measured(drawing, left):
+    series = make_series(2)
+    result = denoise_series(series, Options(method=drawing, uncertainty=True, **left))
+    assert result.series.pixels.tobytes() == series.pixels.tobytes()
+    assert not result.uncertainty.pixels.any()
+    assert result.checks == dict.fromkeys(MEASURES)
+    assert result.warnings[-1] == "nothing was removed: leak, residual and risk are not measured."
+
+
+def test_a_method_without_a_spread_refuses_to_make_one_up(monkeypatch):
+    use_method(monkeypatch, Neighbours(context=0))
+    with pytest.raises(UsageError, match="--uncertainty needs draws"):
+        denoise_series(make_series(1), Options(sigma=5.0, uncertainty=True))
+
+
+def test_the_draws_follow_the_seed_and_not_the_batches(drawing):
+    options = Options(method=drawing, uncertainty=True, seed=3, tile=48, overlap=16)
+    first = denoise_series(make_series(3, np.float32), options)
+    batched = denoise_series(make_series(3, np.float32), replace(options, batch_size=5))
+    other = denoise_series(make_series(3, np.float32), replace(options, seed=4))
+    assert first.series.pixels.tobytes() == batched.series.pixels.tobytes()
+    assert first.uncertainty.pixels.tobytes() == batched.uncertainty.pixels.tobytes()
+    assert np.abs(first.series.pixels - other.series.pixels).mean() > 1
+
+
+def test_a_self_supervised_method_is_measured_without_a_reference_and_others_are_not(drawing):
+    for options in (Options(method=drawing), Options(method=drawing, mode="diffusion")):
+        result = denoise_series(make_series(3), options)
+        assert tuple(result.checks) == MEASURES
+        assert result.checks["leak"] == pytest.approx(0, abs=0.03)
+        assert result.checks["residual_std_ratio"] == pytest.approx(1.06, abs=0.2)
+        assert 0 < result.checks["sure"] < SIGMA**2 / 2
+    assert result.warnings == ()
+    assert denoise_series(make_series(1), Options(method="gaussian")).checks == {}
+
+
+def test_an_inverted_image_is_measured_as_the_upright_one(drawing):
+    upright = make_series(1, np.float32)
+    values = upright.pixels + upright.intercept[:, None, None]
+    turned = replace(
+        upright, pixels=-values.astype(np.float32), intercept=np.zeros(1), inverted=True, modality="DX"
+    )
+    first, second = (
+        denoise_series(series, Options(method=drawing, sigma=SIGMA)).checks
+        for series in (replace(upright, modality="DX"), turned)
+    )
+    assert first == pytest.approx(second, rel=1e-3, abs=1e-4)
