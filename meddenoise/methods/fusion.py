@@ -25,8 +25,10 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, spectrum_of
 from meddenoise.noise.spectrum import mean_power, radial_frequency
 
-WHITE_WINDOW, COLOURED_WINDOW = 5.0, 10.0
+WHITE_WINDOW, COLOURED_WINDOW = 6.0, 8.0
 """Standard deviation, in pixels, of the Gaussian windows in which powers are measured."""
+TINY = 1e-20
+"""Power, in units of the noise, below which nothing is told apart."""
 MARGIN = 0.5
 """Chance excess of the power of pure noise that is not taken for signal, in standard deviations."""
 OCTAVES = (0.0625, 0.1875, 0.3125, 0.5)
@@ -34,6 +36,7 @@ OCTAVES = (0.0625, 0.1875, 0.3125, 0.5)
 
 _GRID = 128
 _SEAM = 32
+KINK = 4
 
 
 def fuse(
@@ -92,11 +95,13 @@ class _Bank:
 class _Split:
     """The change of one plane in units of the noise: `parts` [1, K, H, W], which sum to it.
 
-    `valid` [1, 1, H, W] is True where there is noise. The others are [1, K, 1, 1], as in `_Bank`.
+    `valid` [1, 1, H, W] is True where there is noise, `measured` where its power is that of the bands. The
+    others are [1, K, 1, 1], as in `_Bank`.
     """
 
     parts: Tensor
     valid: Tensor
+    measured: Tensor
     power: Tensor
     freedom: Tensor
     area: Tensor
@@ -107,13 +112,15 @@ def _split(noisy: Tensor, mean: Tensor, sigma: Tensor, bands: Tensor) -> _Split:
     valid = sigma > 0
     change = torch.where(valid, (noisy - mean) / torch.where(valid, sigma, 1), 0)
     bank = _bank(tuple(bands.tolist()))
-    parts = change if len(bank.octaves) == 1 else _filter(change, bank.octaves)
+    single = len(bank.octaves) == 1
+    parts = change if single else _filter(change, bank.octaves)
+    measured = valid if single else valid & _inside(valid)
     power, freedom, area = (
         torch.as_tensor(part, dtype=noisy.dtype, device=noisy.device).reshape(1, -1, 1, 1)
         for part in (bank.power, bank.freedom, bank.area)
     )
-    window = WHITE_WINDOW if len(bank.octaves) == 1 else COLOURED_WINDOW
-    return _Split(parts, valid, power, freedom, area, window)
+    window = WHITE_WINDOW if single else COLOURED_WINDOW
+    return _Split(parts, valid, measured, power, freedom, area, window)
 
 
 def _weights(split: _Split, leak: float, window: float | None) -> Tensor:
@@ -122,11 +129,11 @@ def _weights(split: _Split, leak: float, window: float | None) -> Tensor:
     With a leak l of the mean, y - mean holds 1 - l of the noise, and l of the weight is spent already.
     """
     width = split.window if window is None else window
-    local = _local_mean(split.parts.square(), split.valid.to(split.parts.dtype), width)
-    count = min(4 * np.pi * width**2, max(float(split.valid.sum()), 1.0))
+    local = _local_mean(split.parts.square(), split.measured.to(split.parts.dtype), width)
+    count = min(4 * np.pi * width**2, max(float(split.measured.sum()), 1.0))
     chance = (2 / (count * split.freedom)).sqrt()
     noise = split.power * (1 - leak) ** 2 * (1 + MARGIN * chance)
-    weight = 1 - noise / torch.maximum(local, noise)
+    weight = 1 - noise / torch.maximum(local, noise).clamp(min=TINY)
     return ((weight - leak) / max(1 - leak, 1e-6)).clamp(min=0)
 
 
@@ -159,6 +166,15 @@ def _filter(change: Tensor, octaves: tuple[float, ...]) -> Tensor:
     transfer = torch.as_tensor(_transfer(octaves, shape), dtype=change.dtype, device=change.device)
     parts: Tensor = torch.fft.irfft2(torch.fft.rfft2(padded) * transfer, s=shape)
     return parts[..., down : down + height, right : right + width]
+
+
+def _inside(valid: Tensor) -> Tensor:
+    """True away from the borders of a plane [1, 1, H, W], where mirroring adds kinks to the finest band."""
+    height, width = valid.shape[-2:]
+    if min(height, width) <= 4 * KINK:
+        return torch.ones_like(valid)
+    inner = torch.ones_like(valid[..., KINK:-KINK, KINK:-KINK])
+    return functional.pad(inner, (KINK,) * 4)
 
 
 @lru_cache(maxsize=64)
