@@ -164,10 +164,10 @@ class Crew:
             return denoise_series(series, options, tick)
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
+        from meddenoise.pipeline import subtract
+
         write(result.series, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:
-            from meddenoise.pipeline import subtract
-
             image = subtract(series, result.series) if kind == "residual" else result.uncertainty
             assert image is not None
             write(image, map_path(task, kind), format="nifti")

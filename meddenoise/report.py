@@ -28,12 +28,14 @@ class Row:
     """Between planes, rows, columns; None where the file states none."""
     method: str
     mode: str | None
+    """"distilled" (one pass) or "diffusion" for methods that have both, as it ran; None for all others."""
     weights: dict[str, str] | None
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int
     noise: dict[str, float | str | None]
     """`sigma_before`, `sigma_after` in `unit`."""
     metrics: dict[str, float | None]
+    """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""
     seconds: float
     slices_per_second: float
     peak_memory_mib: int

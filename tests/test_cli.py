@@ -90,6 +90,23 @@ def test_methods_lists_every_method_with_its_paper():
         assert isinstance(entry["checkpoints"], list)
 
 
+def test_methods_tells_the_options_that_only_some_have(monkeypatch):
+    from dataclasses import replace
+
+    from drawing import ROW
+
+    from meddenoise.methods import METHODS
+
+    monkeypatch.setitem(METHODS, "drawing", replace(ROW, fusion=True))
+    options = {
+        entry["name"]: entry["options"]
+        for entry in json.loads(RUNNER.invoke(app, ["methods", "--json"]).stdout)
+    }
+    assert options["nlm"] == []
+    assert options["drawing"] == ["--mode diffusion", "--steps", "--samples", "--uncertainty", "--no-fusion"]
+    assert "options of its own: --mode diffusion, " in RUNNER.invoke(app, ["methods"]).stdout
+
+
 def test_info_tells_what_would_be_read():
     done = RUNNER.invoke(app, ["info", CT, "--json"])
     assert done.exit_code == 0

@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from meddenoise.methods import Row
 
+_SAMPLER_OPTIONS = ("--mode diffusion", "--steps", "--samples", "--uncertainty")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
@@ -30,6 +32,7 @@ def methods(as_json: AsJson = False) -> None:
     for number, entry in enumerate(facts):
         lines = [entry["name"], f"  {entry['purpose']}", f"  {entry['citation']}"]
         lines += [f"  licence: {entry['licence']}"] if entry["licence"] != "Apache-2.0" else []
+        lines += [f"  options of its own: {', '.join(entry['options'])}"] if entry["options"] else []
         lines += [f"  pip install 'meddenoise[{entry['extra']}]'"] if entry["extra"] else []
         for checkpoint in entry["checkpoints"]:
             scores = ", ".join(f"{name} {score:g}" for name, score in checkpoint["scores"].items())
@@ -52,5 +55,6 @@ def _describe(name: str, row: "Row") -> dict[str, Any]:
         "family": row.family,
         "licence": row.licence,
         "extra": row.extra,
+        "options": [*(_SAMPLER_OPTIONS if row.sampler else ()), *(["--no-fusion"] if row.fusion else ())],
         "checkpoints": checkpoints,
     }
