@@ -69,7 +69,7 @@ def test_the_distance_between_known_spectra_is_their_l1_distance():
 
 
 def test_the_distance_follows_a_map_of_the_noise_and_leaves_out_holes():
-    sigma = (5 + X / 8).astype(np.float32)
+    sigma = (5 + np.hypot(X - 96, Y - 96) / 4).astype(np.float32)
     removed, valid = noise(COLOURED) * sigma, ALL.copy()
     valid[40:90, 100:], removed[40:90, 100:] = False, 1e4
     assert nps_distance(removed, sigma, COLOURED, valid) < 0.12
