@@ -115,8 +115,9 @@ def test_where_there_is_no_noise_the_result_is_the_noisy_image(bands: tuple[floa
     sigma[1] = 0
     fused = fuse(noisy, mean, sigma, told(bands, 2))
     assert torch.equal(fused[sigma == 0], noisy[sigma == 0])
-    nearly = fuse(noisy, mean, level(noisy, 1e-4), told(bands, 2))
-    assert nearly.numpy() == pytest.approx(noisy.numpy(), abs=1e-4)
+    for nearly_none in (1e-4, 1e-25):
+        nearly = fuse(noisy, mean, level(noisy, nearly_none), told(bands, 2))
+        assert nearly.numpy() == pytest.approx(noisy.numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["ct", "mr", "xray"])

@@ -6,7 +6,7 @@ the estimate misses; where its local power is more than the noise accounts for, 
     x = mean + sum over bands k of w_k (y - mean)_k        w_k = (V_k - N_k) / V_k, at least 0
 
 V_k is the local mean square of band k in units of the noise, N_k what the noise has there. White noise has
-one band, and this is the posterior mean (N mean + S y) / (N + S), S = V - N; correlated noise has octaves.
+one band, and this is the posterior mean (N mean + S y) / (N + S), S = V - N; correlated noise four.
 
 Source: Laine et al. 2019, NeurIPS (posterior mean of a blind-spot network, arXiv 1901.10277); local Wiener
 weights as in Lee 1980, IEEE TPAMI 2(2).
@@ -26,17 +26,22 @@ from meddenoise.noise.correlation import blind_radius, spectrum_of
 from meddenoise.noise.spectrum import mean_power, radial_frequency
 
 WHITE_WINDOW, COLOURED_WINDOW = 6.0, 8.0
-"""Standard deviation, in pixels, of the Gaussian windows in which powers are measured."""
+"""Standard deviation, in pixels, of the Gaussian windows in which powers are measured. Of 3 to 20, the best
+on real images with blind estimates of small networks and of regressions, noise of 6 to 50 255ths."""
 TINY = 1e-20
 """Power, in units of the noise, below which nothing is told apart."""
+CERTAIN = 1e6
+"""A change of this many sigmas is no noise, and its square still a number."""
 MARGIN = 0.5
 """Chance excess of the power of pure noise that is not taken for signal, in standard deviations."""
-OCTAVES = (0.0625, 0.1875, 0.3125, 0.5)
+CENTRES = (0.0625, 0.1875, 0.3125, 0.5)
 """Frequencies, cycles a pixel, at which one band is alone; between two of them they cross over."""
+
+KINK = 4
+"""Pixels from the border within which mirroring adds kinks to the finest band."""
 
 _GRID = 128
 _SEAM = 32
-KINK = 4
 
 
 def fuse(
@@ -80,9 +85,9 @@ def fusion_weight(noisy: Tensor, mean: Tensor, sigma: Tensor, bands: Tensor, *, 
 
 @dataclass(frozen=True, slots=True)
 class _Bank:
-    """What is known of K bands in noise of one spectrum; arrays of length K."""
+    """K bands, of given centres, in noise of one spectrum; arrays of length K."""
 
-    octaves: tuple[float, ...]
+    centres: tuple[float, ...]
     power: NDArray[np.float64]
     """Mean square of unit noise in each band."""
     freedom: NDArray[np.float64]
@@ -95,8 +100,8 @@ class _Bank:
 class _Split:
     """The change of one plane in units of the noise: `parts` [1, K, H, W], which sum to it.
 
-    `valid` [1, 1, H, W] is True where there is noise, `measured` where its power is that of the bands. The
-    others are [1, K, 1, 1], as in `_Bank`.
+    `valid` [1, 1, H, W] is True where there is noise, `measured` [1, K, H, W] is 1 where the power of a band
+    is its own, else 0. The others are [1, K, 1, 1], as in `_Bank`.
     """
 
     parts: Tensor
@@ -112,9 +117,11 @@ def _split(noisy: Tensor, mean: Tensor, sigma: Tensor, bands: Tensor) -> _Split:
     valid = sigma > 0
     change = torch.where(valid, (noisy - mean) / torch.where(valid, sigma, 1), 0)
     bank = _bank(tuple(bands.tolist()))
-    single = len(bank.octaves) == 1
-    parts = change if single else _filter(change, bank.octaves)
-    measured = valid if single else valid & _inside(valid)
+    single = len(bank.centres) == 1
+    parts = change if single else _filter(change, bank.centres)
+    measured = valid.to(parts.dtype).repeat(1, parts.shape[1], 1, 1)
+    if not single and min(noisy.shape[-2:]) > 4 * KINK:
+        measured[:, -1:] *= functional.pad(measured[:, -1:, KINK:-KINK, KINK:-KINK], (KINK,) * 4)
     power, freedom, area = (
         torch.as_tensor(part, dtype=noisy.dtype, device=noisy.device).reshape(1, -1, 1, 1)
         for part in (bank.power, bank.freedom, bank.area)
@@ -129,21 +136,20 @@ def _weights(split: _Split, leak: float, window: float | None) -> Tensor:
     With a leak l of the mean, y - mean holds 1 - l of the noise, and l of the weight is spent already.
     """
     width = split.window if window is None else window
-    local = _local_mean(split.parts.square(), split.measured.to(split.parts.dtype), width)
-    count = min(4 * np.pi * width**2, max(float(split.measured.sum()), 1.0))
+    local = _local_mean(split.parts.clamp(-CERTAIN, CERTAIN).square(), split.measured, width)
+    count = min(4 * np.pi * width**2, max(float(split.valid.sum()), 1.0))
     chance = (2 / (count * split.freedom)).sqrt()
     noise = split.power * (1 - leak) ** 2 * (1 + MARGIN * chance)
     weight = 1 - noise / torch.maximum(local, noise).clamp(min=TINY)
     return ((weight - leak) / max(1 - leak, 1e-6)).clamp(min=0)
 
 
-def _local_mean(values: Tensor, valid: Tensor, width: float) -> Tensor:
-    """Gaussian-weighted mean of `values` [1, K, H, W] over the pixels where `valid` [1, 1, H, W] is 1."""
+def _local_mean(values: Tensor, measured: Tensor, width: float) -> Tensor:
+    """Gaussian-weighted mean of `values` [1, K, H, W] where `measured` [1, K, H, W] is 1, else 0."""
     if width == float("inf"):
-        total = valid.sum().clamp(min=1)
-        return (values * valid).sum(dim=(2, 3), keepdim=True) / total
-    both = _blur(torch.cat([values * valid, valid], dim=1), width)
-    return both[:, :-1] / both[:, -1:].clamp(min=1e-12)
+        total = measured.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+        return (values * measured).sum(dim=(2, 3), keepdim=True) / total
+    return _blur(values * measured, width) / _blur(measured, width).clamp(min=1e-12)
 
 
 def _blur(planes: Tensor, width: float) -> Tensor:
@@ -157,44 +163,35 @@ def _blur(planes: Tensor, width: float) -> Tensor:
     return functional.conv2d(columns, kernel.transpose(2, 3), padding=(0, reach)).transpose(0, 1)
 
 
-def _filter(change: Tensor, octaves: tuple[float, ...]) -> Tensor:
+def _filter(change: Tensor, centres: tuple[float, ...]) -> Tensor:
     """The bands [1, K, H, W] of a plane [1, 1, H, W], mirrored at its borders so that nothing wraps."""
     height, width = change.shape[-2:]
     down, right = min(_SEAM, height - 1), min(_SEAM, width - 1)
     padded = functional.pad(change, (right, right, down, down), mode="reflect")
     shape = (padded.shape[-2], padded.shape[-1])
-    transfer = torch.as_tensor(_transfer(octaves, shape), dtype=change.dtype, device=change.device)
+    transfer = torch.as_tensor(_transfer(centres, shape), dtype=change.dtype, device=change.device)
     parts: Tensor = torch.fft.irfft2(torch.fft.rfft2(padded) * transfer, s=shape)
     return parts[..., down : down + height, right : right + width]
-
-
-def _inside(valid: Tensor) -> Tensor:
-    """True away from the borders of a plane [1, 1, H, W], where mirroring adds kinks to the finest band."""
-    height, width = valid.shape[-2:]
-    if min(height, width) <= 4 * KINK:
-        return torch.ones_like(valid)
-    inner = torch.ones_like(valid[..., KINK:-KINK, KINK:-KINK])
-    return functional.pad(inner, (KINK,) * 4)
 
 
 @lru_cache(maxsize=64)
 def _bank(bands: tuple[float, ...]) -> _Bank:
     noise = NoiseEstimate(1.0, bands)
-    octaves = OCTAVES[:1] if blind_radius(noise) == 0 else OCTAVES
-    if len(octaves) == 1:
-        return _Bank(octaves, np.ones(1), np.ones(1), np.ones(1))
+    centres = CENTRES[:1] if blind_radius(noise) == 0 else CENTRES
+    if len(centres) == 1:
+        return _Bank(centres, np.ones(1), np.ones(1), np.ones(1))
     amplitude = spectrum_of(noise)(radial_frequency(_GRID, _GRID))
-    inside = [amplitude * part for part in _transfer(octaves, (_GRID, _GRID))]
+    inside = [amplitude * part for part in _transfer(centres, (_GRID, _GRID))]
     power = np.array([mean_power(part, _GRID) for part in inside])
     fourth = np.array([mean_power(part**2, _GRID) for part in inside])
-    area = [mean_power(np.sqrt(part), _GRID) for part in _transfer(octaves, (_GRID, _GRID))]
-    return _Bank(octaves, power / mean_power(amplitude, _GRID), power**2 / fourth, np.array(area))
+    area = [mean_power(np.sqrt(part), _GRID) for part in _transfer(centres, (_GRID, _GRID))]
+    return _Bank(centres, power / mean_power(amplitude, _GRID), power**2 / fourth, np.array(area))
 
 
 @lru_cache(maxsize=8)
-def _transfer(octaves: tuple[float, ...], shape: tuple[int, int]) -> NDArray[np.float32]:
+def _transfer(centres: tuple[float, ...], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Transfer function of each band [K, H, W // 2 + 1]: raised cosines that sum to 1."""
     f = radial_frequency(*shape)
-    place = np.interp(f, octaves, np.arange(len(octaves)))
-    each = np.arange(len(octaves))[:, None, None]
+    place = np.interp(f, centres, np.arange(len(centres)))
+    each = np.arange(len(centres))[:, None, None]
     return (np.cos(np.clip(place - each, -1, 1) * (np.pi / 2)) ** 2).astype(np.float32)
