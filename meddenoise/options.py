@@ -32,6 +32,8 @@ class Options:
     batch_size: int | None = None
     fusion: bool = True
     """False leaves out the last step of methods that weigh their result against the noisy image."""
+    blind_radius: int | None = None
+    """In pixels, of methods with a blind-spot network; None measures how far the noise is correlated."""
     uncertainty: bool = False
     """Also give a map of uncertainty; needs the sampler, and so selects it."""
 
@@ -51,6 +53,7 @@ def check_options(options: Options) -> None:
         ("--tile", options.tile, 16),
         ("--overlap", options.overlap, 0),
         ("--batch-size", options.batch_size, 1),
+        ("--blind-radius", options.blind_radius, 0),
     ):
         if value is not None and value < least:
             raise UsageError(f"{option} is {value}: give {least} or more.")
@@ -74,7 +77,11 @@ def choose_sampling(options: Options) -> Sampling:
     """How a sampler is asked to run: what only a sampler can do selects it."""
     mode = "diffusion" if _needing_sampler(options) else options.mode
     return Sampling(
-        cast(Literal["distilled", "diffusion"] | None, mode), options.steps, options.samples, options.fusion
+        cast(Literal["distilled", "diffusion"] | None, mode),
+        options.steps,
+        options.samples,
+        options.fusion,
+        options.blind_radius,
     )
 
 
@@ -85,11 +92,13 @@ def _check_method(options: Options, row: Row) -> None:
             f"{asked[0]} needs a method with a sampler, and {options.method!r} works in one pass: "
             f"leave it out ({_having('methods with a sampler', lambda other: other.sampler)})."
         )
-    if not options.fusion and not row.fusion:
-        raise UsageError(
-            f"--no-fusion needs a method that ends with fusion, and {options.method!r} has none: "
-            f"leave it out ({_having('methods with fusion', lambda other: other.fusion)})."
-        )
+    blind = {"--no-fusion": not options.fusion, "--blind-radius": options.blind_radius is not None}
+    for option, given in blind.items():
+        if given and not row.fusion:
+            raise UsageError(
+                f"{option} needs a method with a blind-spot network, and {options.method!r} has none: "
+                f"leave it out ({_having('methods with fusion', lambda other: other.fusion)})."
+            )
 
 
 def _check_mode(options: Options) -> None:

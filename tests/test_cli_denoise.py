@@ -212,7 +212,7 @@ def test_one_pass_asked_for_does_not_go_with_draws(study, drawing, tmp_path):
         done = denoise(study, *drawing, "--mode", "distilled", *option, code=2)
         assert f"{option[0]} needs the sampler, and --mode distilled is one pass" in done.stderr
     assert (
-        "--no-fusion needs a method that ends with fusion"
+        "--no-fusion needs a method with a blind-spot network"
         in denoise(study, *drawing, "--no-fusion", code=2).stderr
     )
     assert not study.with_name("study_denoised").exists()

@@ -14,7 +14,7 @@ from PIL import Image
 from meddenoise.checkpoint import load_checkpoint
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
-from meddenoise.training import Images, run_training
+from meddenoise.training import Images, Manner, run_training
 from meddenoise.training.data import PatchSource, TrainingImage
 from meddenoise.training.degrade import NoiseMix, degrade
 from meddenoise.training.muon import Muon, orthogonalise
@@ -30,6 +30,15 @@ class Silence:
         self.stop_at = stop_at
 
     def reading(self, done: int, total: int) -> None:
+        pass
+
+    def stage(self, name: str) -> None:
+        pass
+
+    def making(self, done: int, total: int) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
     def step(self, step: int, total: int, values: dict[str, float]) -> None:
@@ -157,7 +166,9 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     assert scores[-1]["DX-50"] > 14.2 + 1.5  # the input scores 14.15 dB
     metadata = load_checkpoint(path, sha256=None).metadata
     assert metadata.method == "direct" and metadata.network_options["channels"] == [8, 12]
-    tuned = run_training(tiny_recipe(), Images(images), tmp_path / "tuned", start=str(path), watch=Silence())
+    tuned = run_training(
+        tiny_recipe(), Images(images), tmp_path / "tuned", Manner(start=str(path)), watch=Silence()
+    )
     first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
 

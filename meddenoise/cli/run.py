@@ -108,6 +108,10 @@ Residual = Annotated[
         rich_help_panel=_WRITING,
     ),
 ]
+BlindRadius = Annotated[
+    str,
+    typer.Option(metavar="auto|N", help="Pixels over which noise is taken as correlated; auto measures it."),
+]
 Reference = Annotated[
     Path | None,
     typer.Option("--ref", help="Also measure against this file or folder.", rich_help_panel=_WRITING),
@@ -148,6 +152,7 @@ def denoise(
     steps: Steps = None,
     samples: Samples = 1,
     fusion: Fusion = True,
+    blind_radius: BlindRadius = "auto",
     seed: Seed = 0,
     sigma: Sigma = "auto",
     strength: Strength = 1.0,
@@ -180,11 +185,10 @@ def denoise(
         method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
         sigma=_parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
         tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int),
-        uncertainty=uncertainty,
+        uncertainty=uncertainty, blind_radius=_parse("--blind-radius", blind_radius, int),
     )  # fmt: skip
-    orders = Orders(
-        options=options, format=format, residual=residual, resume=resume, overwrite=overwrite, jobs=jobs
-    )
+    orders = Orders(options=options, format=format, residual=residual, resume=resume,
+        overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = _collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
     request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
     _run(request, verbosity=verbose - quiet, as_json=as_json)

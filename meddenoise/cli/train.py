@@ -31,25 +31,34 @@ def train(
         str | None, typer.Option("--from", help="Fine-tune these weights: a name, a path or hf://...")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")] = True,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Stop in time with the best so far: 45s, 30m or 8h."),
+    ] = None,
+    blind_radius: Annotated[
+        str,
+        typer.Option(
+            "--blind-radius",
+            metavar="auto|N",
+            help="Of self-supervised methods: how far noise is correlated, in pixels; auto measures it.",
+        ),
+    ] = "auto",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
 ) -> None:
     """Train a method on a folder of images; stop it with Ctrl-C and give the same command to go on.
 
     Example: meddenoise train --data scans/ -o run/ && meddenoise denoise new.dcm --weights
     run/checkpoint.safetensors
+
+    From noisy images alone: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
     """
     from meddenoise.cli.training_progress import TrainingProgress
-    from meddenoise.training import Images, run_training
+    from meddenoise.training import Images, Manner, run_training
 
+    manner = Manner(start, resume, _seconds(budget), _radius(blind_radius))
+    images, chosen = Images(data, references), _recipe(method, recipe, steps)
     with TrainingProgress(quiet) as progress:
-        checkpoint = run_training(
-            _recipe(method, recipe, steps),
-            Images(data, references),
-            output,
-            start=start,
-            resume=resume,
-            watch=progress,
-        )
+        checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)
 
 
@@ -65,6 +74,31 @@ def _recipe(method: str, name: str | None, steps: int | None) -> "Recipe":
         raise UsageError(f"the recipe {name!r} trains {recipe.method!r}, not {method!r}: change --method.")
     if name is None:
         recipe = replace(recipe, data=(DataRow(),))
+        if recipe.stages is not None:
+            targets = replace(recipe.stages.targets, crop=0, pair_share=0.5)
+            recipe = replace(recipe, stages=replace(recipe.stages, simulated=None, targets=targets))
     if steps is not None:
         recipe = replace(recipe, loop=replace(recipe.loop, steps=steps))
     return recipe
+
+
+def _seconds(budget: str | None) -> float:
+    """A time such as 45s, 30m or 8h in seconds; 0 for none."""
+    from meddenoise.errors import UsageError
+
+    if budget is None:
+        return 0.0
+    number, unit = budget[:-1], {"s": 1, "m": 60, "h": 3600}.get(budget[-1:], 0)
+    if not unit or not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+        raise UsageError(f"--budget is {budget!r}: give a time such as 45s, 30m or 8h.")
+    return float(number) * unit
+
+
+def _radius(text: str) -> int | None:
+    from meddenoise.errors import UsageError
+
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise UsageError(f"--blind-radius is {text!r}: give auto, or 0, 2 or 4 pixels.")
+    return int(text)

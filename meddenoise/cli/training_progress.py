@@ -23,6 +23,7 @@ class TrainingProgress:
         )
         self.bar: TaskID | None = None
         self.loss: float | None = None
+        self.what = "training"
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -40,15 +41,29 @@ class TrainingProgress:
         """Images read so far."""
         self._show("reading", done, total, "series")
 
+    def stage(self, name: str) -> None:
+        """Another stage of the training begins."""
+        self.what, self.loss = name, None
+        if not self.console.is_terminal:
+            self.console.print(f"{name} ...")
+
+    def making(self, done: int, total: int) -> None:
+        """Training targets made so far."""
+        self._show(self.what, done, total, "images")
+
+    def note(self, text: str) -> None:
+        """Something about the images that a user should know."""
+        self.console.print(f"note: {text}", style="yellow", markup=False)
+
     def step(self, step: int, total: int, values: dict[str, float]) -> None:
         """One training step with its loss and, after a validation, its scores."""
         loss = values["loss"]
         self.loss = loss if self.loss is None else 0.99 * self.loss + 0.01 * loss
-        self._show("training", step, total, f"loss {self.loss:.4f}")
+        self._show(self.what, step, total, f"loss {self.loss:.4f}")
         if "score" in values:
             rows = "  ".join(f"{k} {v:.2f}" for k, v in values.items() if k not in ("loss", "score"))
             self.console.print(
-                f"step {step}: validation {values['score']:.3f} dB, loss {self.loss:.4f}  {rows}"
+                f"{self.what}, step {step}: validation {values['score']:.3f}, loss {self.loss:.4f}  {rows}"
             )
 
     def _show(self, what: str, done: int, total: int, note: str) -> None:

@@ -66,13 +66,15 @@ class Sampling:
 
     `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None is the
     method's own number; `samples` draws are averaged. `fusion` False leaves out the last step that weighs
-    the result against the noisy image.
+    the result against the noisy image. `blind_radius` in pixels replaces the one that the noise's
+    correlation asks for.
     """
 
     mode: Literal["distilled", "diffusion"] | None = None
     steps: int | None = None
     samples: int = 1
     fusion: bool = True
+    blind_radius: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,25 @@ METHODS: dict[str, Row] = {
         "supervised",
         _OWN,
         learned=True,
+    ),
+    "diffdenoise": Row(
+        "meddenoise.methods.diffdenoise:DIFFDENOISE",
+        "self-supervised diffusion, trained on noisy images alone: one pass of its student, or the sampler",
+        "Demir et al. 2025, arXiv 2504.00264",
+        "self-supervised",
+        _OWN,
+        learned=True,
+        sampler=True,
+        fusion=True,
+    ),
+    "blindspot": Row(
+        "meddenoise.methods.blindspot:BLINDSPOT",
+        "blind-spot network, trained on noisy images alone, fused with the noisy image",
+        "Wu et al. 2020, ECCV; Laine et al. 2019, NeurIPS",
+        "self-supervised",
+        _OWN,
+        learned=True,
+        fusion=True,
     ),
     "gaussian": Row(
         f"{_CLASSICAL}:GAUSSIAN",

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from meddenoise.checkpoint import load_state
 from meddenoise.methods import Setup
+from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
-from meddenoise.noise.stabilise import Rician
 
 if TYPE_CHECKING:
     from meddenoise.noise import NoiseEstimate
@@ -21,9 +21,6 @@ LARGEST_PLANE = 1024
 CLIPPING = 3.0
 SMOOTH_EXTRA = 0.4
 """How much more noise the network is told of in CT whose noise is smooth (see `told_more`)."""
-UNDETECTABLE = 0.6
-"""Signal in sigmas that fluctuations left in an empty background of magnitudes still feign: it is taken off
-as noise power is, s = sqrt(s^2 - u^2), which leaves stronger signals alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +43,12 @@ class DirectDenoiser:
 
         Equivariant to offset and scale, so that any unit will do; unchanged where sigma is 0.
         """
-        level = sigma.reshape(-1, 1, 1, 1).expand_as(noisy) if sigma.ndim == 1 else sigma
-        safe = torch.where(level > 0, level, torch.ones_like(level))
-        if self.rician:
-            transform = Rician(safe.cpu().numpy())
-            stable = torch.from_numpy(transform.forward(noisy.cpu().numpy())).to(noisy.device)
-            clean = self._run(stable, torch.ones_like(stable), stable.new_zeros(len(stable)))
-            clean = torch.from_numpy(transform.inverse(clean.cpu().numpy())).to(noisy.device)
-            clean = (clean.square() - (UNDETECTABLE * safe).square()).clamp(min=0).sqrt()
-        else:
-            zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(self.magnitude)
-            clean = self._run(noisy, safe, zero)
-        return torch.where(level > 0, clean, noisy)
+        return on_stable(self._run, noisy, sigma, self.rician)
 
-    def _run(self, noisy: Tensor, sigma: Tensor, zero: Tensor) -> Tensor:
+    def _run(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        # Stabilised magnitudes have no floor: their transform goes on below 0.
+        floored = self.magnitude and not self.rician
+        zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(floored)
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
         clean = self.network(noisy, sigma * self.told, bands, zero)
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, sigma)
@@ -110,10 +99,15 @@ class Direct:
         network.eval().requires_grad_(False).to(setup.device)
         if setup.precision == "bf16":
             network.lower_trunk(torch.bfloat16)
-        rician = setup.noise is not None and setup.noise.model == "rician"
-        bands = _bands(setup.noise, network.bands)
-        told = told_more(bands, setup.modality)
-        return DirectDenoiser(network, bands, setup.modality == "MR", rician, told)
+        return direct_denoiser(network, setup)
+
+
+def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
+    """A network that is ready to run, as the denoiser of one series."""
+    rician = setup.noise is not None and setup.noise.model == "rician"
+    bands = _bands(setup.noise, network.bands)
+    told = told_more(bands, setup.modality)
+    return DirectDenoiser(network, bands, setup.modality == "MR", rician, told)
 
 
 def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:

@@ -47,6 +47,14 @@ class BlindSpotNet(nn.Module):
         self.tail = nn.ModuleDict({str(rho): _join(2 * entry) for rho in self.radii})
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def lower_trunk(self, dtype: torch.dtype) -> None:
+        """Run all but the masked convolutions in `dtype` (bfloat16)."""
+        self.to(dtype)
+        for module in self.modules():
+            if isinstance(module, _Branch):
+                module.head.float()
+                module.ring = module.ring.float()
+
     def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, rho: int) -> Tensor:
         """The blind estimate [B, 1, H, W], float32, in the units of `noisy`.
 
@@ -55,15 +63,18 @@ class BlindSpotNet(nn.Module):
         """
         known = (bands.sum(dim=1, keepdim=True) > 0).float()
         told = torch.cat([torch.log2(bands.clamp(min=0.05)) * known, known], dim=1)
-        told = self.told[str(rho)](told.to(noisy.dtype))[:, :, None, None]
+        entry = self.told[str(rho)]
+        assert isinstance(entry, nn.Linear)
+        told = entry(told.to(entry.weight.dtype))[:, :, None, None]
         near, far = (self.branches[f"{rho}-{reach}"](noisy, sigma) for reach in (1, 2))
         features = torch.cat([near.features, far.features], dim=1) + told
         residual: Tensor = self.tail[str(rho)](features)
-        return near.base + sigma * residual.float()
+        blind: Tensor = near.base + sigma * residual.float()
+        return blind
 
 
 class _Seen:
-    """What one branch saw: `base` [B, 1, H, W], the mean of each pixel's ring, and `features` [B, C, H, W]."""
+    """What one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
 
     __slots__ = ("base", "features")
 

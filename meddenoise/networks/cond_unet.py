@@ -51,6 +51,10 @@ class CondUNet(nn.Module):
         self.tail = _zero(nn.Conv2d(widths[0], self.unshuffle**2, 3, padding=1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def lower_trunk(self, dtype: torch.dtype) -> None:
+        """Run the network in `dtype` (bfloat16)."""
+        self.to(dtype)
+
     def forward(self, state: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         """The prediction [B, 1, H, W], float32; what it predicts, eps, v or x0, the checkpoint says.
 

@@ -24,22 +24,37 @@ class Watch(Protocol):
     def reading(self, done: int, total: int) -> None:
         """Series read so far."""
 
+    def stage(self, name: str) -> None:
+        """Another stage begins."""
+
+    def making(self, done: int, total: int) -> None:
+        """Targets made so far."""
+
+    def note(self, text: str) -> None:
+        """Something about the images that a user should know."""
+
     def step(self, step: int, total: int, values: dict[str, float]) -> None:
         """Loss, and validation scores when there are new ones, after `step` of `total` steps."""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Weights to fine-tune, whether to go on with an earlier run, a time budget, a blind radius."""
+
+    start: str | None = None
+    resume: bool = True
+    seconds: float = 0.0
+    """0 for no budget."""
+    blind_radius: int | None = None
+    """Of self-supervised methods; None measures it."""
+
+
 def run_training(
-    recipe: "Recipe",
-    images: Images,
-    output: Path,
-    *,
-    start: str | None = None,
-    resume: bool = True,
-    watch: Watch,
+    recipe: "Recipe", images: Images, output: Path, manner: Manner = Manner(), *, watch: Watch
 ) -> Path:
     """Train `recipe`; the checkpoint written under `output`.
 
-    `start` names weights to fine-tune. Raises UsageError where the extra `train` is not installed,
+    Raises UsageError where the extra `train` is not installed or options do not fit the method,
     TrainingError for data, recipes and resumes that cannot be used.
     """
     try:
@@ -48,13 +63,50 @@ def run_training(
         raise UsageError(
             f"training needs the package {error.name!r}: pip install 'meddenoise[train]'."
         ) from error
+    if recipe.stages is not None:
+        return _train_noisy(recipe, images, output, manner, watch)
+    from dataclasses import replace
+
     from meddenoise.training.load import load_images
     from meddenoise.training.supervised import SupervisedTask
     from meddenoise.weights import load
 
-    weights = None if start is None else load(start)
+    if manner.blind_radius is not None:
+        raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
+    weights = None if manner.start is None else load(manner.start)
     training, validation = load_images(
         images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading
     )
     task = SupervisedTask(recipe, training, validation, weights)
-    return train(task, recipe.loop, output, resume=resume, progress=watch.step)
+    loop = replace(recipe.loop, seconds=manner.seconds)
+    return train(task, loop, output, resume=manner.resume, progress=watch.step)
+
+
+def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:
+    """All stages of a self-supervised method."""
+    from dataclasses import replace
+    from time import perf_counter
+
+    from meddenoise.networks.blind_spot import RADII
+    from meddenoise.training.noisy import Reading, load_noisy
+    from meddenoise.training.stages import Run, train_stages
+
+    assert recipe.stages is not None
+    if images.references is not None:
+        raise UsageError(f"{recipe.method!r} learns from noisy images alone: leave out --ref.")
+    if manner.start is not None:
+        raise UsageError(f"{recipe.method!r} cannot start from other weights: leave out --from.")
+    if manner.blind_radius is not None and manner.blind_radius not in RADII:
+        raise UsageError(f"--blind-radius is {manner.blind_radius}: give auto or one of {RADII}.")
+    started = perf_counter()
+    stages = recipe.stages
+    patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
+    radii = tuple(stages.blind_network.get("radii", RADII))
+    reading = Reading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
+    found = load_noisy(images.folder, recipe.data, reading, watch.reading)
+    for note in found.notes:
+        watch.note(note)
+    if stages.simulated is None:
+        recipe = replace(recipe, modalities=found.modalities())
+    left = max(1.0, manner.seconds - (perf_counter() - started)) if manner.seconds else 0.0
+    return train_stages(Run(recipe, found, output, manner.resume, watch, left))

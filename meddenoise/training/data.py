@@ -1,5 +1,7 @@
 """Training images and the patches drawn from them; every draw is a function of (seed, step) alone."""
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training.degrade import NoiseMix, degrade, pair
+from meddenoise.training.degrade import NoiseMix, degrade, degrade_like, pair
 
 Image = NDArray[np.float32]
 
@@ -26,7 +28,11 @@ class TrainingImage:
     own: NoiseEstimate
     """What is estimated of the "clean" plane itself, in 255ths of the range: its noise, and fine anatomy."""
     noise: Image | None = None
-    """Real noise: a noisy partner minus this plane; None where noise is to be simulated."""
+    """Real noise: a noisy partner minus this plane, told as `own`; None where noise is to be simulated."""
+    weight: float = 1.0
+    """How often it is drawn, relative to the others of its source."""
+    like: NoiseEstimate | None = None
+    """The noise to simulate; None draws any kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class PatchSource:
                 f"no training image is at least {patch} x {patch} pixels: use a smaller patch."
             )
         self.mix, self.patch, self.seed = mix, patch, seed
-        self.shares = np.cumsum(_shares(self.images, weights))
+        shares = draw_shares([(image.source, image.group) for image in self.images], weights)
+        self.shares = np.cumsum(shares * [image.weight for image in self.images])
 
     def batch(self, step: int, size: int) -> Batch:
         """The `size` patches of training step `step`; the same step always gives the same batch."""
@@ -65,10 +72,13 @@ class PatchSource:
         for _ in range(size):
             image, patch, noise = self._draw_patch(rng)
             clean.append(patch)
-            if noise is None:
-                parts.append(degrade(patch, image.own, image.modality, self.mix, rng))
+            magnitude = image.modality == "MR"
+            if noise is not None:
+                parts.append(pair(patch, noise, image.own, magnitude, self.mix, rng))
+            elif image.like is not None:
+                parts.append(degrade_like(patch, image.like, magnitude, self.mix, rng))
             else:
-                parts.append(pair(patch, noise, image.modality == "MR", self.mix, rng))
+                parts.append(degrade(patch, image.own, image.modality, self.mix, rng))
         return Batch(
             noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
             sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
@@ -93,9 +103,9 @@ class PatchSource:
             if attempt == 3 or patch.std() > 2 or rng.random() < 0.1:
                 break
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
-        patch = _turn(patch, turns, mirrored)
+        patch = turn(patch, turns, mirrored)
         if image.noise is not None:
-            return image, patch, _turn(image.noise[window], turns, mirrored)
+            return image, patch, turn(image.noise[window], turns, mirrored)
         if image.modality != "CT" and rng.random() < 0.4:
             bent = np.maximum(patch, 0) / 255
             patch = (255 * bent ** np.float32(rng.uniform(0.7, 1.4))).astype(np.float32)
@@ -104,7 +114,8 @@ class PatchSource:
         return image, patch, None
 
 
-def _turn(patch: Image, turns: int, mirrored: bool) -> Image:
+def turn(patch: Image, turns: int, mirrored: bool) -> Image:
+    """`patch` turned by quarters and mirrored."""
     turned = np.rot90(patch, turns)
     return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned, np.float32)
 
@@ -115,18 +126,14 @@ def middle(plane: Image, size: int) -> Image:
     return plane[y : y + size, x : x + size]
 
 
-def _shares(images: list[TrainingImage], weights: dict[str, float]) -> NDArray[np.float64]:
-    """Draw weight of each plane: a source by its recipe weight, its volumes by the root of their size."""
-    volumes: dict[str, float] = {}
-    for image in images:
-        volumes[image.group] = volumes.get(image.group, 0.0) + 1.0
-    raw = np.array([volumes[image.group] ** -0.5 for image in images])
-    totals: dict[str, float] = {}
-    for image, share in zip(images, raw, strict=True):
-        totals[image.source] = totals.get(image.source, 0.0) + float(share)
+def draw_shares(places: Sequence[tuple[str, str]], weights: dict[str, float]) -> NDArray[np.float64]:
+    """Draw weight of each plane by its (source, volume): a source by its recipe weight, its volumes by the
+    root of their size."""
+    volumes = Counter(group for _, group in places)
+    raw = np.array([volumes[group] ** -0.5 for _, group in places])
+    totals: dict[str, float] = defaultdict(float)
+    for (source, _), share in zip(places, raw, strict=True):
+        totals[source] += float(share)
     return np.array(
-        [
-            weights[image.source] * share / totals[image.source]
-            for image, share in zip(images, raw, strict=True)
-        ]
+        [weights[source] * share / totals[source] for (source, _), share in zip(places, raw, strict=True)]
     )

@@ -6,13 +6,15 @@ tells them: with errors, sometimes without the spectrum or the variation, and wi
 "clean" image already had counted in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise.correlation import noise_like
+from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes, mean_power
 
 Image = NDArray[np.float32]
@@ -41,6 +43,8 @@ class NoiseMix:
     map_unknown: float = 0.3
     own_counted: float = 0.8
     """Share of patches whose told noise counts what is estimated of the clean image itself."""
+    level_spread: float = 0.3
+    """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
     clipped: float = 0.15
     """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
 
@@ -86,13 +90,32 @@ def degrade(
         noisy = clean + noise
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
-    return _tell(_Truth(noisy, level, _bands_of(amplitude), own), magnitude, mix, rng)
+    return _tell(_Truth(noisy, level, bands_of(amplitude), own), magnitude, mix, rng)
 
 
-def pair(clean: Image, noise: Image, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
-    """A patch with its own real `noise` [H, W], told by its level alone."""
-    level = np.full_like(clean, noise.std())
-    return _tell(_Truth(clean + noise, level, UNKNOWN, NoiseEstimate(0.0)), magnitude, mix, rng)
+def degrade_like(
+    clean: Image, like: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+) -> Degraded:
+    """A version of `clean` [H, W] with fresh noise as `like` describes it, at a level near its own."""
+    near = replace(like, sigma=like.sigma * float(np.exp(rng.normal(0, mix.level_spread))), field=None)
+    level = sigma_map(near, clean)
+    noise = noise_like(near, clean, rng)
+    noisy = clean + noise
+    if like.model == "rician":
+        noisy = np.hypot(noisy, noise_like(near, clean, rng))
+    return _tell(_Truth(noisy, level, like.bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+
+
+def pair(
+    clean: Image, noise: Image, own: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+) -> Degraded:
+    """A patch with its own real `noise` [H, W]; told as `own`, or by its level alone where that is 0."""
+    noisy = clean + noise
+    if own.sigma > 0:
+        level, bands = sigma_map(replace(own, field=None), noisy), own.bands
+    else:
+        level, bands = np.full_like(clean, noise.std()), UNKNOWN
+    return _tell(_Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
 
 
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
@@ -184,7 +207,7 @@ def _edge(f: Image, cut: float) -> Image:
     return edge
 
 
-def _bands_of(amplitude: Image) -> tuple[float, ...]:
+def bands_of(amplitude: Image) -> tuple[float, ...]:
     """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
     height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
     fy, fx = _frequencies((height, width))

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -44,20 +45,16 @@ def load_images(
     the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
     counts series. Raises TrainingError where a folder is missing or one side of the split is empty.
     """
-    splits = _read_splits(data / SPLITS)
-    found = [(row, *items) for row in rows for items in _items(data, references, row)]
     training: list[TrainingImage] = []
     validation: list[TrainingImage] = []
-    for done, (row, item, partner) in enumerate(found):
-        series = read_item(item)
-        held_out = _is_validation(series, data, splits)
-        group = _relative(series.path, data)
-        if partner is None:
-            images = list(_images(series, row, group, not held_out))
+    for item in walk(data, references, rows, progress):
+        if item.partner is None:
+            images = _images(item.series, item.row, item.group, not item.held_out)
         else:
-            images = list(_pairs(series, read_item(partner), row, group))
-        (validation if held_out else training).extend(i for i in images if min(i.plane.shape) >= patch)
-        progress(done + 1, len(found))
+            images = _pairs(item.series, item.partner, item.row, item.group)
+        (validation if item.held_out else training).extend(
+            image for image in images if min(image.plane.shape) >= patch
+        )
     if not training or not validation:
         side = "validation" if training else "training"
         raise TrainingError(
@@ -65,6 +62,32 @@ def load_images(
             f"use a smaller patch, or list the split in {SPLITS} (columns file, split)."
         )
     return training, validation
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A series of a data folder, its recipe row and clean partner, and the side of the split it is on."""
+
+    series: Series
+    partner: Series | None
+    row: DataRow
+    group: str
+    """The file or folder, relative to the data folder."""
+    held_out: bool
+
+
+def walk(
+    data: Path, references: Path | None, rows: Sequence[DataRow], progress: Callable[[int, int], None]
+) -> Iterator[Found]:
+    """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
+    splits = _read_splits(data / SPLITS)
+    found = [(row, *items) for row in rows for items in _items(data, references, row)]
+    for done, (row, item, partner) in enumerate(found):
+        series = read_item(item)
+        held_out = _is_validation(series, data, splits)
+        clean = None if partner is None else read_item(partner)
+        yield Found(series, clean, row, _relative(series.path, data), held_out)
+        progress(done + 1, len(found))
 
 
 def _folder(data: Path, row: DataRow) -> Path:
@@ -88,7 +111,7 @@ def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[T
     order = align_planes(noisy, clean)
     target = clean.values(0, len(clean))[order]
     modality = row.modality or clean.modality
-    low, width = _window(target, modality, row)
+    low, width = window(target, modality, row)
     scale = np.float32(255 / width)
     noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
     for plane, difference in zip(np.nan_to_num((target - np.float32(low)) * scale), noise, strict=True):
@@ -100,16 +123,16 @@ def _images(series: Series, row: DataRow, group: str, augment: bool) -> Iterator
     """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
     volume = series.values(0, len(series))[:: series.channels]
     modality = row.modality or series.modality
-    low, width = _window(volume, modality, row)
+    low, width = window(volume, modality, row)
     volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
-        for image in [plane, _halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
+        for image in [plane, halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
                 own = estimate_noise(middle(image, OWN_CROP)[None], modality=modality)
                 yield TrainingImage(image, modality, row.folder, group, own)
 
 
-def _window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
+def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
     """The value that becomes 0 and the width that becomes 255."""
     if row.range > 0:
         return row.low, row.range
@@ -126,7 +149,7 @@ def _planes(volume: Image, spacing: tuple[float, float, float], augment: bool) -
         yield from (np.ascontiguousarray(plane) for plane in np.moveaxis(volume, axis, 0)[::2])
 
 
-def _halved(plane: Image) -> Image:
+def halved(plane: Image) -> Image:
     """2 x 2 means: another scale, with less noise of its own."""
     height, width = plane.shape[0] // 2, plane.shape[1] // 2
     halved: Image = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))

@@ -4,12 +4,13 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol, Self
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from meddenoise.errors import TrainingError
@@ -70,11 +71,26 @@ class LoopOptions:
     seed: int = 0
     validate_every: int = 2000
     save_every: int = 500
+    seconds: float = 0.0
+    """Time to train for, instead of `steps`; 0 for no limit. Then the result depends on the machine."""
     precision: str = "bf16"
 
 
+FREE = ("steps", "validate_every", "save_every", "seconds")
+"""Settings that do not change what a step does."""
 ENDS = ("head", "floor", "tail")
 """First and last layers, by the names every network here gives them."""
+
+
+def settings(options: LoopOptions) -> dict[str, object]:
+    """The settings that change what a step does, for a task's digest."""
+    return {name: value for name, value in asdict(options).items() if name not in FREE}
+
+
+def describe(**values: object) -> str:
+    """A digest text, one line a value."""
+    return "\n".join(f"{name} = {value}" for name, value in values.items())
+
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -91,10 +107,10 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
     run = _begin(task, options, output / "state.safetensors", resume)
     checkpoint = output / "checkpoint.safetensors"
     try:
-        while run.step < options.steps:
+        while run.done(options) < 1:
             loss = _one_step(run, task, options)
             values = {"loss": loss}
-            last = run.step == options.steps
+            last = run.done(options) >= 1
             if run.writes and (last or run.step % options.validate_every == 0):
                 with run.accelerator.autocast():
                     scores = task.validate(run.ema, run.accelerator.device)
@@ -106,7 +122,7 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
             if last or run.step % options.save_every == 0:
                 _save(run, task, options)
             if run.writes:
-                progress(run.step, options.steps, values)
+                progress(run.step, math.ceil(run.step / run.done(options)), values)
     except KeyboardInterrupt:
         _save(run, task, options)
         raise
@@ -126,6 +142,14 @@ class _Run:
     optimizer: torch.optim.Optimizer
     step: int = 0
     best: float = -math.inf
+    began: float = field(default_factory=perf_counter)
+    """The time, or what it would have been, had an earlier part of the run ended right before."""
+
+    def done(self, options: LoopOptions) -> float:
+        """Share of the run that is behind, 1 at its end: of the steps, or of the time if that is limited."""
+        if options.seconds > 0:
+            return max(1e-9, (perf_counter() - self.began) / options.seconds)
+        return self.step / options.steps
 
     @property
     def writes(self) -> bool:
@@ -136,12 +160,18 @@ class _Run:
 def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
     alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
-    accelerator = Accelerator(cpu=alone, mixed_precision="bf16" if options.precision == "bf16" else "no")
+    accelerator = Accelerator(
+        cpu=alone,
+        mixed_precision="bf16" if options.precision == "bf16" else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     if options.batch % accelerator.num_processes:
         raise TrainingError(
             f"a batch of {options.batch} cannot be shared by {accelerator.num_processes} processes: "
             "start a number of them that divides it."
         )
+    if options.seconds > 0 and accelerator.num_processes > 1:
+        raise TrainingError("a time budget is kept by one process alone: start one, or give --steps.")
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
@@ -149,17 +179,18 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     run = _Run(state, accelerator, network, ema, optimizer)
     if resume and state.exists():
         notes = read_notes(state)
-        _refuse_change(state, str(notes["digest"]), task.digest)
+        refuse_change(state, str(notes["digest"]), task.digest)
         _refuse_new_length(state, notes, options)
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
+        run.began -= float(notes["elapsed"])
     run.network, run.optimizer = accelerator.prepare(network, optimizer)
     return run
 
 
 def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     for group in run.optimizer.param_groups:
-        group["lr"] = options.learning_rate * _schedule(run.step, options)
+        group["lr"] = options.learning_rate * _schedule(run.step, run.done(options), options)
     with run.accelerator.autocast():
         loss = task.loss(run.network, run.step, Share.of(run.accelerator))
     value = float(loss.detach())
@@ -177,27 +208,28 @@ def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     return value
 
 
-def _schedule(step: int, options: LoopOptions) -> float:
+def _schedule(step: int, done: float, options: LoopOptions) -> float:
     """Warm-up, a constant stretch, then half a cosine down to 1 % of the learning rate.
 
     The constant stretch does not know the number of steps, so a run can be made longer or shorter on the
     way (warmup-stable-decay; Hu et al. 2024, arXiv 2404.06395).
     """
     warm = min(1.0, (step + 1) / max(options.warmup, 1))
-    start = _decay_start(options.steps, options.decay)
-    fall = max(0.0, step - start) / max(options.steps - start, 1)
+    fall = min(1.0, max(0.0, 1 - (1 - done) / max(options.decay, 1e-9)))
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
-
-
-def _decay_start(steps: int, decay: float) -> int:
-    return round((1 - decay) * steps)
 
 
 def _save(run: _Run, task: Task, options: LoopOptions) -> None:
     if not run.writes:
         return
     inner = getattr(run.optimizer, "optimizer", run.optimizer)  # Accelerate wraps it
-    notes = {"digest": task.digest, "step": run.step, "best": run.best, "steps": options.steps}
+    notes = {
+        "digest": task.digest,
+        "step": run.step,
+        "best": run.best,
+        "steps": options.steps,
+        "elapsed": perf_counter() - run.began,
+    }
     save_state(run.state, run.accelerator.unwrap_model(run.network), run.ema, inner, notes)
 
 
@@ -206,7 +238,8 @@ def _log(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
         handle.write(json.dumps({"step": step, "loss": loss} | scores) + "\n")
 
 
-def _refuse_change(path: Path, before: str, now: str) -> None:
+def refuse_change(path: Path, before: str, now: str) -> None:
+    """Raises TrainingError, naming the difference, where a digest is not the one of the run in `path`."""
     if before == now:
         return
     old, new = before.splitlines(), now.splitlines()
@@ -220,8 +253,8 @@ def _refuse_change(path: Path, before: str, now: str) -> None:
 
 def _refuse_new_length(path: Path, notes: dict[str, Any], options: LoopOptions) -> None:
     """Another number of steps is fine until the learning rate has begun to fall for the old one."""
-    shorter = min(int(notes["steps"]), options.steps)
-    if int(notes["steps"]) != options.steps and int(notes["step"]) > _decay_start(shorter, options.decay):
+    decays = (1 - options.decay) * min(int(notes["steps"]), options.steps)
+    if int(notes["steps"]) != options.steps and int(notes["step"]) > decays:
         raise TrainingError(
             f"{path} is at step {notes['step']} of {notes['steps']}, where the learning rate already falls: "
             f"finish it with that number of steps, or start again with {options.steps}."

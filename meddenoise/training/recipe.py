@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from meddenoise.diffusion.schedules import Prediction
 from meddenoise.errors import TrainingError, unknown_name
 from meddenoise.training.degrade import NoiseMix
 from meddenoise.training.loop import LoopOptions
@@ -29,9 +30,70 @@ class DataRow:
     """Where the images come from and their licence, for the checkpoint and its card."""
 
 
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """One fixed noise realisation for every image, where the images are not noisy themselves.
+
+    The level is drawn log-uniformly, in 255ths; a Gaussian kernel of `kernels` pixels is drawn by `shares`.
+    """
+
+    sigma_min: float = 6.0
+    sigma_max: float = 50.0
+    kernels: tuple[float, ...] = (0.0, 0.5, 1.2)
+    shares: tuple[float, ...] = (0.6, 0.2, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionOptions:
+    """What the diffusion stage of DiffDenoise learns.
+
+    `conditioning`: "masked" (loss where the condition has not seen the noise), "plain" (as published), or
+    "noise" (condition plus fresh noise of `condition_noise` times sigma).
+    """
+
+    conditioning: str = "masked"
+    condition_noise: float = 0.5
+    prediction: Prediction = "v"
+    schedule: str = "cosine-1000"
+    loss: str = "l1"
+    share: float = 0.2
+    """Share of pixels that are masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """How the sampler's results that the student learns from are made."""
+
+    steps: int = 2
+    pairs: int = 1
+    crop: int = 0
+    """Middle of the plane that is used; 0 for all of it."""
+    pair_share: float = 0.25
+    """Share of patches with their own noise; the others get fresh noise on the target."""
+    fusion: bool = True
+    iterations: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """What DiffDenoise trains before its student."""
+
+    blind_network: dict[str, Any]
+    blind: LoopOptions
+    diffusion_network: dict[str, Any]
+    diffusion: LoopOptions
+    sampler: DiffusionOptions
+    targets: TargetOptions
+    simulated: Simulated | None
+    """None where the images are noisy themselves."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training run: `meddenoise train --recipe NAME --data DIR` needs nothing else."""
+    """A training run: `meddenoise train --recipe NAME --data DIR` needs nothing else.
+
+    `network`, `loop` and `noise` are those of the one-pass network; of the student where there are `stages`.
+    """
 
     name: str
     method: str
@@ -42,6 +104,7 @@ class Recipe:
     loop: LoopOptions
     noise: NoiseMix
     data: tuple[DataRow, ...]
+    stages: Stages | None = None
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -83,12 +146,27 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         loop=_fill(path, LoopOptions, table.get("training", {})),
         noise=_fill(path, NoiseMix, table.get("noise", {})),
         data=tuple(_fill(path, DataRow, row) for row in table["data"]),
+        stages=_stages(path, table) if "blind" in table else None,
+    )
+
+
+def _stages(path: Path, table: dict[str, Any]) -> Stages:
+    simulated = table.get("simulated")
+    return Stages(
+        blind_network=dict(table.get("blind_network", {})),
+        blind=_fill(path, LoopOptions, table["blind"]),
+        diffusion_network=dict(table.get("diffusion_network", {})),
+        diffusion=_fill(path, LoopOptions, table.get("diffusion", {})),
+        sampler=_fill(path, DiffusionOptions, table.get("sampler", {})),
+        targets=_fill(path, TargetOptions, table.get("targets", {})),
+        simulated=None if simulated is None else _fill(path, Simulated, simulated),
     )
 
 
 def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
     """A dataclass from a table; every key must be one of its fields, with a value of its default's type."""
     known = {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
+    table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for key, value in table.items():
         if key not in known:
             raise TrainingError(f"{path}: {unknown_name('setting', key, known)}")

@@ -12,14 +12,12 @@ from torch import Tensor, nn
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
-from meddenoise.training.loop import Share
+from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.recipe import Recipe
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160
 VALIDATION_PER_SOURCE = 4
-FREE = ("steps", "validate_every", "save_every")
-"""Settings of the loop that do not change what a step does."""
 FLOOR = 1e-3
 """Added to the squared error in units of sigma, so that patches without error do not dominate."""
 
@@ -54,16 +52,13 @@ class SupervisedTask:
         weights = {row.folder: row.weight for row in recipe.data}
         self.source = PatchSource(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
         self.cases = _cases(validation)
-        self.digest = "\n".join(
-            f"{key} = {value}"
-            for key, value in {
-                "network": [recipe.network, recipe.network_options],
-                **{k: v for k, v in asdict(recipe.loop).items() if k not in FREE},
-                **asdict(recipe.noise),
-                "data": [(row.folder, row.weight) for row in recipe.data],
-                "images": len(training),
-                "from": start.sha256 if start else None,
-            }.items()
+        self.digest = describe(
+            network=[recipe.network, recipe.network_options],
+            **settings(recipe.loop),
+            **asdict(recipe.noise),
+            data=[(row.folder, row.weight) for row in recipe.data],
+            images=len(training),
+            start=start.sha256 if start else None,
         )
 
     def network(self) -> nn.Module:

@@ -1,0 +1,106 @@
+"""diffdenoise: trained on noisy images alone; a student in one pass, or the sampler it learned from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from meddenoise.diffusion.contraction import contraction
+from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.errors import UsageError
+from meddenoise.methods import Denoiser, Sampled, Setup
+from meddenoise.methods.blindspot import BlindSpotDenoiser, load_blind, load_part
+from meddenoise.methods.direct import direct_denoiser
+from meddenoise.methods.fusion import fuse
+from meddenoise.methods.srds import Srds, mean_filter
+from meddenoise.methods.stabilised import as_map, on_stable
+
+LARGEST_PLANE = 1024
+"""Planes up to this side go through whole."""
+STEPS = 10
+POOL = 7
+"""Side in pixels of the window over which the spread of few runs is pooled."""
+LEAST_SHRUNK = 0.1
+"""Below this a run has lost its spread, and nothing can be told from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionDenoiser:
+    """Blind estimate, symmetric pairs of reverse diffusion, fusion with the noisy image."""
+
+    blind: BlindSpotDenoiser
+    srds: Srds
+    context: int = 0
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """As `sample`, every plane from the same noise."""
+        return self.sample(noisy, sigma, [torch.Generator().manual_seed(0) for _ in noisy]).clean
+
+    def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Sampled:
+        """Clean [B, 1, H, W] and its uncertainty; arguments as for `Denoiser`, a CPU generator a plane.
+
+        NFE = 2 steps a pair, plus 1. The uncertainty is that of `_remaining`.
+        """
+        spreads: list[Tensor] = []
+
+        def run(noisy: Tensor, sigma: Tensor) -> Tensor:
+            bands = self.blind.bands_for(noisy)
+            mean, spread = self.srds(self.blind.blind(noisy, sigma), sigma, bands, noise)
+            spreads.append(self._remaining(spread, sigma))
+            return fuse(noisy, mean, sigma, bands) if self.blind.fusion else mean
+
+        clean = on_stable(run, noisy, sigma, self.blind.rician)
+        # Behind the transform sigma is 1, and above a few sigmas its slope is 1 / sigma.
+        return Sampled(clean, spreads[0] * as_map(sigma, noisy) if self.blind.rician else spreads[0])
+
+    def _remaining(self, spread: Tensor, sigma: Tensor) -> Tensor:
+        """Standard deviation [B, 1, H, W] of the clean image given all that was used.
+
+        The spread of a run is that of noisy images given the condition, shrunk by few steps: of its variance
+        S + sigma^2 the S is the clean image's; fusion with the noisy one leaves S sigma^2 / (S + sigma^2).
+        """
+        shrunk = contraction(self.srds.schedule.trailing(self.srds.steps), 1.0)
+        variance = mean_filter(spread.square(), POOL) / max(shrunk, LEAST_SHRUNK) ** 2
+        noise = sigma.square()
+        clean = (variance - noise).clamp(min=0)
+        remaining = clean * noise / (clean + noise) if self.blind.fusion else clean
+        return remaining.sqrt()
+
+
+class DiffDenoise:
+    """Self-supervised diffusion with stabilized reverse sampling, distilled into one pass.
+
+    Source: Demir et al. 2025 (arXiv 2504.00264).
+    """
+
+    name = "diffdenoise"
+    uses_weights = True
+    tile: int | None = LARGEST_PLANE
+
+    def load(self, setup: Setup) -> Denoiser:
+        """The student, or the sampler where `setup.sampling.mode` is "diffusion".
+
+        Raises UsageError for a checkpoint without the networks that the mode needs, WeightsError for one that
+        does not fit.
+        """
+        sampling = setup.sampling
+        if sampling.mode == "distilled" and not sampling.fusion:
+            raise UsageError("--no-fusion is for the sampler, and --mode distilled is one pass: drop one.")
+        if sampling.mode != "diffusion" and sampling.fusion:
+            return direct_denoiser(load_part(setup, "student"), setup)
+        network = load_part(setup, "diffusion")
+        schedule = setup.checkpoint.metadata.schedule
+        if schedule is None:
+            raise UsageError(f"the checkpoint {setup.checkpoint.path.name} states no diffusion schedule.")
+        srds = Srds(
+            network,
+            get_schedule(schedule["name"]),
+            schedule["prediction"],
+            sampling.steps or STEPS,
+            sampling.samples,
+        )
+        return DiffusionDenoiser(load_blind(setup), srds)
+
+
+DIFFDENOISE = DiffDenoise()

@@ -1,0 +1,168 @@
+"""Stage 1 of DiffDenoise: a diffusion model of noisy images, given a blind estimate."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
+from meddenoise.diffusion.schedules import clean_from, get_schedule, target
+from meddenoise.errors import UsageError
+from meddenoise.methods.srds import CONDITION_CHANNELS, condition_channels
+from meddenoise.networks import build
+from meddenoise.training.blindspot import (
+    noisy_settings,
+    noisy_source,
+    stage_metadata,
+    take,
+    validation_cases,
+)
+from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.masking import draw_centres, fill_boxes
+from meddenoise.training.noisy import NoisyBatch, NoisySet
+from meddenoise.training.recipe import Recipe
+
+DIFFUSION = "cond-unet"
+CONDITIONINGS = ("masked", "plain", "noise")
+Condition = Callable[[NoisyBatch], Tensor]
+"""The condition [B, 1, H, W] of noisy patches: the blind-spot network, or an earlier student."""
+
+
+class DiffusionTask:
+    """Prediction of the noise (or v) in noised noisy images, as `training.loop.Task`; nothing clean.
+
+    X_t = alpha_t u + sigma_t eps with u = (y - c) / sigma, see `methods.srds`. With masked conditioning the
+    condition is computed from patches with random boxes filled from around them, and the loss counts at
+    their centres only: there the condition is independent of the noise, and nothing can leak.
+    Source: Demir et al. 2025 (arXiv 2504.00264); the masked form is our own.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: NoisySet,
+        condition: tuple[Condition, str],
+        start: Checkpoint | None = None,
+    ) -> None:
+        """`condition` comes with the checksum of what computes it.
+
+        Raises UsageError for a conditioning, a loss or a schedule that does not exist.
+        """
+        assert recipe.stages is not None
+        self.recipe, self.options, self.sampler = recipe, recipe.stages.diffusion, recipe.stages.sampler
+        _check(self.sampler.conditioning, self.sampler.loss, self.sampler.prediction)
+        self.network_options = {**recipe.stages.diffusion_network, "condition": CONDITION_CHANNELS}
+        self.schedule = get_schedule(self.sampler.schedule)
+        self.source = noisy_source(recipe, images.training, self.options)
+        self.cases = [
+            NoisyBatch(case.noisy, case.sigma, case.bands, case.rho)
+            for case in validation_cases(images.validation)
+        ]
+        (self.condition, identity), self.start = condition, start
+        self.digest = describe(
+            network=[DIFFUSION, self.network_options],
+            sampler=self.sampler,
+            **settings(self.options),
+            **noisy_settings(recipe, images.training),
+            condition=identity,
+            start=start.sha256 if start else None,
+        )
+
+    def network(self) -> nn.Module:
+        """A freshly initialised conditional U-Net, or the one to go on with."""
+        network = build(DIFFUSION, self.network_options)
+        if self.start is not None:
+            load_state(network, self.start)
+        return network
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Mean error of the prediction over the pixels that count, for this share of the step's patches."""
+        whole = self.source.batch(step, self.options.batch)
+        generator = torch.Generator().manual_seed(step * 1_000_003 + self.options.seed)
+        index = torch.randint(len(self.schedule), (len(whole.noisy),), generator=generator)
+        eps, other = (torch.randn(whole.noisy.shape, generator=generator) for _ in range(2))
+        centres = draw_centres(whole.noisy.shape, whole.rho, self.sampler.share, generator)
+        batch = take(whole, share)
+        part = slice(share.index, None, share.count)
+        eps, other, centres, index = (x[part].to(share.device) for x in (eps, other, centres, index))
+        condition, counts = self._condition(batch, centres, other)
+        alpha, sigma = self.schedule.levels(index)
+        residual = (batch.noisy - condition) / batch.sigma
+        wanted = target(self.sampler.prediction, residual, eps, alpha, sigma)
+        told = condition_channels(condition, batch.sigma, batch.bands)
+        time = (index + 1).float() / len(self.schedule)
+        error = network(alpha * residual + sigma * eps, told, time) - wanted
+        size = error.abs() if self.sampler.loss == "l1" else error.square()
+        mean: Tensor = (size * counts).sum() / counts.sum().clamp(min=1)
+        return mean
+
+    def _condition(self, batch: NoisyBatch, centres: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """The condition, and 1 where the loss counts."""
+        with torch.no_grad():
+            if self.sampler.conditioning == "masked":
+                filled = fill_boxes(batch.noisy, centres, batch.rho)
+                seen = NoisyBatch(filled, batch.sigma, batch.bands, batch.rho)
+                return self.condition(seen), centres.float()
+            condition = self.condition(batch)
+            if self.sampler.conditioning == "noise":
+                condition = condition + self.sampler.condition_noise * batch.sigma * other
+            return condition, torch.ones_like(condition)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Blind error of the one-evaluation mean at masked pixels of held-out images, and the condition's.
+
+        In units of the noise variance: 1 plus the mean square error against the clean image, without one.
+        "score" is minus the error.
+        """
+        mine: list[float] = []
+        before: list[float] = []
+        for number, case in enumerate(self.cases):
+            generator = torch.Generator().manual_seed(number)
+            batch = take(case, Share(device))
+            centres = draw_centres(case.noisy.shape, case.rho, self.sampler.share, generator).to(device)
+            filled = NoisyBatch(
+                fill_boxes(batch.noisy, centres, batch.rho), batch.sigma, batch.bands, batch.rho
+            )
+            condition = self.condition(filled)
+            mean = condition + batch.sigma * self._one_shot(network, condition, batch, generator)
+            for errors, estimate in ((mine, mean), (before, condition)):
+                errors.append(float(((estimate - batch.noisy) / batch.sigma)[centres].square().mean()))
+        scores = {"blind-error": sum(mine) / len(mine), "condition-error": sum(before) / len(before)}
+        return scores | {"score": -scores["blind-error"]}
+
+    def _one_shot(
+        self, network: nn.Module, condition: Tensor, batch: NoisyBatch, generator: torch.Generator
+    ) -> Tensor:
+        """Mean of the residual by one evaluation of a symmetric pair at a late step.
+
+        Not at T itself: there alpha is 0 and a network that predicts eps says nothing of the mean.
+        """
+        index = torch.full((1,), int(0.7 * len(self.schedule)), device=condition.device)
+        alpha, sigma = self.schedule.levels(index)
+        eps = torch.randn(condition.shape, generator=generator).to(condition.device)
+        told = condition_channels(condition, batch.sigma, batch.bands)
+        time = (index + 1).float() / len(self.schedule)
+        total = torch.zeros_like(condition)
+        for state in (sigma * eps, -sigma * eps):
+            output = network(state, told, time)
+            total += clean_from(self.sampler.prediction, output, state, alpha, sigma)
+        return total / 2
+
+    def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
+        """Write the stage's checkpoint; `training.stages` packs it with the others."""
+        plain = stage_metadata(self.recipe, self.recipe.method, DIFFUSION, self.network_options, step, scores)
+        schedule = {"name": self.schedule.name, "prediction": self.sampler.prediction}
+        save_checkpoint(path, network.state_dict(), replace(plain, schedule=schedule))
+
+
+def _check(conditioning: str, loss: str, prediction: str) -> None:
+    for name, value, known in (
+        ("conditioning", conditioning, CONDITIONINGS),
+        ("loss", loss, ("l1", "l2")),
+        ("prediction", prediction, ("v", "eps")),
+    ):
+        if value not in known:
+            raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")

@@ -1,0 +1,155 @@
+"""Stage 2 of DiffDenoise: what the sampler makes of every training image, kept in files to learn from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from meddenoise.errors import TrainingError
+from meddenoise.methods.fusion import fuse
+from meddenoise.methods.srds import Srds
+from meddenoise.noise import NoiseEstimate
+from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.diffusion import Condition
+from meddenoise.training.loop import describe, refuse_change
+from meddenoise.training.noisy import NoisyBatch, NoisyImage
+from meddenoise.training.recipe import TargetOptions
+
+Image = NDArray[np.float32]
+WHOLE = 1 << 20
+ENOUGH = 8
+"""Targets that are made even where the time for them is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """The stages so far: a condition, the sampler over it, and the checksums of both."""
+
+    condition: Condition
+    srds: Srds
+    identity: str
+
+
+def make_targets(
+    teacher: Teacher,
+    images: Sequence[NoisyImage],
+    options: TargetOptions,
+    folder: Path,
+    tick: Callable[[int, int], None],
+    seconds: float = 0.0,
+) -> list[Image | None]:
+    """The denoised middle of every image, float32, in 255ths; made once and kept in `folder` as float16.
+
+    With `seconds` > 0 what is not made by then is None. `tick(done, total)` after each.
+    Raises TrainingError where the folder holds the targets of other stages or settings, or cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, teacher, options, len(images))
+    started = perf_counter()
+    targets: list[Image | None] = []
+    for number, image in enumerate(images):
+        path = folder / f"{number:05d}.safetensors"
+        target = _read(path)
+        late = seconds > 0 and perf_counter() - started > seconds and number >= ENOUGH
+        if target is None and not late:
+            target = _make(teacher, image, options, number)
+            _write(path, target)
+            target = _read(path)  # as a later run would see it, rounding included
+        targets.append(target)
+        tick(number + 1, len(images))
+    return targets
+
+
+def as_training_images(
+    images: Sequence[NoisyImage], targets: Sequence[Image | None], options: TargetOptions, simulated: bool
+) -> list[TrainingImage]:
+    """Each target twice: with the noise that was there, and alone, for fresh noise on it.
+
+    With `simulated` images of all levels fresh noise is of any kind, and less noisy images, whose targets are
+    better, are drawn more often; without, fresh noise is like the image's own.
+    """
+    made = [(image, target) for image, target in zip(images, targets, strict=True) if target is not None]
+    result = []
+    for image, target in made:
+        fresh = TrainingImage(
+            target,
+            image.modality,
+            image.source,
+            image.group,
+            own=NoiseEstimate(0.0),
+            weight=1 / image.noise.sigma if simulated else 1.0,
+            like=None if simulated else replace(image.noise, field=None),
+        )
+        noise = middle(image.plane, options.crop or WHOLE) - target
+        result += [fresh, replace(fresh, own=image.noise, noise=noise, weight=1.0, like=None)]
+    return _balanced(result, options.pair_share)
+
+
+def _balanced(images: list[TrainingImage], pair_share: float) -> list[TrainingImage]:
+    """Weights such that pairs have `pair_share` of all draws."""
+    totals = {True: 0.0, False: 0.0}
+    for image in images:
+        totals[image.noise is not None] += image.weight
+    wanted = {True: pair_share, False: 1 - pair_share}
+    factors = {kind: wanted[kind] / max(totals[kind], 1e-9) for kind in totals}
+    return [replace(image, weight=image.weight * factors[image.noise is not None]) for image in images]
+
+
+@torch.inference_mode()
+def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> Image:
+    side = options.crop or WHOLE
+    noisy, sigma = (
+        torch.from_numpy(middle(plane, side).copy())[None, None] for plane in (image.plane, image.sigma())
+    )
+    bands = torch.tensor([image.noise.bands], dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        condition = teacher.condition(NoisyBatch(noisy, sigma, bands, image.rho))
+        generators = [torch.Generator().manual_seed(seed)]
+        mean, _ = teacher.srds(condition, sigma, bands, generators)
+    result = fuse(noisy, mean, sigma, bands) if options.fusion else mean
+    target: Image = result[0, 0].float().numpy()
+    return target
+
+
+def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> None:
+    """Note what the targets of a folder come from, or refuse a folder of others."""
+    notes = folder / "made-from.txt"
+    now = describe(teacher=teacher.identity, images=count, **asdict(options))
+    if notes.exists():
+        refuse_change(folder, notes.read_text(encoding="utf-8"), now)
+    else:
+        _guard(notes, lambda: notes.write_text(now, encoding="utf-8"))
+
+
+def _read(path: Path) -> Image | None:
+    """A target of an earlier run; None where there is none, or half of one."""
+    try:
+        return load_file(path)["target"].astype(np.float32)
+    except (OSError, SafetensorError, KeyError):
+        return None
+
+
+def _write(path: Path, target: Image) -> None:
+    part = path.with_suffix(".part")
+
+    def write() -> None:
+        save_file({"target": target.astype(np.float16)}, part)
+        part.replace(path)
+
+    _guard(path, write)
+
+
+def _guard(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except (OSError, SafetensorError) as error:
+        path.with_suffix(".part").unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} cannot be written ({error}): free some space and give the same command again."
+        ) from error
