@@ -208,3 +208,13 @@ def test_a_leaking_mean_gets_the_weight_that_is_left(leak: float) -> None:
 def test_a_mean_that_is_all_leak_is_kept() -> None:
     noisy = noise_of((1, 1, 32, 32), WHITE)
     assert torch.equal(fuse(noisy, noisy, level(noisy, 1.0), told(WHITE), leak=1.0), noisy)
+
+
+def test_one_border_does_not_reach_the_opposite_one() -> None:
+    noisy = noise_of((1, 1, 128, 128), BLURRED)
+    struck = noisy.clone()
+    struck[..., :3] += 100
+    mean, sigma = torch.zeros_like(noisy), level(noisy, 1.0)
+    plain, changed = (fuse(planes, mean, sigma, told(BLURRED)) for planes in (noisy, struck))
+    assert float((changed - plain)[..., :3].abs().mean()) > 50
+    assert float((changed - plain)[..., -8:].abs().max()) < 0.5
