@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pictures import Picture, Plane, Repeats, central_crop
 from stabilise import Anscombe, SigmaMap
 
-from meddenoise.noise.models import CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
+from meddenoise.noise.models import CorrelatedNoise, CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
 from meddenoise.noise.simulate import NPS_FREQUENCIES, simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
@@ -16,6 +16,8 @@ from meddenoise.noise.stabilise import Rician
 Stabiliser = Anscombe | Rician | SigmaMap
 
 SIGMAS = (15, 25, 50)
+WIDER = (6, 15, 25, 50)
+KERNELS_PX = (0.5, 1.2)
 DOSES = (0.25, 0.1)
 WIDEST_PIXEL_MM = 0.8
 """Reformats and wide fields are projected as if no larger: hardly a photon would come through."""
@@ -79,6 +81,20 @@ def harm(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
         yield replace(case, group="harm")
 
 
+def gaussian(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+    """White Gaussian noise from 6 of 255, and the same correlated by kernels of 0.5 and 1.2 pixels."""
+    for case in white(picture, crop, seed, WIDER):
+        yield replace(case, group="gaussian", name=f"white {case.name}")
+    clean = central_crop(picture.plane, crop)
+    for kernel in KERNELS_PX:
+        for level in WIDER:
+            sigma = level / 255 * picture.peak
+            rng = np.random.default_rng([seed, level, round(10 * kernel)])
+            noisy, info = simulate(clean, CorrelatedNoise(sigma, kernel), rng)
+            name, whose = f"kernel {kernel} sigma {level}", _whose(picture)
+            yield Case("gaussian", name, *whose, clean, noisy, picture.peak, sigma, sigma, info.nps)
+
+
 def physics(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
     """The noise the modality really has: low dose, Rician, quanta through a scintillator."""
     makers: dict[str, Maker] = {"CT": _low_dose, "MR": _rician, "XA": _quanta, "RF": _quanta}
@@ -100,7 +116,13 @@ def real(repeats: Repeats, crop: int) -> Iterator[Case]:
     yield Case("harm", "real repeats", *whose, mean, frames[frame], repeats.peak, sigma, sigma, nps)
 
 
-CASES: dict[str, Maker] = {"white": white, "physics": physics, "mismatch": mismatch, "harm": harm}
+CASES: dict[str, Maker] = {
+    "white": white,
+    "gaussian": gaussian,
+    "physics": physics,
+    "mismatch": mismatch,
+    "harm": harm,
+}
 
 
 def _whose(picture: Picture) -> tuple[str, str]:

@@ -105,7 +105,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--weights", help="checkpoint of the learned methods (default: of the manifest)")
     parser.add_argument("--methods", type=_names, default=_names("direct,nlm,wavelet,bm3d"))
     parser.add_argument("--images", type=int, default=3, help="pictures of each modality")
-    parser.add_argument("--noise", type=_groups, default=list(CASES), help=",".join(CASES))
+    parser.add_argument(
+        "--noise", type=_groups, default=_groups("white,physics,mismatch,harm"), help=",".join(CASES)
+    )
     parser.add_argument("--crop", type=int, default=256, help="side of the central crop; 0 for whole planes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

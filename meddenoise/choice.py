@@ -40,9 +40,10 @@ def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
         if weights_spec is not None:
             raise UsageError(f"the method {method!r} uses no weights: leave out --weights.")
         return Choice(chosen)
-    spec = weights_spec or weights.choose(method, modality).name
+    row = methods.rows()[method]
+    spec = weights_spec or weights.choose(method, modality, row.shares).name
     checkpoint = _load(spec)
-    if checkpoint.metadata.method != method:
+    if checkpoint.metadata.method not in (method, *row.shares):
         raise UsageError(
             f"the checkpoint {spec} is for the method {checkpoint.metadata.method!r}, not {method!r}: "
             "leave out --method, or choose other weights."

@@ -3,7 +3,7 @@
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -46,12 +46,13 @@ def manifest() -> dict[str, Row]:
     return dict(_read_once(MANIFEST))
 
 
-def choose(method: str, modality: str) -> Row:
+def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
     """The checkpoint of `method` with the best validation score for a DICOM `modality` ("" where unknown).
 
+    `shares` names other methods whose checkpoints will do.
     Raises WeightsError where the method has none for it.
     """
-    rows = [row for row in manifest().values() if row.method == method]
+    rows = [row for row in manifest().values() if row.method in (method, *shares)]
     return _best(rows, modality, f"method {method!r}")
 
 

@@ -124,6 +124,8 @@ class Row:
     family: Literal["classical", "supervised", "self-supervised", "diffusion", "added"]
     licence: str
     learned: bool
+    shares: tuple[str, ...] = ()
+    """Other methods whose checkpoints hold what it needs."""
     extra: str = ""
     """The optional dependency group it needs, empty where it needs none."""
     sampler: bool = False
@@ -162,6 +164,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         fusion=True,
+        shares=("diffdenoise",),
     ),
     "gaussian": Row(
         f"{_CLASSICAL}:GAUSSIAN",

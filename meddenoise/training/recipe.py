@@ -68,6 +68,8 @@ class TargetOptions:
     pairs: int = 1
     crop: int = 0
     """Middle of the plane that is used; 0 for all of it."""
+    keep: float = 1.0
+    """Share of the images of each source, those with the least noise, whose targets are the best."""
     pair_share: float = 0.25
     """Share of patches with their own noise; the others get fresh noise on the target."""
     fusion: bool = True

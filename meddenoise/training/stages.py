@@ -19,10 +19,10 @@ from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.diffusion import Condition, DiffusionTask
 from meddenoise.training.loop import LoopOptions, train
-from meddenoise.training.noisy import NoisyBatch, NoisyImage, NoisySet
+from meddenoise.training.noisy import NoisyBatch, NoisySet
 from meddenoise.training.recipe import Recipe, Stages
-from meddenoise.training.supervised import SupervisedTask
-from meddenoise.training.targets import Teacher, as_training_images, make_targets
+from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
+from meddenoise.training.targets import WHOLE, Teacher, as_training_images, least_noisy, make_targets
 
 SHARES = {"blind": 0.28, "diffusion": 0.17, "targets": 0.1, "student": 0.4}
 """Of a time budget; the rest is for reading, validation and writing."""
@@ -115,7 +115,8 @@ def _targets(
     run: Run, folder: Path, teacher: Teacher, side: Literal["training", "validation"], part: float
 ) -> list[TrainingImage]:
     """What the student learns from, or is validated on: the teacher's results."""
-    images: list[NoisyImage] = getattr(run.images, side)
+    most = VALIDATION_PER_SOURCE if side == "validation" else WHOLE
+    images = least_noisy(getattr(run.images, side), run.stages.targets.keep, most)
     run.watch.stage(f"targets of {side} images")
     seconds = part * SHARES["targets"] * run.seconds * (0.8 if side == "training" else 0.2)
     options = run.stages.targets

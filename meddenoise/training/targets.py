@@ -66,6 +66,18 @@ def make_targets(
     return targets
 
 
+def least_noisy(images: Sequence[NoisyImage], share: float, most: int = WHOLE) -> list[NoisyImage]:
+    """The `share` of the images of each source that have the least noise, at least one, at most `most`."""
+    sources: dict[str, list[NoisyImage]] = {}
+    for image in images:
+        sources.setdefault(image.source, []).append(image)
+    chosen = []
+    for mine in sources.values():
+        count = min(most, max(1, round(share * len(mine))))
+        chosen += sorted(mine, key=lambda image: image.noise.sigma)[:count]
+    return chosen
+
+
 def as_training_images(
     images: Sequence[NoisyImage], targets: Sequence[Image | None], options: TargetOptions, simulated: bool
 ) -> list[TrainingImage]:
