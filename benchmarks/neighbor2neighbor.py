@@ -16,8 +16,8 @@ from torch.nn import functional
 Stack = NDArray[np.float32]
 
 RATE = 1e-3
-BATCH = 8
-PATCH = 128
+BATCH = 16
+PATCH = 64
 GAMMA = 2.0
 """Weight of the regulariser at the end; it grows from 0 with the time, as in the authors' code."""
 CLIP = 1.0
@@ -129,7 +129,7 @@ def _loss(network: nn.Module, noisy: Tensor, gamma: float) -> Tensor:
     with torch.no_grad():
         whole = network(noisy)
     one, two = _pick(noisy, first), _pick(noisy, second)
-    difference = network(one) - two
+    difference: Tensor = network(one) - two
     expected = _pick(whole, first) - _pick(whole, second)
     return difference.square().mean() + gamma * (difference - expected).square().mean()
 

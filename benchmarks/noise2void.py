@@ -25,8 +25,12 @@ from careamics.config.factories import create_advanced_n2v_config
 from lightning.pytorch import Callback
 
 RATE = 1e-3
-BATCH = 8
+BATCH = 32
+"""Fewer patches gave 1.6 dB less after the same time: each step measures few masked pixels."""
 PATCH = 64
+MASKED_PERCENT = 1.5
+"""64 pixels of each patch, as in the paper; the package's 0.2 is made for longer training."""
+BOX = 5
 EPOCH_STEPS = 100
 WARM_UP = 0.03
 """Part of the time in which the rate rises."""
@@ -97,6 +101,8 @@ def _configuration(seed: int) -> Any:
         batch_size=BATCH,
         num_epochs=1_000_000,
         num_steps=EPOCH_STEPS,
+        roi_size=BOX,
+        masked_pixel_percentage=MASKED_PERCENT,
         num_workers=0,
         trainer_params={"precision": "bf16-mixed", "accelerator": "cpu", "enable_model_summary": False},
         optimizer_params={"lr": RATE},
