@@ -21,7 +21,9 @@ def train(
         Path | None,
         typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then."),
     ] = None,
-    method: Annotated[str, typer.Option("--method", help="What to train.")] = "direct",
+    method: Annotated[
+        str | None, typer.Option("--method", help="What to train. Default: the recipe's, else direct.")
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="A shipped recipe by name, or a TOML file. Default: one for --data."),
@@ -62,15 +64,15 @@ def train(
     typer.echo(checkpoint)
 
 
-def _recipe(method: str, name: str | None, steps: int | None) -> "Recipe":
+def _recipe(method: str | None, name: str | None, steps: int | None) -> "Recipe":
     """The recipe asked for, or the method's own with every image of the data folder as its one source."""
     from dataclasses import replace
 
     from meddenoise.errors import UsageError
     from meddenoise.training.recipe import DataRow, read_recipe
 
-    recipe = read_recipe(name or method)
-    if recipe.method != method:
+    recipe = read_recipe(name or method or "direct")
+    if method is not None and recipe.method != method:
         raise UsageError(f"the recipe {name!r} trains {recipe.method!r}, not {method!r}: change --method.")
     if name is None:
         recipe = replace(recipe, data=(DataRow(),))

@@ -1,6 +1,7 @@
 """DiffDenoise from noisy images to a checkpoint: every stage in its own folder, each resumed by itself.
 
-OUT/blind, OUT/diffusion, OUT/targets, OUT/student, and OUT/checkpoint.safetensors with all networks in it.
+OUT/blind, OUT/diffusion, OUT/targets, OUT/student, and OUT/checkpoint.safetensors with all networks in it;
+OUT/preview-*.png show what the stages make of held-out images.
 Later iterations, whose condition is the student before, lie in OUT/iteration-2 and so on.
 """
 
@@ -22,7 +23,14 @@ from meddenoise.training.loop import LoopOptions, train
 from meddenoise.training.noisy import NoisyBatch, NoisySet
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
-from meddenoise.training.targets import WHOLE, Teacher, as_training_images, least_noisy, make_targets
+from meddenoise.training.targets import (
+    WHOLE,
+    Teacher,
+    as_training_images,
+    least_noisy,
+    make_targets,
+    write_previews,
+)
 
 SHARES = {"blind": 0.28, "diffusion": 0.17, "targets": 0.1, "student": 0.4}
 """Of a time budget; the rest is for reading, validation and writing."""
@@ -120,6 +128,8 @@ def _targets(
     run.watch.stage(f"targets of {side} images")
     seconds = part * SHARES["targets"] * run.seconds * (0.8 if side == "training" else 0.2)
     options = run.stages.targets
+    if side == "validation":
+        write_previews(teacher, images, options, folder)
     targets = make_targets(teacher, images, options, folder / "targets" / side, run.watch.making, seconds)
     return as_training_images(images, targets, options, run.stages.simulated is not None)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -23,6 +24,7 @@ from meddenoise.training.recipe import TargetOptions
 
 Image = NDArray[np.float32]
 WHOLE = 1 << 20
+PREVIEWS = 4
 ENOUGH = 8
 """Targets that are made even where the time for them is over."""
 
@@ -113,8 +115,29 @@ def _balanced(images: list[TrainingImage], pair_share: float) -> list[TrainingIm
     return [replace(image, weight=image.weight * factors[image.noise is not None]) for image in images]
 
 
-@torch.inference_mode()
+def write_previews(
+    teacher: Teacher, images: Sequence[NoisyImage], options: TargetOptions, folder: Path
+) -> None:
+    """PNG pictures of the first images: noisy, blind estimate, mean of the sampler, and target, side by side.
+
+    Raises TrainingError where they cannot be written.
+    """
+    from PIL import Image as Pictures
+
+    for number, image in enumerate(images[:PREVIEWS]):
+        views = np.hstack(_steps(teacher, image, options, number))
+        grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
+        path = folder / f"preview-{number}.png"
+        _guard(path, partial(grey.save, path))
+
+
 def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> Image:
+    return _steps(teacher, image, options, seed)[-1]
+
+
+@torch.inference_mode()
+def _steps(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> list[Image]:
+    """Noisy image, blind estimate, mean of the sampler, and target."""
     side = options.crop or WHOLE
     noisy, sigma = (
         torch.from_numpy(middle(plane, side).copy())[None, None] for plane in (image.plane, image.sigma())
@@ -125,8 +148,7 @@ def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int
         generators = [torch.Generator().manual_seed(seed)]
         mean, _ = teacher.srds(condition, sigma, bands, generators)
     result = fuse(noisy, mean, sigma, bands) if options.fusion else mean
-    target: Image = result[0, 0].float().numpy()
-    return target
+    return [plane[0, 0].float().numpy() for plane in (noisy, condition, mean, result)]
 
 
 def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> None:
