@@ -65,20 +65,18 @@ def train(
 
 
 def _recipe(method: str | None, name: str | None, steps: int | None) -> "Recipe":
-    """The recipe asked for, or the method's own with every image of the data folder as its one source."""
+    """The recipe asked for, or the method's for one's own images: all of the data folder is its one source."""
     from dataclasses import replace
 
     from meddenoise.errors import UsageError
-    from meddenoise.training.recipe import DataRow, read_recipe
+    from meddenoise.training.recipe import DataRow, read_recipe, shipped_recipes
 
-    recipe = read_recipe(name or method or "direct")
+    own = f"{method}-own"
+    recipe = read_recipe(name or (own if own in shipped_recipes() else method or "direct"))
     if method is not None and recipe.method != method:
         raise UsageError(f"the recipe {name!r} trains {recipe.method!r}, not {method!r}: change --method.")
     if name is None:
         recipe = replace(recipe, data=(DataRow(),))
-        if recipe.stages is not None:
-            targets = replace(recipe.stages.targets, crop=0, pair_share=0.5)
-            recipe = replace(recipe, stages=replace(recipe.stages, simulated=None, targets=targets))
     if steps is not None:
         recipe = replace(recipe, loop=replace(recipe.loop, steps=steps))
     return recipe

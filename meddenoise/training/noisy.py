@@ -34,6 +34,13 @@ GRID = 128
 LEAST_SIGMA = 0.2
 """In 255ths: less noise than that is rounding, and there is nothing to learn from it."""
 
+UNUSABLE = " left out: no plane of it is large enough, varies, and shows noise."
+LOSSY = ": lossy compressed; its noise is no longer what the scanner made."
+BLURRED = (
+    ": its noise has almost no high frequencies, so it was smoothed or interpolated before: train on the "
+    "images as they were reconstructed."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NoisyImage:
@@ -147,15 +154,15 @@ def load_noisy(
     """
     found = NoisySet()
     kinds: set[str] = set()
-    empty = 0
+    doubts: dict[str, list[str]] = {}
     for item in walk(data, None, rows, progress):
-        images = list(_images(item, reading, found.notes))
-        empty += not images
+        images = list(_images(item, reading, doubts))
+        if not images:
+            doubts.setdefault(UNUSABLE, []).append(item.group)
         kinds |= {image.modality or "unknown" for image in images}
         (found.validation if item.held_out else found.training).extend(images)
-    _balance(data, found)
-    if empty:
-        found.notes.append(f"{empty} series without usable noisy planes (constant, or too small) left out.")
+    found.notes.extend(_name(groups) + doubt for doubt, groups in doubts.items())
+    _balance(data, found, reading.patch)
     if len(found.training) < FEW:
         found.notes.append(f"only {len(found.training)} training images: expect a weak result; add more.")
     if len(kinds) > 1 and reading.simulated is None:
@@ -166,11 +173,17 @@ def load_noisy(
     return found
 
 
-def _balance(data: Path, found: NoisySet) -> None:
+def _name(groups: list[str]) -> str:
+    """The first of some series, and how many more there are."""
+    return groups[0] + (f" and {len(groups) - 1} more" if len(groups) > 1 else "")
+
+
+def _balance(data: Path, found: NoisySet, patch: int) -> None:
     everything = found.training + found.validation
     if len(everything) < 2:
         raise TrainingError(
-            f"{data} gives {len(everything)} usable noisy image(s): give at least 2, better 50 or more."
+            f"{data} gives {len(everything)} usable noisy image(s), of at least {patch} x {patch} pixels and "
+            "not constant: give at least 2, better 50 or more."
         )
     if not found.validation or not found.training:
         found.validation = everything[::10]
@@ -181,23 +194,23 @@ def _balance(data: Path, found: NoisySet) -> None:
         )
 
 
-def _images(item: Found, reading: Reading, notes: list[str]) -> Iterator[NoisyImage]:
-    """The noisy planes of a series."""
+def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iterator[NoisyImage]:
+    """The noisy planes of a series; `doubts` gets what speaks against it, with its name."""
     series, row = item.series, item.row
     count = len(series)
     step = series.channels
     planes = fill_holes(series.values(0, count), series.valid(0, count))[::step]
     planes = -planes if series.inverted else planes
     modality = row.modality or series.modality or likely_modality(series)
-    low, width = window(planes, modality, row)
+    low, width = _window(planes, modality, row)
     scale = 255 / width
     scaled = (planes - np.float32(low)) * np.float32(scale)
     if reading.simulated is None:
         noise = _scaled(estimate_series(series), series, low, scale)
         if noise.sigma < LEAST_SIGMA:
-            notes.append(f"{item.group}: no noise can be seen in it, it is left out.")
             return
-        notes.extend(_doubts(item, noise))
+        for doubt in _doubts(item, noise):
+            doubts.setdefault(doubt, []).append(item.group)
         if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
             scaled = Rician(noise.sigma).forward(scaled).astype(np.float32)
             noise = NoiseEstimate(1.0, noise.bands)
@@ -209,6 +222,13 @@ def _images(item: Found, reading: Reading, notes: list[str]) -> Iterator[NoisyIm
         for size, clean in enumerate([plane, *small]):
             noisy, noise = _simulate(clean, reading, f"{item.group} {number} {size}")
             yield from _usable(noisy, noise, modality, item, reading)
+
+
+def _window(planes: Image, modality: str, row: DataRow) -> tuple[float, float]:
+    """As `window`; from the darkest pixel on where nothing lies above 0, as in inverted images."""
+    dark = float(planes.min()) if modality != "CT" and np.percentile(planes, 99) <= row.low else 0.0
+    low, width = window(planes - np.float32(dark), modality, row)
+    return low + dark, width
 
 
 def _usable(
@@ -245,9 +265,6 @@ def _scaled(noise: NoiseEstimate, series: Series, low: float, scale: float) -> N
 
 def _doubts(item: Found, noise: NoiseEstimate) -> Iterator[str]:
     if any("lossy" in warning for warning in item.series.warnings):
-        yield f"{item.group}: lossy compressed; its noise is no longer what the scanner made."
+        yield LOSSY
     if noise.bands[-1] < SMOOTHED:
-        yield (
-            f"{item.group}: its noise has almost no high frequencies, so it was smoothed or interpolated "
-            "before: train on the images as they were reconstructed."
-        )
+        yield BLURRED
