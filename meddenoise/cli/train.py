@@ -65,7 +65,7 @@ def train(
 
 
 def _recipe(method: str | None, name: str | None, steps: int | None) -> "Recipe":
-    """The recipe asked for, or the method's for one's own images: all of the data folder is its one source."""
+    """The recipe asked for, or the method's for one's own images: all of the data folder is one source."""
     from dataclasses import replace
 
     from meddenoise.errors import UsageError

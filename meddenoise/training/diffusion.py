@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
-from meddenoise.diffusion.schedules import clean_from, get_schedule, target
+from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
-from meddenoise.methods.srds import CONDITION_CHANNELS, condition_channels
+from meddenoise.methods.srds import CONDITION_CHANNELS, Srds, condition_channels
 from meddenoise.networks import build
 from meddenoise.training.blindspot import (
     noisy_settings,
@@ -26,6 +26,8 @@ from meddenoise.training.recipe import Recipe
 
 DIFFUSION = "cond-unet"
 CONDITIONINGS = ("masked", "plain", "noise")
+VALIDATION_STEPS = 2
+"""Of the sampler: its mean is the same at every number."""
 Condition = Callable[[NoisyBatch], Tensor]
 """The condition [B, 1, H, W] of noisy patches: the blind-spot network, or an earlier student."""
 
@@ -112,11 +114,12 @@ class DiffusionTask:
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Blind error of the one-evaluation mean at masked pixels of held-out images, and the condition's.
+        """Blind error of the sampler's mean at masked pixels of held-out images, and that of its condition.
 
         In units of the noise variance: 1 plus the mean square error against the clean image, without one.
         "score" is minus the error.
         """
+        srds = Srds(network, self.schedule, self.sampler.prediction, VALIDATION_STEPS)
         mine: list[float] = []
         before: list[float] = []
         for number, case in enumerate(self.cases):
@@ -127,29 +130,11 @@ class DiffusionTask:
                 fill_boxes(batch.noisy, centres, batch.rho), batch.sigma, batch.bands, batch.rho
             )
             condition = self.condition(filled)
-            mean = condition + batch.sigma * self._one_shot(network, condition, batch, generator)
+            mean, _ = srds(condition, batch.sigma, batch.bands, [generator])
             for errors, estimate in ((mine, mean), (before, condition)):
                 errors.append(float(((estimate - batch.noisy) / batch.sigma)[centres].square().mean()))
         scores = {"blind-error": sum(mine) / len(mine), "condition-error": sum(before) / len(before)}
         return scores | {"score": -scores["blind-error"]}
-
-    def _one_shot(
-        self, network: nn.Module, condition: Tensor, batch: NoisyBatch, generator: torch.Generator
-    ) -> Tensor:
-        """Mean of the residual by one evaluation of a symmetric pair at a late step.
-
-        Not at T itself: there alpha is 0 and a network that predicts eps says nothing of the mean.
-        """
-        index = torch.full((1,), int(0.7 * len(self.schedule)), device=condition.device)
-        alpha, sigma = self.schedule.levels(index)
-        eps = torch.randn(condition.shape, generator=generator).to(condition.device)
-        told = condition_channels(condition, batch.sigma, batch.bands)
-        time = (index + 1).float() / len(self.schedule)
-        total = torch.zeros_like(condition)
-        for state in (sigma * eps, -sigma * eps):
-            output = network(state, told, time)
-            total += clean_from(self.sampler.prediction, output, state, alpha, sigma)
-        return total / 2
 
     def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
         """Write the stage's checkpoint; `training.stages` packs it with the others."""

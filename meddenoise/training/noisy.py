@@ -158,10 +158,10 @@ def load_noisy(
     for item in walk(data, None, rows, progress):
         images = list(_images(item, reading, doubts))
         if not images:
-            doubts.setdefault(UNUSABLE, []).append(item.group)
+            doubts.setdefault(UNUSABLE, []).append(str(item.series.path))
         kinds |= {image.modality or "unknown" for image in images}
         (found.validation if item.held_out else found.training).extend(images)
-    found.notes.extend(_name(groups) + doubt for doubt, groups in doubts.items())
+    found.notes.extend(_name(paths) + doubt for doubt, paths in doubts.items())
     _balance(data, found, reading.patch)
     if len(found.training) < FEW:
         found.notes.append(f"only {len(found.training)} training images: expect a weak result; add more.")
@@ -173,9 +173,9 @@ def load_noisy(
     return found
 
 
-def _name(groups: list[str]) -> str:
+def _name(paths: list[str]) -> str:
     """The first of some series, and how many more there are."""
-    return groups[0] + (f" and {len(groups) - 1} more" if len(groups) > 1 else "")
+    return paths[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _balance(data: Path, found: NoisySet, patch: int) -> None:
@@ -195,7 +195,7 @@ def _balance(data: Path, found: NoisySet, patch: int) -> None:
 
 
 def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iterator[NoisyImage]:
-    """The noisy planes of a series; `doubts` gets what speaks against it, with its name."""
+    """The noisy planes of a series; `doubts` gets what speaks against it, with its path."""
     series, row = item.series, item.row
     count = len(series)
     step = series.channels
@@ -210,7 +210,7 @@ def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iter
         if noise.sigma < LEAST_SIGMA:
             return
         for doubt in _doubts(item, noise):
-            doubts.setdefault(doubt, []).append(item.group)
+            doubts.setdefault(doubt, []).append(str(item.series.path))
         if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
             scaled = Rician(noise.sigma).forward(scaled).astype(np.float32)
             noise = NoiseEstimate(1.0, noise.bands)
@@ -264,7 +264,7 @@ def _scaled(noise: NoiseEstimate, series: Series, low: float, scale: float) -> N
 
 
 def _doubts(item: Found, noise: NoiseEstimate) -> Iterator[str]:
-    if any("lossy" in warning for warning in item.series.warnings):
+    if any("lossily" in warning for warning in item.series.warnings):
         yield LOSSY
     if noise.bands[-1] < SMOOTHED:
         yield BLURRED
