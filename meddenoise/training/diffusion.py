@@ -22,7 +22,7 @@ from meddenoise.training.blindspot import (
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.masking import draw_centres, fill_boxes
 from meddenoise.training.noisy import NoisyBatch, NoisySet
-from meddenoise.training.recipe import Recipe
+from meddenoise.training.recipe import DiffusionOptions, Recipe
 
 DIFFUSION = "cond-unet"
 CONDITIONINGS = ("masked", "plain", "noise")
@@ -54,7 +54,7 @@ class DiffusionTask:
         """
         assert recipe.stages is not None
         self.recipe, self.options, self.sampler = recipe, recipe.stages.diffusion, recipe.stages.sampler
-        _check(self.sampler.conditioning, self.sampler.loss, self.sampler.prediction)
+        check_sampler(self.sampler)
         self.network_options = {**recipe.stages.diffusion_network, "condition": CONDITION_CHANNELS}
         self.schedule = get_schedule(self.sampler.schedule)
         self.source = noisy_source(recipe, images.training, self.options)
@@ -143,11 +143,13 @@ class DiffusionTask:
         save_checkpoint(path, network.state_dict(), replace(plain, schedule=schedule))
 
 
-def _check(conditioning: str, loss: str, prediction: str) -> None:
+def check_sampler(options: DiffusionOptions) -> None:
+    """Raises UsageError for a conditioning, a loss, a prediction or a schedule that does not exist."""
     for name, value, known in (
-        ("conditioning", conditioning, CONDITIONINGS),
-        ("loss", loss, ("l1", "l2")),
-        ("prediction", prediction, ("v", "eps")),
+        ("conditioning", options.conditioning, CONDITIONINGS),
+        ("loss", options.loss, ("l1", "l2")),
+        ("prediction", options.prediction, ("v", "eps")),
     ):
         if value not in known:
             raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
+    get_schedule(options.schedule)

@@ -178,9 +178,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay)
     run = _Run(state, accelerator, network, ema, optimizer)
     if resume and state.exists():
-        notes = read_notes(state)
-        refuse_change(state, str(notes["digest"]), task.digest)
-        _refuse_new_length(state, notes, options)
+        notes = check_resume(task, options, state)
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
         run.began -= float(notes["elapsed"])
@@ -236,6 +234,17 @@ def _save(run: _Run, task: Task, options: LoopOptions) -> None:
 def _log(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
     with path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps({"step": step, "loss": loss} | scores) + "\n")
+
+
+def check_resume(task: Task, options: LoopOptions, state: Path) -> dict[str, Any]:
+    """The notes of the run saved in `state`, which `task` and `options` may go on with.
+
+    Raises TrainingError for a changed recipe, another length too late, and a damaged file.
+    """
+    notes = read_notes(state)
+    refuse_change(state, str(notes["digest"]), task.digest)
+    _refuse_new_length(state, notes, options)
+    return notes
 
 
 def refuse_change(path: Path, before: str, now: str) -> None:

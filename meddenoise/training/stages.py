@@ -18,15 +18,17 @@ from meddenoise.networks import build
 from meddenoise.training import Watch
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.diffusion import Condition, DiffusionTask
-from meddenoise.training.loop import LoopOptions, train
+from meddenoise.training.diffusion import Condition, DiffusionTask, check_sampler
+from meddenoise.training.loop import LoopOptions, Task, check_resume, train
 from meddenoise.training.noisy import NoisyBatch, NoisySet
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
 from meddenoise.training.targets import (
+    MADE_FROM,
     WHOLE,
     Teacher,
     as_training_images,
+    clear_targets,
     least_noisy,
     make_targets,
     write_previews,
@@ -36,6 +38,9 @@ SHARES = {"blind": 0.28, "diffusion": 0.17, "targets": 0.1, "student": 0.4}
 """Of a time budget; the rest is for reading, validation and writing."""
 LATER = 0.25
 """Length of the stages of a later iteration, relative to the first."""
+STATE = "state.safetensors"
+ONLY_MADE = 1e-9
+"""Time for targets where the student has begun: those that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,18 @@ class Run:
         seconds = part * SHARES[stage] * self.seconds
         return replace(options, steps=max(1, round(part * options.steps)), seconds=seconds)
 
+    def folder(self, number: int) -> Path:
+        """Where an iteration, the first is 1, keeps its stages."""
+        return self.output if number == 1 else self.output / f"iteration-{number}"
+
 
 def train_stages(run: Run) -> Path:
     """Train all stages; OUT/checkpoint.safetensors with the student, blind and diffusion networks.
 
-    Raises TrainingError as `loop.train` does, for every stage.
+    Later iterations are for the student: the diffusion network that goes with the blind one is the first.
+    Raises TrainingError as `loop.train` does, for every stage; UsageError for settings that do not exist.
     """
+    check_sampler(run.stages.sampler)
     iterations = run.stages.targets.iterations
     parts = [1 / (1 + LATER * (iterations - 1)) if run.seconds else 1.0]
     parts += [LATER * parts[0]] * (iterations - 1)
@@ -74,40 +85,40 @@ def train_stages(run: Run) -> Path:
     network = build(blind.metadata.network, dict(blind.metadata.network_options))
     load_state(network, blind)
     condition, identity = _by_blind_spot(network), blind.sha256
-    diffusion: Checkpoint | None = None
+    models: list[Checkpoint] = []
     student: Checkpoint | None = None
     for number, part in enumerate(parts, 1):
-        folder = run.output if number == 1 else run.output / f"iteration-{number}"
         if student is not None:
             condition, identity = _by_student(student), student.sha256
-        diffusion = _train_diffusion(run, folder, (condition, identity), diffusion, part)
-        teacher = Teacher(condition, _sampler(run, diffusion), f"{identity} {diffusion.sha256}")
-        student = _train_student(run, folder, teacher, student, part)
-    assert diffusion is not None and student is not None
-    return _pack(run.output / "checkpoint.safetensors", student, blind, diffusion)
+        start = models[-1] if models else None
+        models.append(_train_diffusion(run, number, (condition, identity), start, part))
+        teacher = Teacher(condition, _sampler(run, models[-1]), f"{identity} {models[-1].sha256}")
+        student = _train_student(run, number, teacher, student, part)
+    assert student is not None
+    return _pack(run.output / "checkpoint.safetensors", student, blind, models[0])
 
 
 def _train_blind(run: Run, part: float) -> Checkpoint:
     options = run.timed(run.stages.blind, "blind", part)
     task = BlindSpotTask(run.recipe, run.images.training, run.images.validation)
     run.watch.stage("blind-spot network")
-    path = train(task, options, run.output / "blind", resume=run.resume, progress=run.watch.step)
-    return load_checkpoint(path, sha256=None)
+    return _train(run, task, options, run.output / "blind", run.folder(1) / "diffusion" / STATE)
 
 
 def _train_diffusion(
-    run: Run, folder: Path, condition: tuple[Condition, str], start: Checkpoint | None, part: float
+    run: Run, number: int, condition: tuple[Condition, str], start: Checkpoint | None, part: float
 ) -> Checkpoint:
     options = run.timed(run.stages.diffusion, "diffusion", part)
     task = DiffusionTask(run.recipe, run.images, condition, start)
     run.watch.stage("diffusion network")
-    path = train(task, options, folder / "diffusion", resume=run.resume, progress=run.watch.step)
-    return load_checkpoint(path, sha256=None)
+    folder = run.folder(number)
+    return _train(run, task, options, folder / "diffusion", folder / "targets" / "training" / MADE_FROM)
 
 
 def _train_student(
-    run: Run, folder: Path, teacher: Teacher, start: Checkpoint | None, part: float
+    run: Run, number: int, teacher: Teacher, start: Checkpoint | None, part: float
 ) -> Checkpoint:
+    folder = run.folder(number)
     training = _targets(run, folder, teacher, "training", part)
     validation = [
         image for image in _targets(run, folder, teacher, "validation", part) if image.noise is None
@@ -115,7 +126,19 @@ def _train_student(
     recipe = replace(run.recipe, loop=run.timed(run.recipe.loop, "student", part))
     task = SupervisedTask(recipe, training, validation, start)
     run.watch.stage("student")
-    path = train(task, recipe.loop, folder / "student", resume=run.resume, progress=run.watch.step)
+    return _train(run, task, recipe.loop, folder / "student", run.folder(number + 1) / "diffusion" / STATE)
+
+
+def _train(run: Run, task: Task, options: LoopOptions, folder: Path, following: Path) -> Checkpoint:
+    """A stage trained to its end; kept as it is once `following` was begun from it.
+
+    More steps of it, in time that is left on a second try, would make it another one.
+    """
+    if run.resume and following.exists():
+        check_resume(task, options, folder / STATE)
+        path = folder / "checkpoint.safetensors"
+    else:
+        path = train(task, options, folder, resume=run.resume, progress=run.watch.step)
     return load_checkpoint(path, sha256=None)
 
 
@@ -127,6 +150,10 @@ def _targets(
     images = least_noisy(getattr(run.images, side), run.stages.targets.keep, most)
     run.watch.stage(f"targets of {side} images")
     seconds = part * SHARES["targets"] * run.seconds * (0.8 if side == "training" else 0.2)
+    if run.seconds and run.resume and (folder / "student" / STATE).exists():
+        seconds = ONLY_MADE
+    if not run.resume:
+        clear_targets(folder / "targets" / side)
     options = run.stages.targets
     if side == "validation":
         write_previews(teacher, images, options, folder)

@@ -1,5 +1,6 @@
 """Stage 2 of DiffDenoise: what the sampler makes of every training image, kept in files to learn from."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from meddenoise.training.recipe import TargetOptions
 Image = NDArray[np.float32]
 WHOLE = 1 << 20
 PREVIEWS = 4
+MADE_FROM = "made-from.txt"
 ENOUGH = 8
 """Targets that are made even where the time for them is over."""
 
@@ -46,7 +48,7 @@ def make_targets(
     tick: Callable[[int, int], None],
     seconds: float = 0.0,
 ) -> list[Image | None]:
-    """The denoised middle of every image, float32, in 255ths; made once and kept in `folder` as float16.
+    """The denoised middle of every image, float32, in 255ths; made once and kept in `folder`.
 
     With `seconds` > 0 what is not made by then is None. `tick(done, total)` after each.
     Raises TrainingError where the folder holds the targets of other stages or settings, or cannot be written.
@@ -66,6 +68,12 @@ def make_targets(
         targets.append(target)
         tick(number + 1, len(images))
     return targets
+
+
+def clear_targets(folder: Path) -> None:
+    """Remove what an earlier run made in `folder`."""
+    for path in [folder / MADE_FROM, *folder.glob("*.safetensors")]:
+        path.unlink(missing_ok=True)
 
 
 def least_noisy(images: Sequence[NoisyImage], share: float, most: int = WHOLE) -> list[NoisyImage]:
@@ -128,7 +136,7 @@ def write_previews(
         views = np.hstack(_steps(teacher, image, options, number))
         grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
         path = folder / f"preview-{number}.png"
-        _guard(path, partial(grey.save, path))
+        _guard(path, partial(grey.save, format="PNG"))
 
 
 def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> Image:
@@ -153,12 +161,12 @@ def _steps(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: in
 
 def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> None:
     """Note what the targets of a folder come from, or refuse a folder of others."""
-    notes = folder / "made-from.txt"
+    notes = folder / MADE_FROM
     now = describe(teacher=teacher.identity, images=count, **asdict(options))
     if notes.exists():
         refuse_change(folder, notes.read_text(encoding="utf-8"), now)
     else:
-        _guard(notes, lambda: notes.write_text(now, encoding="utf-8"))
+        _guard(notes, lambda part: part.write_text(now, encoding="utf-8"))
 
 
 def _read(path: Path) -> Image | None:
@@ -170,20 +178,21 @@ def _read(path: Path) -> Image | None:
 
 
 def _write(path: Path, target: Image) -> None:
+    fits = float(np.abs(target).max()) < float(np.finfo(np.float16).max)
+    stored = target.astype(np.float16 if fits else np.float32)
+    _guard(path, lambda part: save_file({"target": stored}, part))
+
+
+def _guard(path: Path, write: Callable[[Path], object]) -> None:
+    """`path` as `write` makes it, whole or not at all."""
     part = path.with_suffix(".part")
-
-    def write() -> None:
-        save_file({"target": target.astype(np.float16)}, part)
-        part.replace(path)
-
-    _guard(path, write)
-
-
-def _guard(path: Path, write: Callable[[], object]) -> None:
     try:
-        write()
+        write(part)
+        with part.open("rb") as handle:
+            os.fsync(handle.fileno())
+        part.replace(path)
     except (OSError, SafetensorError) as error:
-        path.with_suffix(".part").unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise TrainingError(
             f"{path} cannot be written ({error}): free some space and give the same command again."
         ) from error
