@@ -33,8 +33,8 @@ TITLES = {
     "harm": "Little noise",
 }
 NOISE = {
-    "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} 255ths "
-    "of the range",
+    "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
+    "255ths of the range",
     "diffdenoise": "one fixed realisation on every training image, Gaussian, sigma 6 to 50 255ths, white or "
     "correlated by kernels of 0.5 and 1.2 pixels; nothing else is seen of the images. The student also gets "
     "fresh noise of every kind, sigma {low:g} to {high:g} 255ths, on the results of the stages before",
@@ -45,15 +45,30 @@ def main() -> None:
     """Copy the checkpoint, write its card and its manifest row."""
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("quality", type=Path)
+    parser.add_argument(
+        "quality", type=Path, nargs="+", help="documents of quality.py, for other groups each"
+    )
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
-    quality = json.loads(arguments.quality.read_text())
+    quality = _join(json.loads(path.read_text()) for path in arguments.quality)
     target = FOLDER / f"{arguments.name}.safetensors"
     shutil.copyfile(arguments.checkpoint, target)
     (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, quality), encoding="utf-8")
-    _write_row(_row(arguments.name, metadata, digest, target.stat().st_size, quality["rows"]))
+    rows = [row for group in quality.values() for row in group["rows"]]
+    _write_row(_row(arguments.name, metadata, digest, target.stat().st_size, rows))
+
+
+def _join(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Group of noise -> its rows and the settings of the run that measured it; a group comes from one run."""
+    groups: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        for group in dict.fromkeys(row["group"] for row in document["rows"]):
+            if group in groups:
+                raise SystemExit(f"the group {group!r} is in two documents: give each once.")
+            rows = [row for row in document["rows"] if row["group"] == group]
+            groups[group] = {"rows": rows, "settings": document["settings"]}
+    return groups
 
 
 def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: Rows) -> dict[str, Any]:
@@ -121,7 +136,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, Any]) -> str:
+def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, dict[str, Any]]) -> str:
     options = metadata.method_options
     network = ", ".join(f"{key} {value}" for key, value in metadata.network_options.items())
     parts = [
@@ -138,12 +153,10 @@ def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, Any]) -> s
         *(f"* {text}" for text in metadata.training_data),
         "Patients of the validation images are in none of them.",
         "## Scores",
-        "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the others "
-        "are told the true level, `bm3d+model` the true spectrum and variance "
-        "stabilisation too. Written by `benchmarks/publish.py` from",
-        f"`python benchmarks/quality.py DATA --images {quality['settings']['images']} "
-        f"--crop {quality['settings']['crop']}`.",
-        *(_table(group, quality["rows"]) for group in TITLES if _has(quality["rows"], group)),
+        "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the "
+        "others are told the true level, `bm3d+model` the true spectrum and variance "
+        "stabilisation too. Written by `benchmarks/publish.py` from what `benchmarks/quality.py` measured.",
+        *(_table(group, quality[group]) for group in TITLES if group in quality),
         "## Limits",
         (FOLDER / f"{name}.limits.md").read_text(encoding="utf-8").strip(),
     ]
@@ -158,10 +171,6 @@ def _lay_out(parts: Iterable[str]) -> str:
     return text
 
 
-def _has(rows: Rows, group: str) -> bool:
-    return any(row["group"] == group for row in rows)
-
-
 def _column(method: str) -> tuple[int, bool, str]:
     """Learned methods first, each before its told form, then the classical ones."""
     return (
@@ -171,10 +180,18 @@ def _column(method: str) -> tuple[int, bool, str]:
     )
 
 
-def _table(group: str, rows: Rows) -> str:
-    mine = [row for row in rows if row["group"] == group and row["psnr"] is not None]
+def _table(group: str, measured: dict[str, Any]) -> str:
+    mine = [row for row in measured["rows"] if row["psnr"] is not None]
+    settings = measured["settings"]
     columns = sorted({row["method"] for row in mine}, key=_column)
-    lines = [f"### {TITLES[group]}", "", "| | n | noisy | " + " | ".join(columns) + " |"]
+    options = f"--noise {group} --images {settings['images']} --crop {settings['crop']}"
+    lines = [
+        f"### {TITLES[group]}",
+        "",
+        f"`python benchmarks/quality.py DATA {options}`",
+        "",
+        "| | n | noisy | " + " | ".join(columns) + " |",
+    ]
     lines.append("|---" * (len(columns) + 3) + "|")
     for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in mine):
         here = [row for row in mine if (row["modality"], row["case"]) == (modality, case)]
