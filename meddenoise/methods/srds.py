@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.diffusion import Denoise
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
@@ -43,15 +44,8 @@ class Srds:
         as far as `steps` resolve it: pair half-differences, pooled over pairs.
         Source: Demir et al. 2025 (arXiv 2504.00264), figure 4.
         """
-        told = condition_channels(condition, sigma, bands).repeat(2, 1, 1, 1)
-        draw, ratios = draw_from(noise), self.schedule.trailing(self.steps)
-
-        def network(state: Tensor, index: int) -> Tensor:
-            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
-            out: Tensor = self.network(state, told, time)
-            return out
-
-        denoise = as_denoiser(network, self.schedule, self.prediction)
+        draw = draw_from(noise)
+        denoise, ratios = self.over(condition, sigma, bands)
         total, squares = torch.zeros_like(condition), torch.zeros_like(condition)
         for _ in range(self.pairs):
             start = ratios[0] * draw(condition)
@@ -59,6 +53,18 @@ class Srds:
             total += mean
             squares += half.square()
         return condition + sigma * total / self.pairs, sigma * (squares / self.pairs).sqrt()
+
+    def over(self, condition: Tensor, sigma: Tensor, bands: Tensor) -> tuple[Denoise, tuple[float, ...]]:
+        """The clean residual of a doubled batch of states given a condition, and the ratios to sample at."""
+        told = condition_channels(condition, sigma, bands).repeat(2, 1, 1, 1)
+
+        def network(state: Tensor, index: int) -> Tensor:
+            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
+            out: Tensor = self.network(state, told, time)
+            return out
+
+        ratios = self.schedule.trailing(self.steps)
+        return as_denoiser(network, self.schedule, self.prediction), ratios
 
 
 def condition_channels(condition: Tensor, sigma: Tensor, bands: Tensor) -> Tensor:
