@@ -103,7 +103,14 @@ def test_methods_tells_the_options_that_only_some_have(monkeypatch):
         for entry in json.loads(RUNNER.invoke(app, ["methods", "--json"]).stdout)
     }
     assert options["nlm"] == []
-    assert options["drawing"] == ["--mode diffusion", "--steps", "--samples", "--uncertainty", "--no-fusion"]
+    assert options["drawing"] == [
+        "--mode diffusion",
+        "--steps",
+        "--samples",
+        "--uncertainty",
+        "--no-fusion",
+        "--blind-radius",
+    ]
     assert "options of its own: --mode diffusion, " in RUNNER.invoke(app, ["methods"]).stdout
 
 

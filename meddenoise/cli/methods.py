@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from meddenoise.methods import Row
 
 _SAMPLER_OPTIONS = ("--mode diffusion", "--steps", "--samples", "--uncertainty")
+_BLIND_OPTIONS = ("--no-fusion", "--blind-radius")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -46,7 +47,7 @@ def _describe(name: str, row: "Row") -> dict[str, Any]:
     checkpoints = [
         {"name": weights.name, "modality": list(weights.modality), "scores": dict(weights.scores)}
         for weights in manifest().values()
-        if weights.method == name
+        if weights.method in (name, *row.shares)
     ]
     return {
         "name": name,
@@ -55,6 +56,6 @@ def _describe(name: str, row: "Row") -> dict[str, Any]:
         "family": row.family,
         "licence": row.licence,
         "extra": row.extra,
-        "options": [*(_SAMPLER_OPTIONS if row.sampler else ()), *(["--no-fusion"] if row.fusion else ())],
+        "options": [*(_SAMPLER_OPTIONS if row.sampler else ()), *(_BLIND_OPTIONS if row.fusion else ())],
         "checkpoints": checkpoints,
     }
