@@ -1,4 +1,4 @@
-"""The ablations of DiffDenoise, A1 to A12, as one document: which claims hold here, and what was done about it.
+"""The ablations of DiffDenoise, A1 to A12, as one document: which claims hold here, and what was done.
 
     OMP_NUM_THREADS=1 python benchmarks/diffdenoise.py [--scale toy|full|trial] [--data DATA]
         [--only A1,A2] [--cache FOLDER] [--out docs/diffdenoise.md]

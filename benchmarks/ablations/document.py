@@ -7,22 +7,21 @@ from pathlib import Path
 
 from ablations import ABLATIONS, Finding
 from ablations.scales import Scale
-
 from meddenoise import __version__
 
 INTRODUCTION = """\
 Every network here is trained by the tasks of `meddenoise train` (blind-spot network, conditional diffusion,
-targets, student), at small size and told the exact noise level and spectrum; the last weights are used, not the
-best of a validation. Clean images serve for evaluation alone, and for the supervised control of A10.
+targets, student), at small size and told the exact noise level and spectrum; the last weights are used, not
+the best of a validation. Clean images serve for evaluation alone, and for the supervised control of A10.
 
-The product diffuses the residual u = (y - c) / sigma of a noisy image y given its condition c, in units of the
-noise; given c that is an affine change of variable, so the theory of symmetric pairs is unchanged.
+The product diffuses the residual u = (y - c) / sigma of a noisy image y given its condition c, in units of
+the noise; given c that is an affine change of variable, so the theory of symmetric pairs is unchanged.
 "Plain" conditioning is the published form on that variable: c = B(y), the loss on every pixel. "Masked"
 conditioning computes c from images with random pixels hidden, and takes the loss there.
 
-PSNR is over 2 on images of -1..1 (255 units of an image). The *leak* is mean((result - clean) noise) / sigma^2:
-0 for a blind estimate, 1 for the noisy image itself. s is the standard deviation of y given c, K the number of
-steps of a run. Verdicts are computed from the numbers.
+PSNR is over 2 on images of -1..1, 255 units of an image. The *leak* is mean((result - clean) noise) / sigma²:
+0 for a blind estimate, 1 for the noisy image itself. s is the standard deviation of y given c, K the number
+of steps of a run. Verdicts are computed from the numbers.
 """
 
 
@@ -57,13 +56,9 @@ def _section(name: str, found: Finding) -> str:
         [
             f'<a id="{name.lower()}"></a>\n\n## {name}. {found.title}',
             table(found.columns, found.rows),
-            f"Claim: {found.claim} **Here it {_verb(found)}**: {found.seen} What was done: {found.done}",
+            f"Claim: {found.claim} **Here it {found.verdict}**: {found.seen} What was done: {found.done}",
         ]
     )
-
-
-def _verb(found: Finding) -> str:
-    return found.verdict
 
 
 def _settings(scale: Scale) -> str:

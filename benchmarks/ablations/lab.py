@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ablations.runs import Diffusion, Test
-from ablations.scales import Scale
-from ablations.toy import SOURCE, Image, Noisy, add_noise, draw_images
 from pictures import central_crop, load_pictures
 from torch import Tensor, nn
 
+from ablations.runs import Diffusion, Test
+from ablations.scales import Scale
+from ablations.toy import SOURCE, Image, Noisy, add_noise, draw_images
 from meddenoise.checkpoint import Checkpoint, load_checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
@@ -81,15 +81,15 @@ class Lab:
     @cached_property
     def blind(self) -> Trained:
         """The blind-spot network of the white noise."""
-        return self.blind_for("blind", self.training.images(), self.scale.blind_steps, self.scale.patch)
+        recipe = self.recipe()
+        task = BlindSpotTask(recipe, self.training.images(), [])
+        return self._open(self._train(task, stages_of(recipe).blind, "blind"))
 
-    def blind_for(self, name: str, images: list[NoisyImage], steps: int, patch: int) -> Trained:
-        """A blind-spot network of these images."""
-        recipe = self.recipe(radius=images[0].rho, patch=patch)
-        options = replace(stages_of(recipe).blind, steps=steps)
-        recipe = replace(recipe, stages=replace(stages_of(recipe), blind=options))
-        path = self._train(BlindSpotTask(recipe, images, []), options, name)
-        return self._open(path)
+    def blind_for(self, name: str, images: list[NoisyImage]) -> Trained:
+        """A blind-spot network of images in correlated noise, for the blind radius that they ask for."""
+        recipe = self.recipe(radius=images[0].rho, correlated=True)
+        options = replace(stages_of(recipe).blind, steps=self.scale.radius_steps)
+        return self._open(self._train(BlindSpotTask(recipe, images, []), options, name))
 
     def diffusion(
         self,
@@ -138,14 +138,16 @@ class Lab:
         sampler: DiffusionOptions = MAIN,
         targets: TargetOptions | None = None,
         radius: int = 0,
-        patch: int | None = None,
+        correlated: bool = False,
     ) -> Recipe:
-        """A recipe of this scale, for one blind radius."""
+        """A recipe of this scale, for one blind radius and the images in white or correlated noise."""
         scale = self.scale
+        patch = scale.correlated_patch if correlated else scale.patch
+        batch = scale.correlated_batch if correlated else scale.batch
 
         def options(stage: str, steps: int) -> LoopOptions:
             return LoopOptions(
-                steps=steps, batch=scale.batch, patch=patch or scale.patch,
+                steps=steps, batch=batch, patch=patch,
                 learning_rate=scale.learning_rate[stage], warmup=min(100, steps // 4 + 1), decay=0.5,
                 validate_every=max(1, steps), save_every=max(1, steps // 4), precision="no",
             )  # fmt: skip
@@ -178,9 +180,7 @@ class Lab:
         if not pictures:
             raise UsageError(f"{self.data} has no {split} image of {side} x {side} pixels.")
         low = {"CT": -1000.0}
-        planes = [
-            (central_crop(p.plane, side) - low.get(p.modality, 0.0)) * (255 / p.peak) for p in pictures
-        ]
+        planes = [(central_crop(p.plane, side) - low.get(p.modality, 0.0)) * (255 / p.peak) for p in pictures]
         return np.stack(planes[:count]).astype(np.float32)
 
     def _train(self, task: Task, options: LoopOptions, name: str) -> Path:

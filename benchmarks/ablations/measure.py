@@ -1,4 +1,4 @@
-"""The numbers of the tables, against the truth: PSNR over 255, SSIM, and the share of the noise that is kept."""
+"""The numbers of the tables, against the truth: PSNR over 255, SSIM, and the share of noise that is kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

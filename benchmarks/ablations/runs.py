@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from ablations.toy import Image, Noisy
 from torch import Tensor, nn
 
+from ablations.toy import Image, Noisy
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
@@ -97,9 +97,7 @@ class Diffusion:
         mean, half = antithetic(ddim, denoise, start, ratios, centre=centre)
         return condition + test.sigma * mean, test.sigma * half
 
-    def pairs(
-        self, test: Test, condition: Tensor, steps: int, seeds: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
+    def pairs(self, test: Test, condition: Tensor, steps: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Half sums and half differences [S, N, 1, H, W] of pairs from pure noise."""
         ratios = self.schedule.trailing(steps)
         found = [self.pair(test, condition, ratios, seed) for seed in seeds]

@@ -1,14 +1,14 @@
 """A1 to A4 and A8: what the sampler makes of its condition, how it spreads, how many steps it takes."""
 
-from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
+from torch import Tensor
+
 from ablations import Finding, judge
 from ablations.lab import Lab
 from ablations.measure import SCORES, plane_psnrs, score, spread
 from ablations.runs import Diffusion, Test
-from torch import Tensor
-
 from meddenoise.diffusion.contraction import contraction
 from meddenoise.training.recipe import DiffusionOptions, TargetOptions
 
@@ -59,8 +59,8 @@ def condition(lab: Lab) -> Finding:
             f"{ours:+.2f} dB with masked; after fusion {fused:+.2f} dB over B(y) with fusion."
         ),
         done=(
-            "plain conditioning lets the noise through, so masked conditioning is the default and the leak is "
-            "reported for every run."
+            "plain conditioning lets the noise through, so masked conditioning is the default and the leak "
+            "is reported for every run."
             if leak > 0.3
             else "masked conditioning stays the default: it cannot leak, and the leak is reported."
         ),
@@ -79,7 +79,8 @@ def pairs(lab: Lab) -> Finding:
         "symmetric pair (SRDS)": means,
     }
     limit = means.mean(dim=0)
-    rows, numbers = [], {}
+    rows: list[list[str]] = []
+    numbers: dict[str, float] = {}
     for name, results in kinds.items():
         psnrs = plane_psnrs(results, test.clean)
         gap = float((results - limit).square().mean())
@@ -106,8 +107,8 @@ def pairs(lab: Lab) -> Finding:
         verdict=verdict,
         seen=(
             f"a pair's PSNR scatters {ratio:.1f} and its pixels {ratio_pixels:.1f} times less than a single "
-            f"run's; it is {higher:+.2f} dB against two independent runs, which leave {halved:.0%} of a single "
-            "run's distance from the limit (theory: 50 %, and 0 for the pair)."
+            f"run's; it is {higher:+.2f} dB against two independent runs, which leave {halved:.0%} of a "
+            "single run's distance from the limit (theory: 50 %, and 0 for the pair)."
         ),
         done="the sampler always runs symmetric pairs; there is no option for single runs.",
     )
@@ -119,16 +120,22 @@ def contracted(lab: Lab) -> Finding:
     blind = lab.blind_condition()(test.batch())
     diffusion = lab.diffusion("masked")
     s = float(((test.noisy - blind) / test.sigma).square().mean().sqrt())
-    rows, numbers, errors = [], {"s": s}, []
+    rows: list[list[str]] = []
+    numbers, errors, spreads = {"s": s}, [], []
     for steps in (1, 2, 5, 10, 20, 50, 100):
         means, halves = diffusion.pairs(test, blind, steps, range(lab.scale.draws))
         measured = float(((means + halves) / test.sigma).std(dim=0).square().mean().sqrt()) / s
         law = contraction(diffusion.schedule.trailing(steps), s)
         single, pair = (_psnrs(x, test) for x in (means + halves, means))
         errors.append(abs(measured - law))
-        numbers |= {f"pair {steps}": sum(pair) / len(pair), f"measured {steps}": measured, f"law {steps}": law}
+        spreads.append(measured)
+        numbers |= {
+            f"pair {steps}": sum(pair) / len(pair),
+            f"measured {steps}": measured,
+            f"law {steps}": law,
+        }
         rows.append([str(steps), f"{measured:.3f}", f"{law:.3f}", spread(single), spread(pair)])
-    rising = all(a < b for a, b in zip(_measured(rows), _measured(rows)[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(spreads))
     apart = numbers["pair 10"] - numbers["pair 100"]
     return Finding(
         title=f"Few steps denoise, many re-create the noise ({lab.scale.draws} draws)",
@@ -160,13 +167,9 @@ def one_step(lab: Lab) -> Finding:
     for steps in (1, 2, STEPS):
         means, _ = diffusion.pairs(test, blind, steps, range(lab.scale.draws))
         found[str(steps)] = _psnrs(means, test)
-        fused = [test.fused(mean) for mean in means[:3]]
-        last = score(means[0], test.clean, test.source.noisy)
-        both = score(fused[0], test.clean, test.source.noisy)
-        rows.append(
-            [str(steps), str(2 * steps), spread(found[str(steps)]), f"{last.ssim:.3f}", f"{last.leak:+.3f}"]
-            + [f"{both.psnr:.2f}"]
-        )
+        last, both = (score(x, test.clean, test.source.noisy) for x in (means[0], test.fused(means[0])))
+        cells = [f"{last.ssim:.3f}", f"{last.leak:+.3f}", f"{both.psnr:.2f}"]
+        rows.append([str(steps), str(2 * steps), spread(found[str(steps)]), *cells])
     averages = {steps: sum(values) / len(values) for steps, values in found.items()}
     gain = averages[str(STEPS)] - averages["1"]
     two = averages[str(STEPS)] - averages["2"]
@@ -243,7 +246,3 @@ def _down_from(diffusion: Diffusion, step: int) -> list[float]:
 def _psnrs(results: Tensor, test: Test) -> list[float]:
     """PSNR of each draw, planes pooled."""
     return [score(result, test.clean, test.source.noisy).psnr for result in results]
-
-
-def _measured(rows: Sequence[Sequence[str]]) -> list[float]:
-    return [float(row[1]) for row in rows]

@@ -18,6 +18,7 @@ class Scale:
     correlated_side: int
     correlated_images: int
     correlated_patch: int
+    correlated_batch: int
     blind_network: dict[str, Any]
     diffusion_network: dict[str, Any]
     student_network: dict[str, Any]
@@ -41,7 +42,7 @@ TRIAL = Scale(
     name="trial",
     about="a few steps of tiny networks: shows that every path runs, its numbers mean nothing",
     images=24, tests=4, side=32, patch=32, sigma=31.875,
-    correlated_side=48, correlated_images=12, correlated_patch=32,
+    correlated_side=48, correlated_images=12, correlated_patch=32, correlated_batch=2,
     blind_network={"channels": [8], "blocks": [1], "entry": 4},
     diffusion_network={"profile": "tiny", "unshuffle": 2},
     student_network={"channels": [8, 8], "blocks": [1, 1], "unshuffle": 2},
@@ -53,18 +54,18 @@ TOY = Scale(
     name="toy",
     about="synthetic images of ellipses, thin lines and gradients, white noise of 0.25 in images of -1..1",
     images=2000, tests=48, side=32, patch=32, sigma=31.875,
-    correlated_side=64, correlated_images=400, correlated_patch=64,
+    correlated_side=64, correlated_images=400, correlated_patch=64, correlated_batch=8,
     blind_network={"channels": [32], "blocks": [2], "entry": 12},
     diffusion_network={"profile": "tiny", "unshuffle": 2},
     student_network={"channels": [32, 48], "blocks": [1, 1], "unshuffle": 2},
-    blind_steps=1200, diffusion_steps=1200, student_steps=2000, radius_steps=300, lengths=(300, 600, 1200),
+    blind_steps=1200, diffusion_steps=1000, student_steps=1600, radius_steps=400, lengths=(250, 500, 1000),
 )  # fmt: skip
 
 FULL = Scale(
     name="full",
-    about="central crops of real images, white noise of 25 of 255 grey levels, the recipe's networks; for a GPU",
+    about="central crops of real images, white noise of 25 of 255 grey levels, the recipe's networks",
     images=400, tests=24, side=256, patch=96, sigma=25.0,
-    correlated_side=256, correlated_images=400, correlated_patch=96,
+    correlated_side=256, correlated_images=400, correlated_patch=96, correlated_batch=16,
     blind_network={"channels": [32, 64, 96], "blocks": [1, 1, 1], "entry": 16},
     diffusion_network={"profile": "fast"},
     student_network={"channels": [32, 64, 96], "blocks": [2, 2, 2], "unshuffle": 2},

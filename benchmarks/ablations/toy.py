@@ -60,7 +60,8 @@ def _draw(side: int, rng: np.random.Generator) -> Image:
         plane = plane + rng.uniform(-0.7, 0.7) * _ellipse(x, y, side, rng)
     for _ in range(rng.integers(1, 4)):
         plane = plane + rng.uniform(-0.8, 0.8) * _line(x, y, side, rng)
-    return (GREYS * (1 + np.clip(plane, -1, 1))).astype(np.float32)
+    greys: Image = (GREYS * (1 + np.clip(plane, -1, 1))).astype(np.float32)
+    return greys
 
 
 def _ellipse(x: Image, y: Image, side: int, rng: np.random.Generator) -> Image:
