@@ -2,9 +2,10 @@
 
     python interrupted.py FOLDER OUTPUT TRIES
 
-TRIES is a JSON list; each has a process of its own, forked after the imports. A try is {"stage": NAME, "at": N} (killed at step or target N of a stage), {"sync": N} (killed while the N-th
-file is being written), {"packing": true} (killed as the last file is about to be written),
-{"limit": BYTES} (no file may grow larger) or {}. Prints a JSON list of {"signal", "code", "error", "files"}.
+TRIES is a JSON list; each has a process of its own, forked after the imports. A try is {"stage": NAME,
+"at": N} (killed at step or target N of a stage), {"sync": N} (killed while the N-th file is being written),
+{"packing": true} (killed as the last file is about to be written), {"limit": BYTES} (no file may grow
+larger) or {}. Prints a JSON list of {"signal", "code", "error", "files"}.
 """
 
 import json

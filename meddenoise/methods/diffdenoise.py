@@ -52,7 +52,9 @@ class DiffusionDenoiser:
 
         clean = on_stable(run, noisy, sigma, self.blind.rician)
         # Behind the transform sigma is 1, and above a few sigmas its slope is 1 / sigma.
-        return Sampled(clean, spreads[0] * as_map(sigma, noisy) if self.blind.rician else spreads[0])
+        level = as_map(sigma, noisy)
+        scale = level if self.blind.rician else (level > 0).to(level.dtype)
+        return Sampled(clean, spreads[0] * scale)
 
     def _remaining(self, spread: Tensor, sigma: Tensor) -> Tensor:
         """Standard deviation [B, 1, H, W] of the clean image given all that was used.
