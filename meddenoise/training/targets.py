@@ -17,6 +17,7 @@ from meddenoise.errors import TrainingError
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.estimate import estimate_noise
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.diffusion import Condition
 from meddenoise.training.loop import describe, refuse_change
@@ -93,8 +94,9 @@ def as_training_images(
 ) -> list[TrainingImage]:
     """Each target twice: with the noise that was there, and alone, for fresh noise on it.
 
-    With `simulated` images of all levels fresh noise is of any kind, and less noisy images, whose targets are
-    better, are drawn more often; without, fresh noise is like the image's own.
+    With `simulated` images of all levels fresh noise is of any kind, what an estimator finds in the target
+    itself, fine anatomy, counts in what the student is told, as it will in use, and less noisy images, whose
+    targets are better, are drawn more often. Without, fresh noise is like the image's own.
     """
     made = [(image, target) for image, target in zip(images, targets, strict=True) if target is not None]
     result = []
@@ -104,7 +106,7 @@ def as_training_images(
             image.modality,
             image.source,
             image.group,
-            own=NoiseEstimate(0.0),
+            own=estimate_noise(target[None], modality=image.modality) if simulated else NoiseEstimate(0.0),
             weight=1 / image.noise.sigma if simulated else 1.0,
             like=None if simulated else replace(image.noise, field=None),
         )
