@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pictures import central_crop, load_pictures
+from pictures import MODALITIES, central_crop, load_pictures
 from torch import Tensor, nn
 
 from ablations.runs import Diffusion, Test
@@ -176,7 +176,7 @@ class Lab:
     def _clean(self, count: int, side: int, split: str) -> Image:
         if self.data is None:
             return draw_images(count, side, 0 if split == "train" else 1)
-        pictures = load_pictures(self.data, -(-count // 4), split=split, side=side)
+        pictures = load_pictures(self.data, -(-count // 4), split, MODALITIES, side)
         if not pictures:
             raise UsageError(f"{self.data} has no {split} image of {side} x {side} pixels.")
         low = {"CT": -1000.0}

@@ -54,7 +54,7 @@ TOY = Scale(
     name="toy",
     about="synthetic images of ellipses, thin lines and gradients, white noise of 0.25 in images of -1..1",
     images=2000, tests=48, side=32, patch=32, sigma=31.875,
-    correlated_side=64, correlated_images=400, correlated_patch=64, correlated_batch=8,
+    correlated_side=64, correlated_images=400, correlated_patch=64, correlated_batch=4,
     blind_network={"channels": [32], "blocks": [2], "entry": 12},
     diffusion_network={"profile": "tiny", "unshuffle": 2},
     student_network={"channels": [32, 48], "blocks": [1, 1], "unshuffle": 2},
