@@ -1,11 +1,12 @@
-"""What a checkpoint of `diffdenoise` keeps of the noise, and how steady its sampler is: two tables.
+"""What a checkpoint of `diffdenoise` keeps of the noise, how steady its sampler is, and how sure: three tables.
 
     python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50] [--json FILE]
 
 The first: leak (share of a pixel's own noise that stays) of the student, of the blind-spot network and of its
 fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of 255, told.
 The second: pixel spread over `--seeds` seeds of a single run of the sampler and of a symmetric pair, and
-the PSNR of pairs of 10 and of 100 steps, without fusion.
+the PSNR of pairs of 10 and of 100 steps, without fusion. The third: the share of pixels whose error lies
+within two of the standard deviations that --uncertainty writes, and the root mean square of both, in sigmas.
 """
 
 import argparse
@@ -50,8 +51,10 @@ def main() -> None:
         if case.name == f"sigma {SAMPLED_SIGMA}"
     ]
     _print(f"sampler over {arguments.seeds} seeds", sampled)
+    sure = [_measure_sureness(case, checkpoint) for case in cases]
+    _print("uncertainty, 10 steps", sure)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"leak": kept, "sampler": sampled}, indent=1))
+        arguments.json.write_text(json.dumps({"leak": kept, "sampler": sampled, "sure": sure}, indent=1))
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
@@ -101,6 +104,23 @@ def _measure_sampler(case: Case, checkpoint: weights.Checkpoint, seeds: int) -> 
     row["PSNR 100 steps"] = _psnr(long, case)
     row["10 - 100"] = _psnr(pair[0], case) - row["PSNR 100 steps"]
     return row
+
+
+def _measure_sureness(case: Case, checkpoint: weights.Checkpoint) -> Row:
+    noisy, sigma = _tensors(case)
+    denoiser = get("diffdenoise").load(_setup(case, checkpoint, Sampling("diffusion", 10)))
+    assert isinstance(denoiser, DiffusionDenoiser)
+    with torch.inference_mode():
+        result = denoiser.sample(noisy, sigma, [torch.Generator().manual_seed(0)])
+    assert result.spread is not None
+    error, spread = result.clean[0, 0].numpy() - case.clean, result.spread[0, 0].numpy()
+    return {
+        "modality": case.modality,
+        "case": case.name,
+        "within 2": float(np.mean(np.abs(error) <= 2 * spread)),
+        "error": float(np.sqrt(np.mean(error**2))) / case.sigma,
+        "told": float(np.sqrt(np.mean(spread**2))) / case.sigma,
+    }
 
 
 def _pair(denoiser: DiffusionDenoiser, noisy: Tensor, sigma: Tensor, seed: int) -> tuple[Any, Any]:

@@ -13,16 +13,13 @@ from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import BlindSpotDenoiser, load_blind, load_part
 from meddenoise.methods.direct import direct_denoiser
 from meddenoise.methods.fusion import fuse
-from meddenoise.methods.srds import Srds, mean_filter
+from meddenoise.methods.srds import Srds
 from meddenoise.methods.stabilised import as_map, on_stable
+from meddenoise.methods.uncertainty import remaining_spread
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole."""
 STEPS = 10
-POOL = 7
-"""Side in pixels of the window over which the spread of few runs is pooled."""
-LEAST_SHRUNK = 0.1
-"""Below this a run has lost its spread, and nothing can be told from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,17 @@ class DiffusionDenoiser:
     def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Sampled:
         """Clean [B, 1, H, W] and its uncertainty; arguments as for `Denoiser`, a CPU generator a plane.
 
-        NFE = 2 steps a pair, plus 1. The uncertainty is that of `_remaining`.
+        NFE = 2 steps a pair, plus 1. The uncertainty is `remaining_spread`.
         """
         spreads: list[Tensor] = []
+        shrunk = contraction(self.srds.schedule.trailing(self.srds.steps), 1.0)
 
         def run(noisy: Tensor, sigma: Tensor) -> Tensor:
             bands = self.blind.bands_for(noisy)
-            mean, spread = self.srds(self.blind.blind(noisy, sigma), sigma, bands, noise)
-            spreads.append(self._remaining(spread, sigma))
+            mean, runs = self.srds(self.blind.blind(noisy, sigma), sigma, bands, noise)
+            change, runs = (noisy - mean) / sigma, runs / sigma
+            left = remaining_spread(change, runs, shrunk, self.srds.pairs, self.blind.fusion)
+            spreads.append(sigma * left)
             return fuse(noisy, mean, sigma, bands) if self.blind.fusion else mean
 
         clean = on_stable(run, noisy, sigma, self.blind.rician)
@@ -55,19 +55,6 @@ class DiffusionDenoiser:
         level = as_map(sigma, noisy)
         scale = level if self.blind.rician else (level > 0).to(level.dtype)
         return Sampled(clean, spreads[0] * scale)
-
-    def _remaining(self, spread: Tensor, sigma: Tensor) -> Tensor:
-        """Standard deviation [B, 1, H, W] of the clean image given all that was used.
-
-        The spread of a run is that of noisy images given the condition, shrunk by few steps: of its variance
-        S + sigma^2 the S is the clean image's; fusion with the noisy one leaves S sigma^2 / (S + sigma^2).
-        """
-        shrunk = contraction(self.srds.schedule.trailing(self.srds.steps), 1.0)
-        variance = mean_filter(spread.square(), POOL) / max(shrunk, LEAST_SHRUNK) ** 2
-        noise = sigma.square()
-        clean = (variance - noise).clamp(min=0)
-        remaining = clean * noise / (clean + noise) if self.blind.fusion else clean
-        return remaining.sqrt()
 
 
 class DiffDenoise:
