@@ -15,7 +15,7 @@ from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.holes import fill_holes
 from meddenoise.level import estimate_series, likely_modality
-from meddenoise.methods import Setup, rows
+from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
@@ -39,7 +39,7 @@ class Result:
     seconds: float
     warnings: tuple[str, ...]
     mode: str | None = None
-    """"distilled" or "diffusion" for methods with a sampler, as it ran; None for all others."""
+    """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
     uncertainty: Series | None = field(default=None, repr=False)
     """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
     checks: dict[str, float | None] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def denoise_series(
         sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
         warnings=(*warnings, *checks.warnings),
-        mode=made.mode if row is not None and row.sampler else None,
+        mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else _as_map(result, made.spread),
         checks=checks.values,
     )
@@ -147,6 +147,13 @@ def _run(
             made.spread[start:stop] = np.where(valid, options.strength * denoised.spread, 0)
         tick(stop - start)
     return replace(made, mode="diffusion" if engine.samples else "distilled")
+
+
+def _mode(row: Row | None, ran: str | None) -> str | None:
+    """How a method with a sampler ran, its one pass by the name its row gives it; None for all others."""
+    if row is None or not row.sampler:
+        return None
+    return row.one_pass if ran == "distilled" else ran
 
 
 def _leave(series: Series, options: Options) -> _Made:

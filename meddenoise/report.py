@@ -28,7 +28,7 @@ class Row:
     """Between planes, rows, columns; None where the file states none."""
     method: str
     mode: str | None
-    """"distilled" (one pass) or "diffusion" for methods that have both, as it ran; None for all others."""
+    """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
     weights: dict[str, str] | None
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int

@@ -248,7 +248,7 @@ def test_the_check_is_asked_before_every_batch_and_stops_the_run():
         if len(asked) == 3:
             raise KeyboardInterrupt
 
-    stopping = Engine(Method(half), Setup(), EngineOptions(CPU, tile=16), check)
+    stopping = Engine(Method(half), Setup(), EngineOptions(CPU, tile=16, batch_size=1), check)
     with pytest.raises(KeyboardInterrupt):
         stopping.run(planes(), np.ones((3, 40, 56), np.float32))
     assert 3 <= len(asked) < 3 + torch.get_num_threads()  # the other workers may be at one each

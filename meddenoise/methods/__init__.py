@@ -60,6 +60,15 @@ class SamplingDenoiser(Denoiser, Protocol):
         """As `__call__`; plane b draws from `noise[b]` (a CPU generator) alone."""
 
 
+@runtime_checkable
+class WindowDenoiser(Denoiser, Protocol):
+    """A denoiser that is to be given planes of the size its checkpoint was trained on."""
+
+    @property
+    def tile(self) -> int:
+        """Side of that plane; it stands in for the method's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a method with a sampler is to run; the others have no use for it, but for `fusion`.
@@ -130,6 +139,8 @@ class Row:
     """The optional dependency group it needs, empty where it needs none."""
     sampler: bool = False
     """True where it has a sampler, beside one pass or instead of it: it gives a SamplingDenoiser for it."""
+    one_pass: str = "distilled"
+    """What a report calls its one pass, where it has a sampler too."""
     fusion: bool = False
     """True where its last step weighs the result against the noisy image, and can be left out."""
 
@@ -165,6 +176,26 @@ METHODS: dict[str, Row] = {
         learned=True,
         fusion=True,
         shares=("diffdenoise",),
+    ),
+    "vpsde": Row(
+        "meddenoise.methods.vpsde:VPSDE",
+        "one evaluation of a score network at the level of the noise, or draws from the posterior",
+        "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides); Song et al. 2021, ICLR",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        one_pass="mmse",
+    ),
+    "vpsde-slides": Row(
+        "meddenoise.methods.vpsde_slides:VPSDE_SLIDES",
+        "the 1000-step sampler of the VP-SDE slides, to compare with: slower and worse than vpsde",
+        "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides)",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        shares=("vpsde",),
     ),
     "gaussian": Row(
         f"{_CLASSICAL}:GAUSSIAN",

@@ -11,6 +11,7 @@ NETWORKS: dict[str, str] = {
     "noise-unet": "meddenoise.networks.noise_unet:NoiseUNet",
     "blind-spot": "meddenoise.networks.blind_spot:BlindSpotNet",
     "cond-unet": "meddenoise.networks.cond_unet:CondUNet",
+    "vpsde-unet": "meddenoise.networks.vpsde_unet:VpsdeUNet",
 }
 
 

@@ -1,5 +1,6 @@
 """Training: images into patches, patches into noisy pairs, pairs into checkpoints."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from meddenoise.errors import UsageError
 
 if TYPE_CHECKING:
+    from meddenoise.checkpoint import Checkpoint
+    from meddenoise.training.loop import Task
     from meddenoise.training.recipe import Recipe
 
 
@@ -65,21 +68,56 @@ def run_training(
         ) from error
     if recipe.stages is not None:
         return _train_noisy(recipe, images, output, manner, watch)
-    from dataclasses import replace
-
-    from meddenoise.training.load import load_images
-    from meddenoise.training.supervised import SupervisedTask
-    from meddenoise.weights import load
-
     if manner.blind_radius is not None:
         raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
-    weights = None if manner.start is None else load(manner.start)
+    from dataclasses import replace
+
+    task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
+    loop = replace(recipe.loop, seconds=manner.seconds)
+    return train(task, loop, output, resume=manner.resume, progress=watch.step)
+
+
+def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+    """Regression towards clean images."""
+    from meddenoise.training.load import load_images
+    from meddenoise.training.supervised import SupervisedTask
+
+    weights = _weights(manner)
     training, validation = load_images(
         images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading
     )
-    task = SupervisedTask(recipe, training, validation, weights)
-    loop = replace(recipe.loop, seconds=manner.seconds)
-    return train(task, loop, output, resume=manner.resume, progress=watch.step)
+    return SupervisedTask(recipe, training, validation, weights)
+
+
+def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+    """An unconditional score network, from clean images."""
+    from meddenoise.training.organamnist import NAME, load_organamnist
+    from meddenoise.training.vpsde import ScoreTask
+    from meddenoise.training.windowed import load_windowed
+
+    if images.references is not None:
+        raise UsageError(f"{recipe.method!r} learns from clean images alone: leave out --ref.")
+    weights, patch, score = _weights(manner), recipe.loop.patch, recipe.score
+    if score.dataset not in ("", NAME):
+        raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
+    if score.dataset:
+        planes = load_organamnist(images.folder, patch)
+    else:
+        planes = load_windowed(images.folder, recipe.data, score.window, patch, watch.reading)
+    return ScoreTask(recipe, planes, weights)
+
+
+_TASKS: dict[str, Callable[["Recipe", Images, Manner, Watch], "Task"]] = {
+    "direct": _supervised_task,
+    "vpsde": _score_task,
+}
+"""What each method that trains in one stage trains; regression where it is not listed."""
+
+
+def _weights(manner: Manner) -> "Checkpoint | None":
+    from meddenoise.weights import load
+
+    return None if manner.start is None else load(manner.start)
 
 
 def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:

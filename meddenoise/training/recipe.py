@@ -76,6 +76,19 @@ class TargetOptions:
     iterations: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What an unconditional score network (VP-SDE) learns."""
+
+    window: tuple[float, float] = (-160.0, 240.0)
+    """Values in the images' unit that become -1 and 1; what lies beyond is cut off for training."""
+    dataset: str = ""
+    """"organamnist": --data is the folder of the package medmnist; empty for folders of images."""
+    frequency_weight: float = 0.1
+    frequency: str = "bounded"
+    """The frequency term: "bounded", or "slides", where few samples of almost pure noise rule it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """What DiffDenoise trains before its student."""
@@ -107,6 +120,7 @@ class Recipe:
     noise: NoiseMix
     data: tuple[DataRow, ...]
     stages: Stages | None = None
+    score: ScoreOptions = ScoreOptions()
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -149,6 +163,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         noise=_fill(path, NoiseMix, table.get("noise", {})),
         data=tuple(_fill(path, DataRow, row) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
+        score=_fill(path, ScoreOptions, table.get("score", {})),
     )
 
 
