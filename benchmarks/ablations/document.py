@@ -11,8 +11,9 @@ from meddenoise import __version__
 
 INTRODUCTION = """\
 Every network here is trained by the tasks of `meddenoise train` (blind-spot network, conditional diffusion,
-targets, student), at small size and told the exact noise level and spectrum; the last weights are used, not
-the best of a validation. Clean images serve for evaluation alone, and for the supervised control of A10.
+targets, student) and told the exact noise level and spectrum; the last weights are used, not the best of a
+validation, but in A12, a whole run of the product. Clean images serve for evaluation alone, and for the
+supervised control of A10.
 
 The product diffuses the residual u = (y - c) / sigma of a noisy image y given its condition c, in units of
 the noise; given c that is an affine change of variable, so the theory of symmetric pairs is unchanged.
