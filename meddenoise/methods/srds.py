@@ -22,6 +22,9 @@ from meddenoise.networks.trunk import compand
 LOCAL = 33
 """Side in pixels of the window whose mean is taken off the condition: only local contrast tells of noise."""
 CONDITION_CHANNELS = 5
+EPS_START = 20.0
+"""Ratio of noise to signal from which networks that predict eps are sampled: above it their rounding, divided
+by alpha, shows in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class Srds:
             return out
 
         ratios = self.schedule.trailing(self.steps)
+        if self.prediction == "eps":
+            later = [ratio for ratio in ratios if ratio < EPS_START]
+            ratios = (EPS_START, *later)
         return as_denoiser(network, self.schedule, self.prediction), ratios
 
 
