@@ -13,7 +13,7 @@ from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
 from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser
 from meddenoise.methods.fusion import fuse
-from meddenoise.methods.srds import condition_channels
+from meddenoise.methods.srds import condition_channels, step_ratios
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.noisy import NoisyBatch
 
@@ -99,7 +99,7 @@ class Diffusion:
 
     def pairs(self, test: Test, condition: Tensor, steps: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Half sums and half differences [S, N, 1, H, W] of pairs from pure noise."""
-        ratios = self.schedule.trailing(steps)
+        ratios = step_ratios(self.schedule, self.prediction, steps)
         found = [self.pair(test, condition, ratios, seed) for seed in seeds]
         means, halves = zip(*found, strict=True)
         return torch.stack(means), torch.stack(halves)

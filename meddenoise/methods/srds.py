@@ -66,11 +66,16 @@ class Srds:
             out: Tensor = self.network(state, told, time)
             return out
 
-        ratios = self.schedule.trailing(self.steps)
-        if self.prediction == "eps":
-            later = [ratio for ratio in ratios if ratio < EPS_START]
-            ratios = (EPS_START, *later)
+        ratios = step_ratios(self.schedule, self.prediction, self.steps)
         return as_denoiser(network, self.schedule, self.prediction), ratios
+
+
+def step_ratios(schedule: Schedule, prediction: Prediction, steps: int) -> tuple[float, ...]:
+    """The falling ratios of a run of `steps` evaluations, ending in 0; from EPS_START for eps networks."""
+    ratios = schedule.trailing(steps)
+    if prediction != "eps":
+        return ratios
+    return (EPS_START, *(ratio for ratio in ratios if ratio < EPS_START))
 
 
 def condition_channels(condition: Tensor, sigma: Tensor, bands: Tensor) -> Tensor:
