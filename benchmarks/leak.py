@@ -1,4 +1,4 @@
-"""What a checkpoint of `diffdenoise` keeps of the noise, how steady and how sure its sampler is: three tables.
+"""What `diffdenoise` weights keep of the noise; how steady and how sure their sampler is: three tables.
 
     python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50] [--json FILE]
 

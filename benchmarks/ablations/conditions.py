@@ -140,7 +140,7 @@ def targets_and_losses(lab: Lab) -> Finding:
         verdict=judge(one > 1, max(ten["v-l1"], ten["v-l2"]) > max(ten["eps-l1"], ten["eps-l2"]) - SAME),
         seen=(
             f"at 10 steps {best} is best and v-l1 is {behind:.2f} dB behind it; from a single evaluation v "
-            f"is {one:+.2f} dB against eps, which divides by alpha = 0.001 there."
+            f"is {one:+.2f} dB against eps, whose error is divided by alpha there."
         ),
         done=(
             "v with L1 is the default, eps an option."
