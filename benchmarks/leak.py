@@ -2,7 +2,7 @@
 
     python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50] [--json FILE]
 
-The first: leak (share of a pixel's own noise that stays) of the student, of the blind-spot network and of its
+The first: leak (share of a pixel's own noise that stays) and PSNR of the student, of the blind-spot network and of its
 fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of 255, told.
 The second: pixel spread over `--seeds` seeds of a single run of the sampler and of a symmetric pair, and
 the PSNR of pairs of 10 and of 100 steps, without fusion. The third: the share of pixels whose error lies
@@ -74,6 +74,7 @@ def _measure_leak(case: Case, checkpoint: weights.Checkpoint) -> Row:
     with torch.inference_mode():
         for name, denoise in ways.items():
             row[f"leak {name}"] = leak(denoise, noisy, sigma)
+            row[f"PSNR {name}"] = _psnr(denoise(noisy, sigma)[0, 0].numpy(), case)
         best = fusion_weight(noisy, blind(noisy, sigma), sigma, torch.ones(1, 4))
     row["best weight"] = float(best)
     row["student - best"] = row["leak student"] - row["best weight"]
