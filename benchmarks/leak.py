@@ -2,8 +2,9 @@
 
     python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50] [--json FILE]
 
-The first: leak (share of a pixel's own noise that stays) and PSNR of the student, of the blind-spot network and of its
-fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of 255, told.
+The first: leak (share of a pixel's own noise that stays) and PSNR of the student, of the blind-spot network
+and of its fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of
+255, told.
 The second: pixel spread over `--seeds` seeds of a single run of the sampler and of a symmetric pair, and
 the PSNR of pairs of 10 and of 100 steps, without fusion. The third: the share of pixels whose error lies
 within two of the standard deviations that --uncertainty writes, and the root mean square of both, in sigmas.

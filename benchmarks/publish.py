@@ -24,6 +24,7 @@ Rows = list[dict[str, Any]]
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "meddenoise" / "checkpoints"
 WHITE = "white"
+OVERALL = (WHITE, "physics", "harm")
 ALIKE = {"CR": "DX", "RF": "XA"}
 """Modalities scored by another of the same physics."""
 TITLES = {
@@ -53,7 +54,8 @@ def main() -> None:
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
     quality = _join(json.loads(path.read_text()) for path in arguments.quality)
     target = FOLDER / f"{arguments.name}.safetensors"
-    shutil.copyfile(arguments.checkpoint, target)
+    if arguments.checkpoint.resolve() != target.resolve():  # else only the scores are new
+        shutil.copyfile(arguments.checkpoint, target)
     (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, quality), encoding="utf-8")
     rows = [row for group in quality.values() for row in group["rows"]]
     _write_row(_row(arguments.name, metadata, digest, target.stat().st_size, rows))
@@ -75,7 +77,7 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
     scores: dict[str, float] = {}
     for code in metadata.modalities:
         mine = [row for row in rows if row["modality"] == ALIKE.get(code, code)]
-        scores[f"validation-{code.lower()}"] = _mean(mine, WHITE, f"{metadata.method} auto")
+        scores[f"validation-{code.lower()}"] = _overall(mine, f"{metadata.method} auto")
     for code in ("CT", "MR", "DX", "XA"):
         mine = [row for row in rows if row["modality"] == code]
         white = _mean(mine, WHITE, f"{metadata.method} auto") - _mean(mine, WHITE, "bm3d")
@@ -102,6 +104,18 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
         "recipe": metadata.recipe,
         "source": "bundled",
     }
+
+
+def _overall(rows: Rows, method: str) -> float:
+    """What `--method auto` compares: the mean over white noise, the noise of the modality and little noise.
+
+    Little noise counts as much as strong: most clinical images have little, and must not be harmed.
+    """
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        if row["method"] == method and row["group"] in OVERALL and row["psnr"] is not None:
+            groups.setdefault(row["group"], []).append(row["psnr"])
+    return round(fmean(fmean(values) for values in groups.values()), 3)
 
 
 def _mean(rows: Rows, group: str, method: str) -> float:
@@ -144,6 +158,13 @@ def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, dict[str, 
         f"One-pass network of the method `{metadata.method}` for {', '.join(metadata.modalities)}. "
         "Research software, not a medical device.",
         f"* network: `{metadata.network}` ({network})",
+        *(
+            f"* {part} network in the same file: `{options[part]['network']}` "
+            f"({', '.join(f'{k} {v}' for k, v in options[part]['network_options'].items())}), "
+            f"{options[part]['steps']} steps"
+            for part in ("blind", "diffusion")
+            if part in options
+        ),
         f"* trained by: `meddenoise train --recipe {metadata.recipe} --data DATA -o RUN`, "
         f"{options['steps']} steps",
         "* noise: "

@@ -11,9 +11,9 @@ from ablations.toy import Image, Noisy
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
-from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser
+from meddenoise.diffusion.schedules import Prediction, Schedule
 from meddenoise.methods.fusion import fuse
-from meddenoise.methods.srds import condition_channels, step_ratios
+from meddenoise.methods.srds import step_ratios
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.noisy import NoisyBatch
 
@@ -84,16 +84,10 @@ class Diffusion:
 
         `centre` is the residual, in sigmas, under the first state of a partial start.
         """
-        told = condition_channels(condition, test.sigma, test.bands).repeat(2, 1, 1, 1)
-
-        def network(state: Tensor, index: int) -> Tensor:
-            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
-            out: Tensor = self.network(state, told, time)
-            return out
-
+        srds = Srds(self.network, self.schedule, self.prediction)
+        denoise, _ = srds.over(condition, test.sigma, test.bands)
         generators = [torch.Generator().manual_seed(1_000_003 * seed + n) for n in range(len(test))]
         start = ratios[0] * draw_from(generators)(condition)
-        denoise = as_denoiser(network, self.schedule, self.prediction)
         mean, half = antithetic(ddim, denoise, start, ratios, centre=centre)
         return condition + test.sigma * mean, test.sigma * half
 
