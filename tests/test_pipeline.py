@@ -258,7 +258,7 @@ def test_frames_of_a_cine_are_estimated_from_consecutive_frames():
         ({"method": "nlm", "samples": 2}, "--samples needs a method with a sampler"),
         ({"method": "nlm", "mode": "diffusion"}, "--mode diffusion needs a method with a sampler"),
         ({"method": "nlm", "uncertainty": True}, "--uncertainty needs a method with a sampler"),
-        ({"method": "nlm", "fusion": False}, "--no-fusion needs a method with a blind-spot network, and 'nlm'"),
+        ({"method": "nlm", "fusion": False}, "--no-fusion needs a method with a blind-spot network"),
         ({"mode": "distilled", "steps": 5}, "--steps needs the sampler, and --mode distilled is one pass"),
         ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
         ({"mode": "distilled", "uncertainty": True}, "--uncertainty needs the sampler"),

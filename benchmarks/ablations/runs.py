@@ -13,7 +13,7 @@ from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
 from meddenoise.diffusion.schedules import Prediction, Schedule
 from meddenoise.methods.fusion import fuse
-from meddenoise.methods.srds import step_ratios
+from meddenoise.methods.srds import Srds, step_ratios
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.noisy import NoisyBatch
 
