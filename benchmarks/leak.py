@@ -1,6 +1,7 @@
 """What `diffdenoise` weights keep of the noise; how steady and how sure their sampler is: three tables.
 
-    python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50] [--json FILE]
+    python benchmarks/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50]
+        [--markdown docs/diffdenoise-weights.md]
 
 The first: leak (share of a pixel's own noise that stays) and PSNR of the student, of the blind-spot network
 and of its fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of
@@ -11,8 +12,8 @@ within two of the standard deviations that --uncertainty writes, and the root me
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,10 +23,10 @@ import torch
 from cases import WIDER, Case, white
 from pictures import load_pictures
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 from torch import Tensor
 
-from meddenoise import weights
+from meddenoise import __version__, weights
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.samplers import ddim
@@ -44,18 +45,17 @@ def main() -> None:
     arguments = _parse()
     checkpoint = weights.load(arguments.weights)
     cases = list(_cases(arguments))
-    kept = [_measure_leak(case, checkpoint) for case in cases]
-    _print(f"leak: {arguments.weights}", kept)
-    sampled = [
+    tables = {"Leak and PSNR": [_measure_leak(case, checkpoint) for case in cases]}
+    tables[f"The sampler over {arguments.seeds} seeds"] = [
         _measure_sampler(case, checkpoint, arguments.seeds)
         for case in cases
         if case.name == f"sigma {SAMPLED_SIGMA}"
     ]
-    _print(f"sampler over {arguments.seeds} seeds", sampled)
-    sure = [_measure_sureness(case, checkpoint) for case in cases]
-    _print("uncertainty, 10 steps", sure)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"leak": kept, "sampler": sampled, "sure": sure}, indent=1))
+    tables["Uncertainty, 10 steps"] = [_measure_sureness(case, checkpoint) for case in cases]
+    text = "\n\n".join(_markdown(title, rows) for title, rows in tables.items())
+    Console(width=200).print(Markdown(text))
+    if arguments.markdown is not None:
+        arguments.markdown.write_text(f"{_head(arguments)}\n\n{text}\n", encoding="utf-8")
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
@@ -149,14 +149,30 @@ def _psnr(plane: Any, case: Case) -> float:
     return float(10 * np.log10(case.peak**2 / error))
 
 
-def _print(title: str, rows: list[Row]) -> None:
-    """Means over the pictures of each modality and case."""
+def _head(arguments: argparse.Namespace) -> str:
+    about = (__doc__ or "").split("\n\n")
+    command = (
+        f"python benchmarks/leak.py DATA --weights {arguments.weights} --images {arguments.images} "
+        f"--crop {arguments.crop} --seeds {arguments.seeds}"
+    )
+    parts = [
+        "# " + about[0].rstrip("."),
+        f"`{command}`, {date.today()}, meddenoise {__version__}.",
+        about[2].strip(),
+    ]
+    return "\n\n".join(parts)
+
+
+def _markdown(title: str, rows: list[Row]) -> str:
+    """Means over the pictures of each modality and case, as a table."""
     numbers = [name for name in rows[0] if name not in ("modality", "case")]
-    table = Table("modality", "case", *numbers, title=title)
+    lines = [f"## {title}", "", "| modality | case | " + " | ".join(numbers) + " |"]
+    lines.append("|---" * (len(numbers) + 2) + "|")
     for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in rows):
         mine = [row for row in rows if (row["modality"], row["case"]) == (modality, case)]
-        table.add_row(modality, case, *(f"{fmean(row[name] for row in mine):.3f}" for name in numbers))
-    Console(width=170).print(table)
+        means = (f"{fmean(row[name] for row in mine):.3f}" for name in numbers)
+        lines.append(f"| {modality} | {case} | " + " | ".join(means) + " |")
+    return "\n".join(lines)
 
 
 def _parse() -> argparse.Namespace:
@@ -166,7 +182,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2, help="pictures of each modality")
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path, help="also write the tables to this file")
     return parser.parse_args()
 
 
