@@ -34,8 +34,9 @@ from meddenoise.training.targets import (
     write_previews,
 )
 
-SHARES = {"blind": 0.28, "diffusion": 0.17, "targets": 0.1, "student": 0.4}
-"""Of a time budget; the rest is for reading, validation and writing."""
+SHARES = {"blind": 0.32, "diffusion": 0.1, "targets": 0.06, "student": 0.46}
+"""Of a time budget; the rest is for reading, validation and writing. The sampler gets little: its mean is
+that of the blind-spot network however long it trains."""
 LATER = 0.25
 """Length of the stages of a later iteration, relative to the first."""
 STATE = "state.safetensors"
