@@ -44,16 +44,17 @@ def strength(lab: Lab) -> Finding:
     leaks = [value.leak for value in found.values()]
     returns = found["y itself"].leak
     growing = all(a <= b for a, b in pairwise(leaks))
-    stronger = found["B(y), published"].psnr - found["none (middle grey)"].psnr
+    none, blurred, blind, _ = (value.psnr for value in found.values())
     return Finding(
         title="How strong the condition is (plain conditioning, 4 pairs)",
         claim="The stronger the condition, the closer the result to the truth; y itself gives y back.",
         columns=["condition", "its PSNR dB", *[f"SRDS, {name}" for name in SCORES]],
         rows=[[name, f"{own[name].psnr:.2f}", *value.cells()] for name, value in found.items()],
         numbers={f"{name}, {k}": v for name, s in found.items() for k, v in vars(s).items()},
-        verdict=judge(returns > 0.95, stronger > CLEARLY),
+        verdict=judge(returns > 0.95, none < blurred < blind),
         seen=(
-            f"B(y) gives {stronger:+.2f} dB over no condition; the leak "
+            f"B(y) gives {blind - none:+.2f} dB over no condition and {blind - blurred:+.2f} dB over the "
+            "weaker blurred y; the leak "
             f"{'grows with' if growing else 'does not always grow with'} the strength of the condition "
             f"({', '.join(f'{leak:.2f}' for leak in leaks)}), and y as condition returns y with a leak of "
             f"{returns:.2f}."

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ablations.runs import Diffusion, Test
 from ablations.scales import Scale
 from ablations.toy import SOURCE, Image, Noisy, add_noise, draw_images
-from meddenoise.checkpoint import Checkpoint, load_checkpoint, load_state
+from meddenoise.checkpoint import load_checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
 from meddenoise.methods.srds import Srds
@@ -169,9 +169,9 @@ class Lab:
             data=(DataRow(folder=SOURCE),), stages=stages,
         )  # fmt: skip
 
-    def load_file(self, path: Path) -> Checkpoint:
-        """A checkpoint of this lab."""
-        return load_checkpoint(path, sha256=None)
+    def train_network(self, task: Task, options: LoopOptions, name: str) -> Trained:
+        """The network of `task`, trained in the folder `name` of this lab."""
+        return self._open(self._train(task, options, name))
 
     def _clean(self, count: int, side: int, split: str) -> Image:
         if self.data is None:
@@ -192,7 +192,7 @@ class Lab:
         )
 
     def _open(self, path: Path) -> Trained:
-        checkpoint = self.load_file(path)
+        checkpoint = load_checkpoint(path, sha256=None)
         network = build(checkpoint.metadata.network, dict(checkpoint.metadata.network_options))
         load_state(network, checkpoint)
         return Trained(network.eval().requires_grad_(False).to(self.device), checkpoint.sha256)
