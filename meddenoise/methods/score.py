@@ -101,6 +101,7 @@ def into_window(z: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _median(x: Tensor) -> Tensor:
-    padded = functional.pad(x, (MEDIAN // 2,) * 4, mode="replicate")
+    """Median of the pixels around each that lie inside the plane."""
+    padded = functional.pad(x, (MEDIAN // 2,) * 4, value=float("nan"))
     windows = padded.unfold(2, MEDIAN, 1).unfold(3, MEDIAN, 1)
-    return windows.flatten(-2).median(dim=-1).values
+    return windows.flatten(-2).nanmedian(dim=-1).values
