@@ -105,7 +105,7 @@ def test_it_costs_a_few_passes_over_the_middle_of_a_large_plane():
 def test_tiles_of_the_engine_are_used_and_only_the_middle_of_the_context_is_perturbed():
     denoiser = OnePass(lambda noisy: noisy[:, :1] + noisy[:, 1:2] / 4 + noisy[:, 2:], context=1)
     measured = run(denoiser, sample(channels=3), tile=64, overlap=16)
-    assert set(denoiser.shapes) == {(1, 3, 64, 64)}
+    assert {shape[1:] for shape in denoiser.shapes} == {(3, 64, 64)}
     assert measured.values["leak"] == pytest.approx(0.25, abs=1e-3)
 
 

@@ -125,11 +125,15 @@ def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner,
     from dataclasses import replace
     from time import perf_counter
 
+    import torch
+
     from meddenoise.networks.blind_spot import RADII
     from meddenoise.training.noisy import Reading, load_noisy
     from meddenoise.training.stages import Run, train_stages
 
     assert recipe.stages is not None
+    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
+        raise UsageError(f"{recipe.method!r} is trained by one process: start it without torchrun.")
     if images.references is not None:
         raise UsageError(f"{recipe.method!r} learns from noisy images alone: leave out --ref.")
     if manner.start is not None:

@@ -112,7 +112,7 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
             values = {"loss": loss}
             last = run.done(options) >= 1
             if run.writes and (last or run.step % options.validate_every == 0):
-                with run.accelerator.autocast():
+                with _autocast(run, options):
                     scores = task.validate(run.ema, run.accelerator.device)
                 _log(output / "log.jsonl", run.step, loss, scores)
                 values |= scores
@@ -162,7 +162,6 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
     accelerator = Accelerator(
         cpu=alone,
-        mixed_precision="bf16" if options.precision == "bf16" else "no",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     if options.batch % accelerator.num_processes:
@@ -189,7 +188,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
 def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = options.learning_rate * _schedule(run.step, run.done(options), options)
-    with run.accelerator.autocast():
+    with _autocast(run, options):
         loss = task.loss(run.network, run.step, Share.of(run.accelerator))
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -204,6 +203,12 @@ def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
         weights = list(run.accelerator.unwrap_model(run.network).parameters())
         torch._foreach_lerp_(list(run.ema.parameters()), weights, 1 - decay)
     return value
+
+
+def _autocast(run: _Run, options: LoopOptions) -> torch.autocast:
+    """The recipe's precision; not Accelerate's, of which a process can have only one."""
+    device = run.accelerator.device.type
+    return torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
 
 
 def _schedule(step: int, done: float, options: LoopOptions) -> float:

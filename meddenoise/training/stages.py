@@ -166,6 +166,7 @@ def _by_blind_spot(network: nn.Module) -> Condition:
     network.eval().requires_grad_(False)
 
     def condition(batch: NoisyBatch) -> Tensor:
+        network.to(batch.noisy.device)  # targets are made on the CPU, patches may be on a GPU
         blind: Tensor = network(batch.noisy, batch.sigma, batch.bands, batch.rho)
         return blind
 
@@ -179,6 +180,7 @@ def _by_student(student: Checkpoint) -> Condition:
     network.eval().requires_grad_(False)
 
     def condition(batch: NoisyBatch) -> Tensor:
+        network.to(batch.noisy.device)
         clean: Tensor = network(
             batch.noisy, batch.sigma, batch.bands, batch.noisy.new_zeros(len(batch.noisy))
         )
