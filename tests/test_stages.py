@@ -335,6 +335,15 @@ def twice(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return output, asked
 
 
+@pytest.mark.parametrize(("radius", "again"), [(0, False), (2, True)])
+def test_correlated_noise_is_trained_on_twice(folder: Path, tmp_path: Path, radius: int, again: bool) -> None:
+    recipe = tiny_recipe(steps=2)
+    assert recipe.stages is not None
+    recipe = replace(recipe, stages=loop("targets", iterations=0)(recipe.stages))
+    train_tiny(folder, tmp_path / "run", recipe, blind_radius=radius)
+    assert (tmp_path / "run" / "iteration-2").is_dir() == again
+
+
 def test_a_second_iteration_learns_from_the_first_student(twice: tuple[Path, list[NoisyBatch]]) -> None:
     output, asked = twice
     second = output / "iteration-2"

@@ -74,6 +74,7 @@ class TargetOptions:
     """Share of patches with their own noise; the others get fresh noise on the target."""
     fusion: bool = True
     iterations: int = 1
+    """How often sampler and student are trained; 0: twice where the noise of most images is correlated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,9 @@ def train_stages(run: Run) -> Path:
     Raises TrainingError as `loop.train` does, for every stage; UsageError for settings that do not exist.
     """
     check_sampler(run.stages.sampler)
-    iterations = run.stages.targets.iterations
+    correlated = sum(image.rho > 0 for image in run.images.training)
+    often = 2 if 2 * correlated > len(run.images.training) else 1
+    iterations = run.stages.targets.iterations or often
     parts = [1 / (1 + LATER * (iterations - 1)) if run.seconds else 1.0]
     parts += [LATER * parts[0]] * (iterations - 1)
     blind = _train_blind(run, parts[0])
