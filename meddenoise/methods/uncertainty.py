@@ -33,11 +33,13 @@ def remaining_spread(change: Tensor, runs: Tensor, shrunk: float, pairs: int, fu
     variance = squares / (weight + 1)
     tau = variance * math.sqrt(2 / (POOL**2 * (weight + 1)))
     excess = _mean_above_zero((variance - 1).double(), tau.double())
-    return (excess / (excess + 1) if fused else excess).sqrt().to(change.dtype)
+    left: Tensor = (excess / (excess + 1) if fused else excess).sqrt().to(change.dtype)
+    return left
 
 
 def _mean_above_zero(mean: Tensor, spread: Tensor) -> Tensor:
     """The mean of a normal distribution cut off below 0."""
     z = (mean / spread).clamp(min=-30)
     log_ratio = -0.5 * z.square() - 0.5 * math.log(2 * math.pi) - torch.special.log_ndtr(z)
-    return (spread * (z + log_ratio.exp())).clamp(min=0)
+    mean_above: Tensor = (spread * (z + log_ratio.exp())).clamp(min=0)
+    return mean_above
