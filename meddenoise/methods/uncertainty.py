@@ -7,8 +7,10 @@ from torch import Tensor
 
 from meddenoise.methods.srds import mean_filter
 
-POOL = 15
-"""Side in pixels of the window over which squares are pooled."""
+POOL, TIMES = 9, 3
+"""Squares are pooled by a mean over so many pixels a side, so many times: nearly a Gaussian window."""
+POOLED = math.pi * TIMES * (POOL**2 - 1) / 3
+"""Independent pixels in that window, 4 pi times its variance."""
 LEAST_SHRUNK = 0.1
 """Runs that keep less than this share of their spread tell nothing of it."""
 
@@ -27,11 +29,12 @@ def remaining_spread(change: Tensor, runs: Tensor, shrunk: float, pairs: int, fu
     truncated normal distribution; the posterior variance of Laine et al. 2019 (arXiv 1901.10277).
     """
     weight = pairs if shrunk >= LEAST_SHRUNK else 0
-    squares = mean_filter(change.square(), POOL)
+    variance = change.square()
     if weight:
-        squares = squares + weight * mean_filter(runs.square(), POOL) / shrunk**2
-    variance = squares / (weight + 1)
-    tau = variance * math.sqrt(2 / (POOL**2 * (weight + 1)))
+        variance = (variance + weight * (runs / shrunk).square()) / (weight + 1)
+    for _ in range(TIMES):
+        variance = mean_filter(variance, POOL)
+    tau = variance * math.sqrt(2 / (POOLED * (weight + 1)))
     excess = _mean_above_zero((variance - 1).double(), tau.double())
     left: Tensor = (excess / (excess + 1) if fused else excess).sqrt().to(change.dtype)
     return left
