@@ -75,7 +75,7 @@ def tiny_recipe(steps: int = STEPS, **stages: Any) -> Recipe:
         diffusion_network={"profile": "tiny"},
         diffusion=replace(recipe.stages.diffusion, **short, **often),
         sampler=recipe.stages.sampler,
-        targets=recipe.stages.targets,
+        targets=replace(recipe.stages.targets, iterations=1),
         simulated=recipe.stages.simulated,
     )
     return replace(
