@@ -14,9 +14,10 @@ from PIL import Image
 from meddenoise.checkpoint import load_checkpoint
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
+from meddenoise.noise.correlation import noise_like
 from meddenoise.training import Images, Manner, run_training
 from meddenoise.training.data import PatchSource, TrainingImage
-from meddenoise.training.degrade import NoiseMix, degrade
+from meddenoise.training.degrade import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 
@@ -294,3 +295,30 @@ def test_muon_steers_the_convolutions_and_adam_the_ends() -> None:
     body = (after["body.weight"] - before["body.weight"]).flatten(1)
     values = torch.linalg.svdvals(body) / (0.1 * 0.2 * 36**0.5)
     assert values.min() > 0.4 and values.max() < 1.4
+
+
+@pytest.mark.parametrize("bands", [WHITE, (1.9, 1.2, 0.5, 0.2)])
+def test_recorrupted_patches_have_independent_noise_of_the_level_told(bands: tuple[float, ...]) -> None:
+    own, clean = NoiseEstimate(5.0, bands), np.full((96, 96), 100, np.float32)
+    rng = np.random.default_rng(0)
+    products, told, heights = [], [], []
+    for _ in range(60):
+        noise = noise_like(own, clean, rng)
+        first, second = recorrupt(clean, noise, own, False, TOLD_EXACTLY, rng)
+        products.append(((first.noisy - clean) * (second - clean)).mean())
+        told.append((first.noisy - clean).std() / first.told.mean())
+        heights.append(second.mean())
+    assert abs(np.mean(products)) < 0.02 * np.mean(np.square(second - clean))
+    assert np.mean(told) == pytest.approx(1, abs=0.03)
+    assert np.mean(heights) == pytest.approx(100, abs=0.3)
+
+
+def test_recorrupted_patches_of_steady_noise_do_not_depend_on_the_estimate_between() -> None:
+    noisy = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
+    own, good, bad = NoiseEstimate(5.0), np.full_like(noisy, 100), np.full_like(noisy, 60)
+    drawn = [
+        recorrupt(clean, noisy - clean, own, False, TOLD_EXACTLY, np.random.default_rng(1))
+        for clean in (good, bad)
+    ]
+    assert drawn[0][0].noisy == pytest.approx(drawn[1][0].noisy, abs=1e-3)
+    assert drawn[0][1] == pytest.approx(drawn[1][1], abs=1e-3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training.degrade import NoiseMix, degrade, degrade_like, pair
+from meddenoise.training.degrade import Degraded, NoiseMix, degrade, degrade_like, pair, recorrupt
 
 Image = NDArray[np.float32]
 
@@ -33,6 +33,8 @@ class TrainingImage:
     """How often it is drawn, relative to the others of its source."""
     like: NoiseEstimate | None = None
     """The noise to simulate; None draws any kind."""
+    recorrupted: bool = False
+    """True to learn from two noisy versions of plane and noise, not from the plane, itself an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,9 @@ class PatchSource:
         rng = np.random.default_rng((self.seed, step))
         clean, parts = [], []
         for _ in range(size):
-            image, patch, noise = self._draw_patch(rng)
-            clean.append(patch)
-            magnitude = image.modality == "MR"
-            if noise is not None:
-                parts.append(pair(patch, noise, image.own, magnitude, self.mix, rng))
-            elif image.like is not None:
-                parts.append(degrade_like(patch, image.like, magnitude, self.mix, rng))
-            else:
-                parts.append(degrade(patch, image.own, image.modality, self.mix, rng))
+            part, target = self._degrade(*self._draw_patch(rng), rng)
+            parts.append(part)
+            clean.append(target)
         return Batch(
             noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
             sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
@@ -87,6 +83,19 @@ class PatchSource:
             clean=torch.from_numpy(np.stack(clean))[:, None],
             scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
         )
+
+    def _degrade(
+        self, image: TrainingImage, patch: Image, noise: Image | None, rng: np.random.Generator
+    ) -> tuple[Degraded, Image]:
+        """A noisy patch, and what the network shall make of it."""
+        magnitude = image.modality == "MR"
+        if noise is not None and image.recorrupted:
+            return recorrupt(patch, noise, image.own, magnitude, self.mix, rng)
+        if noise is not None:
+            return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
+        if image.like is not None:
+            return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
+        return degrade(patch, image.own, image.modality, self.mix, rng), patch
 
     def _draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
         """A clean patch, turned and mirrored with its real noise if it has any; seldom empty background.

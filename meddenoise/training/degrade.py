@@ -18,6 +18,8 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes, mean_power
 
 Image = NDArray[np.float32]
+MORE = 0.7
+"""Noise added for recorrupted pairs, relative to what is there. Less of it makes the partner noisier."""
 UNKNOWN = (0.0,) * len(WHITE)
 """Bands where the spectrum is not known."""
 
@@ -116,6 +118,24 @@ def pair(
     else:
         level, bands = np.full_like(clean, noise.std()), UNKNOWN
     return _tell(_Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+
+
+def recorrupt(
+    clean: Image, noise: Image, own: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
+) -> tuple[Degraded, Image]:
+    """A patch with its own `noise` [H, W] and some more, and a partner whose noise is independent of that.
+
+    The network that maps one to the other in the mean square gives the clean patch, whatever `clean`, an
+    estimate that sets the level where it depends on the signal, has lost. Right for normal noise of the
+    level and spectrum of `own`; of a level too low, some noise stays.
+    Source: Pang, Zheng, Quan, Ji 2021, CVPR (Recorrupted-to-Recorrupted), equations 8 to 10.
+    """
+    noisy, own = clean + noise, replace(own, field=None)
+    fresh = noise_like(own, clean, rng)
+    level = sigma_map(own, clean) * np.float32(np.hypot(1, MORE))
+    first = (noisy + np.float32(MORE) * fresh).astype(np.float32)
+    truth = _Truth(first, level, own.bands, NoiseEstimate(0.0))
+    return _tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
 
 
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:

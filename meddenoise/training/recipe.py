@@ -72,6 +72,8 @@ class TargetOptions:
     """Share of the images of each source, those with the least noise, whose targets are the best."""
     pair_share: float = 0.25
     """Share of patches with their own noise; the others get fresh noise on the target."""
+    recorrupted: bool = False
+    """Patches with their own noise are learnt from by two noisier versions, without the target."""
     fusion: bool = True
     iterations: int = 1
     """How often sampler and student are trained; 0: twice where the noise of most images is correlated."""

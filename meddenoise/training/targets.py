@@ -111,7 +111,8 @@ def as_training_images(
             like=None if simulated else replace(image.noise, field=None),
         )
         noise = middle(image.plane, options.crop or WHOLE) - target
-        result += [fresh, replace(fresh, own=image.noise, noise=noise, weight=1.0, like=None)]
+        own = replace(fresh, own=image.noise, noise=noise, weight=1.0, like=None)
+        result += [fresh, replace(own, recorrupted=options.recorrupted)]
     return _balanced(result, options.pair_share)
 
 
