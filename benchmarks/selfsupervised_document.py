@@ -1,0 +1,75 @@
+"""Join results of `selfsupervised.py --json` into one document.
+
+python benchmarks/selfsupervised_document.py docs/selfsupervised.md CT.json MR.json ...
+
+Files of one modality and setting are joined, so that methods may be run one after another; where a method
+stands in several of them the last counts.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+SETTING = ("modality", "sigma", "kernel", "images", "others", "size", "seed")
+ABOUT = """\
+# A folder of noisy images: `meddenoise train --method diffdenoise` against its peers
+
+Every method that trains sees the noisy images alone, for the same minutes, on one thread. "own": these
+images, denoised; "others": images of other patients with noise of the same kind. PSNR in dB over 255 / SSIM.
+Noise2Void is that of CAREamics; Neighbor2Neighbor trains the network of our student. `direct` is the
+supervised control, `true` methods are told the level of the noise, `auto` ones our estimate of each image's.
+The minutes of `diffdenoise` are those of the whole command with reading and all stages."""
+
+
+def main() -> None:
+    """Write the document and say where it is."""
+    parser = argparse.ArgumentParser(description="One document from several runs of selfsupervised.py.")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("results", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    joined: dict[tuple[str, ...], list[Document]] = {}
+    for path in arguments.results:
+        document = json.loads(path.read_text())
+        joined.setdefault(tuple(document["settings"][name] for name in SETTING), []).append(document)
+    parts = [ABOUT, *(_section(setting, documents) for setting, documents in joined.items())]
+    arguments.output.write_text("\n\n".join(parts) + "\n")
+    print(arguments.output)
+
+
+def _section(setting: tuple[str, ...], documents: list[Document]) -> str:
+    named = dict(zip(SETTING, setting, strict=True))
+    noise = f"sigma {float(named['sigma']):g}"
+    noise += f", kernel {float(named['kernel']):g} px" if float(named["kernel"]) else ", white"
+    count = f"{named['images']} images of {named['size']} x {named['size']}, {named['others']} others"
+    lines = [f"## {named['modality']}, {noise}; {count}", ""]
+    lines += [_command(document) for document in documents]
+    lines += ["", "| method | minutes | steps | own | others |", "|---|---|---|---|---|"]
+    rows = {name: _row(document, name) for document in documents for name in document["means"]}
+    return "\n".join([*lines, *rows.values()])
+
+
+def _command(document: Document) -> str:
+    settings = document["settings"]
+    # The list of methods is kept as Python writes it.
+    names = ",".join(name.strip(" []'") for name in settings["methods"].split(","))
+    flags = "".join(
+        f" --{key} {settings[key]}" for key in ("modality", "sigma", "kernel", "images", "minutes")
+    )
+    versions = ", ".join(f"{name} {said}" for name, said in document["versions"].items() if said)
+    command = f"python benchmarks/selfsupervised.py DATA{flags} --methods {names}"
+    return f"* `{command}`, {document['date'][:10]} ({versions})"
+
+
+def _row(document: Document, name: str) -> str:
+    trained = document["training"].get(name) or {"minutes": None, "steps": None}
+    minutes = "" if trained["minutes"] is None else f"{trained['minutes']:.1f}"
+    steps = "" if trained["steps"] is None else str(trained["steps"])
+    cells = [f"{mean['psnr']:.2f} / {mean['ssim']:.3f}" for mean in document["means"][name].values()]
+    return f"| {name} | {minutes} | {steps} | " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
