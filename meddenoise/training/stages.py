@@ -34,7 +34,7 @@ from meddenoise.training.targets import (
     write_previews,
 )
 
-SHARES = {"blind": 0.32, "diffusion": 0.1, "targets": 0.06, "student": 0.46}
+SHARES = {"blind": 0.2, "diffusion": 0.06, "targets": 0.06, "student": 0.62}
 """Of a time budget; the rest is for reading, validation and writing. The sampler gets little: its mean is
 that of the blind-spot network however long it trains."""
 LATER = 0.25
