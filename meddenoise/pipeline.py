@@ -19,6 +19,7 @@ from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
+from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
@@ -65,7 +66,9 @@ def denoise_series(
     warnings, row = [*series.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
         modality, sampling = likely_modality(series), choose_sampling(options)
-        setup = Setup(noise, modality, checkpoint=choice.checkpoint, sampling=sampling)
+        setup = Setup(
+            noise, modality, checkpoint=choice.checkpoint, sampling=sampling, window=fit_window(series)
+        )
         engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
     else:

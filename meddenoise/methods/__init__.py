@@ -100,6 +100,8 @@ class Setup:
     precision: str = "fp32"
     checkpoint: Any = None
     sampling: Sampling = Sampling()
+    window: tuple[float, float] | None = None
+    """Values (low, high) that are -1 and 1 (`normalize.fit_window`); None gives every plane its own."""
 
 
 class Method(Protocol):
@@ -132,7 +134,7 @@ class Row:
     citation: str
     family: Literal["classical", "supervised", "self-supervised", "diffusion", "added"]
     licence: str
-    learned: bool
+    learned: bool = False
     shares: tuple[str, ...] = ()
     """Other methods whose checkpoints hold what it needs."""
     extra: str = ""
@@ -197,13 +199,31 @@ METHODS: dict[str, Row] = {
         sampler=True,
         shares=("vpsde",),
     ),
+    "medcdiff": Row(
+        "meddenoise.methods.medcdiff:MEDCDIFF",
+        "conditional diffusion, for Gaussian noise and impulses: one pass, or the sampler",
+        "Hung et al. 2023, Bioengineering 10(11):1258",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+    ),
+    "medcdiff-ddpm": Row(
+        "meddenoise.methods.medcdiff_ddpm:MEDCDIFF_DDPM",
+        "the 2000-step sampler of the Med-cDiff paper, to compare with: slower than medcdiff",
+        "Hung et al. 2023, Bioengineering 10(11):1258",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        shares=("medcdiff",),
+    ),
     "gaussian": Row(
         f"{_CLASSICAL}:GAUSSIAN",
         "Gaussian smoothing, its width chosen by the estimated risk: the floor every method must beat",
         "Stein 1981, Annals of Statistics 9(6); Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
-        learned=False,
     ),
     "median": Row(
         f"{_CLASSICAL}:MEDIAN",
@@ -211,7 +231,6 @@ METHODS: dict[str, Row] = {
         "Tukey 1977, Exploratory Data Analysis; Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
-        learned=False,
     ),
     "nlm": Row(
         f"{_CLASSICAL}:NLM",
@@ -219,7 +238,6 @@ METHODS: dict[str, Row] = {
         "Buades, Coll, Morel 2005, CVPR",
         "classical",
         _OWN,
-        learned=False,
     ),
     "tv": Row(
         f"{_CLASSICAL}:TV",
@@ -227,7 +245,6 @@ METHODS: dict[str, Row] = {
         "Rudin, Osher, Fatemi 1992, Physica D 60; Chambolle 2004, J. Math. Imaging Vision 20",
         "classical",
         _OWN,
-        learned=False,
     ),
     "wavelet": Row(
         f"{_CLASSICAL}:WAVELET",
@@ -235,7 +252,6 @@ METHODS: dict[str, Row] = {
         "Chang, Yu, Vetterli 2000, IEEE TIP 9(9); Coifman, Donoho 1995",
         "classical",
         _OWN,
-        learned=False,
     ),
     "bm3d": Row(
         f"{_CLASSICAL}:BM3D",
@@ -243,7 +259,6 @@ METHODS: dict[str, Row] = {
         "Dabov et al. 2007, IEEE TIP 16(8); Makinen, Azzari, Foi 2020, IEEE TIP 29",
         "classical",
         "non-commercial use only (licence of the package bm3d)",
-        learned=False,
         extra="bm3d",
     ),
 }
@@ -280,4 +295,4 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 def _added_row(point: EntryPoint) -> Row:
     package = point.dist.name if point.dist else point.module
-    return Row(point.value, f"added by {package}", f"see {package}", "added", f"see {package}", learned=False)
+    return Row(point.value, f"added by {package}", f"see {package}", "added", f"see {package}")

@@ -72,7 +72,7 @@ class PatchSource:
         rng = np.random.default_rng((self.seed, step))
         clean, parts = [], []
         for _ in range(size):
-            part, target = self._degrade(*self._draw_patch(rng), rng)
+            part, target = self._degrade(*self.draw_patch(rng), rng)
             parts.append(part)
             clean.append(target)
         return Batch(
@@ -84,21 +84,8 @@ class PatchSource:
             scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
         )
 
-    def _degrade(
-        self, image: TrainingImage, patch: Image, noise: Image | None, rng: np.random.Generator
-    ) -> tuple[Degraded, Image]:
-        """A noisy patch, and what the network shall make of it."""
-        magnitude = image.modality == "MR"
-        if noise is not None and image.recorrupted:
-            return recorrupt(patch, noise, image.own, magnitude, self.mix, rng)
-        if noise is not None:
-            return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
-        if image.like is not None:
-            return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
-        return degrade(patch, image.own, image.modality, self.mix, rng), patch
-
-    def _draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
-        """A clean patch, turned and mirrored with its real noise if it has any; seldom empty background.
+    def draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
+        """A clean patch in 0..255, turned and mirrored with its real noise if any; seldom empty background.
 
         Contrast is bent only where the noise comes after: real noise would bend with it.
         """
@@ -121,6 +108,19 @@ class PatchSource:
         if image.modality != "MR" and rng.random() < 0.15:
             patch = patch.max() - patch  # the other photometric interpretation
         return image, patch, None
+
+    def _degrade(
+        self, image: TrainingImage, patch: Image, noise: Image | None, rng: np.random.Generator
+    ) -> tuple[Degraded, Image]:
+        """A noisy patch, and what the network shall make of it."""
+        magnitude = image.modality == "MR"
+        if noise is not None and image.recorrupted:
+            return recorrupt(patch, noise, image.own, magnitude, self.mix, rng)
+        if noise is not None:
+            return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
+        if image.like is not None:
+            return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
+        return degrade(patch, image.own, image.modality, self.mix, rng), patch
 
 
 def turn(patch: Image, turns: int, mirrored: bool) -> Image:

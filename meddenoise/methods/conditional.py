@@ -1,0 +1,122 @@
+"""Conditional diffusion of clean images: networks told a degraded image, one evaluation or a sampler.
+
+Everything here is in network units, [-1, 1] for the window of a series (`normalize`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from meddenoise.diffusion import Denoise
+from meddenoise.diffusion.antithetic import antithetic
+from meddenoise.diffusion.draws import draw_from
+from meddenoise.diffusion.samplers import dpmpp_2m
+from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser, get_schedule, log_spaced
+from meddenoise.errors import UsageError
+from meddenoise.methods import Sampled, Setup
+from meddenoise.methods.blindspot import load_part
+from meddenoise.methods.srds import mean_filter
+
+STEPS = 15
+FIRST, LAST = 80.0, 0.01
+"""Ratios of noise to signal between which a run is sampled: nothing but noise, and next to none."""
+POOL = 5
+"""Side in pixels of the window over which the spread of few runs is pooled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is known of a clean image: `channels` [B, C, H, W] for the network, the first one an image of it.
+
+    `known` [B, 1, H, W] is 1 where the image is exact, 0 where it is to be made; None where nothing is exact.
+    """
+
+    channels: Tensor
+    known: Tensor | None = None
+
+    @property
+    def image(self) -> Tensor:
+        """The degraded image [B, 1, H, W]."""
+        return self.channels[:, :1]
+
+    def paste(self, clean: Tensor) -> Tensor:
+        """`clean` [n B, 1, H, W] with the pixels that are known."""
+        if self.known is None:
+            return clean
+        times = len(clean) // len(self.known)
+        known = self.known.repeat(times, 1, 1, 1) > 0
+        return torch.where(known, self.image.repeat(times, 1, 1, 1).to(clean.dtype), clean)
+
+
+@dataclass(frozen=True, slots=True)
+class Diffusion:
+    """The diffusion network of one checkpoint."""
+
+    network: nn.Module
+    schedule: Schedule
+    prediction: Prediction
+
+    @classmethod
+    def load(cls, setup: Setup) -> "Diffusion":
+        """That of `setup.checkpoint`. Raises UsageError where it has none, WeightsError for damage."""
+        network, schedule = load_part(setup, "diffusion"), setup.checkpoint.metadata.schedule
+        if schedule is None:
+            raise UsageError(f"the checkpoint {setup.checkpoint.path.name} states no diffusion schedule.")
+        return cls(network, get_schedule(schedule["name"]), schedule["prediction"])
+
+    def over(self, condition: Condition) -> Denoise:
+        """The estimate of the clean image in states [n B, 1, H, W] in ratio form.
+
+        At known pixels it is the image itself: a state that starts there as the image plus noise then stays
+        that, as where they are pasted in at every step.
+        """
+
+        def network(state: Tensor, index: int) -> Tensor:
+            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
+            channels = condition.channels.repeat(len(state) // len(condition.channels), 1, 1, 1)
+            out: Tensor = self.network(state, channels.float(), time)
+            return out
+
+        denoise = as_denoiser(network, self.schedule, self.prediction)
+        return lambda x, ratio: condition.paste(denoise(x, ratio))
+
+    def mean(self, condition: Condition) -> Tensor:
+        """The mean in one evaluation [B, 1, H, W], from a state without any signal."""
+        return self.over(condition)(torch.zeros_like(condition.image), float(self.schedule.ratio[-1]))
+
+    def pairs(
+        self, condition: Condition, steps: int, pairs: int, noise: Sequence[torch.Generator]
+    ) -> Sampled:
+        """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of one run.
+
+        One CPU generator a plane; NFE = 2 steps a pair. Half the difference of a pair is a draw of the
+        spread; it is pooled over the pairs and over POOL x POOL pixels.
+        """
+        draw, denoise = draw_from(noise), self.over(condition)
+        ratios = log_spaced(FIRST, LAST, steps)
+        total, squares = torch.zeros_like(condition.image), torch.zeros_like(condition.image)
+        for _ in range(pairs):
+            start = ratios[0] * draw(condition.image)
+            mean, half = antithetic(dpmpp_2m, denoise, start, ratios, centre=condition.image)
+            total += mean
+            squares += half.square()
+        spread = mean_filter(squares / pairs, POOL).sqrt()
+        if condition.known is not None:
+            spread = spread * (1 - condition.known)
+        return Sampled(condition.paste(total / pairs), spread)
+
+
+@dataclass(frozen=True, slots=True)
+class OnePass:
+    """The distilled network of one checkpoint: the change to the degraded image, without state and time."""
+
+    network: nn.Module
+
+    def __call__(self, condition: Condition) -> Tensor:
+        """The estimate of the clean image [B, 1, H, W]."""
+        image = condition.image
+        time = image.new_ones(len(image))
+        change = self.network(torch.zeros_like(image), condition.channels.float(), time)
+        return condition.paste(image + change.to(image.dtype))

@@ -1,0 +1,151 @@
+"""medcdiff: clean images from degraded ones by conditional diffusion, or by the network distilled from it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from meddenoise.methods import Denoiser, Sampled, Setup
+from meddenoise.methods.blindspot import load_part
+from meddenoise.methods.conditional import STEPS, Condition, Diffusion, OnePass
+from meddenoise.methods.stabilised import as_map
+from meddenoise.normalize import window_of
+
+TILE = 512
+"""Planes up to this side go through whole."""
+FINEST = 4.0
+"""log2 of the largest factor of super-resolution, which the network is told as 1."""
+
+Prepare = Callable[[Tensor, Tensor], Condition]
+"""The condition of planes [B, C, H, W] and their noise maps [B, 1, H, W], all in network units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What becomes of planes before the networks and after: their condition, and the image's unit again."""
+
+    prepare: Prepare
+    window: tuple[float, float] | None
+    noisy: bool = True
+    """False where sigma says nothing."""
+
+    def run(self, way: Callable[[Condition], Sampled], planes: Tensor, sigma: Tensor) -> Sampled:
+        """`way`, in network units, on planes [B, C, H, W] and sigma in the image's unit.
+
+        Without a window every plane has its own. Where sigma is 0 a noisy plane stays as it is.
+        """
+        image = planes[:, :1]
+        windows = [self.window or window_of(plane.cpu().numpy()) for plane in image]
+        low, high = image.new_tensor(windows).T.reshape(2, -1, 1, 1, 1)
+        scale = 2 / (high - low)
+        level = as_map(sigma, image) if self.noisy else torch.ones_like(image)
+        z = (image - low) * scale - 1
+        made = way(self.prepare(torch.cat([z, planes[:, 1:]], dim=1), level * scale))
+        # The change is what is added: pixels that do not change come back bit for bit.
+        change = made.clean - z
+        clean = torch.where((change == 0) | (level == 0), image, image + change / scale)
+        spread = None if made.spread is None else torch.where(level > 0, made.spread / scale, 0.0)
+        return Sampled(clean, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """One evaluation of the distilled network."""
+
+    network: OnePass
+    ends: Ends
+    context: int = 0
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """The result [B, 1, H, W] in the image's unit; arguments as for `Denoiser`."""
+        return self.ends.run(lambda condition: Sampled(self.network(condition)), noisy, sigma).clean
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """Mean of `samples` symmetric pairs of `steps` steps each."""
+
+    diffusion: Diffusion
+    ends: Ends
+    steps: int = STEPS
+    samples: int = 1
+    context: int = 0
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """As `sample`, every plane from the same noise."""
+        return self.sample(noisy, sigma, [torch.Generator().manual_seed(0) for _ in noisy]).clean
+
+    def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Sampled:
+        """The result and its uncertainty, in the image's unit; NFE = 2 steps a pair."""
+
+        def way(condition: Condition) -> Sampled:
+            return self.diffusion.pairs(condition, self.steps, self.samples, noise)
+
+        return self.ends.run(way, noisy, sigma)
+
+
+Restorer = Distilled | Sampler
+"""A Denoiser; a SamplingDenoiser where it is a sampler."""
+
+
+def noisy_condition(planes: Tensor, level: Tensor) -> Condition:
+    """What is told of noisy planes [B, 1, H, W]: themselves, and the level of their noise [B, 1, H, W]."""
+    return Condition(torch.cat([planes, level], dim=1))
+
+
+def _with_hole(planes: Tensor, level: Tensor) -> Condition:
+    image, hole = planes[:, :1], (planes[:, 1:] > 0).to(planes.dtype)
+    return Condition(torch.cat([image * (1 - hole), hole], dim=1), known=1 - hole)
+
+
+def _upsampled(factor: float) -> Prepare:
+    def prepare(planes: Tensor, level: Tensor) -> Condition:
+        told = torch.full_like(planes, math.log2(factor) / FINEST)
+        return Condition(torch.cat([planes, told], dim=1))
+
+    return prepare
+
+
+def load_restorer(setup: Setup, task: Literal["upscale", "inpaint"], factor: float = 1.0) -> Restorer:
+    """What `meddenoise upscale` and `meddenoise inpaint` run: a Denoiser whose sigma says nothing.
+
+    It takes planes in the image's unit. "upscale": [B, 1, H, W], upsampled by `factor` (2 to 16) to the
+    output grid by a bicubic spline. "inpaint": [B, 2, H, W], the plane and its hole (above 0: to be filled);
+    pixels outside come back unchanged. One evaluation, or pairs where `setup.sampling.mode` is "diffusion".
+
+    Raises UsageError for a checkpoint without the network, WeightsError for one that does not fit.
+    """
+    prepare = _upsampled(factor) if task == "upscale" else _with_hole
+    return _load(setup, Ends(prepare, setup.window, noisy=False))
+
+
+def _load(setup: Setup, ends: Ends) -> Restorer:
+    sampling = setup.sampling
+    if sampling.mode != "diffusion":
+        return Distilled(OnePass(load_part(setup, "student")), ends)
+    return Sampler(Diffusion.load(setup), ends, sampling.steps or STEPS, sampling.samples)
+
+
+class Medcdiff:
+    """Conditional diffusion told the noisy image and its noise level; Gaussian noise and impulses.
+
+    Source: Hung et al. 2023 (Med-cDiff, Bioengineering 10(11):1258), with the solver of Lu et al. 2022
+    (arXiv 2211.01095) and symmetric pairs; `medcdiff-ddpm` is the paper's own sampler.
+    """
+
+    name = "medcdiff"
+    uses_weights = True
+    tile: int | None = TILE
+
+    def load(self, setup: Setup) -> Denoiser:
+        """One evaluation, or pairs of runs where `setup.sampling.mode` is "diffusion".
+
+        Raises UsageError for a checkpoint without the network, WeightsError for one that does not fit.
+        """
+        return _load(setup, Ends(noisy_condition, setup.window))
+
+
+MEDCDIFF = Medcdiff()

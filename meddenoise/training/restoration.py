@@ -1,0 +1,98 @@
+"""Degraded patches for Med-cDiff: noise and impulses, a coarser grid, or a hole, with what is told of it.
+
+Patches are clean in network units, [-1, 1] for the window of their image: [H, W] float32. What comes back is
+the condition [2, H, W] of `methods.medcdiff`.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+Image = NDArray[np.float32]
+
+NOISE = (0.02, 0.15)
+"""Standard deviations of the Gaussian noise, relative to the range; half of all patches."""
+WEAK = 0.004
+"""From here on, log-uniform, those of the other half: a network that never saw weak noise invents it."""
+IMPULSES = 0.05
+"""Largest share of pixels that are impulses, dark or bright; half of the patches have some."""
+TOLD_ERROR = 0.2
+"""Standard deviation of log(told level / true level)."""
+FACTORS = tuple(2 ** (k / 2) for k in range(2, 9))
+"""2 to 16: the paper's factors of super-resolution, 2 sqrt(2) to 16, and 2."""
+FINEST = math.log2(FACTORS[-1])
+COVERED = (0.05, 0.25)
+"""Share of a patch that a hole covers."""
+
+
+def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
+    """Gaussian noise, then impulses; told the level of the Gaussian noise, with the clean patch's `own`.
+
+    Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
+    """
+    weak = math.exp(rng.uniform(math.log(WEAK), math.log(NOISE[1])))
+    level = 2 * (weak if rng.random() < 0.5 else rng.uniform(*NOISE))
+    noisy = clean + level * rng.standard_normal(clean.shape, np.float32)
+    if rng.random() < 0.5:
+        drawn = rng.random(clean.shape)
+        share = rng.uniform(0, IMPULSES)
+        noisy = np.where(drawn < share / 2, -1, np.where(drawn > 1 - share / 2, 1, noisy))
+    told = math.hypot(level, own) * math.exp(rng.normal(0, TOLD_ERROR))
+    return np.stack([noisy, np.full_like(clean, told)]).astype(np.float32)
+
+
+def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:
+    """Area-averaged onto a coarser grid and back by a bicubic spline; told log2 of the factor.
+
+    Source: Hung et al. 2023 (Med-cDiff), section 3.
+    """
+    side = max(2, round(clean.shape[0] / float(rng.choice(FACTORS))))
+    image = torch.from_numpy(clean)[None, None]
+    coarse = functional.interpolate(image, size=(side, side), mode="area")
+    again = functional.interpolate(coarse, size=clean.shape, mode="bicubic", align_corners=False)
+    told = np.full_like(clean, math.log2(clean.shape[0] / side) / FINEST)
+    return np.stack([again[0, 0].numpy(), told])
+
+
+def degrade_holed(clean: Image, rng: np.random.Generator) -> Image:
+    """One to three rectangles, or brush strokes, cut out; told where.
+
+    Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no shapes.
+    """
+    wanted = rng.uniform(*COVERED)
+    hole = np.zeros(clean.shape, np.float32)
+    draw = _rectangle if rng.random() < 0.5 else _stroke
+    for _ in range(int(rng.integers(1, 4))):
+        draw(hole, wanted, rng)
+        if hole.mean() >= wanted:
+            break
+    return np.stack([clean * (1 - hole), hole])
+
+
+def _rectangle(hole: Image, share: float, rng: np.random.Generator) -> None:
+    area = share * hole.size * rng.uniform(0.4, 1.0)
+    stretch = math.exp(rng.uniform(-0.7, 0.7))
+    sides = [
+        min(length - 2, max(4, round(math.sqrt(area) * factor)))
+        for length, factor in zip(hole.shape, (stretch, 1 / stretch), strict=True)
+    ]
+    y, x = (int(rng.integers(length - side + 1)) for length, side in zip(hole.shape, sides, strict=True))
+    hole[y : y + sides[0], x : x + sides[1]] = 1
+
+
+def _stroke(hole: Image, share: float, rng: np.random.Generator) -> None:
+    """A walk of a round brush that turns slowly."""
+    height, width = hole.shape
+    rows, columns = np.ogrid[:height, :width]
+    radius = rng.uniform(0.02, 0.06) * height
+    y, x, angle = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, 2 * np.pi)
+    covered = hole.mean() + share * rng.uniform(0.4, 1.0)
+    for _ in range(200):
+        hole[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = 1
+        if hole.mean() >= min(covered, COVERED[1]):
+            return
+        angle += rng.normal(0, 0.5)
+        y, x = (y + radius * np.sin(angle)) % height, (x + radius * np.cos(angle)) % width
