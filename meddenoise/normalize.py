@@ -9,17 +9,18 @@ Image = NDArray[np.float32]
 
 CT_WINDOW = (-1000.0, 1000.0)
 """HU: air to dense bone, the same for every patient; values outside go on in the same scale."""
-BRIGHT = 99.9
-"""Percentile that becomes 1: a few bright pixels say nothing of the rest."""
-PLANES = 16
-"""Planes looked at, spread evenly over a series."""
+DARK, BRIGHT = 0.1, 99.9
+"""Percentiles taken for the darkest and the brightest value: a few pixels say nothing of the rest."""
+PLANES, VALUES = 16, 1 << 20
+"""Planes looked at, spread evenly over a series, and values of them."""
 
 
 def fit_window(series: Series) -> tuple[float, float]:
     """Values (low, high) of a series that networks see as -1 and 1: CT_WINDOW for CT in HU, else 0 to BRIGHT.
 
-    The darkest valid value stands for 0 where the values lie below, or far above it. In the polarity that is
-    shown: of inverted series, of the negated values.
+    The darkest valid value stands for 0 where the values lie below, or far above it. In the polarity that
+    networks are given: of inverted series, of the negated values. v becomes 2 (v - low) / (high - low) - 1,
+    linear beyond.
     """
     if series.modality == "CT" and series.unit == "HU":
         return CT_WINDOW
@@ -34,6 +35,7 @@ def window_of(values: Image) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    dark, bright = float(finite.min()), float(np.percentile(finite, BRIGHT))
+    seen = finite[:: -(-finite.size // VALUES)]
+    dark, bright = (float(value) for value in np.percentile(seen, (DARK, BRIGHT)))
     low = 0.0 if 0 <= dark <= bright / 2 else dark
     return low, bright if bright > low else low + 1

@@ -3,6 +3,7 @@
 Everything here is in network units, [-1, 1] for the window of a series (`normalize`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ FIRST, LAST = 80.0, 0.01
 """Ratios of noise to signal between which a run is sampled: nothing but noise, and next to none."""
 POOL = 5
 """Side in pixels of the window over which the spread of few runs is pooled."""
+SPREADS = 64
+"""Points of the table that undoes the contraction."""
+LEAST_STEPS = 4
+"""Runs of fewer steps give back less than half of any spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,8 @@ class Diffusion:
         """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of one run.
 
         One CPU generator a plane; NFE = 2 steps a pair. Half the difference of a pair is a draw of the
-        spread; it is pooled over the pairs and over POOL x POOL pixels.
+        spread; it is pooled over the pairs and over POOL x POOL pixels, and what few steps take off it is put
+        back (`whole_spread`). None of fewer than LEAST_STEPS steps, which keep too little to tell.
         """
         draw, denoise = draw_from(noise), self.over(condition)
         ratios = log_spaced(FIRST, LAST, steps)
@@ -102,10 +108,11 @@ class Diffusion:
             mean, half = antithetic(dpmpp_2m, denoise, start, ratios, centre=condition.image)
             total += mean
             squares += half.square()
-        spread = mean_filter(squares / pairs, POOL).sqrt()
-        if condition.known is not None:
-            spread = spread * (1 - condition.known)
-        return Sampled(condition.paste(total / pairs), spread)
+        clean = condition.paste(total / pairs)
+        if steps < LEAST_STEPS:
+            return Sampled(clean)
+        spread = whole_spread(mean_filter(squares / pairs, POOL).sqrt(), ratios)
+        return Sampled(clean, spread if condition.known is None else spread * (1 - condition.known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +127,22 @@ class OnePass:
         time = image.new_ones(len(image))
         change = self.network(torch.zeros_like(image), condition.channels.float(), time)
         return condition.paste(image + change.to(image.dtype))
+
+
+def whole_spread(kept: Tensor, ratios: Sequence[float]) -> Tensor:
+    """The standard deviation of a distribution whose runs of DPM-Solver++(2M) at `ratios` keep `kept`.
+
+    By the exact runs from Gaussian distributions: few steps contract, and what is finer than the last ratio
+    is lost. Source: the contraction of `diffusion.contraction`, for this solver.
+    """
+    whole = torch.logspace(math.log10(LAST / 10), math.log10(FIRST / 10), SPREADS, dtype=torch.float64)
+
+    def exact(x: Tensor, ratio: float) -> Tensor:
+        return whole.square() / (whole.square() + ratio**2) * x
+
+    ends = dpmpp_2m(exact, torch.full_like(whole, ratios[0]), ratios).cummax(dim=0).values
+    whole, ends = (torch.cat([values.new_zeros(1), values]).to(kept) for values in (whole, ends))
+    above = torch.searchsorted(ends, kept.contiguous()).clamp(1, SPREADS)
+    low, high = ends[above - 1], ends[above]
+    share = ((kept - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    return whole[above - 1] + share * (whole[above] - whole[above - 1])
