@@ -35,12 +35,15 @@ class Ends:
     def run(self, way: Callable[[Condition], Sampled], planes: Tensor, sigma: Tensor) -> Sampled:
         """`way`, in network units, on planes [B, C, H, W] and sigma in the image's unit.
 
-        Without a window every plane has its own. Where sigma is 0 a noisy plane stays as it is.
+        Without a window every plane has its own. Where sigma is 0 a noisy plane stays as it is. What lies in
+        a hole, told by the second channel, is not looked at, be it NaN.
         """
-        image = planes[:, :1]
-        windows = [self.window or window_of(plane.cpu().numpy()) for plane in image]
+        image, hole = planes[:, :1], (planes[:, 1:] > 0).any(dim=1, keepdim=True)
+        seen = torch.where(hole, torch.nan, image)
+        windows = [self.window or window_of(plane.cpu().numpy()) for plane in seen]
         low, high = image.new_tensor(windows).T.reshape(2, -1, 1, 1, 1)
         scale = 2 / (high - low)
+        image = torch.where(hole, (low + high) / 2, image)
         level = as_map(sigma, image) if self.noisy else torch.ones_like(image)
         z = (image - low) * scale - 1
         made = way(self.prepare(torch.cat([z, planes[:, 1:]], dim=1), level * scale))
@@ -113,8 +116,9 @@ def load_restorer(setup: Setup, task: Literal["upscale", "inpaint"], factor: flo
     """What `meddenoise upscale` and `meddenoise inpaint` run: a Denoiser whose sigma says nothing.
 
     It takes planes in the image's unit. "upscale": [B, 1, H, W], upsampled by `factor` (2 to 16) to the
-    output grid by a bicubic spline. "inpaint": [B, 2, H, W], the plane and its hole (above 0: to be filled);
-    pixels outside come back unchanged. One evaluation, or pairs where `setup.sampling.mode` is "diffusion".
+    output grid by torch's bicubic interpolation, `align_corners` False, as in training. "inpaint":
+    [B, 2, H, W], the plane and its hole (above 0: to be filled); pixels outside come back unchanged.
+    One evaluation, or pairs of runs where `setup.sampling.mode` is "diffusion".
 
     Raises UsageError for a checkpoint without the network, WeightsError for one that does not fit.
     """

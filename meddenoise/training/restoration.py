@@ -65,15 +65,14 @@ def degrade_holed(clean: Image, rng: np.random.Generator) -> Image:
     wanted = rng.uniform(*COVERED)
     hole = np.zeros(clean.shape, np.float32)
     draw = _rectangle if rng.random() < 0.5 else _stroke
-    for _ in range(int(rng.integers(1, 4))):
-        draw(hole, wanted, rng)
-        if hole.mean() >= wanted:
-            break
+    for left in range(int(rng.integers(1, 4)), 0, -1):
+        draw(hole, (wanted - float(hole.mean())) * (rng.uniform(0.4, 0.8) if left > 1 else 1.0), rng)
     return np.stack([clean * (1 - hole), hole])
 
 
 def _rectangle(hole: Image, share: float, rng: np.random.Generator) -> None:
-    area = share * hole.size * rng.uniform(0.4, 1.0)
+    """A rectangle of that share of the pixels, or less where it meets another."""
+    area = max(share, 0.0) * hole.size
     stretch = math.exp(rng.uniform(-0.7, 0.7))
     sides = [
         min(length - 2, max(4, round(math.sqrt(area) * factor)))
@@ -84,15 +83,15 @@ def _rectangle(hole: Image, share: float, rng: np.random.Generator) -> None:
 
 
 def _stroke(hole: Image, share: float, rng: np.random.Generator) -> None:
-    """A walk of a round brush that turns slowly."""
+    """A walk of a round brush that turns slowly, until that share of the pixels is added."""
     height, width = hole.shape
     rows, columns = np.ogrid[:height, :width]
     radius = rng.uniform(0.02, 0.06) * height
     y, x, angle = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0, 2 * np.pi)
-    covered = hole.mean() + share * rng.uniform(0.4, 1.0)
+    covered = hole.mean() + share
     for _ in range(200):
         hole[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = 1
-        if hole.mean() >= min(covered, COVERED[1]):
+        if hole.mean() >= covered:
             return
         angle += rng.normal(0, 0.5)
         y, x = (y + radius * np.sin(angle)) % height, (x + radius * np.cos(angle)) % width
