@@ -141,6 +141,16 @@ def test_noise_of_another_modality_is_never_taken_for_rician(modality: str) -> N
     assert estimate_noise(np.hypot(clean + real, imaginary), modality=modality).model == "gaussian"
 
 
+def test_values_below_zero_are_no_magnitudes_whatever_the_background_looks_like() -> None:
+    sigma = 25.0
+    clean = 1.91 * sigma + anatomy()  # mean and standard deviation of the dark parts as those of a magnitude
+    noisy = clean + sigma * white(clean.shape)
+    for modality in ("MR", ""):
+        estimate = estimate_noise(noisy, modality=modality)
+        assert estimate.model == "gaussian"
+        assert estimate.sigma == pytest.approx(sigma, rel=0.1)
+
+
 def test_texture_is_not_taken_for_noise() -> None:
     clean = textured()
     detail = float((clean - gaussian_filter(clean, (0, 2, 2)))[clean > 250].std())

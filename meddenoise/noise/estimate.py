@@ -9,7 +9,7 @@ from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.blocks import Blocks, join_blocks, measure_blocks, ring_areas, usable_pixels
 from meddenoise.noise.dependence import Dependence, fit_dependence, stretch_field
 from meddenoise.noise.floor import estimate_tiny, ring_floors, total_variance
-from meddenoise.noise.rician import find_rayleigh, magnitude_floors
+from meddenoise.noise.rician import find_rayleigh, has_negatives, magnitude_floors
 from meddenoise.noise.temporal import difference_blocks
 
 MAX_PLANES = 8
@@ -99,7 +99,9 @@ def _estimate(blocks: Blocks, planes: list[Planes], masks: list[Mask], modality:
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
     rician = find_rayleigh(blocks) if modality in ("MR", "") else None
-    if rician is not None:
+    if rician is not None and not any(
+        has_negatives(plane[mask], rician) for plane, mask in zip(planes, masks, strict=True)
+    ):
         return NoiseEstimate(rician, _bands(magnitude_floors(blocks, rician)), model="rician")
     shape = planes[0].shape
     local = fit_dependence(blocks, (shape[0], shape[1]), modality)

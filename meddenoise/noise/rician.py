@@ -10,6 +10,10 @@ RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of a Rayleigh distribution, 1.913; multi-coil backgrounds have more."""
 LEAST_SHARE = 0.03
 """A background smaller than this share of the blocks is no evidence."""
+RESAMPLED = 0.1
+"""How far below 0, in sigmas, interpolation between magnitudes may lead."""
+NEGATIVE_SHARE = 1e-3
+"""Share of pixels that lie further below in an image whose values are no magnitudes."""
 FEWEST_BRIGHT = 30
 """Bright blocks below which their spectrum is too uncertain."""
 
@@ -30,6 +34,11 @@ def find_rayleigh(blocks: Blocks) -> float | None:
     if np.count_nonzero(empty) < max(0.5 * np.count_nonzero(dark), 4):
         return None
     return float(np.median(blocks.mean[empty]) / np.sqrt(np.pi / 2))
+
+
+def has_negatives(values: NDArray[np.float32], sigma: float) -> bool:
+    """True for values that no magnitude image with this noise holds; resampling leaves a few just below 0."""
+    return bool(np.mean(values < -RESAMPLED * sigma) > NEGATIVE_SHARE)
 
 
 def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
