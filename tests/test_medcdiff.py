@@ -53,11 +53,11 @@ class Exact(nn.Module):
         (mean, variance), ratio, x = posterior(channels), sigma / alpha, state.double() / alpha
         clean = (mean * ratio**2 + x * variance) / (ratio**2 + variance)
         eps = (state.double() - alpha * clean) / sigma
-        return target("v", clean, eps, alpha, sigma).float()
+        return (target("v", clean, eps, alpha, sigma) + sigma * channels[:, :1]).float()
 
 
 class Change(nn.Module):
-    """A one-pass network that adds the same everywhere."""
+    """A one-pass network that takes off the same everywhere."""
 
     def __init__(self, change: float) -> None:
         super().__init__()
@@ -100,6 +100,22 @@ def test_pairs_give_the_posterior_mean_and_its_standard_deviation(steps: int) ->
     assert made.spread is not None
     wanted = float(variance[0, 0, 0, 0].sqrt())
     assert float(made.spread.square().mean().sqrt()) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_network_that_predicts_eps_is_asked_where_it_can_say_something() -> None:
+    class Eps(Exact):
+        def forward(self, state: Tensor, channels: Tensor, time: Tensor) -> Tensor:
+            v = super().forward(state, channels, time)
+            index = (time[0] * len(SCHEDULE)).round().long() - 1
+            alpha, sigma = SCHEDULE.alpha[index], SCHEDULE.sigma[index]
+            assert alpha > 0.04
+            return (alpha * (v - sigma * channels[:, :1]) + sigma * state).float()
+
+    condition, model = told(), Diffusion(Eps(), SCHEDULE, "eps")
+    mean = posterior(condition.channels)[0].float()
+    torch.testing.assert_close(model.mean(condition), mean, rtol=0, atol=0.01)
+    made = model.pairs(condition, 15, 1, generators(1, 2))
+    torch.testing.assert_close(made.clean, mean, rtol=0, atol=0.01)
 
 
 def test_a_spread_of_too_few_steps_is_not_told() -> None:
@@ -205,10 +221,10 @@ def test_where_sigma_is_0_the_plane_comes_back_bit_for_bit(way: str) -> None:
     assert torch.equal(half[..., 10:], noisy[..., 10:]) and not torch.equal(half[..., :10], noisy[..., :10])
 
 
-def test_the_one_pass_is_told_the_image_in_its_window_and_adds_a_change() -> None:
+def test_the_one_pass_is_told_the_image_in_its_window_and_says_what_to_take_off() -> None:
     network, planes = Change(0.25), normal(2, 1, 12, 12) * 30 + 100
     clean = Distilled(OnePass(network), Ends(noisy_condition, WINDOW))(planes, torch.tensor([10.0, 20.0]))
-    torch.testing.assert_close(clean, planes + 25)
+    torch.testing.assert_close(clean, planes - 25)
     torch.testing.assert_close(network.seen[:, :1], planes / 100 - 1)
     torch.testing.assert_close(network.seen[:, 1].mean(dim=(1, 2)), torch.tensor([0.1, 0.2]))
 
@@ -217,7 +233,7 @@ def test_without_a_window_every_plane_has_its_own() -> None:
     planes = torch.rand(2, 1, 32, 32) * torch.tensor([1.0, 1000.0])[:, None, None, None]
     network = Change(0.5)
     clean = Distilled(OnePass(network), Ends(noisy_condition, None))(planes, torch.ones(2))
-    change = (clean - planes).amax(dim=(1, 2, 3))
+    change = (planes - clean).amax(dim=(1, 2, 3))
     assert float(change[0]) == pytest.approx(0.25, rel=0.02)
     assert float(change[1]) == pytest.approx(250, rel=0.02)
 

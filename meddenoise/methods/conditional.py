@@ -18,9 +18,9 @@ from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser, ge
 from meddenoise.errors import UsageError
 from meddenoise.methods import Sampled, Setup
 from meddenoise.methods.blindspot import load_part
-from meddenoise.methods.srds import mean_filter
+from meddenoise.methods.srds import EPS_START, mean_filter
 
-STEPS = 15
+STEPS, EPS_STEPS = 15, 5
 FIRST, LAST = 80.0, 0.01
 """Ratios of noise to signal between which a run is sampled: nothing but noise, and next to none."""
 POOL = 5
@@ -71,6 +71,18 @@ class Diffusion:
             raise UsageError(f"the checkpoint {setup.checkpoint.path.name} states no diffusion schedule.")
         return cls(network, get_schedule(schedule["name"]), schedule["prediction"])
 
+    def predict(self, state: Tensor, channels: Tensor, index: Tensor) -> Tensor:
+        """The prediction [B, 1, H, W] for states [B, 1, H, W] at steps `index` [B].
+
+        A network that predicts v says what is to be taken off the first channel, as if that were the clean
+        image: v = out - sigma image. From a state without signal the estimate is image - out, `OnePass`.
+        """
+        time = (index + 1).float() / len(self.schedule)
+        out: Tensor = self.network(state, channels, time)
+        if self.prediction == "v":
+            out = out - self.schedule.levels(index)[1] * channels[:, :1]
+        return out
+
     def over(self, condition: Condition) -> Denoise:
         """The estimate of the clean image in states [n B, 1, H, W] in ratio form.
 
@@ -79,16 +91,22 @@ class Diffusion:
         """
 
         def network(state: Tensor, index: int) -> Tensor:
-            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
             channels = condition.channels.repeat(len(state) // len(condition.channels), 1, 1, 1)
-            out: Tensor = self.network(state, channels.float(), time)
-            return out
+            return self.predict(
+                state, channels.float(), torch.full((len(state),), index, device=state.device)
+            )
 
         denoise = as_denoiser(network, self.schedule, self.prediction)
         return lambda x, ratio: condition.paste(denoise(x, ratio))
 
     def mean(self, condition: Condition) -> Tensor:
-        """The mean in one evaluation [B, 1, H, W], from a state without any signal."""
+        """The mean in one evaluation [B, 1, H, W], from a state without any signal.
+
+        Networks that predict eps cannot say it there: of them it is the mean of a pair of EPS_STEPS steps.
+        """
+        if self.prediction == "eps":
+            noise = [torch.Generator().manual_seed(0) for _ in condition.image]
+            return self.pairs(condition, EPS_STEPS, 1, noise).clean
         return self.over(condition)(torch.zeros_like(condition.image), float(self.schedule.ratio[-1]))
 
     def pairs(
@@ -101,7 +119,7 @@ class Diffusion:
         back (`whole_spread`). None of fewer than LEAST_STEPS steps, which keep too little to tell.
         """
         draw, denoise = draw_from(noise), self.over(condition)
-        ratios = log_spaced(FIRST, LAST, steps)
+        ratios = log_spaced(EPS_START if self.prediction == "eps" else FIRST, LAST, steps)
         total, squares = torch.zeros_like(condition.image), torch.zeros_like(condition.image)
         for _ in range(pairs):
             start = ratios[0] * draw(condition.image)
@@ -117,7 +135,7 @@ class Diffusion:
 
 @dataclass(frozen=True, slots=True)
 class OnePass:
-    """The distilled network of one checkpoint: the change to the degraded image, without state and time."""
+    """The distilled network of one checkpoint: what to take off the image, without state and time."""
 
     network: nn.Module
 
@@ -125,8 +143,8 @@ class OnePass:
         """The estimate of the clean image [B, 1, H, W]."""
         image = condition.image
         time = image.new_ones(len(image))
-        change = self.network(torch.zeros_like(image), condition.channels.float(), time)
-        return condition.paste(image + change.to(image.dtype))
+        error = self.network(torch.zeros_like(image), condition.channels.float(), time.float())
+        return condition.paste(image - error.to(image.dtype))
 
 
 def whole_spread(kept: Tensor, ratios: Sequence[float]) -> Tensor:

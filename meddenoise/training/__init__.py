@@ -68,6 +68,8 @@ def run_training(
         ) from error
     if recipe.stages is not None:
         return _train_noisy(recipe, images, output, manner, watch)
+    if recipe.conditional is not None:
+        return _train_conditional(recipe, images, output, manner, watch)
     if manner.blind_radius is not None:
         raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
     from dataclasses import replace
@@ -118,6 +120,24 @@ def _weights(manner: Manner) -> "Checkpoint | None":
     from meddenoise.weights import load
 
     return None if manner.start is None else load(manner.start)
+
+
+def _train_conditional(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:
+    """The diffusion network of Med-cDiff, and one pass distilled from it."""
+    from meddenoise.training.distil import train_distilled
+    from meddenoise.training.load import load_images
+
+    for option, given in (
+        ("--ref", images.references is not None),
+        ("--from", manner.start is not None),
+        ("--blind-radius", manner.blind_radius is not None),
+    ):
+        if given:
+            raise UsageError(f"{recipe.method!r} has no use for {option}: leave it out.")
+    assert recipe.conditional is not None
+    patch = max(recipe.conditional.loop.patch, recipe.loop.patch)
+    sides = load_images(images.folder, None, recipe.data, patch, watch.reading)
+    return train_distilled(recipe, sides, output, manner, watch)
 
 
 def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:

@@ -93,6 +93,16 @@ class ScoreOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditional:
+    """The diffusion network of Med-cDiff, from which the one-pass network is distilled."""
+
+    network: dict[str, Any]
+    loop: LoopOptions
+    prediction: Prediction = "v"
+    schedule: str = "linear-2000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """What DiffDenoise trains before its student."""
 
@@ -110,7 +120,8 @@ class Stages:
 class Recipe:
     """A training run: `meddenoise train --recipe NAME --data DIR` needs nothing else.
 
-    `network`, `loop` and `noise` are those of the one-pass network; of the student where there are `stages`.
+    `network`, `loop` and `noise` are those of the one-pass network; of the student where there are `stages`,
+    or a `conditional` diffusion network before it.
     """
 
     name: str
@@ -124,6 +135,7 @@ class Recipe:
     data: tuple[DataRow, ...]
     stages: Stages | None = None
     score: ScoreOptions = ScoreOptions()
+    conditional: Conditional | None = None
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -167,7 +179,17 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         data=tuple(_fill(path, DataRow, row) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
+        conditional=_conditional(path, table) if "conditional" in table else None,
     )
+
+
+def _conditional(path: Path, table: dict[str, Any]) -> Conditional:
+    options = table["conditional"]
+    unknown = [key for key in options if key not in ("prediction", "schedule")]
+    if unknown:
+        raise TrainingError(f"{path}: {unknown_name('setting', unknown[0], ('prediction', 'schedule'))}")
+    network = dict(table.get("diffusion_network", {}))
+    return Conditional(network=network, loop=_fill(path, LoopOptions, table.get("diffusion", {})), **options)
 
 
 def _stages(path: Path, table: dict[str, Any]) -> Stages:

@@ -17,6 +17,8 @@ NOISE = (0.02, 0.15)
 """Standard deviations of the Gaussian noise, relative to the range; half of all patches."""
 WEAK = 0.004
 """From here on, log-uniform, those of the other half: a network that never saw weak noise invents it."""
+NOISELESS = 0.1
+"""Share of patches that have no Gaussian noise: where there are impulses, there may be nothing else."""
 IMPULSES = 0.05
 """Largest share of pixels that are impulses, dark or bright; half of the patches have some."""
 TOLD_ERROR = 0.2
@@ -33,8 +35,7 @@ def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
 
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
-    weak = math.exp(rng.uniform(math.log(WEAK), math.log(NOISE[1])))
-    level = 2 * (weak if rng.random() < 0.5 else rng.uniform(*NOISE))
+    level = 2 * _draw_level(rng)
     noisy = clean + level * rng.standard_normal(clean.shape, np.float32)
     if rng.random() < 0.5:
         drawn = rng.random(clean.shape)
@@ -42,6 +43,12 @@ def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
         noisy = np.where(drawn < share / 2, -1, np.where(drawn > 1 - share / 2, 1, noisy))
     told = math.hypot(level, own) * math.exp(rng.normal(0, TOLD_ERROR))
     return np.stack([noisy, np.full_like(clean, told)]).astype(np.float32)
+
+
+def _draw_level(rng: np.random.Generator) -> float:
+    if (kind := rng.random()) < 0.5:
+        return float(rng.uniform(*NOISE))
+    return 0.0 if kind > 1 - NOISELESS else math.exp(rng.uniform(math.log(WEAK), math.log(NOISE[1])))
 
 
 def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:

@@ -98,7 +98,43 @@ def train_stages(run: Run) -> Path:
         teacher = Teacher(condition, _sampler(run, models[-1]), f"{identity} {models[-1].sha256}")
         student = _train_student(run, number, teacher, student, part)
     assert student is not None
-    return _pack(run.output / "checkpoint.safetensors", student, blind, models[0])
+    return pack(run.output / "checkpoint.safetensors", student, blind=blind, diffusion=models[0])
+
+
+def train_stage(
+    task: Task, options: LoopOptions, folders: tuple[Path, Path | None], resume: bool, watch: Watch
+) -> Checkpoint:
+    """A stage trained to its end in the first folder; kept once the second path, if any, was begun from it.
+
+    More steps of it, in time that is left on a second try, would make it another one.
+    """
+    folder, following = folders
+    if resume and following is not None and following.exists():
+        check_resume(task, options, folder / STATE)
+        path = folder / "checkpoint.safetensors"
+    else:
+        path = train(task, options, folder, resume=resume, progress=watch.step)
+    return load_checkpoint(path, sha256=None)
+
+
+def pack(path: Path, student: Checkpoint, **others: Checkpoint) -> Path:
+    """All networks in one checkpoint; the `others`, used beside the student, in half precision.
+
+    The diffusion schedule is that of the part named "diffusion".
+    """
+    tensors = {f"student.{name}": tensor for name, tensor in student.tensors.items()}
+    parts: dict[str, object] = {}
+    for prefix, part in others.items():
+        tensors |= {f"{prefix}.{name}": tensor.half() for name, tensor in part.tensors.items()}
+        parts[prefix] = {
+            "network": part.metadata.network,
+            "network_options": part.metadata.network_options,
+            **part.metadata.method_options,
+        }
+    options = {**student.metadata.method_options, **parts}
+    schedule = others["diffusion"].metadata.schedule
+    save_checkpoint(path, tensors, replace(student.metadata, schedule=schedule, method_options=options))
+    return path
 
 
 def _train_blind(run: Run, part: float) -> Checkpoint:
@@ -133,16 +169,7 @@ def _train_student(
 
 
 def _train(run: Run, task: Task, options: LoopOptions, folder: Path, following: Path) -> Checkpoint:
-    """A stage trained to its end; kept as it is once `following` was begun from it.
-
-    More steps of it, in time that is left on a second try, would make it another one.
-    """
-    if run.resume and following.exists():
-        check_resume(task, options, folder / STATE)
-        path = folder / "checkpoint.safetensors"
-    else:
-        path = train(task, options, folder, resume=run.resume, progress=run.watch.step)
-    return load_checkpoint(path, sha256=None)
+    return train_stage(task, options, (folder, following), run.resume, run.watch)
 
 
 def _targets(
@@ -197,20 +224,3 @@ def _sampler(run: Run, checkpoint: Checkpoint) -> Srds:
     network.eval().requires_grad_(False)
     sampler, targets = run.stages.sampler, run.stages.targets
     return Srds(network, get_schedule(sampler.schedule), sampler.prediction, targets.steps, targets.pairs)
-
-
-def _pack(path: Path, student: Checkpoint, blind: Checkpoint, diffusion: Checkpoint) -> Path:
-    """All networks in one checkpoint; those that are used beside the student in half precision."""
-    tensors = {f"student.{name}": tensor for name, tensor in student.tensors.items()}
-    parts: dict[str, object] = {}
-    for prefix, part in (("blind", blind), ("diffusion", diffusion)):
-        tensors |= {f"{prefix}.{name}": tensor.half() for name, tensor in part.tensors.items()}
-        parts[prefix] = {
-            "network": part.metadata.network,
-            "network_options": part.metadata.network_options,
-            **part.metadata.method_options,
-        }
-    options = {**student.metadata.method_options, **parts}
-    metadata = replace(student.metadata, schedule=diffusion.metadata.schedule, method_options=options)
-    save_checkpoint(path, tensors, metadata)
-    return path

@@ -1,0 +1,276 @@
+"""What Med-cDiff trains: a diffusion network told a degraded image, then one pass distilled from it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.diffusion.schedules import get_schedule, target
+from meddenoise.errors import UsageError
+from meddenoise.methods.conditional import Condition, Diffusion, OnePass
+from meddenoise.networks import build
+from meddenoise.training.data import PatchSource, TrainingImage, middle
+from meddenoise.training.loop import LoopOptions, Share, describe, settings
+from meddenoise.training.recipe import Recipe
+from meddenoise.training.restoration import (
+    NOISE,
+    WEAK,
+    Image,
+    degrade_coarse,
+    degrade_holed,
+    degrade_noisy,
+)
+
+NETWORK = "cond-unet"
+VALIDATION_CROP = 128
+VALIDATION_PER_SOURCE = 4
+RATIOS = (0.01, 10.0)
+"""Noise levels over which half of the draws are spread evenly in their logarithm: where the image forms. The
+other half is spread evenly over the steps, most of which are nearly pure noise."""
+TRUTH = 0.5
+"""Share of the clean image in what the one pass learns; the rest is the diffusion network's mean."""
+FLOOR = 1e-5
+"""Least mean square error that counts of a patch: those without error shall not dominate."""
+RANGE = 255.0
+
+DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+    "medcdiff": degrade_noisy,
+    "medcdiff-upscale": lambda clean, own, rng: degrade_coarse(clean, rng),
+    "medcdiff-inpaint": lambda clean, own, rng: degrade_holed(clean, rng),
+}
+"""The degradation of each task, by the name its checkpoint has as a method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Clean patches [B, 1, H, W] and their condition, in network units; `counts`: 1 where the loss counts."""
+
+    clean: Tensor
+    condition: Condition
+    counts: Tensor
+
+
+Case = tuple[str, Pair]
+"""A modality and a pair of one patch."""
+
+
+class PairSource:
+    """Random patches with their degraded versions; a batch is a function of (seed, step) alone."""
+
+    def __init__(self, recipe: Recipe, images: list[TrainingImage], options: LoopOptions) -> None:
+        weights = {row.folder: row.weight for row in recipe.data}
+        self.patches = PatchSource(images, weights, recipe.noise, options.patch, options.seed)
+        self.degrade, self.seed, self.method = DEGRADE[recipe.method], options.seed, recipe.method
+
+    def batch(self, step: int, size: int, share: Share) -> Pair:
+        """This share of the `size` patches of training step `step`."""
+        rng = np.random.default_rng((self.seed, step))
+        clean, channels = [], []
+        for _ in range(size):
+            image, patch, _ = self.patches.draw_patch(rng)
+            clean.append(_scaled(patch))
+            channels.append(self.degrade(clean[-1], 2 * image.own.sigma / RANGE, rng))
+        part = slice(share.index, None, share.count)
+        return _pair(self.method, np.stack(clean[part]), np.stack(channels[part]), share.device)
+
+
+class DiffusionTask:
+    """Prediction of the noise in clean patches given their degraded versions, as `training.loop.Task`.
+
+    Source: Hung et al. 2023 (Med-cDiff), equation 19; the network says v instead of eps.
+    """
+
+    def __init__(self, recipe: Recipe, training: list[TrainingImage], validation: Sequence[Case]) -> None:
+        """Raises UsageError for a prediction or a schedule that does not exist."""
+        assert recipe.conditional is not None
+        self.recipe, self.options, self.cases = recipe, recipe.conditional, validation
+        if self.options.prediction not in ("v", "eps"):
+            raise UsageError(f"the recipe's prediction is {self.options.prediction!r}: give 'v' or 'eps'.")
+        self.schedule = get_schedule(self.options.schedule)
+        self.source = PairSource(recipe, training, self.options.loop)
+        self.described = {**self.options.network, "condition": 2}
+        self.digest = describe(
+            network=[NETWORK, self.described],
+            prediction=self.options.prediction,
+            schedule=self.options.schedule,
+            **settings(self.options.loop),
+            **_data(recipe, training),
+        )
+
+    def network(self) -> nn.Module:
+        """A freshly initialised conditional U-Net."""
+        return build(NETWORK, self.described)
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Mean squared error of the prediction over the pixels that count."""
+        size = self.options.loop.batch
+        pair = self.source.batch(step, size, share)
+        generator = torch.Generator().manual_seed(step * 1_000_003 + self.options.loop.seed)
+        part = slice(share.index, None, share.count)
+        index = self._indices(size, generator)[part].to(share.device)
+        eps = torch.randn((size, *pair.clean.shape[1:]), generator=generator)[part].to(share.device)
+        alpha, sigma = self.schedule.levels(index)
+        wanted = target(self.options.prediction, pair.clean, eps, alpha, sigma)
+        diffusion = Diffusion(network, self.schedule, self.options.prediction)
+        error = diffusion.predict(alpha * pair.clean + sigma * eps, pair.condition.channels, index) - wanted
+        return _mean(error.square(), pair.counts).mean()
+
+    def _indices(self, size: int, generator: torch.Generator) -> Tensor:
+        """Steps, each half of them stratified."""
+        drawn = (torch.arange(size) + torch.rand(size, generator=generator)) / size
+        low, high = (float(np.log(ratio)) for ratio in RATIOS)
+        middle = torch.searchsorted(self.schedule.ratio, (low + (high - low) * drawn).double().exp())
+        even = (drawn * len(self.schedule)).long()
+        return torch.where(torch.arange(size) % 2 == 0, middle, even).clamp(max=len(self.schedule) - 1)
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """PSNR (range 2) of the mean in one evaluation, by modality; "score" is their mean."""
+        diffusion = Diffusion(network, self.schedule, self.options.prediction)
+        return _score(self.cases, lambda pair: diffusion.mean(pair.condition), device)
+
+    def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
+        """Write the stage's checkpoint; `distil` packs it with the one-pass network."""
+        schedule = {"name": self.schedule.name, "prediction": self.options.prediction}
+        metadata = _metadata(self.recipe, self.described, schedule, step, scores)
+        save_checkpoint(path, network.state_dict(), metadata)
+
+
+class OnePassTask:
+    """Regression on the mean of the diffusion network and on the clean image, as `training.loop.Task`.
+
+    In the mean square both have the same best answer, the mean of clean images given the condition, where the
+    diffusion network is exact. Its mean has no spread left, the clean image no error: half of each. So this
+    is a regression beside the distillation. It begins as the diffusion network, where that predicts v.
+
+    The loss is the mean over patches of the root mean square error: between the mean square error, where the
+    worst patches weigh most, and the mean PSNR, where the best ones do.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        training: list[TrainingImage],
+        validation: Sequence[Case],
+        teacher: Checkpoint,
+    ) -> None:
+        assert recipe.conditional is not None
+        self.recipe, self.cases = recipe, validation
+        self.source = PairSource(recipe, training, recipe.loop)
+        self.described = {**recipe.network_options, "condition": 2}
+        self.start, prediction = teacher, recipe.conditional.prediction
+        self.alike = prediction == "v" and self.described == teacher.metadata.network_options
+        network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
+        load_state(network, teacher)
+        network.eval().requires_grad_(False)
+        self.teacher = Diffusion(network, get_schedule(recipe.conditional.schedule), prediction)
+        self.digest = describe(
+            network=[NETWORK, self.described],
+            teacher=teacher.sha256,
+            **settings(recipe.loop),
+            **_data(recipe, training),
+        )
+
+    def network(self) -> nn.Module:
+        """The diffusion network where it is alike, else a freshly initialised one."""
+        network = build(NETWORK, self.described)
+        if self.alike:
+            load_state(network, self.start)
+        return network
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Root mean square error of the one pass over the pixels that count, mean over the patches."""
+        pair = self.source.batch(step, self.recipe.loop.batch, share)
+        with torch.no_grad():
+            self.teacher.network.to(share.device)
+            wanted = TRUTH * pair.clean + (1 - TRUTH) * self.teacher.mean(pair.condition)
+        error = OnePass(network)(pair.condition) - wanted
+        return torch.sqrt(_mean(error.square(), pair.counts) + FLOOR).mean()
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """PSNR (range 2) by modality; "score" is their mean."""
+        return _score(self.cases, lambda pair: OnePass(network)(pair.condition), device)
+
+    def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
+        """Write the stage's checkpoint, in half precision."""
+        metadata = _metadata(self.recipe, self.described, None, step, scores)
+        save_checkpoint(path, {k: v.half() for k, v in network.state_dict().items()}, metadata)
+
+
+def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]:
+    """Middle crops of a few images of each source, degraded the same way at every validation."""
+    rng, taken = np.random.default_rng(0), defaultdict[str, int](int)
+    pairs = []
+    for image in images:
+        taken[image.source] += 1
+        if taken[image.source] <= VALIDATION_PER_SOURCE:
+            clean = _scaled(middle(image.plane, VALIDATION_CROP))
+            channels = DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
+            pair = _pair(method, clean[None], channels[None], torch.device("cpu"))
+            pairs.append((image.modality or "image", pair))
+    return pairs
+
+
+def _scaled(plane: Image) -> Image:
+    return (plane * np.float32(2 / RANGE) - 1).astype(np.float32)
+
+
+def _pair(method: str, clean: Image, channels: Image, device: torch.device) -> Pair:
+    told = torch.from_numpy(channels).to(device)
+    image = torch.from_numpy(clean)[:, None].to(device)
+    if method != "medcdiff-inpaint":
+        return Pair(image, Condition(told), torch.ones_like(image))
+    return Pair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
+
+
+def _mean(error: Tensor, counts: Tensor) -> Tensor:
+    """Mean [B] over the pixels of each patch that count."""
+    mean: Tensor = (error * counts).sum(dim=(1, 2, 3)) / counts.sum(dim=(1, 2, 3)).clamp(min=1)
+    return mean
+
+
+def _score(cases: Sequence[Case], run: Callable[[Pair], Tensor], device: torch.device) -> dict[str, float]:
+    table: dict[str, list[float]] = defaultdict(list)
+    for modality, case in cases:
+        on = Condition(
+            case.condition.channels.to(device),
+            None if case.condition.known is None else case.condition.known.to(device),
+        )
+        result = run(Pair(case.clean, on, case.counts)).cpu().float()
+        error = float(_mean((result - case.clean).square(), case.counts))
+        table[modality].append(10 * np.log10(4 / max(error, FLOOR)))
+    scores = {name: float(np.mean(values)) for name, values in sorted(table.items())}
+    return scores | {"score": float(np.mean(list(scores.values())))}
+
+
+def _data(recipe: Recipe, training: list[TrainingImage]) -> dict[str, object]:
+    rows = [(row.folder, row.weight) for row in recipe.data]
+    return {"task": recipe.method, "data": rows, "images": len(training)}
+
+
+def _metadata(
+    recipe: Recipe,
+    network_options: dict[str, object],
+    schedule: dict[str, str] | None,
+    step: int,
+    scores: dict[str, float],
+) -> CheckpointMetadata:
+    return CheckpointMetadata(
+        method=recipe.method,
+        network=NETWORK,
+        network_options=network_options,
+        normalisation={"name": "patient-window"},
+        sigma_range=(2 * WEAK, 2 * NOISE[1]),
+        modalities=recipe.modalities,
+        training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
+        licence=recipe.licence,
+        recipe=recipe.name,
+        schedule=schedule,
+        method_options={"steps": step, "validation": {k: round(v, 3) for k, v in scores.items()}},
+    )
