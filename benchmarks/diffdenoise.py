@@ -22,6 +22,7 @@ from ablations import ABLATIONS, Finding, get_ablation
 from ablations.document import write_document
 from ablations.lab import Lab
 from ablations.scales import SCALES
+from naming import names_of
 
 from meddenoise.errors import MeddenoiseError
 
@@ -71,18 +72,12 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The ablations of DiffDenoise.")
     parser.add_argument("--scale", choices=list(SCALES), default="toy")
     parser.add_argument("--data", type=Path, help="folder with SPLITS.csv, for --scale full")
-    parser.add_argument("--only", type=_names, default=list(ABLATIONS), help=",".join(ABLATIONS))
+    parser.add_argument(
+        "--only", type=names_of("ablation", ABLATIONS), default=list(ABLATIONS), help=",".join(ABLATIONS)
+    )
     parser.add_argument("--cache", type=Path, help="folder of what is finished (default: a temporary one)")
     parser.add_argument("--out", type=Path, default=Path("docs/diffdenoise.md"))
     return parser.parse_args()
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in ABLATIONS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no ablation {unknown[0]!r}: valid are {', '.join(ABLATIONS)}")
-    return names
 
 
 if __name__ == "__main__":

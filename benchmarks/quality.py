@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from cases import CASES, Case, real
+from naming import names_of
 from peers import TOLD_MODEL, Peer, choose_peers, unusable
 from pictures import load_pictures, load_repeats
 from summary import print_summary
@@ -103,29 +104,16 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Quality against NLM, wavelet and BM3D.")
     parser.add_argument("folder", type=Path, help="folder with SPLITS.csv, or any folder of images")
     parser.add_argument("--weights", help="checkpoint of the learned methods (default: of the manifest)")
-    parser.add_argument("--methods", type=_names, default=_names("direct,nlm,wavelet,bm3d"))
+    parser.add_argument("--methods", type=names_of("method"), default=["direct", "nlm", "wavelet", "bm3d"])
     parser.add_argument("--images", type=int, default=3, help="pictures of each modality")
-    parser.add_argument(
-        "--noise", type=_groups, default=_groups("white,physics,mismatch,harm"), help=",".join(CASES)
-    )
+    groups = ["white", "physics", "mismatch", "harm"]
+    parser.add_argument("--noise", type=names_of("noise", CASES), default=groups, help=",".join(CASES))
     parser.add_argument("--crop", type=int, default=256, help="side of the central crop; 0 for whole planes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--json", type=Path, help="also write all rows to this file")
     return parser.parse_args()
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _groups(text: str) -> list[str]:
-    names = _names(text)
-    unknown = [name for name in names if name not in CASES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no noise {unknown[0]!r}: valid are {', '.join(CASES)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from blind_peers import OTHERS, OWN, RUNNERS, Outcome, PeerError, Problem, write_folder
 from cases import Case
+from naming import names_of
 from pictures import MODALITIES, Picture, central_crop, load_pictures
 from rich.console import Console
 from rich.table import Table
@@ -212,19 +213,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=256, help="side of the central crops")
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each method")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--methods", type=_names, default=list(RUNNERS), help=",".join(RUNNERS))
+    parser.add_argument(
+        "--methods", type=names_of("method", RUNNERS), default=list(RUNNERS), help=",".join(RUNNERS)
+    )
     parser.add_argument("--careamics", default=sys.executable, help="the Python that has CAREamics")
     parser.add_argument("--keep", type=Path, help="new folder for the images, our run and our results")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     return parser.parse_args()
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in RUNNERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no method {unknown[0]!r}: valid are {', '.join(RUNNERS)}")
-    return names
 
 
 if __name__ == "__main__":

@@ -101,13 +101,6 @@ def clean_from(prediction: Prediction, output: Tensor, state: Tensor, alpha: Lev
     return alpha * state - sigma * output if prediction == "v" else output
 
 
-def noise_from(prediction: Prediction, output: Tensor, state: Tensor, alpha: Level, sigma: Level) -> Tensor:
-    """The estimate of eps in a network's `output` for `state`."""
-    if prediction == "x0":
-        return (state - alpha * output) / sigma
-    return sigma * state + alpha * output if prediction == "v" else output
-
-
 def target(prediction: Prediction, clean: Tensor, noise: Tensor, alpha: Level, sigma: Level) -> Tensor:
     """What a network should say of the state alpha `clean` + sigma `noise`."""
     if prediction == "v":
