@@ -45,10 +45,10 @@ def _section(setting: tuple[str, ...], documents: list[Document]) -> str:
     noise += f", kernel {float(named['kernel']):g} px" if float(named["kernel"]) else ", white"
     count = f"{named['images']} images of {named['size']} x {named['size']}, {named['others']} others"
     lines = [f"## {named['modality']}, {noise}; {count}", ""]
-    lines += [_command(document) for document in documents]
+    counts = {name: document for document in documents for name in document["means"]}
+    lines += [_command(document) for document in documents if document in counts.values()]
     lines += ["", "| method | minutes | steps | own | others |", "|---|---|---|---|---|"]
-    rows = {name: _row(document, name) for document in documents for name in document["means"]}
-    return "\n".join([*lines, *rows.values()])
+    return "\n".join([*lines, *(_row(document, name) for name, document in counts.items())])
 
 
 def _command(document: Document) -> str:
