@@ -3,7 +3,7 @@
 python benchmarks/selfsupervised_document.py docs/selfsupervised.md CT.json MR.json ...
 
 Files of one modality and setting are joined, so that methods may be run one after another; where a method
-stands in several of them the last counts.
+stands in several of them, trained for as long, the last counts.
 """
 
 import argparse
@@ -45,10 +45,20 @@ def _section(setting: tuple[str, ...], documents: list[Document]) -> str:
     noise += f", kernel {float(named['kernel']):g} px" if float(named["kernel"]) else ", white"
     count = f"{named['images']} images of {named['size']} x {named['size']}, {named['others']} others"
     lines = [f"## {named['modality']}, {noise}; {count}", ""]
-    counts = {name: document for document in documents for name in document["means"]}
+    counts = {_key(document, name): document for document in documents for name in document["means"]}
     lines += [_command(document) for document in documents if document in counts.values()]
     lines += ["", "| method | minutes | steps | own | others |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *(_row(document, name) for name, document in counts.items())])
+    return "\n".join([*lines, *(_row(document, name) for (name, _), document in counts.items())])
+
+
+def _key(document: Document, name: str) -> tuple[str, str]:
+    """A row: a method, and how long it was trained."""
+    return name, "" if _minutes(document, name) is None else document["settings"]["minutes"]
+
+
+def _minutes(document: Document, name: str) -> float | None:
+    minutes: float | None = document["training"].get(name, {}).get("minutes")
+    return minutes
 
 
 def _command(document: Document) -> str:
@@ -64,9 +74,9 @@ def _command(document: Document) -> str:
 
 
 def _row(document: Document, name: str) -> str:
-    trained = document["training"].get(name) or {"minutes": None, "steps": None}
-    minutes = "" if trained["minutes"] is None else f"{trained['minutes']:.1f}"
-    steps = "" if trained["steps"] is None else str(trained["steps"])
+    trained, took = document["training"].get(name, {}), _minutes(document, name)
+    minutes = "" if took is None else f"{took:.1f}"
+    steps = "" if trained.get("steps") is None else str(trained["steps"])
     cells = [f"{mean['psnr']:.2f} / {mean['ssim']:.3f}" for mean in document["means"][name].values()]
     return f"| {name} | {minutes} | {steps} | " + " | ".join(cells) + " |"
 
