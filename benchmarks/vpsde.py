@@ -102,11 +102,8 @@ def _kept(path: Path | None, document: Document) -> dict[str, Row]:
     if path is None or not path.exists():
         return {}
     old: Document = json.loads(path.read_text())
-    same = all(
-        old[key] == document[key]  # type: ignore[literal-required]
-        for key in ("weights", "folders", "patients")
-    )
-    return old["rows"] if same else {}
+    now, then = ([part["weights"], part["folders"], part["patients"]] for part in (document, old))
+    return old["rows"] if now == then else {}
 
 
 def _ways(arguments: argparse.Namespace, setup: Setup, count: int) -> dict[str, Way]:

@@ -68,7 +68,7 @@ def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: 
 
 
 def _table(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
-    yield "| method | patches | evaluations | PSNR, dB | SSIM | PSNR over noisy | SSIM over noisy | ms a patch |"
+    yield "| method | patches | evaluations | PSNR, dB | SSIM | PSNR gained | SSIM gained | ms a patch |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, row in rows.items():
         owners = [patients[n] for n in row["chosen"]]
