@@ -142,7 +142,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(folder: Path, tmp_pa
 def test_a_budget_is_shared_by_the_stages(folder: Path, tmp_path: Path) -> None:
     watch = Silence()
     run_training(tiny(steps=100_000), Images(folder), tmp_path, Manner(seconds=3.0), watch=watch)
-    assert watch.stages == ["diffusion network", "one pass"] and 4 < watch.steps < 10_000
+    assert watch.stages == ["diffusion network", "one pass"] and 2 <= watch.steps < 10_000
     assert (tmp_path / "checkpoint.safetensors").exists()
 
 
@@ -159,8 +159,10 @@ def test_the_loss_of_the_diffusion_network_is_that_of_v_with_the_image_as_a_firs
             eps = (state - alpha * pair.clean) / sigma
             return alpha * eps - sigma * (pair.clean - channels[:, :1]) + self.says
 
-    assert float(task.loss(Knowing(0.0), 3, CPU)) < 1e-4
-    assert float(task.loss(Knowing(0.5), 3, CPU)) == pytest.approx(0.25, rel=0.02)
+    assert float(task.loss(Knowing(0.0), 3, CPU)) < 0.01
+    assert float(task.loss(Knowing(0.5), 3, CPU)) == pytest.approx(0.5, rel=0.02)
+    squared = DiffusionTask(tiny(loss="l2"), images(), [])
+    assert float(squared.loss(Knowing(0.5), 3, CPU)) == pytest.approx(0.25, rel=0.02)
 
 
 def test_half_of_the_steps_are_where_the_image_forms_and_half_anywhere() -> None:
@@ -258,7 +260,11 @@ def test_validation_is_the_psnr_of_each_modality_on_the_same_crops() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "sentence"),
-    [({"prediction": "w"}, "give 'v' or 'eps'"), ({"schedule": "linear-20"}, "linear-2000")],
+    [
+        ({"prediction": "w"}, "give v or eps"),
+        ({"loss": "l1"}, "give rms or l2"),
+        ({"schedule": "linear-20"}, "linear-2000"),
+    ],
 )
 def test_settings_that_do_not_exist_are_refused(changed: dict[str, str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -287,6 +293,7 @@ def test_the_shipped_recipes_make_networks_of_their_sizes(name: str) -> None:
             for options in (recipe.conditional.network, recipe.network_options)
         ]
     if name == "medcdiff-paper":
+        assert recipe.conditional.loss == "l2"
         assert 98e6 < sizes[0] < 106e6 and recipe.conditional.prediction == "eps"
         assert (recipe.conditional.loop.steps, recipe.conditional.loop.patch) == (200_000, 128)
     else:

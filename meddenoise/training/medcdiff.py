@@ -82,21 +82,26 @@ class PairSource:
 class DiffusionTask:
     """Prediction of the noise in clean patches given their degraded versions, as `training.loop.Task`.
 
-    Source: Hung et al. 2023 (Med-cDiff), equation 19; the network says v instead of eps.
+    Source: Hung et al. 2023 (Med-cDiff), equation 19. By default the network says v instead of eps, and the
+    loss is the mean over patches of the root mean square error: in the mean square, the levels where v is all
+    but unknown would rule those where the image forms.
     """
 
     def __init__(self, recipe: Recipe, training: list[TrainingImage], validation: Sequence[Case]) -> None:
-        """Raises UsageError for a prediction or a schedule that does not exist."""
+        """Raises UsageError for a prediction, a loss or a schedule that does not exist."""
         assert recipe.conditional is not None
         self.recipe, self.options, self.cases = recipe, recipe.conditional, validation
-        if self.options.prediction not in ("v", "eps"):
-            raise UsageError(f"the recipe's prediction is {self.options.prediction!r}: give 'v' or 'eps'.")
+        for name, known in (("prediction", ("v", "eps")), ("loss", ("rms", "l2"))):
+            value = getattr(self.options, name)
+            if value not in known:
+                raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
         self.schedule = get_schedule(self.options.schedule)
         self.source = PairSource(recipe, training, self.options.loop)
         self.described = {**self.options.network, "condition": 2}
         self.digest = describe(
             network=[NETWORK, self.described],
             prediction=self.options.prediction,
+            loss=self.options.loss,
             schedule=self.options.schedule,
             **settings(self.options.loop),
             **_data(recipe, training),
@@ -107,7 +112,7 @@ class DiffusionTask:
         return build(NETWORK, self.described)
 
     def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
-        """Mean squared error of the prediction over the pixels that count."""
+        """Error of the prediction over the pixels that count, mean over this share of the step's patches."""
         size = self.options.loop.batch
         pair = self.source.batch(step, size, share)
         generator = torch.Generator().manual_seed(step * 1_000_003 + self.options.loop.seed)
@@ -118,7 +123,8 @@ class DiffusionTask:
         wanted = target(self.options.prediction, pair.clean, eps, alpha, sigma)
         diffusion = Diffusion(network, self.schedule, self.options.prediction)
         error = diffusion.predict(alpha * pair.clean + sigma * eps, pair.condition.channels, index) - wanted
-        return _mean(error.square(), pair.counts).mean()
+        squared = _mean(error.square(), pair.counts)
+        return torch.sqrt(squared + FLOOR).mean() if self.options.loss == "rms" else squared.mean()
 
     def _indices(self, size: int, generator: torch.Generator) -> Tensor:
         """Steps, each half of them stratified."""

@@ -12,6 +12,8 @@ from meddenoise.training.degrade import NoiseMix
 from meddenoise.training.loop import LoopOptions
 
 T = TypeVar("T")
+CONDITIONAL = ("prediction", "loss", "schedule")
+"""Settings of the table [conditional]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,8 @@ class Conditional:
     network: dict[str, Any]
     loop: LoopOptions
     prediction: Prediction = "v"
+    loss: str = "rms"
+    """Mean over patches of the "rms" error, or "l2" as published."""
     schedule: str = "linear-2000"
 
 
@@ -185,9 +189,9 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
 
 def _conditional(path: Path, table: dict[str, Any]) -> Conditional:
     options = table["conditional"]
-    unknown = [key for key in options if key not in ("prediction", "schedule")]
-    if unknown:
-        raise TrainingError(f"{path}: {unknown_name('setting', unknown[0], ('prediction', 'schedule'))}")
+    for key in options:
+        if key not in CONDITIONAL:
+            raise TrainingError(f"{path}: {unknown_name('setting', key, CONDITIONAL)}")
     network = dict(table.get("diffusion_network", {}))
     return Conditional(network=network, loop=_fill(path, LoopOptions, table.get("diffusion", {})), **options)
 
