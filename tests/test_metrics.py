@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from meddenoise.metrics import METRICS, Protocol, UndefinedError
 from meddenoise.metrics.blind import residual_ratio, residual_structure
 from meddenoise.metrics.measure import Compared, average, data_range, measure
-from meddenoise.metrics.reference import bias, mae, psnr, rmse, ssim
+from meddenoise.metrics.reference import acutance, bias, mae, psnr, rmse, ssim
 from meddenoise.series import Geometry, Series
 
 RANGE = Protocol(data_range=2000.0)
@@ -117,7 +118,7 @@ def test_a_constant_reference_has_no_psnr_and_says_why() -> None:
     measured = measure(Compared(flat.values(0, 2) + 1, flat.values(0, 2)), Protocol(size, how))
     assert measured.values["psnr"] is None and measured.values["ssim"] is None
     assert measured.values["bias"] == 1.0
-    assert all("constant" in warning for warning in measured.warnings) and len(measured.warnings) == 2
+    assert all("constant" in warning for warning in measured.warnings) and len(measured.warnings) == 3
 
 
 def test_an_image_smaller_than_the_window_has_no_ssim_and_says_why() -> None:
@@ -132,6 +133,34 @@ def test_metrics_without_their_image_are_absent() -> None:
     assert set(measure(Compared(x), RANGE).values) == set()
     assert set(measure(Compared(x, noisy=y), RANGE).values) == {"residual_ratio", "residual_structure"}
     assert set(measure(Compared(x, y, y), RANGE).values) == set(METRICS)
+
+
+def test_acutance_is_the_mean_slope_in_255ths_of_the_range() -> None:
+    rows, columns = np.mgrid[:40, :50].astype(float)
+    ramp = (3 * rows + 4 * columns)[None]
+    # A slope of 5 a pixel, of a range of 2000.
+    assert acutance(ramp, 0 * ramp, RANGE) == pytest.approx(5 * 255 / 2000)
+    assert acutance(0 * ramp, ramp, RANGE) == 0
+    x, y = pair()
+    by_sobel = [np.hypot(*(ndimage.correlate1d(p, [-0.5, 0, 0.5], axis=a) for a in (0, 1))) for p in x]
+    inner = np.zeros(x.shape, bool)
+    inner[:, 1:-1, 1:-1] = True
+    oracle = np.stack(by_sobel)[inner].mean() * 255 / 2000
+    assert acutance(x, y, replace(RANGE, mask=inner)) == pytest.approx(oracle)
+    assert acutance(x, y, replace(RANGE, mask=inner, scope="plane")) == pytest.approx(oracle)
+    assert acutance(x, y, RANGE) > acutance(y, y, RANGE)
+
+
+def test_acutance_leaves_out_what_is_next_to_a_hole_and_has_no_value_without_a_slope() -> None:
+    ramp = np.broadcast_to(np.arange(20.0), (1, 20, 20)).copy()
+    ramp[0, 10, 10] = np.nan
+    assert acutance(ramp, ramp, RANGE) == pytest.approx(255 / 2000)
+    with pytest.raises(UndefinedError, match="one pixel wide"):
+        acutance(ramp[:, :1], ramp[:, :1], RANGE)
+    with pytest.raises(UndefinedError, match="no pixel"):
+        acutance(ramp, ramp, replace(RANGE, mask=np.zeros(ramp.shape, bool)))
+    with pytest.raises(UndefinedError, match="data range"):
+        acutance(ramp, ramp, Protocol())
 
 
 def test_shapes_that_differ_are_refused() -> None:

@@ -66,6 +66,13 @@ METRICS: dict[str, Metric] = {
     "rmse": Metric("meddenoise.metrics.reference:rmse", "reference", "image", "0", "root mean square error"),
     "mae": Metric("meddenoise.metrics.reference:mae", "reference", "image", "0", "mean absolute error"),
     "bias": Metric("meddenoise.metrics.reference:bias", "reference", "image", "0", "mean of the error"),
+    "acutance": Metric(
+        "meddenoise.metrics.reference:acutance",
+        "reference",
+        "",
+        "that of the reference",
+        "sharpness: mean gradient of the result in 255ths of R a pixel; noise raises it too",
+    ),
     "residual_ratio": Metric(
         "meddenoise.metrics.blind:residual_ratio",
         "noisy",

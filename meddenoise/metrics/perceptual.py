@@ -1,0 +1,112 @@
+"""LPIPS and FID: distances between the features of networks trained on photographs. Nothing is downloaded.
+
+Both need packages of the extra `perceptual` and weights on this disk: in torch's cache, where torchvision and
+torch-fidelity put them, or in a folder that is given. Grey is repeated in three channels.
+"""
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from meddenoise.metrics import Image, Protocol, UndefinedError
+
+ALEXNET = "alexnet-owt-7be5be79.pth"
+"""AlexNet of torchvision; the layers LPIPS puts on top are in its package."""
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
+"""InceptionV3 of torch-fidelity, converted from TensorFlow."""
+SMALLEST = 64
+"""Side in pixels below which AlexNet's last features are no images any more."""
+FEWEST = 2048
+"""Images below which the covariance of the 2048 features is singular, and the distance biased upwards."""
+
+
+def lpips(result: Image, reference: Image, protocol: Protocol, folder: Path | None = None) -> float:
+    """LPIPS v0.1 with AlexNet, mean over planes [N, Y, X]: 0 for identical images, more is worse.
+
+    The reference's least value becomes -1, and protocol.data_range above it 1; what lies beyond is cut.
+    `folder` holds ALEXNET, None: torch's cache. Raises UndefinedError without the packages, the weights or a
+    data range, and for planes below SMALLEST or with values that are not finite.
+    Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924).
+    """
+    if not protocol.data_range:
+        raise UndefinedError("there is no data range: the reference is constant or empty")
+    if min(result.shape[1:]) < SMALLEST:
+        raise UndefinedError(f"LPIPS needs planes of at least {SMALLEST} x {SMALLEST} pixels")
+    if not (np.isfinite(result).all() and np.isfinite(reference).all()):
+        raise UndefinedError("LPIPS has no value where pixels are not finite")
+    network = _alexnet(_weights(ALEXNET, folder))
+    low = float(reference.min())
+    pairs = zip(_scaled(result, low, protocol), _scaled(reference, low, protocol), strict=True)
+    with torch.inference_mode():
+        values = [float(network(one[None], two[None])) for one, two in pairs]
+    return float(np.mean(values))
+
+
+def fid(results: Image, references: Image, protocol: Protocol, folder: Path | None = None) -> float:
+    """Frechet distance of InceptionV3 features between two sets of images [N, Y, X]: 0 for equal sets.
+
+    Scaled as for `lpips`, then to 8 bits. `folder` holds INCEPTION, None: torch's cache. Raises
+    UndefinedError without the packages, the weights or a data range, and for fewer than FEWEST images.
+    Source: Heusel et al. 2017 (arXiv 1706.08500).
+    """
+    if not protocol.data_range:
+        raise UndefinedError("there is no data range: the reference is constant or empty")
+    if min(len(results), len(references)) < FEWEST:
+        raise UndefinedError(f"FID needs {FEWEST} images of each kind: of fewer it is biased")
+    module = _package("torchmetrics.image.fid")
+    _package("torch_fidelity")
+    distance: Any = module.FrechetInceptionDistance(
+        feature=2048, feature_extractor_weights_path=str(_weights(INCEPTION, folder))
+    )
+    low = float(references.min())
+    for images, real in ((references, True), (results, False)):
+        for image in _scaled(images, low, protocol):
+            distance.update((127.5 * (image + 1)).round().to(torch.uint8)[None], real=real)
+    return float(distance.compute())
+
+
+def _weights(name: str, folder: Path | None) -> Path:
+    place = folder if folder is not None else Path(torch.hub.get_dir()) / "checkpoints"
+    path = place / name
+    if not path.is_file():
+        raise UndefinedError(f"the weights {name} are not in {place}, and nothing is downloaded")
+    return path
+
+
+def _package(name: str) -> Any:
+    try:
+        return import_module(name)
+    except (ImportError, RuntimeError) as error:  # torchvision of another torch raises RuntimeError
+        raise UndefinedError(
+            f"the package {name.partition('.')[0]} cannot be imported ({error}): "
+            "pip install 'meddenoise[perceptual]'"
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _alexnet(path: Path) -> Any:
+    """LPIPS on the trunk of `path`, a file of torchvision."""
+    network = _package("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        for part in (getattr(network.net, f"slice{number}") for number in range(1, 6)):
+            for name, layer in part.named_children():  # named by their place in the trunk
+                start = f"features.{name}."
+                own = {key.removeprefix(start): v for key, v in tensors.items() if key.startswith(start)}
+                layer.load_state_dict(own)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
+        raise UndefinedError(f"the weights {path} cannot be read ({error}): fetch them again") from error
+    return network.eval().requires_grad_(False)
+
+
+def _scaled(images: Image, low: float, protocol: Protocol) -> Tensor:
+    """[N, 3, Y, X] in [-1, 1]."""
+    assert protocol.data_range is not None
+    unit = 2 * (images.astype(np.float32) - np.float32(low)) / np.float32(protocol.data_range) - 1
+    return torch.from_numpy(np.clip(unit, -1, 1))[:, None].expand(-1, 3, -1, -1)
