@@ -76,7 +76,7 @@ def test_one_file_against_its_reference(tmp_path: Path) -> None:
     assert pair["metrics"]["bias"] == 3 and pair["metrics"]["rmse"] == 3 and pair["metrics"]["mae"] == 3
     assert pair["metrics"]["psnr"] == pytest.approx(20 * np.log10(size / 3))
     assert pair["protocol"]["data_range"] == size
-    assert set(pair["metrics"]) == {"psnr", "ssim", "rmse", "mae", "bias"}
+    assert set(pair["metrics"]) == {"psnr", "ssim", "rmse", "mae", "bias", "acutance"}
     assert found["mean"] == pair["metrics"] and found["failed"] == []
 
 
