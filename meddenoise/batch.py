@@ -15,7 +15,8 @@ from meddenoise.options import check_options
 from meddenoise.pairing import pair_items
 from meddenoise.place import Place
 from meddenoise.report import Failure, Report, Row
-from meddenoise.tasks import Task, plan_tasks
+from meddenoise.tasks import MARKS, Task, plan_tasks
+from meddenoise.weights import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def run(request: Request, listener: Listener) -> Outcome:
     threading.Thread(target=import_module, args=("meddenoise.pipeline",), daemon=True).start()
     orders = request.orders
     found = discover(request.inputs)
-    tasks = plan_tasks(found.items, request.inputs, request.output, orders.format)
+    tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:
         raise _nothing_readable(request, found)
     references = _find_references(tasks, request.reference)
@@ -94,7 +95,10 @@ class _Counting:
 
 def _check(request: Request) -> None:
     options, orders = request.orders.options, request.orders
-    check_names(options.method, options.weights)
+    if options.task == "denoise":
+        check_names(options.method, options.weights)
+    elif options.weights is not None:
+        verify(options.weights)
     check_options(options)
     if orders.format != "same":
         get_format(orders.format)

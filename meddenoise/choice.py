@@ -40,13 +40,22 @@ def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
         if weights_spec is not None:
             raise UsageError(f"the method {method!r} uses no weights: leave out --weights.")
         return Choice(chosen)
-    row = methods.rows()[method]
-    spec = weights_spec or weights.choose(method, modality, row.shares).name
+    return choose_weights(chosen, weights_spec, modality, methods.rows()[method].shares)
+
+
+def choose_weights(
+    chosen: methods.Method, weights_spec: str | None, modality: str, shares: tuple[str, ...] = ()
+) -> Choice:
+    """`chosen` with the checkpoint of that name, or the best of its own, or of the methods in `shares`.
+
+    Raises as `choose`.
+    """
+    spec = weights_spec or weights.choose(chosen.name, modality, shares).name
     checkpoint = _load(spec)
-    if checkpoint.metadata.method not in (method, *row.shares):
+    if checkpoint.metadata.method not in (chosen.name, *shares):
         raise UsageError(
-            f"the checkpoint {spec} is for the method {checkpoint.metadata.method!r}, not {method!r}: "
-            "leave out --method, or choose other weights."
+            f"the checkpoint {spec} is for the method {checkpoint.metadata.method!r}, not {chosen.name!r}: "
+            "leave out --weights, or choose others."
         )
     return Choice(chosen, spec, checkpoint, _foreign(checkpoint, spec, modality))
 

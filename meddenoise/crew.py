@@ -17,7 +17,7 @@ from meddenoise.options import Options
 from meddenoise.place import Place
 from meddenoise.report import Failure, Row
 from meddenoise.series import Series
-from meddenoise.tasks import Task, fingerprint, map_path
+from meddenoise.tasks import Task, fingerprint, map_path, stamp
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
     from meddenoise.pipeline import Result
@@ -35,6 +35,8 @@ class Orders:
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
+    mask: Path | None = None
+    """What is to be filled in, of the task "inpaint"."""
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ class Crew:
         if task.refused is not None:
             raise task.refused
         place.enter()
-        mark = fingerprint(task, orders.options, orders.format, str(orders.residual))
+        mark = fingerprint(task, orders.options, orders.format, str(orders.residual), *stamp(orders.mask))
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         row = place.find(mark) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
@@ -146,7 +148,7 @@ class Crew:
         self.tell(lambda: self._listener.written(written))
 
     def _denoise(self, series: Series, progress: "_Progress") -> "Result":
-        from meddenoise.pipeline import choose_for, denoise_series
+        from meddenoise.restoration import device_for, process_series
 
         options = self._orders.options
 
@@ -159,9 +161,9 @@ class Crew:
             self.check()
             if not self._started:
                 self._started = True
-                _, device = choose_for(series, options)
+                device = device_for(series, options)
                 self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
-            return denoise_series(series, options, tick)
+            return process_series(series, options, self._orders.mask, tick)
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.pipeline import subtract

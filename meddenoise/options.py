@@ -9,6 +9,8 @@ from typing import Literal, cast
 from meddenoise.errors import UsageError
 from meddenoise.methods import Row, Sampling, rows
 
+FACTORS = (2.0, 16.0)
+"""Smallest and largest factor of "upscale" that its network was trained for."""
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -36,6 +38,10 @@ class Options:
     """In pixels, of methods with a blind-spot network; None measures how far the noise is correlated."""
     uncertainty: bool = False
     """Also give a map of uncertainty; needs the sampler, and so selects it."""
+    task: Literal["denoise", "upscale", "inpaint"] = "denoise"
+    """What is done to a series; all but denoising has one method only."""
+    factor: float = 1.0
+    """Pixels of the result in one of the input, along rows and along columns; of the task "upscale"."""
 
 
 DEFAULTS = Options()
@@ -67,6 +73,8 @@ def check_options(options: Options) -> None:
         raise UsageError(f"--precision is {options.precision!r}: give auto, fp32 or bf16.")
     if not _DEVICES.fullmatch(options.device):
         raise UsageError(f"--device is {options.device!r}: give auto, cpu, cuda, cuda:N or mps.")
+    if options.task == "upscale" and not FACTORS[0] <= options.factor <= FACTORS[1]:
+        raise UsageError(f"--factor is {options.factor:g}: give {FACTORS[0]:g} to {FACTORS[1]:g}.")
     _check_mode(options)
     row = rows().get(options.method)
     if row is not None:

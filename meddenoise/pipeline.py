@@ -69,7 +69,7 @@ def denoise_series(
         setup = Setup(
             noise, modality, checkpoint=choice.checkpoint, sampling=sampling, window=fit_window(series)
         )
-        engine = Engine(choice.method, setup, _engine_options(options, device), lambda: tick(0))
+        engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
     else:
         engine, made = None, _leave(series, options)
@@ -90,7 +90,7 @@ def denoise_series(
         seconds=perf_counter() - started,
         warnings=(*warnings, *checks.warnings),
         mode=_mode(row, made.mode),
-        uncertainty=None if made.spread is None else _as_map(result, made.spread),
+        uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
     )
 
@@ -120,7 +120,7 @@ def subtract(series: Series, result: Series) -> Series:
     for n in range(len(series)):
         valid = series.valid(n, n + 1)
         residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
-    return _as_map(result, residual)
+    return as_map(result, residual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,11 @@ def _run(
 ) -> _Made:
     """All planes of a series through the engine."""
     made = _leave(series, options)
-    for start, stop in _chunks(series, engine):
+    for start, stop in chunks(series, engine):
         noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
         denoised = engine.run(noisy, sigma, start)
-        made.pixels[start:stop] = _store(
-            series, start, stop, _shown(series, denoised.clean), options.strength
+        made.pixels[start:stop] = store_planes(
+            series, start, stop, shown(series, denoised.clean), options.strength
         )
         if made.spread is not None:
             if denoised.spread is None:
@@ -177,7 +177,7 @@ def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength
     )
 
 
-def _as_map(series: Series, values: Planes) -> Series:
+def as_map(series: Series, values: Planes) -> Series:
     """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
     limits = np.finfo(np.float32)
     return replace(
@@ -203,11 +203,11 @@ def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> boo
     return False
 
 
-def _engine_options(options: Options, device: Device) -> EngineOptions:
+def engine_options(options: Options, device: Device) -> EngineOptions:
     return EngineOptions(device, options.tile, options.overlap, options.batch_size, options.seed)
 
 
-def _chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
+def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
     """First and last plane of what is denoised at once: as much as keeps the device busy."""
     count, height, width = series.pixels.shape
     start = 0
@@ -233,15 +233,17 @@ def _load_planes(
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
-    return _shown(series, filled)[index - low], sigma
+    return shown(series, filled)[index - low], sigma
 
 
-def _shown(series: Series, planes: Planes) -> Planes:
+def shown(series: Series, planes: Planes) -> Planes:
     """Planes in the polarity they are shown in, from the stored one or back."""
     return -planes if series.inverted else planes
 
 
-def _store(series: Series, start: int, stop: int, clean: Planes, strength: float) -> NDArray[np.generic]:
+def store_planes(
+    series: Series, start: int, stop: int, clean: Planes, strength: float
+) -> NDArray[np.generic]:
     """Stored pixels of `clean` planes, blended with the input where `strength` is less than 1."""
     valid = series.valid(start, stop)
     if not np.isfinite(clean[valid]).all():

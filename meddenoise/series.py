@@ -25,7 +25,7 @@ class Geometry:
     known: bool = True
 
 
-DENOISED = "denoised"
+DENOISED, UPSCALED, INPAINTED = "denoised", "upscaled", "inpainted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Series:
     """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
     inverted: bool = False
     """True where low values are shown white (MONOCHROME1)."""
+    finer: tuple[float, float] = (1.0, 1.0)
+    """Rows and columns over one row and column of the grid that `header` tells of."""
     warnings: tuple[str, ...] = ()
     derivation: Derivation | None = None
     header: Any = field(default=None, repr=False, compare=False)

@@ -14,7 +14,8 @@ from meddenoise.io.layout import SUFFIXES, stem
 from meddenoise.options import Options
 
 REPORT = "meddenoise-report.json"
-MARK = "_denoised"
+MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
+"""What is put behind the names of results that lie beside their sources, by task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class Task:
 
 
 def plan_tasks(
-    items: Sequence[Item], inputs: Sequence[Path], output: Path | None, format: str = "same"
+    items: Sequence[Item],
+    inputs: Sequence[Path],
+    output: Path | None,
+    format: str = "same",
+    mark: str = MARKS["denoise"],
 ) -> list[Task]:
     """A task for every item, none of which writes over an input or the result of another.
 
-    Without `output`, `NAME_denoised.EXT` beside a file and `NAME_denoised/` beside a folder. `output` is the
+    Without `output`, NAME and `mark` (`_denoised`) beside a file, and beside a folder. `output` is the
     file itself for a single result if it has the suffix of an image, else a folder; there the layout of an
     input folder is mirrored, below the folder's own name where there are several inputs. Items that lie in
     an output folder inside an input folder are results of earlier runs and get no task.
@@ -57,7 +62,9 @@ def plan_tasks(
     tasks = []
     for item in fresh:
         place = (
-            _default_place(item, folders, format) if output is None else _place(item, inputs, output, format)
+            _default_place(item, folders, format, mark)
+            if output is None
+            else _place(item, inputs, output, format)
         )
         tasks.append(_check(item, place, format, sources, taken))
     return tasks
@@ -73,6 +80,14 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
     stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     place = _digest([str(target.resolve()) for target in task.targets])
     return f"{place}-{_digest([__version__, settings, extras, stamps])}"
+
+
+def stamp(path: Path | None) -> tuple[str, ...]:
+    """What tells that a file that every series is processed with has changed; nothing for None."""
+    if path is None:
+        return ()
+    status = path.stat() if path.exists() else None
+    return (str(path.resolve()), *((str(status.st_size), str(status.st_mtime_ns)) if status else ()))
 
 
 def map_path(task: Task, kind: str) -> Path:
@@ -98,15 +113,15 @@ def _is_earlier_result(item: Item, output: Path | None) -> bool:
     return inside and item.files[0].resolve().is_relative_to(place)
 
 
-def _default_place(item: Item, folders: Iterable[Path], format: str) -> tuple[Path, Path | None]:
+def _default_place(item: Item, folders: Iterable[Path], format: str, mark: str) -> tuple[Path, Path | None]:
     """Output and root of an item beside its source."""
     source = item.path
     if item.root in folders or len(item.files) > 1:
         root = item.root if item.root.name not in ("", "..") else item.root.resolve()
         if not root.name:
             raise UsageError(f"{item.root} has no folder beside it to write to: give --output.")
-        return root.with_name(root.name + MARK), item.root
-    folder = source.with_name(stem(source) + MARK)
+        return root.with_name(root.name + mark), item.root
+    folder = source.with_name(stem(source) + mark)
     if len(output_paths(item, folder, format=format)) > 1 or output_paths(item, folder, format=format) != [
         folder
     ]:
@@ -114,7 +129,7 @@ def _default_place(item: Item, folders: Iterable[Path], format: str) -> tuple[Pa
     suffix = (
         source.name[len(stem(source)) :] if format in ("same", item.format) else get_format(format).SUFFIX
     )
-    return source.with_name(stem(source) + MARK + suffix), None
+    return source.with_name(stem(source) + mark + suffix), None
 
 
 def _place(item: Item, inputs: Sequence[Path], output: Path, format: str) -> tuple[Path, Path | None]:

@@ -18,10 +18,10 @@ LAYERS = (
     {"errors"},
     {"series"},
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
-    | {"noise", "level", "holes", "metrics", "normalize", "tiling", "io", "device"},
+    | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
-    {"pipeline", "training"},
+    {"pipeline", "restoration", "training"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},
 )

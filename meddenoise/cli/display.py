@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Display:
     """A listener of `batch.run`. The bar shows on a terminal only; `verbosity` is -1 (quiet), 0 or 1."""
 
-    def __init__(self, *, verbosity: int, as_json: bool) -> None:
+    def __init__(self, *, verbosity: int, as_json: bool, doing: str = "denoising") -> None:
         self._console = _Console(stderr=True, highlight=False)
         self._verbosity = verbosity
         self._as_json = as_json
+        self._doing = doing
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -57,7 +58,7 @@ class Display:
 
     def found(self, series: int, images: int, skipped: int) -> None:
         """Start the bar; tell of files that are no images."""
-        self._progress.update(self._bar, description="denoising", total=images)
+        self._progress.update(self._bar, description=self._doing, total=images)
         if skipped:
             self._say(f"files without an image, skipped: {skipped}.", least=0)
 

@@ -22,15 +22,21 @@ Inputs = Annotated[list[Path] | None, typer.Argument(metavar="INPUT", help="File
 FilesFrom = Annotated[
     str | None, typer.Option(metavar="FILE|-", help="Read more inputs from a file or stdin, one a line.")
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
+
+
+def _output(mark: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
         "-o",
         "--output",
-        help="Where to write. Default: NAME_denoised.EXT beside a file, NAME_denoised/ beside a folder.",
+        help=f"Where to write. Default: NAME_{mark}.EXT beside a file, NAME_{mark}/ beside a folder.",
         rich_help_panel=_WRITING,
-    ),
-]
+    )
+    return option
+
+
+Output = Annotated[Path | None, _output("denoised")]
+UpscaledOutput = Annotated[Path | None, _output("upscaled")]
+InpaintedOutput = Annotated[Path | None, _output("inpainted")]
 MethodName = Annotated[
     str, typer.Option(metavar="NAME", help="A name of `meddenoise methods`; auto: the best for the modality.")
 ]
@@ -183,29 +189,31 @@ def denoise(
 
     options = Options(
         method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
-        sigma=_parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        tile=tile, overlap=overlap, batch_size=_parse("--batch-size", batch_size, int),
-        uncertainty=uncertainty, blind_radius=_parse("--blind-radius", blind_radius, int),
+        sigma=parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
+        tile=tile, overlap=overlap, batch_size=parse("--batch-size", batch_size, int),
+        uncertainty=uncertainty, blind_radius=parse("--blind-radius", blind_radius, int),
     )  # fmt: skip
     orders = Orders(options=options, format=format, residual=residual, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
-    paths, line = _collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
+    paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
     request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
-    _run(request, verbosity=verbose - quiet, as_json=as_json)
+    run_request(request, verbosity=verbose - quiet, as_json=as_json)
 
 
-def _run(request: "Request", *, verbosity: int, as_json: bool) -> None:
+def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
+    """Run a request, tell how it goes, and raise typer.Exit where something failed."""
     from meddenoise.batch import run
     from meddenoise.cli.display import Display
 
-    with Display(verbosity=verbosity, as_json=as_json) as display:
+    doing = request.orders.options.task.removesuffix("e") + "ing"
+    with Display(verbosity=verbosity, as_json=as_json, doing=doing) as display:
         outcome = run(request, display)
     display.summary(outcome.written, outcome.kept, outcome.failed)
     if outcome.failed or display.lost:
         raise typer.Exit(1)
 
 
-def _collect(inputs: list[Path], files_from: str | None) -> tuple[Path, ...]:
+def collect(inputs: list[Path], files_from: str | None) -> tuple[Path, ...]:
     """The inputs of the command line, then those of the list."""
     from meddenoise.errors import UsageError
 
@@ -229,7 +237,7 @@ def _read_list(source: str) -> list[Path]:
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 
 
-def _parse(option: str, text: str, number: Callable[[str], Number]) -> Number | None:
+def parse(option: str, text: str, number: Callable[[str], Number]) -> Number | None:
     """The number, or None for auto."""
     from meddenoise.errors import UsageError
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from pydicom import Dataset
@@ -11,6 +10,7 @@ from pydicom.uid import generate_uid
 
 from meddenoise import __version__
 from meddenoise.io.dicom_read import Source
+from meddenoise.io.dicom_values import decimal
 from meddenoise.series import Series
 
 # Modality -> SOP class, image type value 3, attributes the standard wants there (empty: known to nobody).
@@ -145,7 +145,7 @@ def _dataset(series: Series, identity: str, number: int, planes: tuple[int, ...]
         _add_plane(dataset, series, planes[0] // series.channels, identity)
     elif series.geometry.known:
         name = "ImagerPixelSpacing" if dataset.Modality in ("CR", "XA", "RF") else "PixelSpacing"
-        setattr(dataset, name, [_decimal(step) for step in series.geometry.spacing_mm[1:]])
+        setattr(dataset, name, [decimal(step) for step in series.geometry.spacing_mm[1:]])
     return dataset
 
 
@@ -170,7 +170,7 @@ def _add_kind(dataset: Dataset, series: Series, frames: int) -> None:
             if series.channels == 1:
                 dataset.PresentationLUTShape = "IDENTITY"
     if frames > 1:
-        dataset.FrameTime = _decimal(series.frame_time_ms or 0.0)
+        dataset.FrameTime = decimal(series.frame_time_ms or 0.0)
         dataset.FrameIncrementPointer = Tag("FrameTime")
 
 
@@ -181,7 +181,7 @@ def _add_values(dataset: Dataset, series: Series) -> None:
     slope, intercept = float(series.slope[0]), float(series.intercept[0])
     frames_of_capture = dataset.SOPClassUID in _SECONDARY_FRAMES.values()
     if series.modality == "CT" or frames_of_capture or (slope, intercept) != (1.0, 0.0):
-        dataset.RescaleSlope, dataset.RescaleIntercept = _decimal(slope), _decimal(intercept)
+        dataset.RescaleSlope, dataset.RescaleIntercept = decimal(slope), decimal(intercept)
         dataset.RescaleType = series.unit[:16] or "US"
     if series.padding is not None:
         dataset.PixelRepresentation = int(series.pixels.dtype.kind == "i")
@@ -197,12 +197,12 @@ def _add_plane(dataset: Dataset, series: Series, plane: int, identity: str) -> N
     origin = np.array(geometry.origin_mm) + plane * geometry.spacing_mm[0] * along
     dataset.FrameOfReferenceUID = _uid("frame of reference", identity)
     dataset.PositionReferenceIndicator = ""
-    dataset.ImagePositionPatient = [_decimal(value) for value in origin]
-    dataset.ImageOrientationPatient = [_decimal(value) for value in (*columns, *rows)]
-    dataset.PixelSpacing = [_decimal(step) for step in geometry.spacing_mm[1:]]
-    dataset.SliceThickness = _decimal(geometry.spacing_mm[0])
+    dataset.ImagePositionPatient = [decimal(value) for value in origin]
+    dataset.ImageOrientationPatient = [decimal(value) for value in (*columns, *rows)]
+    dataset.PixelSpacing = [decimal(step) for step in geometry.spacing_mm[1:]]
+    dataset.SliceThickness = decimal(geometry.spacing_mm[0])
     if dataset.Modality == "MR":
-        dataset.SpacingBetweenSlices = _decimal(geometry.spacing_mm[0])
+        dataset.SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
 
 
 def _identity(series: Series) -> str:
@@ -215,12 +215,3 @@ def _identity(series: Series) -> str:
 
 def _uid(kind: str, identity: str) -> str:
     return str(generate_uid(entropy_srcs=["meddenoise-new-1", kind, identity]))
-
-
-def _decimal(value: Any) -> str:
-    """A DS of at most 16 characters."""
-    for digits in range(15, 4, -1):
-        text = f"{float(value):.{digits}g}"
-        if len(text) <= 16:
-            return text
-    raise ValueError(f"{value} does not fit a DICOM decimal string")

@@ -12,7 +12,7 @@ from pydicom.uid import JPEGLSNearLossless, generate_uid
 from meddenoise import __version__
 from meddenoise.io.dicom_read import Source
 from meddenoise.io.dicom_values import integer, items, text
-from meddenoise.series import DENOISED, Derivation, Series
+from meddenoise.series import DENOISED, UPSCALED, Derivation, Series
 
 SCHEME = "meddenoise-1"
 """Part of every UID: changes when the rule that makes them changes."""
@@ -119,9 +119,12 @@ def _reference(sop_class: str, instance: str) -> Dataset:
 
 
 def _step(done: Derivation) -> Dataset:
-    # the entry of CID 7203 nearest to noise reduction, which has none of its own
-    denoised = done.verb == DENOISED
-    return code("113087", "Smoothing") if denoised else code("113042", "Pixel by pixel addition")
+    # the entry of CID 7203 nearest to noise reduction, which has none of its own, nor has inpainting
+    if done.verb == DENOISED:
+        return code("113087", "Smoothing")
+    if done.verb == UPSCALED:
+        return code("113085", "Spatial resampling")
+    return code("113042", "Pixel by pixel addition")
 
 
 def _derive_groups(dataset: Dataset, reference: Dataset | None, done: Derivation) -> None:

@@ -76,3 +76,12 @@ def _value(dataset: Dataset, keyword: str) -> Any:
         return dataset.get(keyword)
     except Exception:
         return None
+
+
+def decimal(value: Any) -> str:
+    """A DS of at most 16 characters."""
+    for digits in range(15, 4, -1):
+        text = f"{float(value):.{digits}g}"
+        if len(text) <= 16:
+            return text
+    raise ValueError(f"{value} does not fit a DICOM decimal string")

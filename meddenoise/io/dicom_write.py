@@ -19,6 +19,7 @@ from meddenoise.errors import OutputError, first_line
 from meddenoise.io.atomic import staged
 from meddenoise.io.dicom_create import create
 from meddenoise.io.dicom_derive import derive
+from meddenoise.io.dicom_grid import refine_header
 from meddenoise.io.dicom_header import PIXEL_DATA, Header, locate_pixels
 from meddenoise.io.dicom_read import Source
 from meddenoise.io.dicom_values import text
@@ -58,6 +59,8 @@ def _object(series: Series, source: Source) -> Dataset:
     pixels = _frames(series, source.planes)
     if series.derivation is not None:
         derive(dataset, series, source, pixels)
+    if series.finer != (1.0, 1.0):
+        refine_header(dataset, series)
     _describe_pixels(dataset, series, len(source.planes))
     dataset.PixelData = _bytes(pixels)
     dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"

@@ -15,7 +15,7 @@ from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
-from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file
+from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file, refined
 from meddenoise.series import Derivation, Geometry, Series, Vector
 
 SUFFIX = ".nii.gz"
@@ -88,7 +88,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file, gzipped where its name says so. Raises OutputError."""
     (target,) = targets
     if series.format == "nifti" and isinstance(series.header, Kept):
-        kept, planes = series.header, series.pixels
+        kept, planes = refined(series.header, series), series.pixels
     else:
         kept, planes = new_file(series, target)
     head = _described(kept.head, series.derivation)

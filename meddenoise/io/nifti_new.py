@@ -1,8 +1,8 @@
 """A NIfTI header for series of other formats, and what NIfTI files keep beside their voxels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -16,6 +16,7 @@ HEADERS: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
 """By the header size that a file begins with."""
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's axes to DICOM's and back."""
+_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,27 @@ def new_file(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
     # the four bytes after the header say that no extension follows
     header["vox_offset"] = header.sizeof_hdr + 4
     return Kept(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
+
+
+def refined(kept: Kept, series: Series) -> Kept:
+    """The header for a grid `series.finer` times as fine; the same one where it is not finer."""
+    if series.finer == (1.0, 1.0):
+        return kept
+    size = next(size for size in HEADERS if size in (int.from_bytes(kept.head[:4], o) for o in _ORDERS))
+    header = HEADERS[size](kept.head[:size], check=False)
+    header["dim"][1:3] = series.pixels.shape[2], series.pixels.shape[1]
+    rows, columns = series.finer
+    shrink = np.diag([1 / columns, 1 / rows, 1.0, 1.0])
+    # the corner stays, half a pixel before the centre of the first one
+    shrink[:2, 3] = (1 / columns - 1) / 2, (1 / rows - 1) / 2
+    qform, sform = header.get_qform(), header.get_sform()
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    header["pixdim"][1:3] /= np.array([columns, rows], header["pixdim"].dtype)
+    if codes[0] > 0:
+        header.set_qform(qform @ shrink, code=codes[0], strip_shears=False)
+    if codes[1] > 0:
+        header.set_sform(sform @ shrink, code=codes[1])
+    return replace(kept, head=bytes(header.binaryblock) + kept.head[size:])
 
 
 def _affine(geometry: Geometry) -> NDArray[np.float64]:

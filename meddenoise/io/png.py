@@ -93,7 +93,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     own = series.format == "png" and isinstance(series.header, Kept)
     kept = series.header if own else Kept(None, ())
     pixels, scaling = (series.pixels, None) if own else grey(series)
-    chunks = list(kept.chunks)
+    chunks = [_finer(chunk, series.finer) for chunk in kept.chunks]
     if scaling is not None:
         chunks.append(_text("Stored value", f"grey / {scaling.factor:g} + {scaling.low:g}"))
         if scaling.inverted:
@@ -187,6 +187,18 @@ def _write_chunk(stream: BinaryIO, name: bytes, body: bytes) -> None:
     stream.write(struct.pack(">I4s", len(body), name))
     stream.write(body)
     stream.write(struct.pack(">I", zlib.crc32(body, zlib.crc32(name))))
+
+
+def _finer(chunk: tuple[bytes, bytes], finer: tuple[float, float]) -> tuple[bytes, bytes]:
+    """A chunk as it is for a finer grid: more pixels a metre."""
+    name, body = chunk
+    if name != b"pHYs" or finer == (1.0, 1.0) or len(body) != 9:
+        return chunk
+    across, down, unit = struct.unpack(">IIB", body)
+    most = 2**31 - 1
+    return name, struct.pack(
+        ">IIB", min(round(across * finer[1]), most), min(round(down * finer[0]), most), unit
+    )
 
 
 def _text(keyword: str, value: str) -> tuple[bytes, bytes]:

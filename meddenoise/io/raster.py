@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.grid import resample
 from meddenoise.io import Item
 from meddenoise.series import Geometry, Series
 
@@ -50,8 +51,8 @@ def split_alpha(frame: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]
 
 
 def join_alpha(colours: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
-    """The frame [Y, X] or [Y, X, C] that `split_alpha` took apart."""
-    samples = [*colours] if alpha is None else [*colours, alpha]
+    """The frame [Y, X] or [Y, X, C] that `split_alpha` took apart; alpha follows a finer grid."""
+    samples = [*colours] if alpha is None else [*colours, resample(alpha, colours[0].shape)]
     return samples[0] if len(samples) == 1 else np.stack(samples, axis=-1)
 
 

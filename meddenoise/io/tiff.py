@@ -102,7 +102,16 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         tifffile.TiffWriter(stream, bigtiff=kept.big, byteorder=kept.order) as file,
     ):
         # all pages at once: some descriptions promise that they lie one behind the other
-        file.write(_pages(series, kept.alpha), metadata=None, software=software, **kept.options)
+        options = _finer(kept.options, series.finer)
+        file.write(_pages(series, kept.alpha), metadata=None, software=software, **options)
+
+
+def _finer(options: dict[str, Any], finer: tuple[float, float]) -> dict[str, Any]:
+    """The options for a finer grid: more pixels an inch or centimetre."""
+    if "resolution" not in options or finer == (1.0, 1.0):
+        return options
+    (across, per), (down, each) = options["resolution"]
+    return {**options, "resolution": (across / per * finer[1], down / each * finer[0])}
 
 
 def _pages(series: Series, alphas: tuple[NDArray[Any] | None, ...]) -> NDArray[Any]:

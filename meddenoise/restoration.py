@@ -1,0 +1,172 @@
+"""One series on a finer grid, or with a part filled in, by a conditional diffusion network."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from torch import from_numpy
+from torch.nn.functional import interpolate
+
+from meddenoise import __version__
+from meddenoise.choice import Choice, choose_weights
+from meddenoise.device import Device, choose_device
+from meddenoise.engine import Engine, Planes
+from meddenoise.errors import UnsupportedError
+from meddenoise.grid import MOST, finer_shape, refine
+from meddenoise.holes import fill_holes
+from meddenoise.level import estimate_series, likely_modality
+from meddenoise.masks import Mask, read_hole
+from meddenoise.methods import Denoiser, Setup
+from meddenoise.methods.medcdiff import TILE, load_restorer
+from meddenoise.normalize import fit_window
+from meddenoise.options import Options, choose_sampling
+from meddenoise.pipeline import (
+    Result,
+    as_map,
+    choose_for,
+    chunks,
+    denoise_series,
+    engine_options,
+    shown,
+    store_planes,
+)
+from meddenoise.series import INPAINTED, UPSCALED, Derivation, Series
+
+GENERATED = "what it shows beyond the measured pixels is generated: not for diagnostic use."
+
+
+@dataclass(frozen=True, slots=True)
+class Restorer:
+    """The method of a task, as the engine loads methods."""
+
+    options: Options
+    uses_weights: bool = True
+    tile: int | None = TILE
+
+    @property
+    def name(self) -> str:
+        """That of its checkpoints."""
+        return f"medcdiff-{self.options.task}"
+
+    def load(self, setup: Setup) -> Denoiser:
+        """The denoiser of one series. Raises as `load_restorer`."""
+        assert self.options.task != "denoise"
+        return load_restorer(setup, self.options.task, self.options.factor)
+
+
+def restore_series(
+    series: Series,
+    options: Options,
+    hole: Mask | None,
+    tick: Callable[[int], None] = lambda planes: None,
+) -> Result:
+    """`series` on a grid `options.factor` times as fine, or with `hole` [N, Y, X] filled in.
+
+    By `options.task`, "upscale" or "inpaint". Known pixels of an inpainted series keep every bit. `tick` as
+    of `denoise_series`.
+
+    Raises UnsupportedError for colour and for a grid too large, the rest as `denoise_series`.
+    """
+    started = perf_counter()
+    if series.channels != 1:
+        raise UnsupportedError(f"{series.path} is in colour: convert it to grey levels first.")
+    choice = choose_restorer(series, options)
+    grid = series if hole is not None else refine(series, _checked_shape(series, options.factor))
+    device = choose_device(options.device, options.precision)
+    setup = Setup(
+        modality=likely_modality(series),
+        checkpoint=choice.checkpoint,
+        sampling=choose_sampling(options),
+        window=fit_window(series),
+    )
+    engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
+    pixels = grid.pixels.copy()
+    spread = np.zeros(pixels.shape, np.float32) if options.uncertainty else None
+    for start, stop in chunks(grid, engine):
+        planes = _planes(series, grid, hole, start, stop)
+        made = engine.run(planes, np.ones((len(planes), *planes.shape[2:]), np.float32), start)
+        pixels[start:stop] = store_planes(grid, start, stop, shown(series, made.clean), options.strength)
+        if spread is not None and made.spread is not None:
+            spread[start:stop] = np.where(grid.valid(start, stop), options.strength * made.spread, 0)
+        tick(stop - start)
+    result = grid.with_pixels(pixels, _describe(choice, options, engine.device.precision))
+    return Result(
+        series=result,
+        choice=choice,
+        device=engine.device,
+        noise=estimate_series(series),
+        sigma_after=estimate_series(result).sigma,
+        seconds=perf_counter() - started,
+        warnings=(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),
+        mode="diffusion" if engine.samples else "distilled",
+        uncertainty=None if spread is None else as_map(result, spread),
+    )
+
+
+def process_series(
+    series: Series, options: Options, mask: Path | None, tick: Callable[[int], None]
+) -> Result:
+    """The result of `options.task`; `mask` is the file that says what is to be filled in.
+
+    Raises as `denoise_series`, `restore_series` and `read_hole`.
+    """
+    if options.task == "denoise":
+        return denoise_series(series, options, tick)
+    return restore_series(series, options, None if mask is None else read_hole(mask, series), tick)
+
+
+def device_for(series: Series, options: Options) -> Device:
+    """Where the series will be processed. Raises as `choose_for`."""
+    if options.task == "denoise":
+        return choose_for(series, options)[1]
+    return choose_device(options.device, options.precision)
+
+
+def choose_restorer(series: Series, options: Options) -> Choice:
+    """The method of the task with its checkpoint for the series.
+
+    Raises UsageError and WeightsError as `choice.choose`.
+    """
+    return choose_weights(Restorer(options), options.weights, series.modality)
+
+
+def _checked_shape(series: Series, factor: float) -> tuple[int, int]:
+    shape = finer_shape(series, factor)
+    if max(shape) > MOST:
+        raise UnsupportedError(
+            f"{series.path} would have {shape[0]} x {shape[1]} pixels, more than {MOST} a side: "
+            "give a smaller --factor."
+        )
+    return shape
+
+
+def _planes(series: Series, grid: Series, hole: Mask | None, start: int, stop: int) -> Planes:
+    """What the network is given, [N, C, Y, X] on the grid of the result, bright where it is shown bright."""
+    filled = shown(series, fill_holes(series.values(start, stop), series.valid(start, stop)))[:, None]
+    if hole is not None:
+        return np.concatenate([filled, hole[start:stop, None].astype(np.float32)], axis=1)
+    size = grid.pixels.shape[1:]
+    finer: Planes = interpolate(
+        from_numpy(np.ascontiguousarray(filled)), size=size, mode="bicubic", align_corners=False
+    ).numpy()
+    return finer
+
+
+def _verb(options: Options) -> str:
+    return UPSCALED if options.task == "upscale" else INPAINTED
+
+
+def _describe(choice: Choice, options: Options, precision: str) -> Derivation:
+    settings = asdict(options) | {
+        "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
+        "precision": precision,
+        "version": __version__,
+    }
+    del settings["device"]
+    done = f"Upscaled {options.factor:g} times in plane" if options.task == "upscale" else "Partly filled in"
+    method = choice.method.name
+    description = f"{done} by meddenoise {__version__}, method {method}; {GENERATED}"
+    return Derivation(method, description, json.dumps(settings, sort_keys=True), _verb(options))
