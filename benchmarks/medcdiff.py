@@ -1,0 +1,144 @@
+"""Med-cDiff against its peers on one of its tasks: denoising, super-resolution or inpainting.
+
+    OMP_NUM_THREADS=1 python benchmarks/medcdiff.py DATA --task medcdiff|medcdiff-upscale|medcdiff-inpaint
+        --weights CHECKPOINT --keep FOLDER --json FILE [--minutes 20] [--images 4] [--side 128]
+        [--recipe NAME|FILE] [--ddpm-steps 0] [--features FOLDER]
+
+Regression and pix2pix are trained for --minutes each on the training images of the recipe of that task, one
+after another, and are kept in FOLDER. All methods then run on the same crops of validation images, degraded
+the same way. `medcdiff_document.py` makes a document of the JSON files of all tasks. LPIPS and FID are
+measured where their packages and weights are (`meddenoise.metrics.perceptual`; --features names the folder).
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from restoration_cases import TASKS, Case, load_cases
+from restoration_peers import Budget, Peer, classical, ours, trained
+from torch import Tensor
+
+from meddenoise.errors import MeddenoiseError
+from meddenoise.metrics import Protocol, UndefinedError
+from meddenoise.metrics.perceptual import fid, lpips
+from meddenoise.metrics.reference import acutance, psnr, ssim
+from meddenoise.training.recipe import read_recipe
+from meddenoise.weights import load
+
+Row = dict[str, Any]
+Planes = NDArray[np.float32]
+
+
+def main() -> int:
+    """Run all methods on all cases and write the rows; 2 where there is no picture."""
+    arguments = _parse()
+    torch.set_num_threads(1)
+    checkpoint = load(arguments.weights)
+    cases = load_cases(arguments.folder, arguments.task, arguments.images, arguments.side)
+    if not cases:
+        print(f"no validation picture of {arguments.side} pixels in {arguments.folder}.", file=sys.stderr)
+        return 2
+    recipe = read_recipe(arguments.recipe or arguments.task)
+    budget = Budget(arguments.folder, recipe, arguments.minutes, arguments.keep)
+    peers = classical(arguments.task) | trained(budget)
+    peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps)
+    rows, distances, warnings = measure(cases, peers, arguments.features)
+    for warning in warnings:
+        print(warning, file=sys.stderr)
+    document = {
+        "task": arguments.task,
+        "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
+        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "rows": rows,
+        "fid": distances,
+        "warnings": warnings,
+    }
+    arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    return 0
+
+
+def measure(
+    cases: list[Case], peers: dict[str, Peer], features: Path | None
+) -> tuple[list[Row], dict[str, dict[str, float | None]], list[str]]:
+    """A row for each case and method, the FID by setting and method, and why numbers are missing."""
+    rows: list[Row] = []
+    images: dict[tuple[str, str], list[Planes]] = defaultdict(list)
+    truths: dict[str, list[Planes]] = defaultdict(list)
+    warnings: dict[str, None] = {}
+    for case in cases:
+        truths[case.setting].append(case.clean[0].numpy())
+        for name, peer in peers.items():
+            started = perf_counter()
+            with torch.inference_mode():
+                result = peer(case)
+            seconds = perf_counter() - started
+            images[case.setting, name].append(result[0].numpy())
+            rows.append(_row(case, name, result, features, warnings) | {"ms": 1000 * seconds})
+    distances: dict[str, dict[str, float | None]] = defaultdict(dict)
+    for (setting, name), found in images.items():
+        distance = partial(fid, np.concatenate(found), np.concatenate(truths[setting]))
+        distances[setting][name] = _or_none("FID", warnings, partial(distance, Protocol(2.0), features))
+    return rows, distances, list(warnings)
+
+
+def _row(case: Case, name: str, result: Tensor, features: Path | None, warnings: dict[str, None]) -> Row:
+    """The numbers of one result; of inpainting over the hole, but for LPIPS."""
+    known = case.condition.known
+    mask = None if known is None else (known[0] == 0).numpy()
+    protocol = Protocol(2.0, "of [-1, 1]", mask=mask)
+    image, truth = (x[0].numpy().astype(np.float64) for x in (result, case.clean))
+    return {
+        "setting": case.setting,
+        "modality": case.modality,
+        "picture": case.picture,
+        "method": name,
+        "psnr": psnr(image, truth, protocol),
+        "ssim": ssim(image, truth, protocol),
+        "acutance": acutance(image, truth, protocol),
+        "acutance_truth": acutance(truth, truth, protocol),
+        "lpips": _or_none("LPIPS", warnings, partial(lpips, image, truth, Protocol(2.0), features)),
+    }
+
+
+def _or_none(name: str, warnings: dict[str, None], value: Callable[[], float]) -> float | None:
+    """The value, or None and a warning that says why there is none."""
+    try:
+        return value()
+    except UndefinedError as error:
+        warnings[f"{name} has no value: {error}."] = None
+        return None
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Med-cDiff against its peers.")
+    parser.add_argument("folder", type=Path, help="folder with SPLITS.csv")
+    parser.add_argument("--task", choices=TASKS, required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--keep", type=Path, required=True, help="folder of the peers that train")
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--recipe", help="of the peers that train (default: that of the task)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training, for each peer")
+    parser.add_argument("--images", type=int, default=4, help="validation pictures of each modality")
+    parser.add_argument("--side", type=int, default=128, help="of the central crops")
+    parser.add_argument(
+        "--ddpm-steps", type=int, default=0, help="of the paper's sampler, 2000; 0 leaves it out"
+    )
+    parser.add_argument("--features", type=Path, help="folder of the weights of LPIPS and FID")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MeddenoiseError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
