@@ -1,12 +1,11 @@
 """A series on a finer grid: more rows and columns over the same field of view."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.io.limits import allocate
+from meddenoise.io.raster import resample
 from meddenoise.series import Geometry, Series
 
 MOST = 32767
@@ -27,22 +26,10 @@ def refine(series: Series, shape: tuple[int, int]) -> Series:
     """
     count, rows, columns = series.pixels.shape
     pixels = allocate((count, *shape), series.pixels.dtype, series.path)
-    y, x = _nearest(rows, shape[0]), _nearest(columns, shape[1])
     for n, plane in enumerate(series.pixels):
-        pixels[n] = plane[np.ix_(y, x)]
+        pixels[n] = resample(plane, shape)
     finer = shape[0] / rows, shape[1] / columns
     return replace(series, pixels=pixels, geometry=_refined(series.geometry, finer), finer=finer)
-
-
-def resample(plane: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Each pixel of a grid of `shape` over the same field of view, the nearest of `plane` [Y, X]."""
-    y, x = (_nearest(old, new) for old, new in zip(plane.shape, shape, strict=True))
-    nearest: NDArray[Any] = plane[np.ix_(y, x)]
-    return nearest
-
-
-def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    return ((np.arange(new) + 0.5) * old / new).astype(np.intp)
 
 
 def _refined(geometry: Geometry, finer: tuple[float, float]) -> Geometry:

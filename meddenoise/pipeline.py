@@ -204,6 +204,7 @@ def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> boo
 
 
 def engine_options(options: Options, device: Device) -> EngineOptions:
+    """What of the options is for the engine."""
     return EngineOptions(device, options.tile, options.overlap, options.batch_size, options.seed)
 
 

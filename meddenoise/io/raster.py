@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.grid import resample
 from meddenoise.io import Item
 from meddenoise.series import Geometry, Series
 
@@ -54,6 +53,16 @@ def join_alpha(colours: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any
     """The frame [Y, X] or [Y, X, C] that `split_alpha` took apart; alpha follows a finer grid."""
     samples = [*colours] if alpha is None else [*colours, resample(alpha, colours[0].shape)]
     return samples[0] if len(samples) == 1 else np.stack(samples, axis=-1)
+
+
+def resample(plane: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Each pixel of a grid of `shape` over the same field of view: the nearest of `plane` [Y, X]."""
+    y, x = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
+        for old, new in zip(plane.shape, shape, strict=True)
+    )
+    nearest: NDArray[Any] = plane[np.ix_(y, x)]
+    return nearest
 
 
 def grey(series: Series) -> tuple[NDArray[Any], Scaling]:
