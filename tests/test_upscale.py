@@ -95,7 +95,7 @@ def test_no_packaged_dicom_file_gets_an_error_that_its_source_has_not(tmp_path: 
         if any(series.geometry.origin_mm):  # files without a place stay without
             assert again.geometry.origin_mm == pytest.approx(finer.geometry.origin_mm, abs=1e-3)
         checked += 1
-    assert checked > 25
+    assert checked > 15
 
 
 def test_shutters_follow_and_overlays_go() -> None:
