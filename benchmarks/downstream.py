@@ -23,10 +23,8 @@ from classifier import accuracy, area_under_curve, choose_folds, classify, train
 from intervals import RESAMPLES
 from numpy.typing import NDArray
 from pictures import split_files
-from pix2pix import load_pix2pix
-from regression import load_regression
 from restoration_cases import Case, add_noise
-from restoration_peers import Peer, classical, ours
+from restoration_peers import classical, load_trained, ours
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,14 +57,16 @@ def main() -> int:
         print(f"{arguments.data / arguments.folder} lacks normal or pneumonia images.", file=sys.stderr)
         return 2
     checkpoint = load(arguments.weights)
-    peers = classical("medcdiff") | ours("medcdiff", checkpoint, 0) | _kept(arguments.keep)
+    peers = classical("medcdiff") | ours("medcdiff", checkpoint, 0)
+    if arguments.keep is not None:
+        peers |= load_trained(arguments.keep / "medcdiff")
     folds = choose_folds(found.labels.tolist(), found.patients)
     networks = train_folds(found.clean, torch.from_numpy(found.labels), folds, arguments.epochs)
     cases = _degrade(found, arguments.noise, arguments.impulses)
     scores = {"original": classify(networks, found.clean, folds)}
     for name, peer in peers.items():
         with torch.inference_mode():
-            images = torch.cat([peer(case) for case in cases])
+            images = torch.cat([peer(case).clean for case in cases])
         scores[name] = classify(networks, images, folds)
         print(f"{name}: AUC {area_under_curve(scores[name], found.labels):.3f}", file=sys.stderr, flush=True)
     document = {
@@ -142,17 +142,6 @@ def _degrade(found: Radiographs, noise: float, impulses: float) -> list[Case]:
         condition = Condition(torch.from_numpy(told)[None])
         cases.append(Case("medcdiff", "", "DX", found.patients[n], clean[None], condition, sigma=2 * noise))
     return cases
-
-
-def _kept(folder: Path | None) -> dict[str, Peer]:
-    """Regression and pix2pix where `medcdiff.py --keep` left them."""
-    if folder is None:
-        return {}
-    place = folder / "medcdiff"
-    return {
-        "regression": load_regression(place / "regression" / "checkpoint.safetensors"),
-        "pix2pix": load_pix2pix(place / "pix2pix.safetensors"),
-    }
 
 
 def _parse() -> argparse.Namespace:

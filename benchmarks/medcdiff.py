@@ -25,9 +25,9 @@ import torch
 from numpy.typing import NDArray
 from restoration_cases import TASKS, Case, load_cases
 from restoration_peers import Budget, Peer, classical, ours, trained
-from torch import Tensor
 
 from meddenoise.errors import MeddenoiseError
+from meddenoise.methods import Sampled
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.perceptual import fid, lpips
 from meddenoise.metrics.reference import acutance, psnr, ssim
@@ -81,7 +81,7 @@ def measure(
             with torch.inference_mode():
                 result = peer(case)
             seconds = perf_counter() - started
-            images[case.setting, name].append(result[0].numpy())
+            images[case.setting, name].append(result.clean[0].numpy())
             rows.append(_row(case, name, result, features, warnings) | {"ms": 1000 * seconds})
     distances: dict[str, dict[str, float | None]] = defaultdict(dict)
     for (setting, name), found in images.items():
@@ -90,12 +90,12 @@ def measure(
     return rows, distances, list(warnings)
 
 
-def _row(case: Case, name: str, result: Tensor, features: Path | None, warnings: dict[str, None]) -> Row:
+def _row(case: Case, name: str, result: Sampled, features: Path | None, warnings: dict[str, None]) -> Row:
     """The numbers of one result; of inpainting over the hole, but for LPIPS."""
     known = case.condition.known
     mask = None if known is None else (known[0] == 0).numpy()
     protocol = Protocol(2.0, "of [-1, 1]", mask=mask)
-    image, truth = (x[0].numpy().astype(np.float64) for x in (result, case.clean))
+    image, truth = (x[0].numpy().astype(np.float64) for x in (result.clean, case.clean))
     return {
         "setting": case.setting,
         "modality": case.modality,
@@ -105,8 +105,19 @@ def _row(case: Case, name: str, result: Tensor, features: Path | None, warnings:
         "ssim": ssim(image, truth, protocol),
         "acutance": acutance(image, truth, protocol),
         "acutance_truth": acutance(truth, truth, protocol),
+        "within": _within(case, result),
         "lpips": _or_none("LPIPS", warnings, partial(lpips, image, truth, Protocol(2.0), features)),
     }
+
+
+def _within(case: Case, result: Sampled) -> float | None:
+    """Share of the pixels to be made whose error lies within two stated standard deviations."""
+    if result.spread is None:
+        return None
+    inside = (result.clean - case.clean).abs() < 2 * result.spread
+    return float(
+        (inside if case.condition.known is None else inside[case.condition.known == 0]).float().mean()
+    )
 
 
 def _or_none(name: str, warnings: dict[str, None], value: Callable[[], float]) -> float | None:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from intervals import mean_interval
+from vpsde_document import CALIBRATED
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -98,7 +99,7 @@ def _task(document: Document) -> str:
     for setting in dict.fromkeys(row["setting"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["setting"] == setting]
         parts += [f"### {setting.capitalize()}", "\n".join(_table(rows, task, document["fid"][setting]))]
-        parts += [_against(rows, task)]
+        parts += [_against(rows, task), "\n".join(_calibration(rows))]
     parts += ["\n".join(f"* {warning}" for warning in document["warnings"])]
     parts += ["The paper, on other images:", "\n".join(_paper(task))]
     return "\n\n".join(part for part in parts if part)
@@ -135,6 +136,19 @@ def _against(rows: list[Row], task: str) -> str:
     return f"PSNR of our one pass over: {'; '.join(said)} dB."
 
 
+def _calibration(rows: list[Row]) -> Iterator[str]:
+    """Whether the stated uncertainty is true, for the modes that state one."""
+    low, high = CALIBRATED
+    for name in dict.fromkeys(row["method"] for row in rows if row["within"] is not None):
+        mine = [row for row in rows if row["method"] == name]
+        share = mean_interval([row["within"] for row in mine], [row["picture"] for row in mine])
+        verdict = "met" if low <= share.mean <= high else "**not met**"
+        yield (
+            f"* {name}: the error lies within two stated standard deviations for {share.text('.1%')} of the "
+            f"pixels; wanted {low:.0%} to {high:.0%}: {verdict}."
+        )
+
+
 def _modalities(rows: list[Row]) -> Iterator[str]:
     """PSNR by modality."""
     kinds = list(dict.fromkeys(row["modality"] for row in rows))
@@ -156,7 +170,6 @@ def _paper(task: str) -> Iterator[str]:
 
 
 def _classifier(document: Document) -> str:
-    settings = document["settings"]
     lines = ["| images scored | accuracy | over noisy | AUC | over noisy |", "|---|---|---|---|---|"]
     for name, row in document["rows"].items():
         cells = [_interval(row["accuracy"], ".3f"), _interval(row["accuracy_gain"], "+.3f")]
@@ -172,9 +185,9 @@ def _classifier(document: Document) -> str:
 def _said(document: Document) -> str:
     settings, trained = document["settings"], document["images"] - document["held_out"]
     return (
-        f"Normal against pneumonia: {document['images']} paediatric radiographs of {document['patients']} "
+        f"Normal against pneumonia: {document['images']} paediatric radiographs, {document['patients']} "
         f"patients, {document['pneumonia']} with pneumonia, {settings['side']} pixels, noise "
-        f"{settings['noise']} of the range and impulses on {float(settings['impulses']):.0%} of the pixels. A "
+        f"{settings['noise']} of the range, impulses on {float(settings['impulses']):.0%} of the pixels. A "
         "small network is trained on clean images of four fifths of the patients and scores the others'; in "
         "brackets the 95 % bootstrap interval by patient. The denoisers were trained on clean images of "
         f"{trained} of these radiographs, among others: their rows may be flattered."

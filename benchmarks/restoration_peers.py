@@ -1,4 +1,4 @@
-"""The methods of the Med-cDiff benchmark, each a callable (case) -> image [1, 1, H, W], in network units."""
+"""The methods of the Med-cDiff benchmark, each a callable (case) -> Sampled, in network units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ from torch.nn import functional
 
 from meddenoise.checkpoint import Checkpoint
 from meddenoise.errors import UsageError
-from meddenoise.methods import Denoiser, Sampling, SamplingDenoiser, Setup, get
+from meddenoise.methods import Denoiser, Sampled, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.methods.medcdiff import load_restorer
 from meddenoise.training.load import load_images
 from meddenoise.training.medcdiff import PairSource, validation_pairs
 from meddenoise.training.recipe import Recipe
 
-Peer = Callable[[Case], Tensor]
+Peer = Callable[[Case], Sampled]
 
 WINDOW = (-1.0, 1.0)
 """Of images that are in network units already."""
@@ -72,15 +72,23 @@ def trained(budget: Budget) -> dict[str, Peer]:
         train_regression(control, budget.minutes, paths[0].parent)
         source = PairSource(recipe, training, replace(recipe.loop, patch=SIDE))
         train_pix2pix(source, budget.minutes, paths[1])
-    return {"regression": load_regression(paths[0]), "pix2pix": load_pix2pix(paths[1])}
+    return load_trained(folder)
+
+
+def load_trained(folder: Path) -> dict[str, Peer]:
+    """Regression and pix2pix of one task, from the folder they were trained into."""
+    return {
+        "regression": _plain(load_regression(folder / "regression" / "checkpoint.safetensors")),
+        "pix2pix": _plain(load_pix2pix(folder / "pix2pix.safetensors")),
+    }
 
 
 def classical(task: Task) -> dict[str, Peer]:
     """The degraded image itself, and the classical methods whose packages are installed."""
-    found: dict[str, Peer] = {INPUT[task]: lambda case: case.condition.image}
+    found: dict[str, Peer] = {INPUT[task]: _plain(lambda case: case.condition.image)}
     for name in CLASSICAL[task]:
         if name in OWN:
-            found[name] = OWN[name]
+            found[name] = _plain(OWN[name])
             continue
         try:
             found[name] = _filter(get(name).load(Setup()))
@@ -100,7 +108,7 @@ def _ours(task: Task, checkpoint: Checkpoint, sampling: Sampling) -> Peer:
     # The factor is told when loading, the weights are read each time: not part of what is measured.
     by_factor: dict[float, Denoiser] = {}
 
-    def upscale(case: Case) -> Tensor:
+    def upscale(case: Case) -> Sampled:
         if case.factor not in by_factor:
             by_factor[case.factor] = load_restorer(setup, "upscale", case.factor)
         return _run(by_factor[case.factor], case)
@@ -108,17 +116,22 @@ def _ours(task: Task, checkpoint: Checkpoint, sampling: Sampling) -> Peer:
     return upscale
 
 
-def _run(denoiser: Denoiser, case: Case) -> Tensor:
+def _run(denoiser: Denoiser, case: Case) -> Sampled:
     channels = case.condition.channels
     planes = channels if case.condition.known is not None else channels[:, :1]
     sigma = torch.tensor([case.sigma])
     if isinstance(denoiser, SamplingDenoiser):
-        return denoiser.sample(planes, sigma, [torch.Generator().manual_seed(0)]).clean
-    return denoiser(planes, sigma)
+        return denoiser.sample(planes, sigma, [torch.Generator().manual_seed(0)])
+    return Sampled(denoiser(planes, sigma))
 
 
 def _filter(denoiser: Denoiser) -> Peer:
-    return lambda case: denoiser(case.condition.image, torch.tensor([case.sigma]))
+    return _plain(lambda case: denoiser(case.condition.image, torch.tensor([case.sigma])))
+
+
+def _plain(function: Callable[[Case], Tensor]) -> Peer:
+    """A method that states no uncertainty."""
+    return lambda case: Sampled(function(case))
 
 
 def _bilinear(case: Case) -> Tensor:
@@ -134,4 +147,4 @@ def _biharmonic(case: Case) -> Tensor:
     return case.condition.paste(torch.from_numpy(filled)[None, None])
 
 
-OWN: dict[str, Peer] = {"bilinear": _bilinear, "biharmonic": _biharmonic}
+OWN: dict[str, Callable[[Case], Tensor]] = {"bilinear": _bilinear, "biharmonic": _biharmonic}

@@ -14,11 +14,11 @@ ABOUT = """\
 # Fast samplers against the full one
 
 Written by `python benchmarks/samplers.py DATA --weights CHECKPOINT...`. The full sampler is ancestral, over
-as many levels of the schedule as its row says. "mean" is the PSNR of the mean of the sampler's distribution, free of the spread
-of the runs it was measured with; "once" that of the mean of one symmetric pair of runs, or of one run where
-runs start at the noisy image. SSIM is that of the mean of all runs measured. Evaluations are those of one
-run, a pair takes twice as many; the time is that of a pair, or of a run, on one CPU core. Differences are
-from the full sampler, image by image, with the standard error of their mean."""
+as many levels of the schedule as its row says. "mean" is the PSNR of the mean of the sampler's distribution,
+free of the spread of the runs it was measured with; "once" that of the mean of one symmetric pair of runs, or
+of one run where runs start at the noisy image. SSIM is that of the mean of all runs measured. Evaluations are
+those of one run, a pair takes twice as many; the time is that of a pair, or of a run, on one CPU core.
+Differences are from the full sampler, image by image, with the standard error of their mean."""
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:

@@ -189,6 +189,8 @@ def test_every_task_runs_from_images_to_the_document(data: Path, tmp_path: Path)
         assert {"regression", "pix2pix", task, f"{task}, one pair"} <= methods
         assert all(row["lpips"] is None for row in document["rows"])
         assert any("alexnet" in warning for warning in document["warnings"])
+        stated = {row["method"] for row in document["rows"] if row["within"] is not None}
+        assert stated == {f"{task}, one pair", f"{task}, 8 pairs"}
         # The bare network's one pass is the degraded image itself: its last layer is 0.
         one = {row["setting"]: row["psnr"] for row in document["rows"] if row["method"] == task}
         name = {"medcdiff": "noisy", "medcdiff-upscale": "bicubic", "medcdiff-inpaint": "hole"}[task]
