@@ -34,6 +34,7 @@ TITLES = {
     "harm": "Little noise",
 }
 NOISE = {
+    "vpsde": "simulated; white and Gaussian, of every level from {low:.2g} to {high:.3g} of half the window",
     "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
     "255ths of the range",
     "diffdenoise": "one fixed realisation on every training image, Gaussian, sigma 6 to 50 255ths, white or "
@@ -78,7 +79,10 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
     for code in metadata.modalities:
         mine = [row for row in rows if row["modality"] == ALIKE.get(code, code)]
         scores[f"validation-{code.lower()}"] = _overall(mine, f"{metadata.method} auto")
+    measured = {row["modality"] for row in rows if row["method"] == "bm3d"}
     for code in ("CT", "MR", "DX", "XA"):
+        if code not in measured:
+            continue
         mine = [row for row in rows if row["modality"] == code]
         white = _mean(mine, WHITE, f"{metadata.method} auto") - _mean(mine, WHITE, "bm3d")
         scores[f"over-bm3d-{code.lower()}"] = round(white, 3)
@@ -87,13 +91,15 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
             scores[f"physics-over-bm3d-model-{code.lower()}"] = round(
                 physics - _mean(mine, "physics", "bm3d+model"), 3
             )
-    scores[f"validation-{OTHER}"] = round(
-        fmean(scores[f"validation-{c}"] for c in ("ct", "mr", "dx", "xa")), 3
-    )
+    everywhere = set(metadata.modalities) >= {"CT", "MR", "DX", "XA"}
+    if everywhere:
+        scores[f"validation-{OTHER}"] = round(
+            fmean(scores[f"validation-{c}"] for c in ("ct", "mr", "dx", "xa")), 3
+        )
     return {
         "name": name,
         "method": metadata.method,
-        "modality": [*metadata.modalities, OTHER],
+        "modality": [*metadata.modalities, *([OTHER] if everywhere else [])],
         "file": f"{name}.safetensors",
         "sha256": digest,
         "bytes": size,

@@ -1,7 +1,8 @@
 """Quality of our methods against the classical ones, all told the true noise: a table, gains and ratios.
 
     python benchmarks/quality.py DATA_FOLDER [--weights NAME|PATH] [--methods direct,nlm,wavelet,bm3d]
-        [--images N] [--noise white,physics,mismatch,harm] [--crop 256] [--json FILE]
+        [--images N] [--noise white,physics,mismatch,harm] [--modalities CT,MR,DX,XA] [--crop 256]
+        [--json FILE]
 
 PSNR is over the peak of each picture: CT 2000 HU, MR the 99.9 percentile of its volume, 8-bit images 255.
 Nothing is clipped. BM3D needs `pip install 'meddenoise[bm3d]'` (non-commercial use only).
@@ -19,7 +20,7 @@ import numpy as np
 from cases import CASES, Case, real
 from naming import names_of
 from peers import TOLD_MODEL, Peer, choose_peers, unusable
-from pictures import load_pictures, load_repeats
+from pictures import MODALITIES, load_pictures, load_repeats
 from summary import print_summary
 
 from meddenoise.errors import MeddenoiseError
@@ -60,10 +61,11 @@ def main() -> int:
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
-    for index, picture in enumerate(load_pictures(arguments.folder, arguments.images)):
+    pictures = load_pictures(arguments.folder, arguments.images, modalities=arguments.modalities)
+    for index, picture in enumerate(pictures):
         for group in arguments.noise:
             yield from CASES[group](picture, arguments.crop, arguments.seed + index)
-    if "harm" in arguments.noise:
+    if "harm" in arguments.noise and "XA" in arguments.modalities:
         for repeats in load_repeats(arguments.folder, arguments.images):
             yield from real(repeats, arguments.crop)
 
@@ -108,6 +110,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=3, help="pictures of each modality")
     groups = ["white", "physics", "mismatch", "harm"]
     parser.add_argument("--noise", type=names_of("noise", CASES), default=groups, help=",".join(CASES))
+    every = [*MODALITIES, ""]
+    names = names_of("modality", MODALITIES)
+    parser.add_argument("--modalities", type=names, default=every, help=",".join(MODALITIES))
     parser.add_argument("--crop", type=int, default=256, help="side of the central crop; 0 for whole planes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")

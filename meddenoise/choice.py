@@ -30,7 +30,7 @@ def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
     that is missing, damaged or refused.
     """
     if method == AUTO:
-        spec = weights_spec or weights.best_for(modality).name
+        spec = weights_spec or weights.best_for(modality, methods.rows()).name
         checkpoint = _load(spec)
         return Choice(
             methods.get(checkpoint.metadata.method), spec, checkpoint, _foreign(checkpoint, spec, modality)

@@ -3,7 +3,7 @@
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -56,12 +56,13 @@ def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
     return _best(rows, modality, f"method {method!r}")
 
 
-def best_for(modality: str) -> Row:
-    """The checkpoint with the best validation score for a DICOM `modality`, whatever its method.
+def best_for(modality: str, methods: Collection[str]) -> Row:
+    """The checkpoint with the best validation score for a DICOM `modality` of any of some methods.
 
     Raises WeightsError where there is none.
     """
-    return _best(manifest().values(), modality, "the manifest")
+    rows = [row for row in manifest().values() if row.method in methods]
+    return _best(rows, modality, "the manifest")
 
 
 def read_manifest(path: Path) -> dict[str, Row]:

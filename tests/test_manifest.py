@@ -162,7 +162,11 @@ def test_the_best_score_for_the_modality_is_chosen(several, method, modality, ex
 
 @pytest.mark.parametrize(("modality", "expected"), [("CT", "other-method"), ("MR", "both"), ("US", "wide")])
 def test_auto_takes_the_best_of_all_methods(several, modality, expected):
-    assert best_for(modality).name == expected
+    assert best_for(modality, ("cascade", "adhoc")).name == expected
+
+
+def test_auto_leaves_out_what_is_no_method_of_its_own(several):
+    assert best_for("CT", ("cascade",)).name == "plain"
 
 
 def test_a_modality_nobody_is_for_is_refused_with_what_there_is(rows):
@@ -170,4 +174,4 @@ def test_a_modality_nobody_is_for_is_refused_with_what_there_is(rows):
     with pytest.raises(WeightsError, match=r"'adhoc' has no checkpoint for modality 'CT' \(it has: none\)"):
         choose("adhoc", "CT")
     with pytest.raises(WeightsError, match=r"no checkpoint for modality 'unknown' \(it has: CT\)"):
-        best_for("")
+        best_for("", ("adhoc",))
