@@ -174,4 +174,4 @@ def test_a_modality_nobody_is_for_is_refused_with_what_there_is(rows):
     with pytest.raises(WeightsError, match=r"'adhoc' has no checkpoint for modality 'CT' \(it has: none\)"):
         choose("adhoc", "CT")
     with pytest.raises(WeightsError, match=r"no checkpoint for modality 'unknown' \(it has: CT\)"):
-        best_for("", ("adhoc",))
+        best_for("", ("cascade",))
