@@ -142,7 +142,7 @@ def test_sources_are_drawn_by_weight_whatever_their_size() -> None:
     pictures.append(TrainingImage(np.full((32, 32), 99, np.float32), "CT", "one", "w", NOTHING))
     source = PatchSource(pictures, {"many": 1.0, "one": 1.0}, NoiseMix(), 32, seed=0)
     rng = np.random.default_rng(0)
-    share = np.mean([source._draw_patch(rng)[0].source == "one" for _ in range(600)])
+    share = np.mean([source.draw_patch(rng)[0].source == "one" for _ in range(600)])
     assert share == pytest.approx(0.5, abs=0.08)
 
 
