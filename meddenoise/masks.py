@@ -1,20 +1,22 @@
 """What is to be filled in on the planes of a series: a mask of any format, or a DICOM segmentation."""
 
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.errors import InputError, UnsupportedError, first_line
+from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
+from meddenoise.io.dicom_segmentation import Marked, Segmentation, open_segmentation
 from meddenoise.series import Geometry, Series
 
 Mask = NDArray[np.bool_]
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 SAME_PLACE = 0.5
-"""Of a spacing: how far positions may differ that are the same."""
+"""Of the pixel spacing: how far positions may differ that are the same."""
+SAME_TURN = 0.02
+"""How far direction cosines may differ that are the same: a degree."""
 
 
 def read_hole(path: Path, series: Series) -> Mask:
@@ -24,8 +26,8 @@ def read_hole(path: Path, series: Series) -> Mask:
     their position; several segments are united.
     Raises InputError where the mask cannot be read, lies elsewhere, is empty, or leaves nothing.
     """
-    segmentation = _open_segmentation(path)
-    hole = _from_image(path, series) if segmentation is None else _from_frames(path, segmentation, series)
+    segmentation = _open(path)
+    hole = _from_image(path, series) if segmentation is None else _from_frames(segmentation, series)
     if not hole.any():
         raise InputError(f"the mask {path} is 0 everywhere on {series.path}: mark what is to be filled in.")
     if (hole | ~series.valid(0, len(series))).all(axis=(1, 2)).any():
@@ -44,10 +46,7 @@ def _from_image(path: Path, series: Series) -> Mask:
     marked = mask.values(0, len(mask)) != 0
     marked = marked.reshape(-1, mask.channels, *marked.shape[1:]).any(axis=1)
     if marked.shape[1:] != series.pixels.shape[1:] or len(marked) not in (1, len(series)):
-        raise InputError(
-            f"the mask {path} has {_size(marked.shape)} pixels, {series.path} has "
-            f"{_size(series.pixels.shape)}: draw it on that image."
-        )
+        raise _sized_otherwise(path, marked.shape, series)
     whole = len(marked) == len(series)
     if whole and mask.geometry.known and series.geometry.known and not _together(mask, series):
         raise InputError(
@@ -57,75 +56,66 @@ def _from_image(path: Path, series: Series) -> Mask:
 
 
 def _together(mask: Series, series: Series) -> bool:
-    mine, others = mask.geometry, series.geometry
-    allowed = SAME_PLACE * min(others.spacing_mm[1:])
-    corners = [_corners(item, series.pixels.shape) for item in (mine, others)]
-    return bool(np.abs(corners[0] - corners[1]).max() <= allowed)
+    """True where first, last and outer voxels of both lie at the same places."""
+    count, *plane = series.pixels.shape
+    # frames of a cine follow each other in time, at one place
+    ends = (1 if series.frame_time_ms is not None else count, *plane)
+    mine, theirs = (_corners(item.geometry, ends) for item in (mask, series))
+    return bool(np.abs(mine - theirs).max() <= SAME_PLACE * min(series.geometry.spacing_mm[1:]))
 
 
 def _corners(geometry: Geometry, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """First voxel, and the last one along rows and columns."""
+    """First voxel, and the last one along planes, rows and columns."""
     first = np.array(geometry.origin_mm)
     steps = [
         np.array(axis) * step * (count - 1)
-        for axis, step, count in zip(geometry.axes[1:], geometry.spacing_mm[1:], shape[1:], strict=True)
+        for axis, step, count in zip(geometry.axes, geometry.spacing_mm, shape, strict=True)
     ]
-    return np.stack([first, first + steps[0], first + steps[1]])
+    return np.stack([first, *(first + step for step in steps)])
 
 
-def _open_segmentation(path: Path) -> Any:
-    """The data set of a DICOM segmentation; None for anything else."""
-    import pydicom
-
-    if not path.is_file():
-        return None
+def _open(path: Path) -> Segmentation | None:
+    """The segmentation at `path`, or the only file of that folder; None for anything else."""
     try:
-        dataset = pydicom.dcmread(path)
-    except (OSError, pydicom.errors.InvalidDicomError, EOFError, ValueError):
-        return None
-    return dataset if dataset.get("SOPClassUID") == SEGMENTATION else None
+        files = list(islice(path.iterdir(), 2)) if path.is_dir() else [path]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error}): check the folder.") from error
+    return open_segmentation(files[0]) if len(files) == 1 else None
 
 
-def _from_frames(path: Path, dataset: Any, series: Series) -> Mask:
-    try:
-        frames = np.atleast_3d(dataset.pixel_array) if dataset.get("NumberOfFrames", 1) > 1 else None
-        frames = dataset.pixel_array[None] if frames is None else frames
-        places = [_place(dataset, number) for number in range(len(frames))]
-    except Exception as error:  # damaged segmentations raise all sorts of types
-        raise UnsupportedError(
-            f"the mask {path} is a segmentation that cannot be read ({first_line(error)}): export it again."
-        ) from error
-    if frames.shape[1:] != series.pixels.shape[1:]:
-        raise InputError(
-            f"the mask {path} has {_size(frames.shape)} pixels, {series.path} has "
-            f"{_size(series.pixels.shape)}: draw it on that image."
-        )
+def _from_frames(segmentation: Segmentation, series: Series) -> Mask:
+    path = segmentation.path
+    if segmentation.shape != series.pixels.shape[1:]:
+        raise _sized_otherwise(path, segmentation.shape, series)
     hole = np.zeros(series.pixels.shape, bool)
-    geometry = series.geometry
-    for frame, (origin, orientation) in zip(frames, places, strict=True):
-        turned = np.abs(np.array([*geometry.axes[2], *geometry.axes[1]]) - orientation).max() > 0.02
-        step = np.array(geometry.axes[0]) * geometry.spacing_mm[0]
-        plane = float((np.array(origin) - geometry.origin_mm) @ step / (step @ step))
-        beside = np.abs(np.array(origin) - geometry.origin_mm - round(plane) * step).max()
-        known = geometry.known and 0 <= round(plane) < len(series)
-        if turned or not known or beside > SAME_PLACE * max(geometry.spacing_mm[1:]):
+    for frame in segmentation.frames():
+        number = _plane_of(frame, series)
+        if number is None:
             raise InputError(
                 f"the mask {path} has a frame that lies on no plane of {series.path}: "
                 "draw the segmentation on that series."
             )
-        hole[round(plane)] |= frame != 0
+        hole[number] |= frame.pixels
     return hole
 
 
-def _place(dataset: Any, number: int) -> tuple[list[float], list[float]]:
-    """Position and orientation of one frame."""
-    own = dataset.PerFrameFunctionalGroupsSequence[number]
-    shared = dataset.SharedFunctionalGroupsSequence[0]
-    turn = own if "PlaneOrientationSequence" in own else shared
-    place = own if "PlanePositionSequence" in own else shared
-    return (
-        [float(value) for value in place.PlanePositionSequence[0].ImagePositionPatient],
-        [float(value) for value in turn.PlaneOrientationSequence[0].ImageOrientationPatient],
+def _plane_of(frame: Marked, series: Series) -> int | None:
+    """The number of the plane that a frame lies on; None where there is none."""
+    geometry = series.geometry
+    if not geometry.known or len(frame.position) != 3 or len(frame.orientation) != 6:
+        return None
+    turned = np.abs(np.array([*geometry.axes[2], *geometry.axes[1]]) - frame.orientation).max() > SAME_TURN
+    step = np.array(geometry.axes[0]) * geometry.spacing_mm[0]
+    away = np.array(frame.position) - geometry.origin_mm
+    number = round(float(away @ step / (step @ step)))
+    beside = np.abs(away - number * step).max() > SAME_PLACE * min(geometry.spacing_mm[1:])
+    return None if turned or beside or not 0 <= number < len(series) else number
+
+
+def _sized_otherwise(path: Path, shape: tuple[int, ...], series: Series) -> InputError:
+    return InputError(
+        f"the mask {path} has {_size(shape)} pixels, {series.path} has {_size(series.pixels.shape)}: "
+        "draw it on that image."
     )
 
 

@@ -1,5 +1,6 @@
 """One series on a finer grid, or with a part filled in, by a conditional diffusion network."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import from_numpy
 from torch.nn.functional import interpolate
 
@@ -83,16 +85,9 @@ def restore_series(
         window=fit_window(series),
     )
     engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
-    pixels = grid.pixels.copy()
-    spread = np.zeros(pixels.shape, np.float32) if options.uncertainty else None
-    for start, stop in chunks(grid, engine):
-        planes = _planes(series, grid, hole, start, stop)
-        made = engine.run(planes, np.ones((len(planes), *planes.shape[2:]), np.float32), start)
-        pixels[start:stop] = store_planes(grid, start, stop, shown(series, made.clean), options.strength)
-        if spread is not None and made.spread is not None:
-            spread[start:stop] = np.where(grid.valid(start, stop), options.strength * made.spread, 0)
-        tick(stop - start)
-    result = grid.with_pixels(pixels, _describe(choice, options, engine.device.precision))
+    pixels, spread = _run(engine, series, grid, hole, options, tick)
+    marked = None if hole is None else hashlib.sha256(np.packbits(hole).tobytes()).hexdigest()
+    result = grid.with_pixels(pixels, _describe(choice, options, engine.device.precision, marked))
     return Result(
         series=result,
         choice=choice,
@@ -100,7 +95,10 @@ def restore_series(
         noise=estimate_series(series),
         sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
-        warnings=(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),
+        warnings=(
+            *(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),
+            *_left_out(series, hole),
+        ),
         mode="diffusion" if engine.samples else "distilled",
         uncertainty=None if spread is None else as_map(result, spread),
     )
@@ -143,6 +141,27 @@ def _checked_shape(series: Series, factor: float) -> tuple[int, int]:
     return shape
 
 
+def _run(
+    engine: Engine,
+    series: Series,
+    grid: Series,
+    hole: Mask | None,
+    options: Options,
+    tick: Callable[[int], None],
+) -> tuple[NDArray[np.generic], Planes | None]:
+    """Stored pixels of the result, and how uncertain they are where that was asked for."""
+    pixels = grid.pixels.copy()
+    spread = np.zeros(pixels.shape, np.float32) if options.uncertainty else None
+    for start, stop in chunks(grid, engine):
+        planes = _planes(series, grid, hole, start, stop)
+        made = engine.run(planes, np.ones((len(planes), *planes.shape[2:]), np.float32), start)
+        pixels[start:stop] = store_planes(grid, start, stop, shown(series, made.clean), options.strength)
+        if spread is not None and made.spread is not None:
+            spread[start:stop] = np.where(grid.valid(start, stop), options.strength * made.spread, 0)
+        tick(stop - start)
+    return pixels, spread
+
+
 def _planes(series: Series, grid: Series, hole: Mask | None, start: int, stop: int) -> Planes:
     """What the network is given, [N, C, Y, X] on the grid of the result, bright where it is shown bright."""
     filled = shown(series, fill_holes(series.values(start, stop), series.valid(start, stop)))[:, None]
@@ -155,12 +174,22 @@ def _planes(series: Series, grid: Series, hole: Mask | None, start: int, stop: i
     return finer
 
 
+def _left_out(series: Series, hole: Mask | None) -> tuple[str, ...]:
+    """A warning where pixels are marked that hold no image, and so are not filled in."""
+    count = 0 if hole is None else int((hole & ~series.valid(0, len(series))).sum())
+    if not count:
+        return ()
+    return (f"{count} marked pixels are padding or no numbers, no image: they stay as they are.",)
+
+
 def _verb(options: Options) -> str:
     return UPSCALED if options.task == "upscale" else INPAINTED
 
 
-def _describe(choice: Choice, options: Options, precision: str) -> Derivation:
+def _describe(choice: Choice, options: Options, precision: str, marked: str | None) -> Derivation:
+    """What was done; `marked` is a digest of what was to be filled in."""
     settings = asdict(options) | {
+        "marked": marked,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "precision": precision,
         "version": __version__,

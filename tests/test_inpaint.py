@@ -1,5 +1,6 @@
 """`meddenoise inpaint`: only what the mask marks changes, whatever the mask is written in."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +8,18 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from io_samples import RNG, ct_folder, nifti, packaged, png, save
+from io_samples import RNG, ct_folder, ct_slice, nifti, packaged, png, save
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 from restorers import checkpoint
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
 from meddenoise.errors import InputError
 from meddenoise.io import read
-from meddenoise.masks import SEGMENTATION, read_hole
+from meddenoise.io.dicom_segmentation import open_segmentation
+from meddenoise.masks import read_hole
 
 RUNNER = CliRunner()
 CT = packaged("CT_small.dcm")
@@ -46,7 +48,7 @@ def segmentation(path: Path, frames: np.ndarray[Any, Any], heights: list[float],
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SEGMENTATION
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SegmentationStorage
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
     dataset.Modality, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = "SEG", 1, "MONOCHROME2"
     dataset.NumberOfFrames, dataset.Rows, dataset.Columns = frames.shape
@@ -124,6 +126,72 @@ def test_frames_of_a_segmentation_belong_to_the_slice_at_their_position(tmp_path
         height = series.geometry.origin_mm[2] + n * series.geometry.spacing_mm[0] * series.geometry.axes[0][2]
         wanted = {5.0: {(1, 1), (3, 3)}, 0.0: {(2, 2)}}.get(round(height, 3), set())
         assert set(map(tuple, np.argwhere(plane).tolist())) == wanted
+
+
+def test_frames_that_end_within_a_byte_are_told_apart(tmp_path: Path) -> None:
+    frames = RNG(0).integers(0, 2, (3, 5, 7), np.uint8)
+    found = open_segmentation(segmentation(tmp_path / "seg.dcm", frames, [0.0, 5.0, 10.0]))
+    assert found is not None and found.shape == (5, 7)
+    for number, frame in enumerate(found.frames()):
+        assert np.array_equal(frame.pixels, frames[number] != 0)
+        assert frame.position == (-10, -20, 5.0 * number)
+
+
+def test_a_segmentation_of_a_scanner_fills_its_ct(weights: Path, tmp_path: Path) -> None:
+    source = packaged("liver_1frame.dcm")
+    liver = pydicom.dcmread(source)
+    (group, *_), shared = liver.PerFrameFunctionalGroupsSequence, liver.SharedFunctionalGroupsSequence[0]
+    ct = ct_slice()
+    ct.Rows, ct.Columns = liver.Rows, liver.Columns
+    ct.PixelSpacing = shared.PixelMeasuresSequence[0].PixelSpacing
+    ct.ImagePositionPatient = group.PlanePositionSequence[0].ImagePositionPatient
+    before = RNG(0).integers(900, 1100, (liver.Rows, liver.Columns), np.int16)
+    ct.PixelData = before.tobytes()
+    save(ct, tmp_path / "ct.dcm")
+    (tmp_path / "seg").mkdir()
+    shutil.copy(source, tmp_path / "seg")
+    inpaint(weights, tmp_path / "ct.dcm", "--mask", tmp_path / "seg", "-o", tmp_path / "o.dcm")
+    changed = pydicom.dcmread(tmp_path / "o.dcm").pixel_array != before
+    hole = liver.pixel_array != 0
+    assert not changed[~hole].any() and changed[hole].mean() > 0.9
+
+
+def test_damaged_segmentations_are_refused_in_one_sentence(weights: Path, tmp_path: Path) -> None:
+    whole = packaged("liver_1frame.dcm").read_bytes()
+    for number, share in enumerate((0.3, 0.9)):
+        mask = tmp_path / f"{number}.dcm"
+        mask.write_bytes(whole[: int(share * len(whole))])
+        done = inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm", code=1)
+        assert mask.name in done.stderr and "Traceback" not in done.stderr
+
+
+def test_another_mask_gives_another_object_and_no_result_is_kept_for_it(
+    weights: Path, tmp_path: Path
+) -> None:
+    mask = marked(tmp_path / "mask.png")
+    uids = []
+    for end in (60, 60, 61):
+        pixels = np.zeros((128, 128), np.uint8)
+        pixels[40:end, 50:80] = 1
+        png(mask, pixels)
+        inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm", "--overwrite")
+        uids.append(pydicom.dcmread(tmp_path / "o.dcm").SOPInstanceUID)
+    assert uids[0] == uids[1] != uids[2]
+    assert "1 kept" in inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm").stderr
+    marked(mask)
+    assert "exists" in inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm", code=1).stderr
+
+
+def test_marked_pixels_that_are_no_image_stay_with_a_warning(weights: Path, tmp_path: Path) -> None:
+    plane = RNG(0).random((20, 24), np.float32)
+    plane[5, 5] = np.nan
+    source, hole = nifti(tmp_path / "v.nii.gz", plane[None]), np.zeros((20, 24), np.uint8)
+    hole[4:8, 4:8] = 1
+    done = inpaint(weights, source, "--mask", png(tmp_path / "m.png", hole))
+    assert "1 marked pixels" in done.stderr and "generated" in done.stderr
+    after = nibabel.load(tmp_path / "v_inpainted.nii.gz").get_fdata()[..., 0].T
+    assert np.argwhere(np.isnan(after)).tolist() == [[5, 5]]
+    assert np.array_equal(after[hole == 0], plane[hole == 0])
 
 
 @pytest.mark.parametrize(("height", "x"), [(1.3, -10.0), (99.0, -10.0), (5.0, 300.0)])

@@ -11,10 +11,11 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from io_samples import RNG, ct_folder, nifti, packaged, png, tiff
+from io_samples import RNG, ct_folder, nifti, packaged, png, save, tiff
 from PIL import Image
 from pydicom import Dataset
 from restorers import checkpoint
+from test_io_dicom_read import enhanced
 from test_io_dicom_write import PACKAGED, UNJUDGED, errors, needs_dciodvfy
 from typer.testing import CliRunner
 
@@ -96,6 +97,26 @@ def test_no_packaged_dicom_file_gets_an_error_that_its_source_has_not(tmp_path: 
             assert again.geometry.origin_mm == pytest.approx(finer.geometry.origin_mm, abs=1e-3)
         checked += 1
     assert checked > 15
+
+
+def test_functional_groups_of_enhanced_objects_follow(weights: Path, tmp_path: Path) -> None:
+    source = save(enhanced(), tmp_path / "e.dcm")
+    upscale(weights, source, "--factor", 2, "-o", tmp_path / "o.dcm")
+    before, after = pydicom.dcmread(source), pydicom.dcmread(tmp_path / "o.dcm")
+    assert after.pixel_array.shape == (3, 16, 12)
+    measures = after.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert list(measures.PixelSpacing) == [0.25, 0.125] and measures.SliceThickness == 2
+    places = [
+        list(group.PlanePositionSequence[0].ImagePositionPatient)
+        for group in after.PerFrameFunctionalGroupsSequence
+    ]
+    # from (1, 2): back by half of what half a pixel has shrunk
+    assert places == [[1 - 0.0625, 2 - 0.125, -4.0 * frame] for frame in range(3)]
+    slopes = [
+        group.PixelValueTransformationSequence[0].RescaleSlope
+        for group in after.PerFrameFunctionalGroupsSequence
+    ]
+    assert slopes == [1, 2, 3] and "PixelSpacing" not in after and "PixelSpacing" not in before
 
 
 def test_shutters_follow_and_overlays_go() -> None:
