@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from cases import SIGMAS
+from pictures import MODALITIES
 
 from meddenoise.checkpoint import CheckpointMetadata, read_metadata
 from meddenoise.manifest import MANIFEST, OTHER, read_manifest
@@ -143,8 +144,9 @@ def _write_row(row: dict[str, Any]) -> None:
     text = MANIFEST.read_text(encoding="utf-8")
     head, *tables = text.split("[[weights]]\n")
     kept = [table for table in tables if f"name = {json.dumps(row['name'])}\n" not in table]
-    kept.append("".join(f"{key} = {_toml(value)}\n" for key, value in row.items()) + "\n")
-    MANIFEST.write_text("[[weights]]\n".join([head, *kept]).rstrip() + "\n", encoding="utf-8")
+    kept.append("".join(f"{key} = {_toml(value)}\n" for key, value in row.items()))
+    blocks = [head.rstrip(), *(f"[[weights]]\n{table.rstrip()}" for table in kept)]
+    MANIFEST.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     read_manifest(MANIFEST)
 
 
@@ -212,6 +214,9 @@ def _table(group: str, measured: dict[str, Any]) -> str:
     settings = measured["settings"]
     columns = sorted({row["method"] for row in mine}, key=_column)
     options = f"--noise {group} --images {settings['images']} --crop {settings['crop']}"
+    asked = [name for name in MODALITIES if repr(name) in settings.get("modalities", "")]
+    if asked and len(asked) < len(MODALITIES):
+        options += f" --modalities {','.join(asked)}"
     lines = [
         f"### {TITLES[group]}",
         "",
