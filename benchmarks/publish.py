@@ -35,6 +35,8 @@ TITLES = {
     "harm": "Little noise",
 }
 NOISE = {
+    "medcdiff": "simulated; white and Gaussian, sigma {low:g} to {high:g} of half the window, and in half of "
+    "the patches impulses on up to a twentieth of the pixels",
     "vpsde": "simulated; white and Gaussian, of every level from {low:.2g} to {high:.3g} of half the window",
     "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
     "255ths of the range",

@@ -24,13 +24,15 @@ class Choice:
 def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
     """The method of that name and its checkpoint for a DICOM `modality` ("" where unknown).
 
-    `auto` takes what the checkpoint asks for, or without one the best of the manifest for the modality.
+    `auto` takes what the checkpoint asks for, or without one the best of the manifest for the modality, of
+    methods that know more than white noise.
 
     Raises UsageError for names that do not exist or do not belong together, WeightsError for a checkpoint
     that is missing, damaged or refused.
     """
     if method == AUTO:
-        spec = weights_spec or weights.best_for(modality, methods.rows()).name
+        general = [name for name, row in methods.rows().items() if not row.white_only]
+        spec = weights_spec or weights.best_for(modality, general).name
         checkpoint = _load(spec)
         return Choice(
             methods.get(checkpoint.metadata.method), spec, checkpoint, _foreign(checkpoint, spec, modality)

@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from meddenoise import Options, denoise
+from meddenoise.choice import choose
 from meddenoise.manifest import manifest
+from meddenoise.methods import rows
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series
 from meddenoise.series import Series
@@ -153,3 +155,8 @@ def test_tiles_leave_no_seams() -> None:
     tiled = denoise(noisy, Options(precision="fp32", tile=128)).series.values(0, 1)
     change = np.abs(whole - noisy.values(0, 1)).mean()
     assert np.abs(tiled - whole).mean() < 0.05 * change
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "DX", "XA", "US", ""])
+def test_auto_takes_a_method_that_knows_the_noise_of_scanners(modality: str) -> None:
+    assert not rows()[choose("auto", None, modality).method.name].white_only

@@ -5,8 +5,8 @@
     clean = denoise(noisy, sigma)                           [B, C, H, W], [B] -> [B, 1, H, W]
 
 A method that draws noise gives a SamplingDenoiser, which is run by `sample` instead of by a call.
-Rows are strings, so listing methods imports none of them. A package adds one by an entry point of the
-group `meddenoise.methods` whose name is the method's and whose object is a Method.
+Rows are strings: listing methods imports none. A package adds one by an entry point of the group
+`meddenoise.methods` whose name is the method's and whose object is a Method.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sampled:
 
 @runtime_checkable
 class SamplingDenoiser(Denoiser, Protocol):
-    """A denoiser that draws noise: one generator a plane of the batch, so that batches change nothing."""
+    """A denoiser that draws noise: one generator a plane, so that batches change nothing."""
 
     def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[Generator]) -> Sampled:
         """As `__call__`; plane b draws from `noise[b]` (a CPU generator) alone."""
@@ -73,10 +73,9 @@ class WindowDenoiser(Denoiser, Protocol):
 class Sampling:
     """How a method with a sampler is to run; the others have no use for it, but for `fusion`.
 
-    `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None is the
+    `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None the
     method's own number; `samples` draws are averaged. `fusion` False leaves out the last step that weighs
-    the result against the noisy image. `blind_radius` in pixels replaces the one that the noise's
-    correlation asks for.
+    the result against the noisy image. `blind_radius` (pixels) replaces what the noise's correlation asks.
     """
 
     mode: Literal["distilled", "diffusion"] | None = None
@@ -90,8 +89,7 @@ class Sampling:
 class Setup:
     """What a method may know before the first plane: the noise, the modality, where and how it runs.
 
-    `modality` is a DICOM code or empty. `checkpoint` is what `meddenoise.weights` opened, for methods that
-    use weights.
+    `modality` is a DICOM code or empty. `checkpoint` is what `meddenoise.weights` opened.
     """
 
     noise: NoiseEstimate | None = None
@@ -109,10 +107,8 @@ class Method(Protocol):
 
     @property
     def name(self) -> str: ...
-
     @property
     def uses_weights(self) -> bool: ...
-
     @property
     def tile(self) -> int | None:
         """Largest plane side it takes at once; None for the whole plane, whatever its size."""
@@ -140,11 +136,13 @@ class Row:
     extra: str = ""
     """The optional dependency group it needs, empty where it needs none."""
     sampler: bool = False
-    """True where it has a sampler, beside one pass or instead of it: it gives a SamplingDenoiser for it."""
+    """True where it has a sampler, beside one pass or alone: it gives a SamplingDenoiser for it."""
     one_pass: str = "distilled"
     """What a report calls its one pass, where it has a sampler too."""
     fusion: bool = False
     """True where its last step weighs the result against the noisy image, and can be left out."""
+    white_only: bool = False
+    """True where it knows white noise alone, which scanners seldom make: `auto` leaves it out."""
 
 
 _OWN = "Apache-2.0"
@@ -187,6 +185,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        white_only=True,
         one_pass="mmse",
     ),
     "vpsde-slides": Row(
@@ -197,6 +196,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        white_only=True,
         shares=("vpsde",),
     ),
     "medcdiff": Row(
@@ -207,6 +207,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        white_only=True,
     ),
     "medcdiff-ddpm": Row(
         "meddenoise.methods.medcdiff_ddpm:MEDCDIFF_DDPM",
@@ -216,6 +217,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        white_only=True,
         shares=("medcdiff",),
     ),
     "gaussian": Row(
