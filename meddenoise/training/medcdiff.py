@@ -19,11 +19,13 @@ from meddenoise.training.loop import LoopOptions, Share, describe, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.restoration import (
     NOISE,
+    PLAIN,
     WEAK,
     Image,
     degrade_coarse,
     degrade_holed,
     degrade_noisy,
+    draw_plain,
 )
 
 NETWORK = "cond-unet"
@@ -73,8 +75,11 @@ class PairSource:
         clean, channels = [], []
         for _ in range(size):
             image, patch, _ = self.patches.draw_patch(rng)
-            clean.append(_scaled(patch))
-            channels.append(self.degrade(clean[-1], 2 * image.own.sigma / RANGE, rng))
+            chosen, own = _scaled(patch), 2 * image.own.sigma / RANGE
+            if rng.random() < PLAIN:
+                chosen, own = draw_plain(len(patch), rng)
+            clean.append(chosen)
+            channels.append(self.degrade(chosen, own, rng))
         part = slice(share.index, None, share.count)
         return _pair(self.method, np.stack(clean[part]), np.stack(channels[part]), share.device)
 

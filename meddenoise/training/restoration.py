@@ -26,8 +26,26 @@ TOLD_ERROR = 0.2
 FACTORS = tuple(2 ** (k / 2) for k in range(2, 9))
 """2 to 16: the paper's factors of super-resolution, 2 sqrt(2) to 16, and 2."""
 FINEST = math.log2(FACTORS[-1])
+PLAIN = 0.1
+"""Share of patches drawn by `draw_plain` in place of anatomy."""
+DENSEST = 3.1
+"""Largest value of plain patches: 3,100 HU in the window of CT, past which scanners store nothing."""
 COVERED = (0.05, 0.25)
 """Share of a patch that a hole covers."""
+
+
+def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
+    """An even patch of any level [side, side], mostly with an even disc; and a noise level told of it.
+
+    A network that has never seen even fields, air, contrast medium, metal, invents a pattern in them. That
+    noise is told where there is none, it has to learn too: images come with dark borders and burnt fields.
+    """
+    levels = np.where(rng.random(2) < 0.7, rng.uniform(-1.1, 1.1, 2), rng.uniform(1.0, DENSEST, 2))
+    faint = levels[0] + rng.normal(0, 0.1)
+    rows, columns = np.ogrid[:side, :side]
+    disc = np.hypot(rows - rng.uniform(0, side), columns - rng.uniform(0, side)) < side * rng.uniform(0, 0.5)
+    plain = np.where(disc, faint if rng.random() < 0.5 else levels[1], levels[0]).astype(np.float32)
+    return plain, 2 * _draw_level(rng) if rng.random() < 0.3 else 0.0
 
 
 def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
