@@ -5,7 +5,7 @@
         [--recipe NAME|FILE] [--ddpm-steps 0] [--features FOLDER]
 
 Regression and pix2pix are trained for --minutes each on the training images of the recipe of that task, one
-after another, and are kept in FOLDER. All methods then run on the same crops of validation images, degraded
+after another, and are kept in FOLDER; they are left out where --minutes is 0. All methods then run on the same crops of validation images, degraded
 the same way. `medcdiff_document.py` makes a document of the JSON files of all tasks. LPIPS and FID are
 measured where their packages and weights are (`meddenoise.metrics.perceptual`; --features names the folder).
 """
@@ -47,9 +47,10 @@ def main() -> int:
     if not cases:
         print(f"no validation picture of {arguments.side} pixels in {arguments.folder}.", file=sys.stderr)
         return 2
-    recipe = read_recipe(arguments.recipe or arguments.task)
-    budget = Budget(arguments.folder, recipe, arguments.minutes, arguments.keep)
-    peers = classical(arguments.task) | trained(budget)
+    peers = classical(arguments.task)
+    if arguments.minutes > 0:
+        recipe = read_recipe(arguments.recipe or arguments.task)
+        peers |= trained(Budget(arguments.folder, recipe, arguments.minutes, arguments.keep))
     peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps)
     rows, distances, warnings = measure(cases, peers, arguments.features)
     for warning in warnings:
@@ -137,7 +138,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, required=True, help="folder of the peers that train")
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--recipe", help="of the peers that train (default: that of the task)")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of training, for each peer")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training a peer; 0: none")
     parser.add_argument("--images", type=int, default=4, help="validation pictures of each modality")
     parser.add_argument("--side", type=int, default=128, help="of the central crops")
     parser.add_argument(

@@ -1,5 +1,6 @@
 """Training the VP-SDE score network: its loss, its patches, OrganAMNIST, and the way to a denoised image."""
 
+import math
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from io_samples import nifti
 from noisy_training import Silence, scene
 from torch import Tensor
 
+from meddenoise.diffusion.continuous import cosine_levels
 from meddenoise.errors import TrainingError, UsageError, WeightsError
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 from meddenoise.options import Options
@@ -39,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny(**score: object) -> Recipe:
-    recipe = read_recipe("vpsde")
+    recipe = read_recipe("vpsde-abdomen")
     short = {"steps": STEPS, "batch": 8, "warmup": 5, "validate_every": 30, "save_every": 20}
     return replace(
         recipe,
@@ -148,6 +150,27 @@ def test_levels_are_spread_evenly_and_states_have_unit_power() -> None:
     whole = network.state
     task.loss(network, 3, Share(torch.device("cpu"), 1, 2))
     assert torch.equal(network.state, whole[1::2])
+
+
+def test_weak_noise_has_the_share_it_is_given_evenly_in_its_logarithm() -> None:
+    recipe = tiny(weak=0.5)
+    recipe = replace(recipe, loop=replace(recipe.loop, batch=200))
+    network, task = Telling(0.0), ScoreTask(recipe, (planes(), planes()))
+    task.loss(network, 0, Share(torch.device("cpu")))
+    alpha, sigma = cosine_levels(network.shown.double())
+    decades = (sigma / alpha)[:100].log10()
+    assert float(decades.max()) < 1e-3 and float(decades.min()) > math.log10(0.0064)
+    assert float((decades < -1).float().mean()) == pytest.approx(1.187 / 2.187, abs=0.02)
+    assert torch.equal((network.shown[100:] * 4).long(), torch.arange(100) // 25)
+
+
+def test_even_patches_are_mixed_in_by_their_share() -> None:
+    rng = np.random.default_rng(0)
+    plane = rng.uniform(-0.9, 0.9, (96, 96)).astype(np.float32)
+    draws = PatchDraws([WindowedPlane(plane, ".", "a")], {".": 1.0}, 28, seed=1, plain=0.3)
+    batch = draws.batch(0, 200)
+    values = torch.tensor([len(patch.unique()) for patch in batch])
+    assert 0.2 < float((values <= 2).float().mean()) < 0.4 and float(batch.abs().max()) <= 1
 
 
 def test_a_plus_network_is_shown_the_noisy_image_the_state_came_from() -> None:

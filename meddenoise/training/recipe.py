@@ -92,6 +92,11 @@ class ScoreOptions:
     frequency_weight: float = 0.1
     frequency: str = "bounded"
     """The frequency term: "bounded", or "slides", where few samples of almost pure noise rule it."""
+    weak: float = 0.0
+    """Share of patches with noise under half the window, its logarithm spread evenly; of the others, the time
+    is. A wide window needs them: what is strong noise in HU is weak noise there."""
+    plain: float = 0.0
+    """Share of even patches in place of anatomy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What `vpsde` trains: prediction of the noise in clean patches with noise of any level."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
-from meddenoise.diffusion.continuous import cosine_levels
+from meddenoise.diffusion.continuous import cosine_levels, cosine_time
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.methods.score import ScoreModel
 from meddenoise.networks import build
@@ -18,11 +19,13 @@ from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
 
-VALIDATION_SIGMAS = (0.1, 0.3)
+VALIDATION_SIGMAS = (0.03, 0.1, 0.3)
 """Of [-1, 1]; 0.3 is the slides'."""
 VALIDATION_PATCHES = 256
 FREQUENCY = ("bounded", "slides")
 CLEAN_LIMIT = 1.5
+WEAK = (0.0065, 1.0)
+"""Ratios of noise to signal, of [-1, 1], that count as weak noise; the first is that of time 0."""
 MATCHED = 0.5
 """Share of patches of a `plus` network whose noisy image is the state itself, as in one evaluation."""
 
@@ -44,7 +47,7 @@ class ScoreTask:
         self.plus = bool(recipe.network_options.get("plus", False))
         training, validation = images
         weights = {plane.source: 1.0 for plane in training} | {row.folder: row.weight for row in recipe.data}
-        self.source = PatchDraws(training, weights, recipe.loop.patch, recipe.loop.seed)
+        self.source = PatchDraws(training, weights, recipe.loop.patch, recipe.loop.seed, self.options.plain)
         self.cases = _cases(validation, recipe.loop.patch)
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
@@ -70,7 +73,7 @@ class ScoreTask:
         generator = torch.Generator().manual_seed(step * 1_000_003 + self.recipe.loop.seed)
         eps, more = (torch.randn(whole.shape, generator=generator) for _ in range(2))
         parts = torch.rand(3, len(whole), generator=generator)
-        time = (torch.arange(len(whole)) + parts[0]) / len(whole)
+        time = self._times((torch.arange(len(whole)) + parts[0]) / len(whole))
         later = torch.where(parts[1] < MATCHED, time, time + (1 - time) * parts[2])
         part = slice(share.index, None, share.count)
         clean, eps, more, time, later = (x[part].to(share.device) for x in (whole, eps, more, time, later))
@@ -84,6 +87,15 @@ class ScoreTask:
                 (state - sigma * noise.float()) / alpha, clean, alpha
             )
         return loss
+
+    def _times(self, spread: Tensor) -> Tensor:
+        """Times of levels, of `spread` [B] from 0 to 1: the first `weak` of it for weak noise."""
+        weak = self.options.weak
+        if not weak:
+            return spread
+        low, high = (math.log(ratio) for ratio in WEAK)
+        ratio = (low + (high - low) * spread / weak).clamp(max=high).exp()
+        return torch.where(spread < weak, cosine_time(ratio), (spread - weak) / (1 - weak))
 
     def _frequency(self, estimate: Tensor, clean: Tensor, alpha: Tensor) -> Tensor:
         """Mean absolute difference of Fourier amplitudes.

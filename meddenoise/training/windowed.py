@@ -12,6 +12,7 @@ from meddenoise.errors import TrainingError
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.load import SPLITS, halved, walk
 from meddenoise.training.recipe import DataRow
+from meddenoise.training.restoration import draw_plain
 
 Image = NDArray[np.float32]
 
@@ -72,9 +73,15 @@ class PatchDraws:
     """Random patches of planes, turned and mirrored, some at half the resolution; of (seed, step) alone."""
 
     def __init__(
-        self, planes: Sequence[WindowedPlane], weights: dict[str, float], patch: int, seed: int
+        self,
+        planes: Sequence[WindowedPlane],
+        weights: dict[str, float],
+        patch: int,
+        seed: int,
+        plain: float = 0.0,
     ) -> None:
-        self.planes, self.patch, self.seed = planes, patch, seed
+        """`plain`: share of patches that are drawn by `draw_plain`."""
+        self.planes, self.patch, self.seed, self.plain = planes, patch, seed, plain
         self.shares = np.cumsum(draw_shares([(plane.source, plane.group) for plane in planes], weights))
 
     def batch(self, step: int, size: int) -> torch.Tensor:
@@ -84,6 +91,8 @@ class PatchDraws:
 
     def _draw(self, rng: np.random.Generator) -> Image:
         """A patch, inside the window for the most part if one of `TRIES` is."""
+        if self.plain and rng.random() < self.plain:
+            return np.clip(draw_plain(self.patch, rng)[0], -1, 1)
         for _ in range(TRIES):
             plane = self.planes[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))].plane
             reduced = rng.random() < HALVED and min(plane.shape) >= 2 * self.patch
