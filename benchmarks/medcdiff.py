@@ -5,9 +5,10 @@
         [--recipe NAME|FILE] [--ddpm-steps 0] [--features FOLDER]
 
 Regression and pix2pix are trained for --minutes each on the training images of the recipe of that task, one
-after another, and are kept in FOLDER; they are left out where --minutes is 0. All methods then run on the same crops of validation images, degraded
-the same way. `medcdiff_document.py` makes a document of the JSON files of all tasks. LPIPS and FID are
-measured where their packages and weights are (`meddenoise.metrics.perceptual`; --features names the folder).
+after another, and are kept in FOLDER; they are left out where --minutes is 0. All methods then run on the
+same crops of validation images, degraded the same way. `medcdiff_document.py` makes a document of the JSON
+files of all tasks. LPIPS and FID are measured where their packages and weights are
+(`meddenoise.metrics.perceptual`; --features names the folder).
 """
 
 import argparse

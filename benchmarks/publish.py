@@ -1,9 +1,10 @@
 """Bundle a trained checkpoint: the file, its manifest row and its model card, every score from a benchmark.
 
-    python benchmarks/quality.py DATA --weights RUN/checkpoint.safetensors --json quality.json
-    python benchmarks/publish.py RUN/checkpoint.safetensors quality.json --name direct
+    python benchmarks/quality.py DATA --weights RUN/checkpoint.safetensors --json measured.json
+    python benchmarks/publish.py RUN/checkpoint.safetensors measured.json --name direct
 
-Nothing is typed in by hand: what the card says was measured by the command that wrote `quality.json`.
+Nothing is typed in by hand: what the card says was measured by the command that wrote `measured.json`; of
+checkpoints for `upscale` and `inpaint` that is `benchmarks/medcdiff.py`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 
 from cases import SIGMAS
 from pictures import MODALITIES
+from restored import ALIKE, restored_scores, restored_table
 
 from meddenoise.checkpoint import CheckpointMetadata, read_metadata
 from meddenoise.manifest import MANIFEST, OTHER, read_manifest
@@ -26,8 +28,6 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "meddenoise" / "checkpoints"
 WHITE = "white"
 OVERALL = (WHITE, "physics", "harm")
-ALIKE = {"CR": "DX", "RF": "XA"}
-"""Modalities scored by another of the same physics."""
 TITLES = {
     "white": "White Gaussian noise",
     "gaussian": "White and correlated Gaussian noise",
@@ -37,6 +37,8 @@ TITLES = {
 NOISE = {
     "medcdiff": "simulated; white and Gaussian, sigma {low:g} to {high:g} of half the window, and in half of "
     "the patches impulses on up to a twentieth of the pixels",
+    "medcdiff-upscale": "none; images averaged onto grids that are 2 to 16 times as coarse",
+    "medcdiff-inpaint": "none; one to three rectangles or brush strokes cut out, over 5 to 25 % of the image",
     "vpsde": "simulated; white and Gaussian, of every level from {low:.2g} to {high:.3g} of half the window",
     "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
     "255ths of the range",
@@ -45,24 +47,43 @@ NOISE = {
     "fresh noise of every kind, sigma {low:g} to {high:g} 255ths, on the results of the stages before",
 }
 
+MEASURED = (
+    "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the others "
+    "are told the true level, `bm3d+model` the true spectrum and variance stabilisation too. Written by "
+    "`benchmarks/publish.py` from what `benchmarks/quality.py` measured."
+)
+RESTORED = (
+    "Mean PSNR in dB over the window, and SSIM, on validation images (of inpainting, over the hole). Written "
+    "by `benchmarks/publish.py` from what `benchmarks/medcdiff.py` measured."
+)
+
 
 def main() -> None:
     """Copy the checkpoint, write its card and its manifest row."""
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument(
-        "quality", type=Path, nargs="+", help="documents of quality.py, for other groups each"
+        "measured",
+        type=Path,
+        nargs="+",
+        help="of quality.py, for other groups each, or of medcdiff.py",
     )
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
-    quality = _join(json.loads(path.read_text()) for path in arguments.quality)
+    documents = [json.loads(path.read_text()) for path in arguments.measured]
+    if metadata.method in METHODS:
+        groups = _join(documents)
+        scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])
+        tables = [MEASURED, *(_table(group, groups[group]) for group in TITLES if group in groups)]
+    else:
+        scores = restored_scores(documents[0], metadata.modalities)
+        tables = [RESTORED, restored_table(documents[0])]
     target = FOLDER / f"{arguments.name}.safetensors"
     if arguments.checkpoint.resolve() != target.resolve():  # else only the scores are new
         shutil.copyfile(arguments.checkpoint, target)
-    (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, quality), encoding="utf-8")
-    rows = [row for group in quality.values() for row in group["rows"]]
-    _write_row(_row(arguments.name, metadata, digest, target.stat().st_size, rows))
+    (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, tables), encoding="utf-8")
+    _write_row(_row(arguments.name, metadata, (digest, target.stat().st_size), scores))
 
 
 def _join(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -77,7 +98,8 @@ def _join(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return groups
 
 
-def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: Rows) -> dict[str, Any]:
+def _scores(metadata: CheckpointMetadata, rows: Rows) -> dict[str, float]:
+    """By modality what `--method auto` compares, and what it is above BM3D where that was measured."""
     scores: dict[str, float] = {}
     for code in metadata.modalities:
         mine = [row for row in rows if row["modality"] == ALIKE.get(code, code)]
@@ -94,6 +116,13 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
             scores[f"physics-over-bm3d-model-{code.lower()}"] = round(
                 physics - _mean(mine, "physics", "bm3d+model"), 3
             )
+    return scores
+
+
+def _row(
+    name: str, metadata: CheckpointMetadata, stamp: tuple[str, int], scores: dict[str, float]
+) -> dict[str, Any]:
+    """The manifest row; `stamp` is the file's digest and size."""
     everywhere = set(metadata.modalities) >= {"CT", "MR", "DX", "XA"}
     if everywhere:
         scores[f"validation-{OTHER}"] = round(
@@ -104,8 +133,8 @@ def _row(name: str, metadata: CheckpointMetadata, digest: str, size: int, rows: 
         "method": metadata.method,
         "modality": [*metadata.modalities, *([OTHER] if everywhere else [])],
         "file": f"{name}.safetensors",
-        "sha256": digest,
-        "bytes": size,
+        "sha256": stamp[0],
+        "bytes": stamp[1],
         "licence": metadata.licence,
         "training_data": list(metadata.training_data),
         "scores": scores,
@@ -160,7 +189,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, dict[str, Any]]) -> str:
+def _card(name: str, metadata: CheckpointMetadata, tables: list[str]) -> str:
     options = metadata.method_options
     network = ", ".join(f"{key} {value}" for key, value in metadata.network_options.items())
     parts = [
@@ -184,10 +213,7 @@ def _card(name: str, metadata: CheckpointMetadata, quality: dict[str, dict[str, 
         *(f"* {text}" for text in metadata.training_data),
         "Patients of the validation images are in none of them.",
         "## Scores",
-        "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the "
-        "others are told the true level, `bm3d+model` the true spectrum and variance "
-        "stabilisation too. Written by `benchmarks/publish.py` from what `benchmarks/quality.py` measured.",
-        *(_table(group, quality[group]) for group in TITLES if group in quality),
+        *tables,
         "## Limits",
         (FOLDER / f"{name}.limits.md").read_text(encoding="utf-8").strip(),
     ]
