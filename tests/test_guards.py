@@ -26,6 +26,8 @@ OPTIONS = {"channels": (8, 12), "blocks": (1, 1), "unshuffle": 2}
 SHIPPED = [name for name, row in manifest().items() if row.method in methods.rows()]
 WINDOWED = [name for name in SHIPPED if manifest()[name].method == "vpsde"]
 """Checkpoints whose network attends to a tile as a whole: another tile is another result."""
+TILED_HU = {"medcdiff": 0.5 * 20}
+"""Its network sees farther than tiles overlap: half a sigma at most, and no step, as tiles are blended."""
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +185,7 @@ def test_every_shipped_checkpoint_leaves_a_constant(name: str) -> None:
 def test_tiles_make_no_difference_to_a_shipped_checkpoint(name: str) -> None:
     series, _ = shipped_series(name, contrast=20.0)
     whole, tiled = denoise(series, name), denoise(series, name, tile=128)
-    assert np.abs(whole - tiled).max() <= 1e-3 * 4095
+    assert np.abs(whole - tiled).max() <= TILED_HU.get(manifest()[name].method, 1e-3 * 4095)
 
 
 @pytest.mark.parametrize("name", WINDOWED)

@@ -225,8 +225,21 @@ def test_the_one_pass_is_told_the_image_in_its_window_and_says_what_to_take_off(
     network, planes = Change(0.25), normal(2, 1, 12, 12) * 30 + 100
     clean = Distilled(OnePass(network), Ends(noisy_condition, WINDOW))(planes, torch.tensor([10.0, 20.0]))
     torch.testing.assert_close(clean, planes - 25)
-    torch.testing.assert_close(network.seen[:, :1], planes / 100 - 1)
+    torch.testing.assert_close(network.seen[:, :1, 16:-16, 16:-16], planes / 100 - 1)
     torch.testing.assert_close(network.seen[:, 1].mean(dim=(1, 2)), torch.tensor([0.1, 0.2]))
+
+
+@pytest.mark.parametrize("side", [12, 40])
+def test_even_planes_stay_even_up_to_their_borders(side: int) -> None:
+    """Of a convolution that sees zeros beyond the border, this would be untrue."""
+    torch.manual_seed(0)
+    network = build("cond-unet", {"profile": "tiny", "condition": 2})
+    nn.init.normal_(network.tail.weight, std=0.05)
+    level = torch.full((1, 1, side, side), 180.0)
+    with torch.no_grad():
+        clean = Distilled(OnePass(network), Ends(noisy_condition, WINDOW))(level, torch.tensor([10.0]))
+        blind = 100 * (OnePass(network)(noisy_condition(level / 100 - 1, torch.full_like(level, 0.1))) + 1)
+    assert float(clean.std()) < 0.2 * float(blind.std())
 
 
 def test_without_a_window_every_plane_has_its_own() -> None:

@@ -23,8 +23,9 @@ from meddenoise.methods.srds import EPS_START, mean_filter
 STEPS, EPS_STEPS = 15, 5
 FIRST, LAST = 80.0, 0.01
 """Ratios of noise to signal between which a run is sampled: nothing but noise, and next to none."""
-POOL = 5
-"""Side in pixels of the window over which the spread of few runs is pooled."""
+POOL, POOLED = 5, 170
+"""Least side in pixels of the window over which the spread of few runs is pooled; and values that the spread
+of a pixel is taken from, pairs times pixels. Of fewer it is so uncertain itself that it covers too little."""
 SPREADS = 64
 """Points of the table that undoes the contraction."""
 LEAST_STEPS = 4
@@ -115,8 +116,9 @@ class Diffusion:
         """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of one run.
 
         One CPU generator a plane; NFE = 2 steps a pair. Half the difference of a pair is a draw of the
-        spread; it is pooled over the pairs and over POOL x POOL pixels, and what few steps take off it is put
-        back (`whole_spread`). None of fewer than LEAST_STEPS steps, which keep too little to tell.
+        spread; it is pooled over the pairs and over pixels around that are not known, the more of them the
+        fewer pairs, and what few steps take off it is put back (`whole_spread`). None of fewer than
+        LEAST_STEPS steps, which keep too little to tell.
         """
         draw, denoise = draw_from(noise), self.over(condition)
         ratios = log_spaced(EPS_START if self.prediction == "eps" else FIRST, LAST, steps)
@@ -129,8 +131,11 @@ class Diffusion:
         clean = condition.paste(total / pairs)
         if steps < LEAST_STEPS:
             return Sampled(clean)
-        spread = whole_spread(mean_filter(squares / pairs, POOL).sqrt(), ratios)
-        return Sampled(clean, spread if condition.known is None else spread * (1 - condition.known))
+        made = torch.ones_like(clean) if condition.known is None else 1 - condition.known
+        side = max(POOL, 2 * (math.isqrt(POOLED // pairs) // 2) + 1)
+        around = mean_filter(made, side).clamp(min=1 / side**2)
+        pooled = mean_filter(made * squares / pairs, side) / around
+        return Sampled(clean, made * whole_spread(pooled.sqrt(), ratios))
 
 
 @dataclass(frozen=True, slots=True)
