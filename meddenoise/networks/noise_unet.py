@@ -30,13 +30,16 @@ class NoiseUNet(Trunk):
         blocks: Sequence[int] = (2, 2, 2),
         unshuffle: int = 4,
         bands: int = 4,
+        frames: int = 1,
     ) -> None:
+        """`frames`: planes it is given, an odd number; the middle one is denoised."""
         super().__init__(channels, blocks)
         self.unshuffle = unshuffle
+        self.middle = frames // 2
         self.bands = bands
         self.multiple = unshuffle * 2 ** (len(channels) - 1)
         first = channels[0]
-        self.head = nn.Conv2d(unshuffle**2, first, 3, bias=False)
+        self.head = nn.Conv2d(frames * unshuffle**2, first, 3, bias=False)
         self.floor = nn.Conv2d(1, first, 1, bias=False)
         self.told = nn.Linear(bands + 1, first)
         self.tail = nn.Conv2d(first, unshuffle**2, 3, padding=1)
@@ -47,7 +50,7 @@ class NoiseUNet(Trunk):
     def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
         """Denoised image [B, 1, H, W], float32, in the units of `noisy`.
 
-        noisy: [B, 1, H, W] float32; sigma: [B, 1, H, W] (> 0), local noise level in the same units;
+        noisy: [B, frames, H, W] float32; sigma: [B, 1, H, W] (> 0), local noise level in the same units;
         bands: [B, K], noise amplitude by frequency band relative to white (`NoiseEstimate.bands`), or all
         zero where the spectrum is unknown; zero: [B], 1 where the image's 0 is a physical floor below which
         no value can lie (magnitude MR), else 0.
@@ -56,7 +59,7 @@ class NoiseUNet(Trunk):
         image, level = (pad_to(x, self.multiple) for x in (noisy, sigma))
         residual: Tensor = self.tail(self.mix(self._enter(image, level, bands, zero)))
         residual = functional.pixel_shuffle(residual.float(), self.unshuffle)[..., :height, :width]
-        return noisy - sigma * residual
+        return noisy[:, self.middle, None] - sigma * residual
 
     def lower_trunk(self, dtype: torch.dtype) -> None:
         """Run the trunk in `dtype` (bfloat16); the entry and the residual sum stay float32."""
@@ -74,7 +77,7 @@ class NoiseUNet(Trunk):
             blocks = blocks.contiguous(memory_format=torch.channels_last)
             coarse = functional.avg_pool2d(level, self.unshuffle)
             steps = compand(functional.conv2d(blocks, kernel) / coarse)
-            snr = functional.avg_pool2d(image, self.unshuffle) / (2 * coarse)
+            snr = functional.avg_pool2d(image[:, self.middle, None], self.unshuffle) / (2 * coarse)
             floor = zero[:, None, None, None] / (1 + snr.square())
             known = (bands.sum(dim=1, keepdim=True) > 0).float()
             told = torch.cat([torch.log2(bands.clamp(min=0.05)) * known, known], dim=1)

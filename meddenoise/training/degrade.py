@@ -73,14 +73,14 @@ def degrade(
     kind = _draw_kind(modality, mix, rng)
     magnitude = modality == "MR"
     if kind == "none":
-        return _tell(_Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
-    sigma = _draw_level(mix, rng)
-    amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, modality, rng)
+        return tell(Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
+    sigma = draw_level(mix, rng)
+    amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
-        amplitude = _white(clean.shape)
+        amplitude = white_spectrum(clean.shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
-        level = _signal_level(clean, sigma, rng)
+        level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
         level = level * _slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
@@ -92,7 +92,7 @@ def degrade(
         noisy = clean + noise
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
-    return _tell(_Truth(noisy, level, bands_of(amplitude), own), magnitude, mix, rng)
+    return tell(Truth(noisy, level, bands_of(amplitude), own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -105,7 +105,7 @@ def degrade_like(
     noisy = clean + noise
     if like.model == "rician":
         noisy = np.hypot(noisy, noise_like(near, clean, rng))
-    return _tell(_Truth(noisy, level, like.bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+    return tell(Truth(noisy, level, like.bands, NoiseEstimate(0.0)), magnitude, mix, rng)
 
 
 def pair(
@@ -117,7 +117,7 @@ def pair(
         level, bands = sigma_map(replace(own, field=None), noisy), own.bands
     else:
         level, bands = np.full_like(clean, noise.std()), UNKNOWN
-    return _tell(_Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+    return tell(Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
 
 
 def recorrupt(
@@ -134,8 +134,8 @@ def recorrupt(
     fresh = noise_like(own, clean, rng)
     level = sigma_map(own, clean) * np.float32(np.hypot(1, MORE))
     first = (noisy + np.float32(MORE) * fresh).astype(np.float32)
-    truth = _Truth(first, level, own.bands, NoiseEstimate(0.0))
-    return _tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
+    truth = Truth(first, level, own.bands, NoiseEstimate(0.0))
+    return tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
 
 
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
@@ -147,14 +147,14 @@ def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
     return "coloured" if kind == "signal_dependent" and modality == "CT" else kind
 
 
-def _draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
+def draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
     if rng.random() < mix.uniform_share:
         return float(rng.uniform(mix.sigma_min, mix.sigma_max))
     return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
 
 
 @dataclass(frozen=True, slots=True)
-class _Truth:
+class Truth:
     """A noisy patch, its noise map and spectrum, and what is estimated of the clean image itself."""
 
     noisy: Image
@@ -163,7 +163,7 @@ class _Truth:
     own: NoiseEstimate
 
 
-def _tell(truth: _Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
+def tell(truth: Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
     """What an estimator would say of it, errors included."""
     level, power = truth.level, np.square(truth.bands)
     sigma = float(np.sqrt(np.mean(level**2)))
@@ -189,7 +189,7 @@ def _frequencies(shape: tuple[int, int]) -> tuple[Image, Image]:
 
 
 @lru_cache(maxsize=8)
-def _white(shape: tuple[int, int]) -> Image:
+def white_spectrum(shape: tuple[int, int]) -> Image:
     return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
 
 
@@ -198,7 +198,7 @@ SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
 OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
 
 
-def _draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
+def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
     """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
     fy, fx = _frequencies((shape[0], shape[1]))
     angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 2.2)
@@ -245,7 +245,7 @@ def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Genera
     return ((rng.poisson(quanta) - quanta) / np.sqrt(quanta)).astype(np.float32)
 
 
-def _signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
+def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
     """sigma(x) with variance linear in the signal plus a constant (electronic) share."""
     signal = np.maximum(clean, 0) + 1e-3
     share = rng.uniform(0.02, 0.6)

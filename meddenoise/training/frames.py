@@ -1,0 +1,84 @@
+"""Noisy frame sequences for networks that see neighbouring frames: motion and noise of X-ray cines."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.spectrum import filter_planes
+from meddenoise.training.data import PatchSource, TrainingImage
+from meddenoise.training.degrade import (
+    Degraded,
+    NoiseMix,
+    Truth,
+    bands_of,
+    draw_amplitude,
+    draw_level,
+    signal_level,
+    tell,
+    white_spectrum,
+)
+from meddenoise.training.motion import MARGIN, make_sequence
+
+Image = NDArray[np.float32]
+
+LAGGED, LAGS = 0.35, (0.05, 0.8)
+"""Share of sequences whose noise is correlated from frame to frame, and its range: recursive filters."""
+BEFORE = 4
+"""Frames of noise before the first one, so that all have the same variance."""
+ALONE = 0.1
+"""Share of sequences that are one frame several times: what a single image is given as."""
+WHITE, FLAT = 0.2, 0.35
+"""Shares of sequences with white noise, and with noise that does not depend on the signal."""
+
+
+class FrameSource:
+    """Random sequences of moving, noisy frames, of (seed, step) alone."""
+
+    def __init__(
+        self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, patch: int, seed: int
+    ) -> None:
+        """`patch`: side of the frames. Raises TrainingError where no image is as large as they need."""
+        self.patches = PatchSource(images, weights, mix, patch + 2 * MARGIN, seed)
+        self.mix = mix
+
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Degraded, Image]:
+        """`count` noisy frames [count, patch, patch] in 0..255, and the clean middle one."""
+        image, patch, _ = self.patches.draw_patch(rng)
+        _, other, _ = self.patches.draw_patch(rng)
+        clean = make_sequence(patch, other, count, rng)
+        noisy = degrade_frames(clean, image.own, self.mix, rng)
+        return noisy, clean[count // 2]
+
+
+def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
+    """Noisy versions of the frames `clean` [T, H, W] (0..255), and what is told of the middle one's noise.
+
+    The variance is linear in the signal, the spectrum that of a detector, and frames share both. `own` is
+    what is estimated of the clean frame itself.
+    Source: methods of X-ray noise as in `degrade`; the lag of a first-order recursive filter.
+    """
+    sigma, middle = draw_level(mix, rng), len(clean) // 2
+    shape = clean.shape[1:]
+    amplitude = white_spectrum(shape) if rng.random() < WHITE else draw_amplitude(shape, "XA", rng)
+    flat = rng.random() < FLAT
+    level = np.full_like(clean, sigma) if flat else signal_level(clean, sigma, rng)
+    lag = float(rng.uniform(*LAGS)) if rng.random() < LAGGED else 0.0
+    noise = _lagged_noise(clean.shape, lag, amplitude, rng)
+    noisy = clean + level * noise
+    if rng.random() < mix.clipped:
+        noisy = np.clip(np.rint(noisy), 0, 255)
+    if rng.random() < ALONE:
+        noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
+    return tell(Truth(noisy, level[middle], bands_of(amplitude), own), False, mix, rng)
+
+
+def _lagged_noise(shape: tuple[int, ...], lag: float, amplitude: Image, rng: np.random.Generator) -> Image:
+    """Frames of noise of unit variance with that amplitude spectrum, and correlation `lag` to the next."""
+    frames: list[Image] = []
+    last = np.zeros(shape[1:], np.float32)
+    for index in range(-BEFORE if lag else 0, shape[0]):
+        fresh = filter_planes(rng.standard_normal(shape[1:], np.float32), amplitude)
+        last = fresh if lag == 0 or index == -BEFORE else lag * last + np.sqrt(1 - lag**2) * fresh
+        if index >= 0:
+            frames.append(last)
+    return np.stack(frames).astype(np.float32)
