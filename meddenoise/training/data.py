@@ -70,19 +70,7 @@ class PatchSource:
     def batch(self, step: int, size: int) -> Batch:
         """The `size` patches of training step `step`; the same step always gives the same batch."""
         rng = np.random.default_rng((self.seed, step))
-        clean, parts = [], []
-        for _ in range(size):
-            part, target = self._degrade(*self.draw_patch(rng), rng)
-            parts.append(part)
-            clean.append(target)
-        return Batch(
-            noisy=torch.from_numpy(np.stack([part.noisy for part in parts]))[:, None],
-            sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
-            bands=torch.from_numpy(np.stack([part.bands for part in parts])),
-            zero=torch.tensor([part.zero for part in parts], dtype=torch.float32),
-            clean=torch.from_numpy(np.stack(clean))[:, None],
-            scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
-        )
+        return to_batch([self._degrade(*self.draw_patch(rng), rng) for _ in range(size)])
 
     def draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
         """A clean patch in 0..255, turned and mirrored with its real noise if any; seldom empty background.
@@ -121,6 +109,20 @@ class PatchSource:
         if image.like is not None:
             return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
         return degrade(patch, image.own, image.modality, self.mix, rng), patch
+
+
+def to_batch(pairs: Sequence[tuple[Degraded, Image]]) -> Batch:
+    """Noisy patches [H, W], or sequences [T, H, W], and what the network shall make of them, as a batch."""
+    parts, clean = [part for part, _ in pairs], np.stack([target for _, target in pairs])
+    noisy = torch.from_numpy(np.stack([part.noisy for part in parts]))
+    return Batch(
+        noisy=noisy if noisy.dim() == 4 else noisy[:, None],
+        sigma=torch.from_numpy(np.stack([part.told for part in parts]))[:, None],
+        bands=torch.from_numpy(np.stack([part.bands for part in parts])),
+        zero=torch.tensor([part.zero for part in parts], dtype=torch.float32),
+        clean=torch.from_numpy(clean)[:, None],
+        scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
+    )
 
 
 def turn(patch: Image, turns: int, mirrored: bool) -> Image:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.spectrum import filter_planes
-from meddenoise.training.data import PatchSource, TrainingImage
+from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.degrade import (
     Degraded,
     NoiseMix,
@@ -23,6 +23,8 @@ Image = NDArray[np.float32]
 
 LAGGED, LAGS = 0.35, (0.05, 0.8)
 """Share of sequences whose noise is correlated from frame to frame, and its range: recursive filters."""
+COUNT = 3
+"""Frames of a sequence: one on either side."""
 BEFORE = 4
 """Frames of noise before the first one, so that all have the same variance."""
 ALONE = 0.1
@@ -35,19 +37,23 @@ class FrameSource:
     """Random sequences of moving, noisy frames, of (seed, step) alone."""
 
     def __init__(
-        self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, patch: int, seed: int
+        self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, side: int, seed: int
     ) -> None:
-        """`patch`: side of the frames. Raises TrainingError where no image is as large as they need."""
-        self.patches = PatchSource(images, weights, mix, patch + 2 * MARGIN, seed)
-        self.mix = mix
+        """`side` of the frames. Raises TrainingError where no image is as large as they need."""
+        self.patches = PatchSource(images, weights, mix, side + 2 * MARGIN, seed)
+        self.mix, self.seed = mix, seed
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Degraded, Image]:
-        """`count` noisy frames [count, patch, patch] in 0..255, and the clean middle one."""
+    def batch(self, step: int, size: int) -> Batch:
+        """The `size` sequences of training step `step`; the same step always gives the same batch."""
+        rng = np.random.default_rng((self.seed, step))
+        return to_batch([self._draw(rng) for _ in range(size)])
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Degraded, Image]:
+        """Noisy frames [count, patch, patch] in 0..255, and the clean middle one."""
         image, patch, _ = self.patches.draw_patch(rng)
         _, other, _ = self.patches.draw_patch(rng)
-        clean = make_sequence(patch, other, count, rng)
-        noisy = degrade_frames(clean, image.own, self.mix, rng)
-        return noisy, clean[count // 2]
+        clean = make_sequence(patch, other, COUNT, rng)
+        return degrade_frames(clean, image.own, self.mix, rng), clean[COUNT // 2]
 
 
 def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
