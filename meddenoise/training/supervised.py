@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
+from meddenoise.training.frames import COUNT, FrameSource
 from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.motion import make_sequence
 from meddenoise.training.recipe import Recipe
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
@@ -24,7 +26,7 @@ FLOOR = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One validation crop [1, 1, H, W] and its noisy version."""
+    """One validation crop [1, 1, H, W] and its noisy version; with the frames around [1, T, H, W]."""
 
     modality: str
     level: str
@@ -50,8 +52,10 @@ class SupervisedTask:
     ) -> None:
         self.recipe, self.start = recipe, start
         weights = {row.folder: row.weight for row in recipe.data}
-        self.source = PatchSource(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
-        self.cases = _cases(validation)
+        moving = recipe.network_options.get("frames", 1) > 1
+        source = FrameSource if moving else PatchSource
+        self.source = source(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
+        self.cases = _cases(validation, moving)
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
@@ -80,7 +84,7 @@ class SupervisedTask:
         """Mean PSNR (range 255) per modality and level of white noise, told; "score" is their mean."""
         table: dict[str, list[float]] = defaultdict(list)
         for case in self.cases:
-            sigma = torch.full_like(case.noisy, max(case.sigma, 1e-3))
+            sigma = torch.full_like(case.clean, max(case.sigma, 1e-3))
             bands = torch.zeros(1, 4) if case.level == "own" else torch.ones(1, 4)
             told = (bands, torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
@@ -112,8 +116,8 @@ def _to(batch: Batch, share: Share) -> tuple[Tensor, ...]:
     return tuple(part[share.index :: share.count].to(share.device) for part in parts)
 
 
-def _cases(images: Iterable[TrainingImage]) -> list[Case]:
-    """Middle crops of a few images of each source, with the same noise at every validation."""
+def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
+    """Middle crops of a few images of each source, with the same noise, and motion, at every validation."""
     rng = np.random.default_rng(0)
     taken: dict[str, int] = defaultdict(int)
     cases = []
@@ -121,12 +125,15 @@ def _cases(images: Iterable[TrainingImage]) -> list[Case]:
         if taken[image.source] == VALIDATION_PER_SOURCE:
             continue
         taken[image.source] += 1
-        crop = torch.from_numpy(middle(image.plane, VALIDATION_CROP).copy())[None, None]
+        plane = middle(image.plane, VALIDATION_CROP)
+        frames = make_sequence(plane, plane[::-1], COUNT, rng) if moving else plane[None].copy()
+        sequence = torch.from_numpy(frames)[None]
+        crop = sequence[:, len(frames) // 2, None]
         if image.noise is not None:
             noise = torch.from_numpy(middle(image.noise, VALIDATION_CROP).copy())[None, None]
             cases.append(Case(image.modality, "own", float(noise.std()), crop + noise, crop))
             continue
         for sigma in VALIDATION_SIGMAS:
-            noise = torch.from_numpy(rng.standard_normal(crop.shape, np.float32)) * sigma
-            cases.append(Case(image.modality, f"{sigma:g}", sigma, crop + noise, crop))
+            noise = torch.from_numpy(rng.standard_normal(sequence.shape, np.float32)) * sigma
+            cases.append(Case(image.modality, f"{sigma:g}", sigma, sequence + noise, crop))
     return cases
