@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.training.loop import Share
-from meddenoise.training.medcdiff import Pair, PairSource
+from meddenoise.training.pairs import Pair, PairSource
 
 SIDE, BATCH = 128, 4
 LEVELS = 7

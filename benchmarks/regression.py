@@ -13,8 +13,9 @@ from meddenoise.methods.conditional import OnePass
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.loop import Share, describe, settings, train
-from meddenoise.training.medcdiff import NETWORK, PairSource
-from meddenoise.training.medcdiff import Case as Validation
+from meddenoise.training.medcdiff import NETWORK
+from meddenoise.training.pairs import Case as Validation
+from meddenoise.training.pairs import PairSource
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights import load
 

@@ -18,7 +18,7 @@ from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.methods.medcdiff import load_restorer
 from meddenoise.training.load import load_images
-from meddenoise.training.medcdiff import PairSource, validation_pairs
+from meddenoise.training.pairs import PairSource, validation_pairs
 from meddenoise.training.recipe import Recipe
 
 Peer = Callable[[Case], Sampled]

@@ -145,7 +145,7 @@ def test_pix2pix_learns_to_give_back_what_it_is_told() -> None:
     from pix2pix import Generator, _step, discriminator
 
     from meddenoise.methods.conditional import Condition
-    from meddenoise.training.medcdiff import Pair
+    from meddenoise.training.pairs import Pair
 
     torch.manual_seed(0)
     clean = torch.nn.functional.interpolate(torch.rand(2, 1, 8, 8) - 0.5, size=(128, 128), mode="bilinear")

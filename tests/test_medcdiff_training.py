@@ -19,7 +19,8 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.training import Images, Manner, run_training
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.loop import Share
-from meddenoise.training.medcdiff import FLOOR, DiffusionTask, OnePassTask, PairSource, validation_pairs
+from meddenoise.training.medcdiff import FLOOR, DiffusionTask, OnePassTask
+from meddenoise.training.pairs import PairSource, validation_pairs
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
 
 TASKS = ("medcdiff", "medcdiff-upscale", "medcdiff-inpaint")

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from meddenoise.training import Manner, Watch
+from meddenoise.training.befoi import StudentTask
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.loop import LoopOptions
-from meddenoise.training.medcdiff import DiffusionTask, OnePassTask, validation_pairs
+from meddenoise.training.medcdiff import DiffusionTask, OnePassTask
+from meddenoise.training.pairs import BEFOI, validation_pairs
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
 
@@ -42,7 +44,9 @@ def train_distilled(
     )
     watch.stage("one pass")
     student = train_stage(
-        OnePassTask(recipe, training, cases, diffusion),
+        StudentTask(recipe, *sides, diffusion)
+        if recipe.method == BEFOI
+        else OnePassTask(recipe, training, cases, diffusion),
         timed(recipe.loop, "student"),
         (student_folder, None),
         manner.resume,

@@ -46,14 +46,30 @@ class FrameSource:
     def batch(self, step: int, size: int) -> Batch:
         """The `size` sequences of training step `step`; the same step always gives the same batch."""
         rng = np.random.default_rng((self.seed, step))
-        return to_batch([self._draw(rng) for _ in range(size)])
+        return to_batch([self.draw(rng) for _ in range(size)])
 
-    def _draw(self, rng: np.random.Generator) -> tuple[Degraded, Image]:
-        """Noisy frames [count, patch, patch] in 0..255, and the clean middle one."""
+    def draw(self, rng: np.random.Generator) -> tuple[Degraded, Image]:
+        """Noisy frames [COUNT, side, side] in 0..255, and the clean middle one."""
         image, patch, _ = self.patches.draw_patch(rng)
         _, other, _ = self.patches.draw_patch(rng)
-        clean = make_sequence(patch, other, COUNT, rng)
-        return degrade_frames(clean, image.own, self.mix, rng), clean[COUNT // 2]
+        return draw_frames(patch, other, image.own, self.mix, rng)
+
+
+def draw_frames(
+    frame: Image, other: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator
+) -> tuple[Degraded, Image]:
+    """Noisy frames made of `frame`, and of `other` where parts move apart, and the clean middle one."""
+    clean = make_sequence(frame, other, COUNT, rng)
+    return degrade_frames(clean, own, mix, rng), clean[COUNT // 2]
+
+
+def tell_frames(noisy: Degraded) -> Image:
+    """What a diffusion network is told [COUNT + 1, H, W], in network units: the middle frame, the others, the
+    noise of the middle one."""
+    middle = len(noisy.noisy) // 2
+    order = [middle, *(index for index in range(len(noisy.noisy)) if index != middle)]
+    frames = noisy.noisy[order] * np.float32(2 / 255) - 1
+    return np.concatenate([frames, noisy.told[None] * np.float32(2 / 255)]).astype(np.float32)
 
 
 def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> Degraded:

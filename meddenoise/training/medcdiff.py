@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +13,13 @@ from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import Condition, Diffusion, OnePass
 from meddenoise.networks import build
-from meddenoise.training.data import PatchSource, TrainingImage, middle
-from meddenoise.training.loop import LoopOptions, Share, describe, settings
+from meddenoise.training.data import TrainingImage
+from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.pairs import Case, Pair, PairSource
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.restoration import (
-    NOISE,
-    PLAIN,
-    WEAK,
-    Image,
-    degrade_coarse,
-    degrade_holed,
-    degrade_noisy,
-    draw_plain,
-)
+from meddenoise.training.restoration import NOISE, WEAK
 
 NETWORK = "cond-unet"
-VALIDATION_CROP = 128
-VALIDATION_PER_SOURCE = 4
 RATIOS = (0.01, 10.0)
 """Noise levels over which half of the draws are spread evenly in their logarithm: where the image forms. The
 other half is spread evenly over the steps, most of which are nearly pure noise."""
@@ -38,50 +27,6 @@ TRUTH = 0.5
 """Share of the clean image in what the one pass learns; the rest is the diffusion network's mean."""
 FLOOR = 1e-5
 """Least mean square error that counts of a patch: those without error shall not dominate."""
-RANGE = 255.0
-
-DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
-    "medcdiff": degrade_noisy,
-    "medcdiff-upscale": lambda clean, own, rng: degrade_coarse(clean, rng),
-    "medcdiff-inpaint": lambda clean, own, rng: degrade_holed(clean, rng),
-}
-"""The degradation of each task, by the name its checkpoint has as a method."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Clean patches [B, 1, H, W] and their condition, in network units; `counts`: 1 where the loss counts."""
-
-    clean: Tensor
-    condition: Condition
-    counts: Tensor
-
-
-Case = tuple[str, Pair]
-"""A modality and a pair of one patch."""
-
-
-class PairSource:
-    """Random patches with their degraded versions; a batch is a function of (seed, step) alone."""
-
-    def __init__(self, recipe: Recipe, images: list[TrainingImage], options: LoopOptions) -> None:
-        weights = {row.folder: row.weight for row in recipe.data}
-        self.patches = PatchSource(images, weights, recipe.noise, options.patch, options.seed)
-        self.degrade, self.seed, self.method = DEGRADE[recipe.method], options.seed, recipe.method
-
-    def batch(self, step: int, size: int, share: Share) -> Pair:
-        """This share of the `size` patches of training step `step`."""
-        rng = np.random.default_rng((self.seed, step))
-        clean, channels = [], []
-        for _ in range(size):
-            image, patch, _ = self.patches.draw_patch(rng)
-            chosen, own = _scaled(patch), 2 * image.own.sigma / RANGE
-            if rng.random() < PLAIN:
-                chosen, own = draw_plain(len(patch), rng)
-            clean.append(chosen)
-            channels.append(self.degrade(chosen, own, rng))
-        part = slice(share.index, None, share.count)
-        return _pair(self.method, np.stack(clean[part]), np.stack(channels[part]), share.device)
 
 
 class DiffusionTask:
@@ -102,7 +47,7 @@ class DiffusionTask:
                 raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
         self.schedule = get_schedule(self.options.schedule)
         self.source = PairSource(recipe, training, self.options.loop)
-        self.described = {**self.options.network, "condition": 2}
+        self.described = {**self.options.network, "condition": self.source.channels}
         self.digest = describe(
             network=[NETWORK, self.described],
             prediction=self.options.prediction,
@@ -173,7 +118,7 @@ class OnePassTask:
         assert recipe.conditional is not None
         self.recipe, self.cases = recipe, validation
         self.source = PairSource(recipe, training, recipe.loop)
-        self.described = {**recipe.network_options, "condition": 2}
+        self.described = {**recipe.network_options, "condition": self.source.channels}
         self.start, prediction = teacher, recipe.conditional.prediction
         self.alike = prediction == "v" and self.described == teacher.metadata.network_options
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
@@ -212,32 +157,6 @@ class OnePassTask:
         """Write the stage's checkpoint, in half precision."""
         metadata = _metadata(self.recipe, self.described, None, step, scores)
         save_checkpoint(path, {k: v.half() for k, v in network.state_dict().items()}, metadata)
-
-
-def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]:
-    """Middle crops of a few images of each source, degraded the same way at every validation."""
-    rng, taken = np.random.default_rng(0), defaultdict[str, int](int)
-    pairs = []
-    for image in images:
-        taken[image.source] += 1
-        if taken[image.source] <= VALIDATION_PER_SOURCE:
-            clean = _scaled(middle(image.plane, VALIDATION_CROP))
-            channels = DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
-            pair = _pair(method, clean[None], channels[None], torch.device("cpu"))
-            pairs.append((image.modality or "image", pair))
-    return pairs
-
-
-def _scaled(plane: Image) -> Image:
-    return (plane * np.float32(2 / RANGE) - 1).astype(np.float32)
-
-
-def _pair(method: str, clean: Image, channels: Image, device: torch.device) -> Pair:
-    told = torch.from_numpy(channels).to(device)
-    image = torch.from_numpy(clean)[:, None].to(device)
-    if method != "medcdiff-inpaint":
-        return Pair(image, Condition(told), torch.ones_like(image))
-    return Pair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
 
 
 def _mean(error: Tensor, counts: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +75,9 @@ class SupervisedTask:
     def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
         """Root mean square error in units of the true sigma, mean over this share of the step's patches."""
         batch = self.source.batch(step, self.recipe.loop.batch)
-        noisy, sigma, bands, zero, clean, scale = _to(batch, share)
-        error = (network(noisy, sigma, bands, zero) - clean) / scale[:, None, None, None]
-        return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
+        part = slice(share.index, None, share.count)
+        mine = Batch(*(getattr(batch, field.name)[part] for field in fields(Batch)))
+        return mean_error(network, mine, share.device)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
@@ -111,9 +111,12 @@ class SupervisedTask:
         save_checkpoint(path, network.state_dict(), metadata)
 
 
-def _to(batch: Batch, share: Share) -> tuple[Tensor, ...]:
-    parts = (batch.noisy, batch.sigma, batch.bands, batch.zero, batch.clean, batch.scale)
-    return tuple(part[share.index :: share.count].to(share.device) for part in parts)
+def mean_error(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """Root mean square error of the network on `batch`, in units of the true sigma, mean over the patches."""
+    given = (batch.noisy, batch.sigma, batch.bands, batch.zero)
+    clean, scale = batch.clean.to(device), batch.scale.to(device)
+    error = (network(*(part.to(device) for part in given)) - clean) / scale[:, None, None, None]
+    return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
 
 
 def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:

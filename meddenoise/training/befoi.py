@@ -1,0 +1,56 @@
+"""What BeFOI's student trains: clean frames from three noisy ones, with a diffusion network as teacher."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from meddenoise.checkpoint import Checkpoint, load_state
+from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.methods.conditional import Condition, Diffusion
+from meddenoise.networks import build
+from meddenoise.training.data import TrainingImage, to_batch
+from meddenoise.training.frames import FrameSource, tell_frames
+from meddenoise.training.loop import Share
+from meddenoise.training.medcdiff import TRUTH
+from meddenoise.training.pairs import RANGE
+from meddenoise.training.recipe import Recipe
+from meddenoise.training.supervised import SupervisedTask, mean_error
+
+
+class StudentTask(SupervisedTask):
+    """Regression on the mean of the diffusion network and on the clean frame, as `training.loop.Task`.
+
+    Source: Hu, Huang 2024 (BeFOI), equation 9, with the distillation of `training.medcdiff`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        training: list[TrainingImage],
+        validation: Sequence[TrainingImage],
+        teacher: Checkpoint,
+    ) -> None:
+        assert recipe.conditional is not None
+        super().__init__(recipe, training, validation)
+        network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
+        load_state(network, teacher)
+        network.eval().requires_grad_(False)
+        schedule = get_schedule(recipe.conditional.schedule)
+        self.teacher = Diffusion(network, schedule, recipe.conditional.prediction)
+        self.digest = f"{self.digest} taught by {teacher.sha256}"
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Root mean square error in units of the true sigma, mean over this share of the step's sequences."""
+        assert isinstance(self.source, FrameSource)
+        rng = np.random.default_rng((self.source.seed, step))
+        drawn = [self.source.draw(rng) for _ in range(self.recipe.loop.batch)][share.index :: share.count]
+        batch = to_batch(drawn)
+        told = torch.from_numpy(np.stack([tell_frames(noisy) for noisy, _ in drawn])).to(share.device)
+        with torch.no_grad():
+            self.teacher.network.to(share.device)
+            taught = (self.teacher.mean(Condition(told)) + 1) * (RANGE / 2)
+        wanted = TRUTH * batch.clean.to(share.device) + (1 - TRUTH) * taught
+        return mean_error(network, replace(batch, clean=wanted), share.device)
