@@ -93,9 +93,11 @@ def test_a_still_cine_gives_its_physics_back(gain, electronic, recursion, seed):
 
 
 def check_spectrum(profile: NoiseProfile, noise: XrayNoise, truth: np.ndarray) -> None:
-    """Within 10 % at all frequencies but the lowest, of which a patch has 8 coefficients: too few for that."""
+    """Within 10 % up to Nyquist; patches have too few coefficients of the lowest ring and of the corners."""
+    frequency = np.array(profile.frequency)
     measured, true = np.array(profile.power), true_spectrum(noise, truth, profile)
-    assert measured[1:] == pytest.approx(true[1:], rel=0.1)
+    shown = (frequency > 0.02) & (frequency <= 0.5)
+    assert measured[shown] == pytest.approx(true[shown], rel=0.1)
 
 
 def check_steps(profile: NoiseProfile, series: Series, info: NoiseInfo) -> None:
@@ -140,14 +142,13 @@ def test_repeated_scans_give_what_frames_give_without_a_lag():
     repeats = [replace(series, pixels=series.pixels[k : k + 1], slope=np.ones(1), intercept=np.zeros(1),
                        frame_time_ms=None) for k in range(6)]  # fmt: skip
     measured = measure_profile(repeats)
-    a, b = true_line(noise, truth.shape[-1])
+    a, _ = true_line(noise, truth.shape[-1])
     assert measured.profile.source == "repeats"
     assert measured.profile.rho == 0
     assert measured.profile.gain == pytest.approx(a, rel=0.07)
     assert measured.profile.sigma == pytest.approx(np.sqrt(np.mean(info.sigma**2)), rel=0.02)
-    assert measured.profile.counts == Counts(
-        series=6, planes=6, settled=6, moved=measured.profile.counts.moved
-    )
+    counts = measured.profile.counts
+    assert (counts.series, counts.planes, counts.settled) == (6, 6, 6)
 
 
 def test_one_image_says_so_and_gives_what_the_estimator_gives():
@@ -266,8 +267,9 @@ def profiles(draw):
     frames = draw(st.integers(1, 5))
     return NoiseProfile(
         unit=draw(st.sampled_from(["", "HU"])), modality=draw(st.text("CTXA\"\\\n", max_size=4)),
-        source=draw(st.sampled_from(["frames", "repeats", "one image"])), gain=draw(st.floats(-10, 10).filter(bool)),
-        offset=draw(st.floats(-1e6, 1e6)), sigma=draw(numbers), means=(1.0, 2.0), deviations=(draw(numbers), 0.0),
+        source=draw(st.sampled_from(["frames", "repeats", "one image"])),
+        gain=draw(st.floats(-10, 10).filter(bool)), offset=draw(st.floats(-1e6, 1e6)), sigma=draw(numbers),
+        means=(1.0, 2.0), deviations=(draw(numbers), 0.0),
         frequency=(0.1, 0.5), power=(draw(numbers), 0.0), correlation_px=draw(numbers),
         rho=draw(st.floats(0, 0.95)), window=(-draw(numbers), draw(numbers)),
         sigmas=tuple(draw(numbers) for _ in range(frames)), steps=tuple(range(frames)),

@@ -21,6 +21,14 @@ def train(
         Path | None,
         typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then."),
     ] = None,
+    noise_profile: Annotated[
+        Path | None,
+        typer.Option(
+            "--noise-profile",
+            metavar="PROFILE.toml",
+            help="Give the clean images the noise of a file of `meddenoise noise`, not any.",
+        ),
+    ] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="What to train. Default: the recipe's, else direct.")
     ] = None,
@@ -53,12 +61,15 @@ def train(
     run/checkpoint.safetensors
 
     From noisy images alone: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
+
+    For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
     """
+    from meddenoise.cli.run import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
     from meddenoise.training import Images, Manner, run_training
 
     manner = Manner(start, resume, _seconds(budget), _radius(blind_radius))
-    images, chosen = Images(data, references), _recipe(method, recipe, steps)
+    images, chosen = Images(data, references, load_profile(noise_profile)), _recipe(method, recipe, steps)
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)

@@ -32,7 +32,11 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     if series.channels != 1:
         raise UnsupportedError(f"{series.path} is a colour image: noise is simulated for grey images only.")
     values, valid = series.values(0, len(series)), series.valid(0, len(series))
-    scale = measure(values[valid], series.geometry.spacing_mm[1])
+    scale = replace(
+        measure(values[valid], series.geometry.spacing_mm[1]),
+        cine=series.frame_time_ms is not None,
+        unit=series.unit,
+    )
     for text in texts:
         _refuse_unfit(series, text)
     noises = [parse_noise(text, scale) for text in texts]

@@ -1,6 +1,6 @@
 """The noise of a device as one sheet: what it is at any brightness, frequency and from frame to frame."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,6 +70,19 @@ class NoiseProfile:
     def amplitude(self) -> Amplitude:
         """Amplitude sqrt(NPS) at radial frequencies."""
         return sampled_amplitude(self.frequency, self.power)
+
+    def scaled(self, low: float, scale: float) -> "NoiseProfile":
+        """The profile of images whose values v became `scale` (v - `low`)."""
+        return replace(
+            self,
+            gain=scale * self.gain,
+            offset=scale**2 * (self.offset + self.gain * low),
+            sigma=scale * self.sigma,
+            means=tuple(scale * (mean - low) for mean in self.means),
+            deviations=tuple(scale * deviation for deviation in self.deviations),
+            window=(scale * (self.window[0] - low), scale * (self.window[1] - low)),
+            sigmas=tuple(scale * sigma for sigma in self.sigmas),
+        )
 
     def sigma_at(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         """Noise standard deviation at each pixel of a plane [Y, X], from the means around them."""
