@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from meddenoise.cli.main import app
 from meddenoise.errors import UsageError
 from meddenoise.io import read
+from meddenoise.noise.insert import insert_noise
 from meddenoise.noise.profile_file import read_profile, write_profile
 from meddenoise.training import Images, run_training
 from meddenoise.training.load import load_images
@@ -160,3 +161,14 @@ def test_a_network_is_trained_on_the_noise_of_a_profile(pictures, tmp_path):
     assert "own" in log
     with pytest.raises(UsageError, match="leave one of them out"):
         run_training(tiny_recipe(), Images(pictures, pictures, EXAMPLE), tmp_path / "no", watch=Silence())
+
+
+def test_a_simulated_series_tells_the_profile_and_not_where_it_lay(study, tmp_path):
+    folder, _ = study
+    clean, profile = read(folder / "study" / "clean")[0], folder / "profile.toml"
+    done = insert_noise(clean, [str(profile)], 0).series.derivation
+    assert done is not None and str(folder) not in done.description + done.settings
+    text = profile.read_text().replace("source =", "# moved\nsource =")
+    (tmp_path / "copy.toml").write_text(text)
+    copy = insert_noise(clean, [str(tmp_path / "copy.toml")], 0).series.derivation
+    assert copy == done

@@ -197,12 +197,12 @@ def denoise(
     from meddenoise.crew import Orders
     from meddenoise.options import Options
 
-    options = Options(noise_profile=load_profile(noise_profile),
+    options = Options(
         method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
         sigma=parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
         tile=tile, overlap=overlap, batch_size=parse("--batch-size", batch_size, int),
         uncertainty=uncertainty, blind_radius=parse("--blind-radius", blind_radius, int),
-    )  # fmt: skip
+        noise_profile=load_profile(noise_profile))  # fmt: skip
     orders = Orders(options=options, format=format, residual=residual, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
