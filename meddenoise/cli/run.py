@@ -170,7 +170,7 @@ def denoise(
     blind_radius: BlindRadius = "auto",
     seed: Seed = 0,
     sigma: Sigma = "auto",
-    noise_profile: Profile = None,
+    profile: Profile = None,
     strength: Strength = 1.0,
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -199,10 +199,9 @@ def denoise(
 
     options = Options(
         method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
-        sigma=parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        tile=tile, overlap=overlap, batch_size=parse("--batch-size", batch_size, int),
-        uncertainty=uncertainty, blind_radius=parse("--blind-radius", blind_radius, int),
-        noise_profile=load_profile(noise_profile))  # fmt: skip
+        sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile), uncertainty=uncertainty,
+        strength=strength, precision=precision, tile=tile, batch_size=parse("--batch-size", batch_size, int),
+        overlap=overlap, device=device, blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
     orders = Orders(options=options, format=format, residual=residual, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
