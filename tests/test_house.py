@@ -18,7 +18,7 @@ LAYERS = (
     {"errors"},
     {"series"},
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
-    | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
+    | {"noise", "level", "profiling", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
     {"pipeline", "restoration", "training"},
