@@ -17,8 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors"},
     {"series"},
-    {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
-    | {"noise", "level", "profiling", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
+    {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion", "profiling"}
+    | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
     {"pipeline", "restoration", "training"},
