@@ -1,11 +1,13 @@
 """The noise of a series, from some of its planes, and the modality where the file does not say it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
 from meddenoise.holes import fill_holes
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import MAX_PLANES, estimate_noise
+from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
 
 LARGEST = 1e15
@@ -17,6 +19,27 @@ def estimate_series(series: Series) -> NoiseEstimate:
 
     Raises UnsupportedError for values beyond what single precision can compute with.
     """
+    values, valid = _some_planes(series)
+    return estimate_noise(
+        values, modality=likely_modality(series), valid=valid, frame_time_ms=series.frame_time_ms
+    )
+
+
+def expect_noise(series: Series, profile: NoiseProfile) -> NoiseEstimate:
+    """The noise of a series by the profile of its device: the level goes by the brightness of some planes.
+
+    Raises UnsupportedError where the units differ, or as `estimate_series`.
+    """
+    if series.unit != profile.unit and series.unit and profile.unit:
+        raise UnsupportedError(
+            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
+            "measure a profile of such images."
+        )
+    return profile.estimate(*_some_planes(series))
+
+
+def _some_planes(series: Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values [N, Y, X], holes filled, and where they are image."""
     channels = series.channels
     frames = len(series) // channels
     count = min(frames, MAX_PLANES)
@@ -32,12 +55,7 @@ def estimate_series(series: Series) -> NoiseEstimate:
         raise UnsupportedError(
             f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
         )
-    return estimate_noise(
-        fill_holes(values, valid),
-        modality=likely_modality(series),
-        valid=valid,
-        frame_time_ms=series.frame_time_ms,
-    )
+    return fill_holes(values, valid), valid
 
 
 def likely_modality(series: Series) -> str:

@@ -4,10 +4,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from meddenoise.errors import UsageError
 from meddenoise.methods import Row, Sampling, rows
+
+if TYPE_CHECKING:
+    from meddenoise.noise.profile import NoiseProfile
 
 FACTORS = (2.0, 16.0)
 """Smallest and largest factor of "upscale" that its network was trained for."""
@@ -26,6 +29,8 @@ class Options:
     seed: int = 0
     sigma: float | None = None
     """Noise standard deviation in the image's unit; None estimates it."""
+    noise_profile: "NoiseProfile | None" = None
+    """The noise of the device, in place of an estimate of level, spectrum and dependence."""
     strength: float = 1.0
     device: str = "auto"
     precision: str = "auto"
@@ -65,6 +70,10 @@ def check_options(options: Options) -> None:
             raise UsageError(f"{option} is {value}: give {least} or more.")
     if options.sigma is not None and not (math.isfinite(options.sigma) and options.sigma >= 0):
         raise UsageError(f"--sigma is {options.sigma}: give auto, or a noise level of 0 or more.")
+    if options.sigma is not None and options.noise_profile is not None:
+        raise UsageError(
+            "--sigma and --noise-profile both tell the level of the noise: leave one of them out."
+        )
     if not 0 <= options.strength <= 1:
         raise UsageError(f"--strength is {options.strength}: give 0 (the input) to 1 (the full result).")
     if options.tile is not None and options.overlap is not None and options.overlap >= options.tile:

@@ -14,7 +14,7 @@ from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.holes import fill_holes
-from meddenoise.level import estimate_series, likely_modality
+from meddenoise.level import estimate_series, expect_noise, likely_modality
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import NoiseEstimate
@@ -60,9 +60,7 @@ def denoise_series(
     """
     started = perf_counter()
     choice, device = choose_for(series, options)
-    noise = estimate_series(series)
-    if options.sigma is not None:
-        noise = replace(noise, sigma=options.sigma)
+    noise = _noise_of(series, options)
     warnings, row = [*series.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
         modality, sampling = likely_modality(series), choose_sampling(options)
@@ -93,6 +91,14 @@ def denoise_series(
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
     )
+
+
+def _noise_of(series: Series, options: Options) -> NoiseEstimate:
+    """What the options say of the noise, and an estimate of what they do not say."""
+    if options.noise_profile is not None:
+        return expect_noise(series, options.noise_profile)
+    noise = estimate_series(series)
+    return noise if options.sigma is None else replace(noise, sigma=options.sigma)
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:

@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     {"errors"},
     {"series"},
-    {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion"}
+    {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion", "profiling"}
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},

@@ -1,5 +1,7 @@
 """Simulated noise has the level, the spectrum and the distribution that were asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from meddenoise.noise.models import (
     CtDoseNoise,
     GaussianNoise,
     ImpulseNoise,
+    ProfileNoise,
     RicianNoise,
     SpectralNoise,
     XrayNoise,
@@ -261,6 +264,21 @@ def test_ct_planes_need_not_be_square():
     assert not np.array_equal(noisy[0], noisy[1])
 
 
+@pytest.mark.parametrize("level", [20.0, 200.0])
+def test_profile_noise_has_its_level_at_every_brightness_and_its_lag(level):
+    noise = ProfileNoise(2.0, 30.0, (0.05, 0.25, 0.5), (1.6, 1.2, 0.4), rho=0.5)
+    image = flat(level, 12, 128)
+    noisy, info = simulate(image, noise, rng(6))
+    added = noisy - image
+    assert added.std() == pytest.approx(np.sqrt(2 * level + 30), rel=WITHIN)
+    assert info.sigma == pytest.approx(np.sqrt(2 * level + 30), rel=1e-5)
+    assert np.mean(added[1:] * added[:-1]) / np.mean(added**2) == pytest.approx(0.5, abs=0.02)
+    still, magnitude = replace(noise, rho=0.0), replace(noise, rho=0.0, rician=True)
+    dark = np.zeros((1, 128, 128), np.float32)
+    assert simulate(dark, still, rng(7))[0].std() == pytest.approx(np.sqrt(30), rel=WITHIN)
+    assert simulate(dark, magnitude, rng(7))[0].mean() == pytest.approx(np.sqrt(30 * np.pi / 2), rel=WITHIN)
+
+
 def test_noises_add_in_order_with_variance_and_spectrum():
     clean = flat(100.0)
     steps = [XrayNoise(4.0, 2.0), CorrelatedNoise(6.0, 1.0), GaussianNoise(3.0)]
@@ -283,6 +301,7 @@ def test_the_same_seed_gives_the_same_noise_and_leaves_the_image_alone(name):
         "ct-dose": CtDoseNoise(0.2, pixel_mm=5.0),
         "xray": XrayNoise(2.0, 1.0, recursion=0.5),
         "salt-pepper": ImpulseNoise(0.1),
+        "profile": ProfileNoise(0.2, 3.0, (0.1, 0.5), (1.5, 0.5), rho=0.4),
     }[name]
     clean = flat(40.0, 2, 48)
     clean[:, 10:20] = 80.0

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from meddenoise import __version__
-from meddenoise.cli import eval, info, inpaint, methods, phantom, simulate, train, upscale, weights
+from meddenoise.cli import eval, info, inpaint, methods, noise, phantom, simulate, train, upscale, weights
 from meddenoise.cli import run as denoise
 from meddenoise.cli.streams import drop_stdout, prepare, quieten_libraries, tell
 from meddenoise.errors import MeddenoiseError, first_line
@@ -105,5 +105,5 @@ def _program(
         logging.getLogger("meddenoise").setLevel(logging.DEBUG)
 
 
-for _commands in (denoise, upscale, inpaint, eval, train, phantom, simulate, methods, weights, info):
+for _commands in (denoise, upscale, inpaint, eval, train, phantom, simulate, noise, methods, weights, info):
     _commands.register(app)

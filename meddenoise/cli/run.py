@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from meddenoise.batch import Request
+    from meddenoise.noise.profile import NoiseProfile
 
 Number = TypeVar("Number", int, float)
 
@@ -62,6 +63,14 @@ Fusion = Annotated[
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pixels on a device.")]
 Sigma = Annotated[
     str, typer.Option(metavar="auto|FLOAT", help="Noise level in the image's unit; auto estimates it.")
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--noise-profile",
+        metavar="PROFILE.toml",
+        help="The noise by a file of `meddenoise noise`, in place of an estimate.",
+    ),
 ]
 Strength = Annotated[float, typer.Option(metavar="FLOAT", help="0 gives the input back, 1 the full result.")]
 DeviceName = Annotated[
@@ -161,6 +170,7 @@ def denoise(
     blind_radius: BlindRadius = "auto",
     seed: Seed = 0,
     sigma: Sigma = "auto",
+    profile: Profile = None,
     strength: Strength = 1.0,
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -189,15 +199,23 @@ def denoise(
 
     options = Options(
         method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
-        sigma=parse("--sigma", sigma, float), strength=strength, device=device, precision=precision,
-        tile=tile, overlap=overlap, batch_size=parse("--batch-size", batch_size, int),
-        uncertainty=uncertainty, blind_radius=parse("--blind-radius", blind_radius, int),
-    )  # fmt: skip
+        sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile), uncertainty=uncertainty,
+        strength=strength, precision=precision, tile=tile, batch_size=parse("--batch-size", batch_size, int),
+        overlap=overlap, device=device, blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
     orders = Orders(options=options, format=format, residual=residual, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
     request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
     run_request(request, verbosity=verbose - quiet, as_json=as_json)
+
+
+def load_profile(path: Path | None) -> "NoiseProfile | None":
+    """The noise profile in a file, None for none."""
+    if path is None:
+        return None
+    from meddenoise.noise.profile_file import read_profile
+
+    return read_profile(path)
 
 
 def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:

@@ -18,7 +18,8 @@ Noise = Annotated[
         "--noise",
         metavar="NOISE",
         help="gaussian:SIGMA, correlated:SIGMA[:KERNEL_PX], rician:PERCENT[:COILS], "
-        "ct-dose:FRACTION[:PHOTONS], xray:QUANTA[:ELECTRONIC] or salt-pepper:FRACTION; "
+        "ct-dose:FRACTION[:PHOTONS], xray:QUANTA[:ELECTRONIC] or salt-pepper:FRACTION, "
+        "or the profile.toml of `meddenoise noise`; "
         "repeat to add several in order.",
     ),
 ]
@@ -42,6 +43,8 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
     Example: meddenoise simulate clean/ noisy/ --noise ct-dose:0.25
 
     Example: meddenoise simulate brain.nii.gz noisy.nii.gz --noise rician:5 --seed 7
+
+    Example: meddenoise simulate clean.dcm noisy.dcm --noise profile.toml
     """
     from rich.console import Console
 

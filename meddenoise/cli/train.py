@@ -9,43 +9,64 @@ if TYPE_CHECKING:
     from meddenoise.training.recipe import Recipe
 
 
+Data = Annotated[Path, typer.Option("--data", help="Folder of images; a SPLITS.csv is honoured.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: state, log, weights.")]
+References = Annotated[
+    Path | None, typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then.")
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option(
+        "--noise-profile",
+        metavar="PROFILE.toml",
+        help="Give the clean images the noise of a file of `meddenoise noise`, not any.",
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option("--method", help="What to train. Default: the recipe's, else direct.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="A shipped recipe by name, or a TOML file. Default: one for --data."),
+]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps, if not the recipe's.")]
+Start = Annotated[
+    str | None, typer.Option("--from", help="Fine-tune these weights: a name, a path or hf://...")
+]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")]
+Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="TIME", help="Stop in time with the best so far: 45s, 30m or 8h."),
+]
+BlindRadius = Annotated[
+    str,
+    typer.Option(
+        "--blind-radius",
+        metavar="auto|N",
+        help="Of self-supervised methods: how far noise is correlated, in pixels; auto measures it.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command("train")(train)
 
 
 def train(
-    data: Annotated[Path, typer.Option("--data", help="Folder of images; a SPLITS.csv is honoured.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: state, log, weights.")],
-    references: Annotated[
-        Path | None,
-        typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then."),
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option("--method", help="What to train. Default: the recipe's, else direct.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", help="A shipped recipe by name, or a TOML file. Default: one for --data."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps, if not the recipe's.")] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Fine-tune these weights: a name, a path or hf://...")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")] = True,
-    budget: Annotated[
-        str | None,
-        typer.Option("--budget", metavar="TIME", help="Stop in time with the best so far: 45s, 30m or 8h."),
-    ] = None,
-    blind_radius: Annotated[
-        str,
-        typer.Option(
-            "--blind-radius",
-            metavar="auto|N",
-            help="Of self-supervised methods: how far noise is correlated, in pixels; auto measures it.",
-        ),
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    data: Data,
+    output: Output,
+    references: References = None,
+    noise_profile: Profile = None,
+    method: Method = None,
+    recipe: RecipeName = None,
+    steps: Steps = None,
+    start: Start = None,
+    resume: Resume = True,
+    budget: Budget = None,
+    blind_radius: BlindRadius = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Train a method on a folder of images; stop it with Ctrl-C and give the same command to go on.
 
@@ -53,12 +74,15 @@ def train(
     run/checkpoint.safetensors
 
     From noisy images alone: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
+
+    For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
     """
+    from meddenoise.cli.run import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
     from meddenoise.training import Images, Manner, run_training
 
     manner = Manner(start, resume, _seconds(budget), _radius(blind_radius))
-    images, chosen = Images(data, references), _recipe(method, recipe, steps)
+    images, chosen = Images(data, references, load_profile(noise_profile)), _recipe(method, recipe, steps)
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from meddenoise.noise.models import (
     GaussianNoise,
     ImpulseNoise,
     NoiseOptions,
+    ProfileNoise,
     RicianNoise,
     XrayNoise,
 )
+from meddenoise.noise.profile_file import SUFFIX, read_profile
 from meddenoise.noise.spectrum import Array
 
 ELECTRONIC_QUANTA = 2.0
@@ -23,11 +26,16 @@ ELECTRONIC_QUANTA = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What relative levels refer to: the image's 99.9th percentile and mean, and the size of its pixels."""
+    """What relative levels refer to: the image's 99.9th percentile and mean, and the size of its pixels.
+
+    And what a profile must fit: whether planes are frames of a cine, and the unit, empty where unknown.
+    """
 
     peak: float
     mean: float
     pixel_mm: float
+    cine: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,11 @@ def measure(values: Array, pixel_mm: float) -> Scale:
 def parse_noise(text: str, scale: Scale) -> NoiseOptions:
     """The options that `text` (NAME:NUMBER[:NUMBER...]) stands for, for images of that scale.
 
-    Raises UsageError where it does not follow a form of WORDS.
+    A text that ends in .toml is the file of a noise profile. Raises UsageError where it does not follow a
+    form of WORDS, or is no profile for such images.
     """
+    if text.lower().endswith(SUFFIX):
+        return _from_profile(Path(text), scale)
     name, *parts = text.split(":")
     if name not in WORDS:
         raise unknown_name("noise", name, WORDS)
@@ -72,6 +83,22 @@ def parse_noise(text: str, scale: Scale) -> NoiseOptions:
 
 def _misread(text: str, word: Word, reason: str) -> UsageError:
     return UsageError(f"the noise {text!r} cannot be used ({reason}): write {word.form}, {word.meaning}.")
+
+
+def _from_profile(path: Path, scale: Scale) -> NoiseOptions:
+    profile = read_profile(path)
+    if profile.unit and scale.unit and profile.unit != scale.unit:
+        raise UsageError(
+            f"{path} is in {profile.unit}, the image in {scale.unit}: measure a profile of such images."
+        )
+    return ProfileNoise(
+        profile.gain,
+        profile.offset,
+        profile.frequency,
+        profile.power,
+        rho=profile.rho if scale.cine else 0.0,
+        rician=profile.model == "rician",
+    )
 
 
 def _rician(numbers: list[float], scale: Scale) -> NoiseOptions:

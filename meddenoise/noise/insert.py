@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from meddenoise import __version__
 from meddenoise.errors import UnsupportedError
 from meddenoise.noise.grammar import measure, parse_noise
+from meddenoise.noise.models import ProfileNoise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.series import Derivation, Series
 
@@ -32,7 +34,11 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     if series.channels != 1:
         raise UnsupportedError(f"{series.path} is a colour image: noise is simulated for grey images only.")
     values, valid = series.values(0, len(series)), series.valid(0, len(series))
-    scale = measure(values[valid], series.geometry.spacing_mm[1])
+    scale = replace(
+        measure(values[valid], series.geometry.spacing_mm[1]),
+        cine=series.frame_time_ms is not None,
+        unit=series.unit,
+    )
     for text in texts:
         _refuse_unfit(series, text)
     noises = [parse_noise(text, scale) for text in texts]
@@ -46,11 +52,18 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     pixels = series.store(noisy, 0, len(series))
     low, high = series.stored_range
     lost = valid & ((pixels <= low) | (pixels >= high)) & ((series.pixels > low) & (series.pixels < high))
-    words = ", ".join(texts)
+    # A path says nothing to those who see the image, and another file may lie there tomorrow.
+    words = ", ".join(
+        "profile" if isinstance(n, ProfileNoise) else text for n, text in zip(noises, texts, strict=True)
+    )
+    settings: dict[str, Any] = {"noise": list(texts), "seed": seed, "index": index}
+    profiles = [asdict(noise) for noise in noises if isinstance(noise, ProfileNoise)]
+    if profiles:
+        settings |= {"noise": words, "profiles": profiles}
     done = Derivation(
         method=words,
         description=f"Simulated noise added by meddenoise {__version__}: {words}, seed {seed}",
-        settings=json.dumps({"noise": list(texts), "seed": seed, "index": index}),
+        settings=json.dumps(settings),
         verb="noise added",
     )
     return Inserted(series.with_pixels(pixels, done), tuple(infos), float(lost.mean()))

@@ -139,8 +139,36 @@ class CtDoseNoise:
         _check("bowtie", self.bowtie, 0.01, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class ProfileNoise:
+    """Noise as a profile tells it: variance `gain` m + `offset` at the local mean m, with its spectrum.
+
+    `rho` is the part of its noise that a frame shares with the one before; `rician` noise is in both channels
+    of a magnitude.
+    """
+
+    name: ClassVar[str] = "profile"
+    gain: float
+    offset: float
+    frequency: tuple[float, ...]
+    power: tuple[float, ...]
+    rho: float = 0.0
+    rician: bool = False
+
+    def __post_init__(self) -> None:
+        SpectralNoise(0.0, self.frequency, self.power)
+        _check("rho", self.rho, 0, 0.999)
+
+
 NoiseOptions = (
-    GaussianNoise | CorrelatedNoise | SpectralNoise | RicianNoise | CtDoseNoise | XrayNoise | ImpulseNoise
+    GaussianNoise
+    | CorrelatedNoise
+    | SpectralNoise
+    | RicianNoise
+    | CtDoseNoise
+    | XrayNoise
+    | ImpulseNoise
+    | ProfileNoise
 )
 
 

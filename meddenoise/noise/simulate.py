@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise.ct import insert_dose_noise
+from meddenoise.noise.dependence import Dependence
 from meddenoise.noise.models import (
     CorrelatedNoise,
     CtDoseNoise,
     GaussianNoise,
     ImpulseNoise,
     NoiseOptions,
+    ProfileNoise,
     RicianNoise,
     SpectralNoise,
     XrayNoise,
@@ -161,6 +163,33 @@ def add_impulses(image: Array, options: ImpulseNoise, rng: np.random.Generator) 
     return noisy, np.sqrt(variance), _spectrum(None, float(np.sqrt(variance.mean())))
 
 
+def add_profile(image: Array, options: ProfileNoise, rng: np.random.Generator) -> Result:
+    """Noise of a measured profile; frames follow each other along the first axis."""
+    amplitude = sampled_amplitude(options.frequency, options.power)
+    local = Dependence(np.ones(0), (options.gain, options.offset))
+    planes = image.reshape(-1, *image.shape[-2:])
+    variance = np.stack([local.over(plane) for plane in planes]).reshape(image.shape)
+    sigma: Array = np.sqrt(variance)
+
+    def draw() -> Array:
+        noise = coloured_noise(image.shape, amplitude, rng)
+        share_noise(noise, options.rho)
+        return sigma * noise
+
+    noisy = image + draw()
+    if options.rician:
+        noisy = np.hypot(noisy, draw())
+    return noisy, sigma, _spectrum(amplitude, float(np.sqrt(variance.mean(dtype=np.float64))))
+
+
+def share_noise(frames: Array, rho: float) -> None:
+    """n_t = rho n_(t-1) + sqrt(1 - rho²) x_t, applied in place to `frames` [T, Y, X]: variances stay."""
+    stack = frames if frames.ndim == 3 else frames[None]
+    for index in range(1, len(stack)):
+        stack[index] *= np.float32(np.sqrt(1 - rho**2))
+        stack[index] += np.float32(rho) * stack[index - 1]
+
+
 def g_factor(height: int, width: int, peak: float) -> Array:
     """Smooth noise amplification of parallel imaging, 1 at the borders to 1 + peak in the middle, [Y, X]."""
     down = (np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2) / height
@@ -203,6 +232,7 @@ SIMULATORS: Mapping[str, Callable[[Array, Any, np.random.Generator], Result]] = 
     CtDoseNoise.name: add_ct_dose,
     XrayNoise.name: add_xray,
     ImpulseNoise.name: add_impulses,
+    ProfileNoise.name: add_profile,
 }
 _FREQUENCIES: Array = NPS_FREQUENCIES.astype(np.float32)
 

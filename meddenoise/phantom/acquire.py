@@ -48,7 +48,11 @@ def dose_noise(phantom: Phantom, dose: float | None = None) -> tuple[NoiseOption
 
 def named_noise(phantom: Phantom, texts: Sequence[str]) -> tuple[NoiseOptions, ...]:
     """The noises of those words; X-ray quanta count at the mean exposure. Raises UsageError."""
-    scale = measure(phantom.truth, phantom.geometry.spacing_mm[1])
+    scale = replace(
+        measure(phantom.truth, phantom.geometry.spacing_mm[1]),
+        cine=phantom.kind.frame_ms is not None,
+        unit=phantom.kind.unit,
+    )
     linear = replace(scale, mean=float(_linear(phantom).mean()))
     return tuple(parse_noise(text, linear if text.startswith("xray:") else scale) for text in texts)
 

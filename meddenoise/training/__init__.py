@@ -9,16 +9,21 @@ from meddenoise.errors import UsageError
 
 if TYPE_CHECKING:
     from meddenoise.checkpoint import Checkpoint
+    from meddenoise.noise.profile import NoiseProfile
     from meddenoise.training.loop import Task
     from meddenoise.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What to train on: clean images, or noisy ones with their clean partners in `references`."""
+    """What to train on: clean images, or noisy ones with their clean partners in `references`.
+
+    With a `profile`, clean images get the noise of that device, else any.
+    """
 
     folder: Path
     references: Path | None = None
+    profile: "NoiseProfile | None" = None
 
 
 class Watch(Protocol):
@@ -66,6 +71,7 @@ def run_training(
         raise UsageError(
             f"training needs the package {error.name!r}: pip install 'meddenoise[train]'."
         ) from error
+    _check_profile(recipe, images)
     if recipe.stages is not None:
         return _train_noisy(recipe, images, output, manner, watch)
     if recipe.conditional is not None:
@@ -79,6 +85,15 @@ def run_training(
     return train(task, loop, output, resume=manner.resume, progress=watch.step)
 
 
+def _check_profile(recipe: "Recipe", images: Images) -> None:
+    if images.profile is None:
+        return
+    if recipe.stages or recipe.conditional or _TASKS.get(recipe.method) is _score_task:
+        raise UsageError(f"{recipe.method!r} has no use for --noise-profile: leave it out.")
+    if images.references is not None:
+        raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
+
+
 def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
     """Regression towards clean images."""
     from meddenoise.training.load import load_images
@@ -86,7 +101,7 @@ def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wa
 
     weights = _weights(manner)
     training, validation = load_images(
-        images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading
+        images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading, images.profile
     )
     return SupervisedTask(recipe, training, validation, weights)
 

@@ -14,6 +14,7 @@ from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.profile import NoiseProfile
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
 from meddenoise.training.data import TrainingImage, middle
@@ -35,11 +36,12 @@ def load_images(
     rows: Sequence[DataRow],
     patch: int,
     progress: Callable[[int, int], None],
+    profile: NoiseProfile | None = None,
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Training and validation images of the folders in `rows`, relative to `data`.
 
     With `references`, a folder laid out like `data`, the images are noisy and their clean partners lie
-    there; without it they are clean and noise is simulated.
+    there; without it they are clean and noise is simulated: any, or that of a `profile`.
 
     A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
     the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
@@ -49,7 +51,7 @@ def load_images(
     validation: list[TrainingImage] = []
     for item in walk(data, references, rows, progress):
         if item.partner is None:
-            images = _images(item.series, item.row, item.group, not item.held_out)
+            images = _images(item.series, item.row, item.group, not item.held_out, profile)
         else:
             images = _pairs(item.series, item.partner, item.row, item.group)
         (validation if item.held_out else training).extend(
@@ -119,17 +121,28 @@ def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[T
             yield TrainingImage(plane, modality, row.folder, group, NoiseEstimate(0.0), difference)
 
 
-def _images(series: Series, row: DataRow, group: str, augment: bool) -> Iterator[TrainingImage]:
+def _images(
+    series: Series, row: DataRow, group: str, augment: bool, profile: NoiseProfile | None
+) -> Iterator[TrainingImage]:
     """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
     volume = series.values(0, len(series))[:: series.channels]
     modality = row.modality or series.modality
     low, width = window(volume, modality, row)
     volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
+    if profile is not None and profile.unit and series.unit and profile.unit != series.unit:
+        raise TrainingError(
+            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
+            "measure a profile of such images."
+        )
+    scaled = None if profile is None else profile.scaled(low, 255 / width)
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
         for image in [plane, halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
                 own = estimate_noise(middle(image, OWN_CROP)[None], modality=modality)
-                yield TrainingImage(image, modality, row.folder, group, own)
+                like = (
+                    None if scaled is None else scaled.estimate(image[None], np.ones((1, *image.shape), bool))
+                )
+                yield TrainingImage(image, modality, row.folder, group, own, like=like)
 
 
 def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:

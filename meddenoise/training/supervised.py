@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.networks import build
+from meddenoise.noise.correlation import noise_like
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.frames import COUNT, FrameSource
 from meddenoise.training.loop import Share, describe, settings
@@ -30,7 +31,7 @@ class Case:
 
     modality: str
     level: str
-    """Its noise as it is called in the scores; "own" for the real noise of a pair."""
+    """Its noise as it is called in the scores; "own" for the real noise of a pair, or that of a profile."""
     sigma: float
     noisy: Tensor
     clean: Tensor
@@ -63,6 +64,8 @@ class SupervisedTask:
             data=[(row.folder, row.weight) for row in recipe.data],
             images=len(training),
             start=start.sha256 if start else None,
+            # Not named where there is none: runs from before profiles can go on.
+            **({"like": str(training[0].like)} if training and training[0].like else {}),
         )
 
     def network(self) -> nn.Module:
@@ -135,6 +138,10 @@ def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
         if image.noise is not None:
             noise = torch.from_numpy(middle(image.noise, VALIDATION_CROP).copy())[None, None]
             cases.append(Case(image.modality, "own", float(noise.std()), crop + noise, crop))
+            continue
+        if image.like is not None:
+            drawn = torch.from_numpy(noise_like(image.like, crop[0, 0].numpy(), rng))[None, None]
+            cases.append(Case(image.modality, "own", float(drawn.std()), crop + drawn, crop))
             continue
         for sigma in VALIDATION_SIGMAS:
             noise = torch.from_numpy(rng.standard_normal(sequence.shape, np.float32)) * sigma
