@@ -39,7 +39,7 @@ class DirectDenoiser:
     context: int = 0
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        """Clean [B, 1, H, W] of `noisy` [B, 1, H, W]; `sigma` [B] or [B, 1, H, W] in the same units.
+        """Clean [B, 1, H, W] of `noisy` [B, 2 context + 1, H, W]; `sigma` [B] or [B, 1, H, W] in its units.
 
         Equivariant to offset and scale, so that any unit will do; unchanged where sigma is 0.
         """
@@ -51,7 +51,8 @@ class DirectDenoiser:
         zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(floored)
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
         clean = self.network(noisy, sigma * self.told, bands, zero)
-        result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(noisy, clean, sigma)
+        middle = noisy[:, self.context, None]
+        result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
         return result
 
 
@@ -107,7 +108,7 @@ def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     rician = setup.noise is not None and setup.noise.model == "rician"
     bands = _bands(setup.noise, network.bands)
     told = told_more(bands, setup.modality)
-    return DirectDenoiser(network, bands, setup.modality == "MR", rician, told)
+    return DirectDenoiser(network, bands, setup.modality == "MR", rician, told, network.middle)
 
 
 def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:

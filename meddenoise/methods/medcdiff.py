@@ -7,18 +7,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import load_part
 from meddenoise.methods.conditional import STEPS, Condition, Diffusion, OnePass
+from meddenoise.methods.margins import narrow, widen
 from meddenoise.methods.stabilised import as_map
 from meddenoise.normalize import window_of
 
 TILE = 512
 """Planes up to this side go through whole."""
-MARGIN = 16
-"""Pixels that planes are mirrored by on every side."""
 FINEST = 4.0
 """log2 of the largest factor of super-resolution, which the network is told as 1."""
 
@@ -49,11 +47,11 @@ class Ends:
         image = torch.where(hole, (low + high) / 2, image)
         level = as_map(sigma, image) if self.noisy else torch.ones_like(image)
         z = (image - low) * scale - 1
-        made = way(self.prepare(_widen(torch.cat([z, planes[:, 1:]], dim=1)), _widen(level * scale)))
+        made = way(self.prepare(widen(torch.cat([z, planes[:, 1:]], dim=1)), widen(level * scale)))
         # The change is what is added: pixels that do not change come back bit for bit.
-        change = _narrow(made.clean) - z
+        change = narrow(made.clean) - z
         clean = torch.where((change == 0) | (level == 0), image, image + change / scale)
-        spread = None if made.spread is None else torch.where(level > 0, _narrow(made.spread) / scale, 0.0)
+        spread = None if made.spread is None else torch.where(level > 0, narrow(made.spread) / scale, 0.0)
         return Sampled(clean, spread)
 
 
@@ -100,17 +98,6 @@ Restorer = Distilled | Sampler
 def noisy_condition(planes: Tensor, level: Tensor) -> Condition:
     """What is told of noisy planes [B, 1, H, W]: themselves, and the level of their noise [B, 1, H, W]."""
     return Condition(torch.cat([planes, level], dim=1))
-
-
-def _widen(planes: Tensor) -> Tensor:
-    """`planes` mirrored beyond their borders, where the zeros that convolutions see would pass for values."""
-    return functional.pad(
-        planes, (MARGIN,) * 4, mode="reflect" if min(planes.shape[-2:]) > MARGIN else "replicate"
-    )
-
-
-def _narrow(planes: Tensor) -> Tensor:
-    return planes[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def _with_hole(planes: Tensor, level: Tensor) -> Condition:

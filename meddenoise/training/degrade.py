@@ -148,6 +148,7 @@ def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
 
 
 def draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
+    """A noise level in 255ths of the range."""
     if rng.random() < mix.uniform_share:
         return float(rng.uniform(mix.sigma_min, mix.sigma_max))
     return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
@@ -190,6 +191,7 @@ def _frequencies(shape: tuple[int, int]) -> tuple[Image, Image]:
 
 @lru_cache(maxsize=8)
 def white_spectrum(shape: tuple[int, int]) -> Image:
+    """The amplitude spectrum [H, W/2 + 1] of white noise."""
     return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
 
 

@@ -1,0 +1,178 @@
+"""TABLE of the methods: where each is, and what a user reads before choosing it. Rows import nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where the method is ("module:name") and what a user reads before choosing it."""
+
+    where: str
+    purpose: str
+    citation: str
+    family: Literal["classical", "supervised", "self-supervised", "diffusion", "added"]
+    licence: str
+    learned: bool = False
+    shares: tuple[str, ...] = ()
+    """Other methods whose checkpoints hold what it needs."""
+    extra: str = ""
+    """The optional dependency group it needs, empty where it needs none."""
+    sampler: bool = False
+    """True where it has a sampler, beside one pass or alone: it gives a SamplingDenoiser for it."""
+    one_pass: str = "distilled"
+    """What a report calls its one pass, where it has a sampler too."""
+    fusion: bool = False
+    """True where its last step weighs the result against the noisy image, and can be left out."""
+    white_only: bool = False
+    """True where it knows white noise alone, which scanners seldom make: `auto` leaves it out."""
+
+
+_OWN = "Apache-2.0"
+_CLASSICAL = "meddenoise.methods.classical"
+
+METHODS: dict[str, Row] = {
+    "direct": Row(
+        "meddenoise.methods.direct:DIRECT",
+        "one pass of a trained network told the noise level and spectrum: quick, all modalities",
+        "Zhang et al. 2017, IEEE TIP 26(7); Zhang, Zuo, Zhang 2018, IEEE TIP 27(9)",
+        "supervised",
+        _OWN,
+        learned=True,
+    ),
+    "diffdenoise": Row(
+        "meddenoise.methods.diffdenoise:DIFFDENOISE",
+        "self-supervised diffusion, trained on noisy images alone: one pass of its student, or the sampler",
+        "Demir et al. 2025, arXiv 2504.00264",
+        "self-supervised",
+        _OWN,
+        learned=True,
+        sampler=True,
+        fusion=True,
+    ),
+    "blindspot": Row(
+        "meddenoise.methods.blindspot:BLINDSPOT",
+        "blind-spot network, trained on noisy images alone, fused with the noisy image",
+        "Wu et al. 2020, ECCV; Laine et al. 2019, NeurIPS",
+        "self-supervised",
+        _OWN,
+        learned=True,
+        fusion=True,
+        shares=("diffdenoise",),
+    ),
+    "vpsde": Row(
+        "meddenoise.methods.vpsde:VPSDE",
+        "one evaluation of a score network at the level of the noise, or draws from the posterior",
+        "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides); Song et al. 2021, ICLR",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        white_only=True,
+        one_pass="mmse",
+    ),
+    "vpsde-slides": Row(
+        "meddenoise.methods.vpsde_slides:VPSDE_SLIDES",
+        "the 1000-step sampler of the VP-SDE slides, to compare with: slower and worse than vpsde",
+        "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides)",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        white_only=True,
+        shares=("vpsde",),
+    ),
+    "medcdiff": Row(
+        "meddenoise.methods.medcdiff:MEDCDIFF",
+        "conditional diffusion, for Gaussian noise and impulses: one pass, or the sampler",
+        "Hung et al. 2023, Bioengineering 10(11):1258",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        white_only=True,
+    ),
+    "medcdiff-ddpm": Row(
+        "meddenoise.methods.medcdiff_ddpm:MEDCDIFF_DDPM",
+        "the 2000-step sampler of the Med-cDiff paper, to compare with: slower than medcdiff",
+        "Hung et al. 2023, Bioengineering 10(11):1258",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        white_only=True,
+        shares=("medcdiff",),
+    ),
+    "befoi": Row(
+        "meddenoise.methods.befoi:BEFOI",
+        "fluoroscopy: every frame from itself and its neighbours; one pass of a student, or the sampler",
+        "Hu, Huang 2024, BeFOI",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+    ),
+    "befoi-mixing": Row(
+        "meddenoise.methods.befoi:BEFOI_MIXING",
+        "the sampler of befoi with the measured frame mixed in down to the level of its noise",
+        "Hu, Huang 2024, BeFOI; Choi et al. 2021, ICCV",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        shares=("befoi",),
+    ),
+    "befoi-faithful": Row(
+        "meddenoise.methods.befoi:BEFOI_FAITHFUL",
+        "the mixing of the BeFOI paper to the end, to compare with: it gives the noise back",
+        "Hu, Huang 2024, BeFOI",
+        "diffusion",
+        _OWN,
+        learned=True,
+        sampler=True,
+        shares=("befoi",),
+    ),
+    "gaussian": Row(
+        f"{_CLASSICAL}:GAUSSIAN",
+        "Gaussian smoothing, its width chosen by the estimated risk: the floor every method must beat",
+        "Stein 1981, Annals of Statistics 9(6); Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
+        "classical",
+        _OWN,
+    ),
+    "median": Row(
+        f"{_CLASSICAL}:MEDIAN",
+        "median filter, its size chosen by the estimated risk: for impulse noise",
+        "Tukey 1977, Exploratory Data Analysis; Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
+        "classical",
+        _OWN,
+    ),
+    "nlm": Row(
+        f"{_CLASSICAL}:NLM",
+        "non-local means: averages similar patches; robust, no training",
+        "Buades, Coll, Morel 2005, CVPR",
+        "classical",
+        _OWN,
+    ),
+    "tv": Row(
+        f"{_CLASSICAL}:TV",
+        "total variation: flat regions and sharp edges",
+        "Rudin, Osher, Fatemi 1992, Physica D 60; Chambolle 2004, J. Math. Imaging Vision 20",
+        "classical",
+        _OWN,
+    ),
+    "wavelet": Row(
+        f"{_CLASSICAL}:WAVELET",
+        "translation-invariant wavelet shrinkage: quick, keeps texture",
+        "Chang, Yu, Vetterli 2000, IEEE TIP 9(9); Coifman, Donoho 1995",
+        "classical",
+        _OWN,
+    ),
+    "bm3d": Row(
+        f"{_CLASSICAL}:BM3D",
+        "block matching and collaborative filtering, told the noise spectrum: the strongest classical one",
+        "Dabov et al. 2007, IEEE TIP 16(8); Makinen, Azzari, Foi 2020, IEEE TIP 29",
+        "classical",
+        "non-commercial use only (licence of the package bm3d)",
+        extra="bm3d",
+    ),
+}
