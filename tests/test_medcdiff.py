@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from meddenoise.methods.conditional import LAST, LEAST_STEPS, Condition, Diffusi
 from meddenoise.methods.medcdiff import Distilled, Ends, Sampler, load_restorer, noisy_condition
 from meddenoise.methods.medcdiff_ddpm import AncestralSampler
 from meddenoise.networks import build
+from meddenoise.training.calibration import find_widening
+from meddenoise.training.pairs import Pair
 
 SCHEDULE = get_schedule("linear-2000")
 POWER = 0.04
@@ -100,6 +103,22 @@ def test_pairs_give_the_posterior_mean_and_its_standard_deviation(steps: int) ->
     assert made.spread is not None
     wanted = float(variance[0, 0, 0, 0].sqrt())
     assert float(made.spread.square().mean().sqrt()) == pytest.approx(wanted, rel=0.1)
+
+
+@pytest.mark.parametrize("wrong", [1.0, 2.5])
+def test_errors_wider_than_the_runs_are_told_as_wide_as_they_are(wrong: float) -> None:
+    cases = []
+    for seed in range(3):
+        condition = told(1, 80)
+        mean, variance = posterior(condition.channels)
+        clean = (mean + wrong * variance.sqrt() * normal(*mean.shape, seed=10 + seed)).float()
+        cases.append(("CT", Pair(clean, condition, torch.ones_like(clean))))
+    widening = find_widening(diffusion(), cases)
+    assert widening == pytest.approx(wrong, rel=0.15)
+    plain = diffusion().pairs(condition, 5, 1, generators(1)).spread
+    wider = replace(diffusion(), widening=widening).pairs(condition, 5, 1, generators(1)).spread
+    assert plain is not None and wider is not None
+    torch.testing.assert_close(wider, widening * plain)
 
 
 def test_a_network_that_predicts_eps_is_asked_where_it_can_say_something() -> None:

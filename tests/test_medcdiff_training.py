@@ -143,7 +143,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(folder: Path, tmp_pa
 def test_a_budget_is_shared_by_the_stages(folder: Path, tmp_path: Path) -> None:
     watch = Silence()
     run_training(tiny(steps=100_000), Images(folder), tmp_path, Manner(seconds=3.0), watch=watch)
-    assert watch.stages == ["diffusion network", "one pass"] and 2 <= watch.steps < 10_000
+    assert watch.stages == ["diffusion network", "one pass", "calibration"] and 2 <= watch.steps < 10_000
     assert (tmp_path / "checkpoint.safetensors").exists()
 
 

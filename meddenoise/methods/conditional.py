@@ -63,14 +63,19 @@ class Diffusion:
     network: nn.Module
     schedule: Schedule
     prediction: Prediction
+    widening: float = 1.0
+    """What its errors are, relative to the spread of its runs: a network is surer than it is right."""
 
     @classmethod
     def load(cls, setup: Setup) -> "Diffusion":
         """That of `setup.checkpoint`. Raises UsageError where it has none, WeightsError for damage."""
-        network, schedule = load_part(setup, "diffusion"), setup.checkpoint.metadata.schedule
-        if schedule is None:
+        network, metadata = load_part(setup, "diffusion"), setup.checkpoint.metadata
+        if metadata.schedule is None:
             raise UsageError(f"the checkpoint {setup.checkpoint.path.name} states no diffusion schedule.")
-        return cls(network, get_schedule(schedule["name"]), schedule["prediction"])
+        widening = float(metadata.method_options.get("diffusion", {}).get("widening", 1.0))
+        return cls(
+            network, get_schedule(metadata.schedule["name"]), metadata.schedule["prediction"], widening
+        )
 
     def predict(self, state: Tensor, channels: Tensor, index: Tensor) -> Tensor:
         """The prediction [B, 1, H, W] for states [B, 1, H, W] at steps `index` [B].
@@ -113,12 +118,12 @@ class Diffusion:
     def pairs(
         self, condition: Condition, steps: int, pairs: int, noise: Sequence[torch.Generator]
     ) -> Sampled:
-        """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of one run.
+        """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of its error.
 
         One CPU generator a plane; NFE = 2 steps a pair. Half the difference of a pair is a draw of the
         spread; it is pooled over the pairs and over pixels around that are not known, the more of them the
-        fewer pairs, and what few steps take off it is put back (`whole_spread`). None of fewer than
-        LEAST_STEPS steps, which keep too little to tell.
+        fewer pairs, what few steps take off it is put back (`whole_spread`), and it is widened. None of
+        fewer than LEAST_STEPS steps, which keep too little to tell.
         """
         draw, denoise = draw_from(noise), self.over(condition)
         ratios = log_spaced(EPS_START if self.prediction == "eps" else FIRST, LAST, steps)
@@ -135,7 +140,7 @@ class Diffusion:
         side = max(POOL, 2 * (math.isqrt(POOLED // pairs) // 2) + 1)
         around = mean_filter(made, side).clamp(min=1 / side**2)
         pooled = mean_filter(made * squares / pairs, side) / around
-        return Sampled(clean, made * whole_spread(pooled.sqrt(), ratios))
+        return Sampled(clean, self.widening * made * whole_spread(pooled.sqrt(), ratios))
 
 
 @dataclass(frozen=True, slots=True)

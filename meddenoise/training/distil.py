@@ -5,6 +5,7 @@ from pathlib import Path
 
 from meddenoise.training import Manner, Watch
 from meddenoise.training.befoi import StudentTask
+from meddenoise.training.calibration import calibrated
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.loop import LoopOptions
 from meddenoise.training.medcdiff import DiffusionTask, OnePassTask
@@ -13,7 +14,7 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
 
 SHARES = {"diffusion": 0.55, "student": 0.4}
-"""Of a time budget; the rest is for reading, validation and writing."""
+"""Of a time budget; the rest is for reading, validation, calibration and writing."""
 
 
 def train_distilled(
@@ -52,4 +53,5 @@ def train_distilled(
         manner.resume,
         watch,
     )
-    return pack(output / "checkpoint.safetensors", student, diffusion=diffusion)
+    watch.stage("calibration")
+    return pack(output / "checkpoint.safetensors", student, diffusion=calibrated(diffusion, cases))
