@@ -74,11 +74,12 @@ def true_spectrum(noise: XrayNoise, truth: np.ndarray, profile: NoiseProfile) ->
 @settings(max_examples=4, deadline=None)
 @given(
     gain=st.floats(10, 60),
-    electronic=st.floats(1.5, 4),
+    electronic=st.floats(3, 5),
     recursion=st.sampled_from([1.0, 0.8, 0.6]),
     seed=st.integers(0, 99),
 )
 def test_a_still_cine_gives_its_physics_back(gain, electronic, recursion, seed):
+    """24 frames tell the offset with a standard error of 1 %; 2 % if electronic noise were half as strong."""
     truth = ramp(24)
     noise = XrayNoise(gain, electronic * gain, MTF, recursion)
     series, info = expose(truth, noise, seed)
