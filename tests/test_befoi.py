@@ -10,8 +10,7 @@ from torch import Tensor
 from meddenoise.diffusion.mixing import Measured, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training.degrade import NoiseMix
-from meddenoise.training.frames import degrade_frames, draw_frames, tell_frames
+from meddenoise.training.frames import TYPICAL, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.motion import MARGIN, make_sequence
 
 SIGMA = 0.3
@@ -94,7 +93,7 @@ def test_the_middle_frame_stays_and_the_others_move_smoothly() -> None:
 
 
 def test_the_noise_of_frames_has_its_level_and_its_lag() -> None:
-    mix = replace(NoiseMix(), sigma_min=10.0, sigma_max=10.001, clipped=0.0)
+    mix = replace(TYPICAL, sigma_min=10.0, sigma_max=10.001, clipped=0.0)
     clean, lags, levels = np.full((3, 64, 64), 100.0, np.float32), [], []
     for seed in range(60):
         noisy = degrade_frames(clean, NoiseEstimate(0.0), mix, np.random.default_rng(seed)).noisy - clean
@@ -107,8 +106,20 @@ def test_the_noise_of_frames_has_its_level_and_its_lag() -> None:
     assert max(lags) < 0.95 and np.median(np.abs(lags)) < 0.15
 
 
+def test_a_mix_of_white_noise_alone_has_no_lag_and_one_level() -> None:
+    mix = replace(TYPICAL, white=1.0, signal_dependent=0.0, lagged=0.0, clipped=0.0)
+    clean = np.broadcast_to(np.linspace(10, 240, 64, dtype=np.float32), (3, 64, 64)).copy()
+    for seed in range(20):
+        noisy = degrade_frames(clean, NoiseEstimate(0.0), mix, np.random.default_rng(seed)).noisy - clean
+        if np.array_equal(noisy[0] + clean[0], noisy[1] + clean[1]):
+            continue
+        assert abs(np.corrcoef(noisy[0].ravel(), noisy[1].ravel())[0, 1]) < 0.08
+        assert noisy[..., :32].std() == pytest.approx(noisy[..., 32:].std(), rel=0.08)
+        assert abs(np.corrcoef(noisy[0, :, 1:].ravel(), noisy[0, :, :-1].ravel())[0, 1]) < 0.08
+
+
 def test_networks_are_told_the_frame_then_its_neighbours_then_its_noise() -> None:
-    noisy, clean = draw_frames(smooth(0), smooth(1), NoiseEstimate(0.0), NoiseMix(), np.random.default_rng(3))
+    noisy, clean = draw_frames(smooth(0), smooth(1), NoiseEstimate(0.0), TYPICAL, np.random.default_rng(3))
     told = tell_frames(noisy)
     assert told.shape == (4, *clean.shape) and told.dtype == np.float32
     for channel, index in enumerate((1, 0, 2)):

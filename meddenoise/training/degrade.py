@@ -37,6 +37,8 @@ class NoiseMix:
     coloured: float = 0.42
     signal_dependent: float = 0.23
     """CT has coloured noise instead: its noise follows the place, not the value."""
+    lagged: float = 0.0
+    """Share of sequences of frames whose noise is correlated from frame to frame."""
     rician: float = 0.5
     """Share of Rician noise among magnitude (MR) patches, whatever the shares above."""
     told_error: float = 0.2

@@ -21,16 +21,16 @@ from meddenoise.training.motion import MARGIN, make_sequence
 
 Image = NDArray[np.float32]
 
-LAGGED, LAGS = 0.35, (0.05, 0.8)
-"""Share of sequences whose noise is correlated from frame to frame, and its range: recursive filters."""
+LAGS = 0.05, 0.8
+"""Correlation of the noise of a frame with that of the next, where there is any: recursive filters."""
 COUNT = 3
 """Frames of a sequence: one on either side."""
 BEFORE = 4
 """Frames of noise before the first one, so that all have the same variance."""
+TYPICAL = NoiseMix(white=0.2, signal_dependent=0.65, lagged=0.35)
+"""The mix of a detector's noise, which networks are validated on."""
 ALONE = 0.1
 """Share of sequences that are one frame several times: what a single image is given as."""
-WHITE, FLAT = 0.2, 0.35
-"""Shares of sequences with white noise, and with noise that does not depend on the signal."""
 
 
 class FrameSource:
@@ -75,16 +75,16 @@ def tell_frames(noisy: Degraded) -> Image:
 def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
     """Noisy versions of the frames `clean` [T, H, W] (0..255), and what is told of the middle one's noise.
 
-    The variance is linear in the signal, the spectrum that of a detector, and frames share both. `own` is
-    what is estimated of the clean frame itself.
+    The variance is linear in the signal, the spectrum that of a detector, and frames share both, but for the
+    shares of `mix` that are white or flat. `own` is what is estimated of the clean frame itself.
     Source: methods of X-ray noise as in `degrade`; the lag of a first-order recursive filter.
     """
     sigma, middle = draw_level(mix, rng), len(clean) // 2
     shape = clean.shape[1:]
-    amplitude = white_spectrum(shape) if rng.random() < WHITE else draw_amplitude(shape, "XA", rng)
-    flat = rng.random() < FLAT
+    amplitude = white_spectrum(shape) if rng.random() < mix.white else draw_amplitude(shape, "XA", rng)
+    flat = rng.random() >= mix.signal_dependent
     level = np.full_like(clean, sigma) if flat else signal_level(clean, sigma, rng)
-    lag = float(rng.uniform(*LAGS)) if rng.random() < LAGGED else 0.0
+    lag = float(rng.uniform(*LAGS)) if rng.random() < mix.lagged else 0.0
     noise = _lagged_noise(clean.shape, lag, amplitude, rng)
     noisy = clean + level * noise
     if rng.random() < mix.clipped:

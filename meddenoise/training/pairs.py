@@ -11,8 +11,7 @@ from torch import Tensor
 
 from meddenoise.methods.conditional import Condition
 from meddenoise.training.data import PatchSource, TrainingImage, middle
-from meddenoise.training.degrade import NoiseMix
-from meddenoise.training.frames import FrameSource, draw_frames, tell_frames
+from meddenoise.training.frames import TYPICAL, FrameSource, draw_frames, tell_frames
 from meddenoise.training.loop import LoopOptions, Share
 from meddenoise.training.motion import MARGIN
 from meddenoise.training.recipe import Recipe
@@ -128,7 +127,7 @@ def _frames(frames: FrameSource) -> Draw:
 def _middle(method: str, image: TrainingImage, rng: np.random.Generator) -> tuple[Image, Image]:
     if method == BEFOI:
         crop = middle(image.plane, VALIDATION_CROP + 2 * MARGIN)
-        noisy, clean = draw_frames(crop, np.ascontiguousarray(crop[::-1]), image.own, NoiseMix(), rng)
+        noisy, clean = draw_frames(crop, np.ascontiguousarray(crop[::-1]), image.own, TYPICAL, rng)
         return scaled(clean), tell_frames(noisy)
     clean = scaled(middle(image.plane, VALIDATION_CROP))
     return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
