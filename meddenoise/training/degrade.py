@@ -75,7 +75,7 @@ def degrade(
     if kind == "none":
         return _tell(_Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
     sigma = _draw_level(mix, rng)
-    amplitude = _white(clean.shape) if kind == "white" else _draw_amplitude(clean.shape, modality, rng)
+    amplitude = _white(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = _white(clean.shape)
     level = np.full_like(clean, sigma)
@@ -198,7 +198,7 @@ SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
 OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
 
 
-def _draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
+def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
     """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
     fy, fx = _frequencies((shape[0], shape[1]))
     angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 2.2)

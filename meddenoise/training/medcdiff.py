@@ -40,12 +40,13 @@ FLOOR = 1e-5
 """Least mean square error that counts of a patch: those without error shall not dominate."""
 RANGE = 255.0
 
-DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+DEGRADE: dict[str, Callable[[Image, float, str, np.random.Generator], Image]] = {
     "medcdiff": degrade_noisy,
-    "medcdiff-upscale": lambda clean, own, rng: degrade_coarse(clean, rng),
-    "medcdiff-inpaint": lambda clean, own, rng: degrade_holed(clean, rng),
+    "medcdiff-upscale": lambda clean, own, modality, rng: degrade_coarse(clean, rng),
+    "medcdiff-inpaint": lambda clean, own, modality, rng: degrade_holed(clean, rng),
 }
-"""The degradation of each task, by the name its checkpoint has as a method."""
+"""The degradation of each task, by the name its checkpoint has as a method: of a clean patch, its own noise
+and its modality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class PairSource:
             if rng.random() < PLAIN:
                 chosen, own = draw_plain(len(patch), rng)
             clean.append(chosen)
-            channels.append(self.degrade(chosen, own, rng))
+            channels.append(self.degrade(chosen, own, image.modality, rng))
         part = slice(share.index, None, share.count)
         return _pair(self.method, np.stack(clean[part]), np.stack(channels[part]), share.device)
 
@@ -222,7 +223,7 @@ def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]
         taken[image.source] += 1
         if taken[image.source] <= VALIDATION_PER_SOURCE:
             clean = _scaled(middle(image.plane, VALIDATION_CROP))
-            channels = DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
+            channels = DEGRADE[method](clean, 2 * image.own.sigma / RANGE, image.modality, rng)
             pair = _pair(method, clean[None], channels[None], torch.device("cpu"))
             pairs.append((image.modality or "image", pair))
     return pairs
