@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from meddenoise.methods.conditional import Condition
+from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
 from meddenoise.training.restoration import FINEST, degrade_holed
 
 Image = NDArray[np.float32]
@@ -21,8 +22,8 @@ Task = Literal["medcdiff", "medcdiff-upscale", "medcdiff-inpaint"]
 """By the name its checkpoint has as a method."""
 
 TASKS: tuple[Task, ...] = ("medcdiff", "medcdiff-upscale", "medcdiff-inpaint")
-NOISES = ((0.1, 0.02), (0.1, 0.0), (0.03, 0.0))
-"""Standard deviation of the noise relative to the range, and share of impulses."""
+NOISES = ((0.1, 0.02, 0.0), (0.1, 0.0, 0.0), (0.03, 0.0, 0.0), (0.06, 0.0, 1.0))
+"""Standard deviation of noise relative to the range, share of impulses, pixels of the kernel that blurs it."""
 FACTORS = (2 * math.sqrt(2), 4.0, 4 * math.sqrt(2))
 """Those of the paper's table."""
 AIR_HU = -1000.0
@@ -62,18 +63,22 @@ def in_units(picture: Picture, side: int) -> Image:
     return ((crop - np.float32(low)) * np.float32(2 / picture.peak) - 1).astype(np.float32)
 
 
-def add_noise(clean: Image, level: float, share: float, rng: np.random.Generator) -> Image:
+def add_noise(
+    clean: Image, level: float, share: float, rng: np.random.Generator, kernel: float = 0.0
+) -> Image:
     """Gaussian noise of `level` times the range, then impulses on a `share` of the pixels."""
-    noisy = clean + 2 * level * rng.standard_normal(clean.shape, np.float32)
+    noisy = clean + 2 * level * coloured_noise(clean.shape, gaussian_amplitude(kernel), rng)
     drawn = rng.random(clean.shape)
     noisy = np.where(drawn < share / 2, -1, np.where(drawn > 1 - share / 2, 1, noisy))
     return noisy.astype(np.float32)
 
 
 def _noisy(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
-    for level, share in NOISES:
-        told = np.stack([add_noise(clean, level, share, rng), np.full_like(clean, 2 * level)])
+    for level, share, kernel in NOISES:
+        noisy = add_noise(clean, level, share, rng, kernel)
+        told = np.stack([noisy, np.full_like(clean, 2 * level)])
         setting = f"noise {level:g}" + (f", impulses {share:.0%}" if share else "")
+        setting += f", kernel {kernel:g} px" if kernel else ""
         condition = Condition(torch.from_numpy(told)[None])
         yield _case("medcdiff", setting, picture, clean, condition, sigma=2 * level)
 
