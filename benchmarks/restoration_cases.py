@@ -23,7 +23,7 @@ Task = Literal["medcdiff", "medcdiff-upscale", "medcdiff-inpaint"]
 
 TASKS: tuple[Task, ...] = ("medcdiff", "medcdiff-upscale", "medcdiff-inpaint")
 NOISES = ((0.1, 0.02, 0.0), (0.1, 0.0, 0.0), (0.03, 0.0, 0.0), (0.06, 0.0, 1.0))
-"""Standard deviation of noise relative to the range, share of impulses, pixels of the kernel that blurs it."""
+"""Standard deviation of noise relative to the range, share of impulses, pixels of the blurring kernel."""
 FACTORS = (2 * math.sqrt(2), 4.0, 4 * math.sqrt(2))
 """Those of the paper's table."""
 AIR_HU = -1000.0
