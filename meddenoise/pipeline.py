@@ -14,6 +14,7 @@ from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.holes import fill_holes
+from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, likely_modality
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
@@ -122,10 +123,11 @@ def subtract(series: Series, result: Series) -> Series:
 
     Always float32: a difference is signed and the pixel types of most formats are not.
     """
-    residual = np.empty(series.pixels.shape, np.float32)
+    residual = make_planes(series.pixels.shape, np.float32, series.path)
     for n in range(len(series)):
         valid = series.valid(n, n + 1)
         residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
+        release(residual, series.pixels, result.pixels)
     return as_map(result, residual)
 
 
@@ -142,7 +144,12 @@ def _run(
     series: Series, engine: Engine, noise: NoiseEstimate, options: Options, tick: Callable[[int], None]
 ) -> _Made:
     """All planes of a series through the engine."""
-    made = _leave(series, options)
+    shape, path = series.pixels.shape, series.path
+    made = _Made(
+        make_planes(shape, series.pixels.dtype, path),
+        make_planes(shape, np.float32, path) if options.uncertainty else None,
+        "diffusion" if engine.samples else "distilled",
+    )
     for start, stop in chunks(series, engine):
         noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
         denoised = engine.run(noisy, sigma, start)
@@ -154,8 +161,10 @@ def _run(
                 raise UsageError("--uncertainty needs draws, and this method gives none: leave it out.")
             valid = series.valid(start, stop)
             made.spread[start:stop] = np.where(valid, options.strength * denoised.spread, 0)
+            release(made.spread)
+        release(series.pixels, made.pixels)
         tick(stop - start)
-    return replace(made, mode="diffusion" if engine.samples else "distilled")
+    return made
 
 
 def _mode(row: Row | None, ran: str | None) -> str | None:
@@ -167,8 +176,8 @@ def _mode(row: Row | None, ran: str | None) -> str | None:
 
 def _leave(series: Series, options: Options) -> _Made:
     """The series as it is: nothing changed, so nothing uncertain."""
-    spread = np.zeros(series.pixels.shape, np.float32) if options.uncertainty else None
-    return _Made(series.pixels.copy(), spread, choose_sampling(options).mode)
+    spread = np.broadcast_to(np.float32(0), series.pixels.shape) if options.uncertainty else None
+    return _Made(copy_planes(series.pixels, series.path), spread, choose_sampling(options).mode)
 
 
 def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength: float) -> Measurement:

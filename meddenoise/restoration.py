@@ -19,6 +19,7 @@ from meddenoise.engine import Engine, Planes
 from meddenoise.errors import UnsupportedError
 from meddenoise.grid import MOST, finer_shape, refine
 from meddenoise.holes import fill_holes
+from meddenoise.io.scratch import copy_planes, release
 from meddenoise.level import estimate_series, likely_modality
 from meddenoise.masks import Mask, read_hole
 from meddenoise.methods import Denoiser, Setup
@@ -150,7 +151,7 @@ def _run(
     tick: Callable[[int], None],
 ) -> tuple[NDArray[np.generic], Planes | None]:
     """Stored pixels of the result, and how uncertain they are where that was asked for."""
-    pixels = grid.pixels.copy()
+    pixels = copy_planes(grid.pixels, series.path)
     spread = np.zeros(pixels.shape, np.float32) if options.uncertainty else None
     for start, stop in chunks(grid, engine):
         planes = _planes(series, grid, hole, start, stop)
@@ -158,6 +159,7 @@ def _run(
         pixels[start:stop] = store_planes(grid, start, stop, shown(series, made.clean), options.strength)
         if spread is not None and made.spread is not None:
             spread[start:stop] = np.where(grid.valid(start, stop), options.strength * made.spread, 0)
+        release(series.pixels, grid.pixels, pixels)
         tick(stop - start)
     return pixels, spread
 

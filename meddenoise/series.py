@@ -71,7 +71,7 @@ class Series:
     """Tells patients apart: a hash, never the identifier itself; empty where the file says nothing."""
     channels: int = 1
     frame_time_ms: float | None = None
-    """Time between frames where planes follow each other in time (a cine); None for slices."""
+    """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""
     padding: tuple[float, float] | None = None
     """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
     inverted: bool = False

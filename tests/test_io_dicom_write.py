@@ -242,7 +242,7 @@ def test_a_file_that_does_not_read_back_whole_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = only(packaged("CT_small.dcm"))
-    monkeypatch.setattr("meddenoise.io.dicom_write._bytes", lambda pixels: pixels.tobytes() + b"\0" * 3)
+    monkeypatch.setattr("meddenoise.io.dicom_write.stored_frames", lambda series, planes: [b"\0" * 3])
     with pytest.raises(OutputError, match="did not read back"):
         write(series.with_pixels(series.pixels, DONE), tmp_path / "out.dcm")
     assert not (tmp_path / "out.dcm").exists()

@@ -94,7 +94,7 @@ def _as_text(facts: dict[str, Any]) -> str:
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),
         f"  noise {facts['noise']['sigma']:.4g} {facts['unit']}".rstrip() + f" ({facts['noise']['model']})",
     ]
-    if facts["frame_time_ms"] is not None:
+    if facts["frame_time_ms"]:
         lines.append(f"  {facts['frame_time_ms']:g} ms a frame")
     lines += [f"  warning: {text}" for text in facts["warnings"]]
     return "\n".join(lines)

@@ -2,15 +2,14 @@
 
 import copy
 import hashlib
-from typing import Any
 
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import JPEGLSNearLossless, generate_uid
 
 from meddenoise import __version__
 from meddenoise.io.dicom_read import Source
+from meddenoise.io.dicom_stored import stored_bytes, stored_frames
 from meddenoise.io.dicom_values import integer, items, text
 from meddenoise.series import DENOISED, UPSCALED, Derivation, Series
 
@@ -46,7 +45,7 @@ _LOSSY_METHODS = {
 }
 
 
-def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any]) -> None:
+def derive(dataset: Dataset, series: Series, source: Source) -> None:
     """Change a copy of the source's header into that of the derived object.
 
     Private elements stay: they hold acquisition facts (diffusion, spectroscopy, scale) other tools need.
@@ -58,7 +57,10 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
             del dataset[keyword]
     old_class, old_instance = text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID")
     old_series = text(dataset, "SeriesInstanceUID")
-    origin = old_instance or hashlib.sha256(pixels.tobytes()).hexdigest()
+    origin = old_instance or _digest(series, source)
+    if source.cut:
+        # the whole file may be denoised later: another object
+        origin += f" frames {len(source.planes)}"
     dataset.SOPInstanceUID = _uid("instance", origin, done)
     dataset.SeriesInstanceUID = _uid("series", old_series or origin, done)
     name = text(dataset, "SeriesDescription")
@@ -83,7 +85,7 @@ def derive(dataset: Dataset, series: Series, source: Source, pixels: NDArray[Any
         if reference is not None:
             dataset.SourceImageSequence = Items([reference])
     _add_equipment(dataset, done)
-    _keep_lossy_history(dataset, source, pixels)
+    _keep_lossy_history(dataset, source, stored_bytes(series, source.planes))
 
 
 def described(name: str, done: Derivation) -> str:
@@ -97,6 +99,14 @@ def code(value: str, meaning: str) -> Dataset:
     entry = Dataset()
     entry.CodeValue, entry.CodingSchemeDesignator, entry.CodeMeaning = value, "DCM", meaning
     return entry
+
+
+def _digest(series: Series, source: Source) -> str:
+    """What tells an object without an identifier from others: its pixels."""
+    digest = hashlib.sha256()
+    for frame in stored_frames(series, source.planes):
+        digest.update(frame)
+    return digest.hexdigest()
 
 
 def _uid(kind: str, origin: str, done: Derivation) -> str:
@@ -182,10 +192,10 @@ def _add_equipment(dataset: Dataset, done: Derivation) -> None:
     dataset.ContributingEquipmentSequence = Items([*items(dataset, "ContributingEquipmentSequence"), entry])
 
 
-def _keep_lossy_history(dataset: Dataset, source: Source, pixels: NDArray[Any]) -> None:
+def _keep_lossy_history(dataset: Dataset, source: Source, size: int) -> None:
     """State the loss of a lossy transfer syntax that the header itself does not tell."""
     method = _LOSSY_METHODS.get(source.syntax)
     if method and text(dataset, "LossyImageCompression") != "01":
         dataset.LossyImageCompression = "01"
         dataset.LossyImageCompressionMethod = method
-        dataset.LossyImageCompressionRatio = f"{pixels.nbytes / max(source.compressed_bytes, 1):.3g}"
+        dataset.LossyImageCompressionRatio = f"{size / max(source.compressed_bytes, 1):.3g}"

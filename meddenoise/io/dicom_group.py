@@ -9,10 +9,11 @@ from pydicom import Dataset
 from pydicom.uid import UID
 
 from meddenoise.errors import CorruptError, NotAnImageError
-from meddenoise.io import Entry
+from meddenoise.io import Entry, dicom_cine
+from meddenoise.io.dicom_cine import frame_time_ms
 from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_pixels import describe
-from meddenoise.io.dicom_values import integer, number, numbers, text, word
+from meddenoise.io.dicom_values import integer, numbers, text, word
 
 _TIE_NUMBERS = (
     *("TemporalPositionIdentifier", "EchoTime", "DiffusionBValue", "InversionTime"),
@@ -20,10 +21,11 @@ _TIE_NUMBERS = (
 )
 _TIE_TEXTS = ("ConvolutionKernel", "AcquisitionTime", "ContentTime")
 _TAGS = (
-    *("SOPClassUID", "PatientID", "SeriesInstanceUID", "Modality", "ImageType", "InstanceNumber"),
+    *("PatientID", "SeriesInstanceUID", "ImageType", "InstanceNumber"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("ImageOrientationPatient", "ImagePositionPatient", "FrameTime"),
+    *("ImageOrientationPatient", "ImagePositionPatient"),
+    *dicom_cine.TAGS,
     *_TIE_NUMBERS,
     *_TIE_TEXTS,
 )
@@ -55,7 +57,7 @@ def scan(path: Path) -> Entry:
     check_picture(header, path)
     frames = describe(header, path).frames
     dataset = header.dataset
-    cine = frames > 1 and number(dataset, "FrameTime") is not None
+    cine = frame_time_ms(dataset, frames) is not None
     return Entry(path, frames, cine, _place(dataset, path, frames))
 
 

@@ -18,15 +18,18 @@ def free_overlays(header: Header, form: PixelFormat, path: Path) -> Dataset:
     groups = [group for group in range(0x6000, 0x6020, 2) if _is_hidden(dataset, group)]
     if not groups or header.syntax.is_encapsulated or form.samples != 1:
         return dataset
-    order = "<" if header.syntax.is_little_endian else ">"
+    word = np.dtype(f"{'<' if header.syntax.is_little_endian else '>'}u{form.bits_allocated // 8}")
+    found = {group: bytearray() for group in groups}
     with open_stream(path) as stream:
         stream.seek(header.pixel_offset)
-        raw = stream.read(form.frames * form.frame_bytes)
-    words = np.frombuffer(raw, f"{order}u{form.bits_allocated // 8}")
-    for group in groups:
-        position = int(dataset[group, _BIT_POSITION].value)
-        bits = np.packbits((words >> position) & 1 != 0, bitorder="little").tobytes()
-        dataset[group, _DATA] = DataElement((group, _DATA), "OW", bits + b"\0" * (len(bits) % 2))
+        # eight frames at a time: their bits fill whole bytes
+        for start in range(0, form.frames, 8):
+            words = np.frombuffer(stream.read(min(8, form.frames - start) * form.frame_bytes), word)
+            for group, bits in found.items():
+                position = int(dataset[group, _BIT_POSITION].value)
+                bits += np.packbits((words >> position) & 1 != 0, bitorder="little").tobytes()
+    for group, bits in found.items():
+        dataset[group, _DATA] = DataElement((group, _DATA), "OW", bytes(bits) + b"\0" * (len(bits) % 2))
         dataset[group, _BITS_ALLOCATED].value = 1
         dataset[group, _BIT_POSITION].value = 0
     return dataset

@@ -1,8 +1,9 @@
 """Stored pixel values of a DICOM file, frame by frame, straight into the array of the series."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from meddenoise.errors import CorruptError, InputError, UnsupportedError
+from meddenoise.io.dicom_cine import frame_time_ms
+from meddenoise.io.dicom_cut import count_whole, read_whole
 from meddenoise.io.dicom_header import (
     DOUBLE_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
@@ -26,11 +29,14 @@ from meddenoise.io.dicom_header import (
 )
 from meddenoise.io.dicom_values import integer, text, word
 from meddenoise.io.gdcm import Gdcm
+from meddenoise.io.scratch import release
 
 # pylibjpeg-rle panics (a BaseException, with a message on stderr) on malformed frames; pydicom's own raises.
 _PLUGINS = {RLELossless: "pydicom"}
 # No JPEG goes beyond 130:1 by its code alone; GDCM asks for the memory before it looks at the code.
 _MOST_COMPRESSED = 2000
+# Bytes decoded before their memory is given back: looking through all pages costs as much as a frame.
+_RELEASED = 32 << 20
 _RGB = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -41,6 +47,8 @@ class PixelFormat:
     rows: int
     columns: int
     frames: int
+    """Frames that are there, less than `declared` in a cine that is cut short."""
+    declared: int
     samples: int
     bits_allocated: int
     bits_stored: int
@@ -65,6 +73,11 @@ class PixelFormat:
         """Bytes of one decoded frame."""
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
+    @property
+    def native_bytes(self) -> int:
+        """Bytes of one frame in an uncompressed file."""
+        return self.frame_bytes * 2 // 3 if self.photometric == "YBR_FULL_422" else self.frame_bytes
+
 
 def describe(header: Header, path: Path) -> PixelFormat:
     """The pixel format of a file. Raises UnsupportedError or CorruptError where it cannot be read."""
@@ -79,10 +92,12 @@ def describe(header: Header, path: Path) -> PixelFormat:
     dataset = header.dataset
     allocated = integer(dataset, "BitsAllocated")
     stored = integer(dataset, "BitsStored", allocated)
+    declared = max(integer(dataset, "NumberOfFrames", 1), 1)
     form = PixelFormat(
         rows=integer(dataset, "Rows"),
         columns=integer(dataset, "Columns"),
-        frames=max(integer(dataset, "NumberOfFrames", 1), 1),
+        frames=declared,
+        declared=declared,
         samples=integer(dataset, "SamplesPerPixel", 1),
         bits_allocated=allocated,
         bits_stored=stored,
@@ -91,6 +106,7 @@ def describe(header: Header, path: Path) -> PixelFormat:
         photometric=_photometric(dataset),
     )
     _check_kind(form, path)
+    form = _without_lost(form, header, path)
     _check_size(form, header, path)
     return form
 
@@ -152,6 +168,21 @@ def _check_kind(form: PixelFormat, path: Path) -> None:
         )
 
 
+def _without_lost(form: PixelFormat, header: Header, path: Path) -> PixelFormat:
+    """The format of the whole frames of a cine that is cut short; the same one for anything else.
+
+    Raises CorruptError where not one frame is whole.
+    """
+    if frame_time_ms(header.dataset, form.frames) is None:
+        return form
+    whole = count_whole(header, form.native_bytes, path)
+    if whole is None or whole >= form.frames:
+        return form
+    if whole == 0:
+        raise CorruptError(f"{path} is truncated: it holds not one whole frame; copy it again.")
+    return replace(form, frames=whole)
+
+
 def _check_size(form: PixelFormat, header: Header, path: Path) -> None:
     """Raises CorruptError where a native file is shorter than its matrix needs."""
     there = max(header.stream_length - header.pixel_offset, 0)
@@ -162,9 +193,7 @@ def _check_size(form: PixelFormat, header: Header, path: Path) -> None:
         if header.pixel_length == UNDEFINED_LENGTH:
             raise CorruptError(f"{path} states no transfer syntax for compressed pixels: export it again.")
         there = min(there, header.pixel_length)
-        needed = form.frames * form.frame_bytes
-        if form.photometric == "YBR_FULL_422":
-            needed = needed * 2 // 3
+        needed = form.frames * form.native_bytes
     if there < needed:
         raise CorruptError(
             f"{path} is truncated: it needs {needed} bytes of pixel data, {there} are there; copy it again."
@@ -178,15 +207,18 @@ def _frames(header: Header, form: PixelFormat, path: Path) -> Iterator[NDArray[A
     options |= {"photometric_interpretation": form.photometric, "number_of_frames": form.frames}
     options |= {"samples_per_pixel": form.samples, "pixel_representation": int(form.signed)}
     native_grey = not header.syntax.is_encapsulated and form.samples == 1
+    options |= {"decoding_plugin": _PLUGINS.get(header.syntax, ""), "correct_unused_bits": not native_grey}
+    decoder = get_decoder(header.syntax)
     with open_stream(path) as stream:
-        stream.seek(header.pixel_offset)
-        decoder = get_decoder(header.syntax)
-        for frame, found in decoder.iter_array(
-            stream,
-            decoding_plugin=_PLUGINS.get(header.syntax, ""),
-            correct_unused_bits=not native_grey,
-            **options,
-        ):
+        if header.syntax.is_encapsulated and form.frames < form.declared:
+            # no table of offsets leads to the frames: each is given by itself
+            options |= {"number_of_frames": 1, "extended_offsets": None}
+            alone = (decoder.iter_array(encapsulate([one]), **options) for one in read_whole(header, stream))
+            decoded: Iterator[Any] = chain.from_iterable(alone)
+        else:
+            stream.seek(header.pixel_offset)
+            decoded = decoder.iter_array(stream, **options)
+        for frame, found in decoded:
             if form.samples == 3 and found["photometric_interpretation"] not in ("RGB", *_RGB[3:]):
                 raise UnsupportedError(f"{path} has colours that are not decoded: convert it to RGB first.")
             yield _align(frame, form) if native_grey else frame
@@ -207,7 +239,10 @@ def _gdcm_frames(header: Header, form: PixelFormat, path: Path, gdcm: Gdcm) -> I
     """
     with open_stream(path) as stream:
         stream.seek(header.pixel_offset)
-        for encoded in generate_frames(stream, number_of_frames=form.frames):
+        is_cut = form.frames < form.declared
+        for encoded in (
+            read_whole(header, stream) if is_cut else generate_frames(stream, number_of_frames=form.frames)
+        ):
             if form.frame_bytes > _MOST_COMPRESSED * len(encoded):
                 raise ValueError("far too few bytes for its rows and columns")
             frame = gdcm.decode(_bare(encoded, header, form))
@@ -242,7 +277,7 @@ def _bare(encoded: bytes, header: Header, form: PixelFormat) -> bytes:
 
 
 def _fill(frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any], places: list[int]) -> int:
-    count = 0
+    count, between = 0, max(1, _RELEASED // form.frame_bytes)
     for place, frame in zip(places, frames, strict=False):
         if frame.shape[:2] != (form.rows, form.columns):
             raise ValueError(f"a frame decodes to {frame.shape[0]} x {frame.shape[1]} pixels")
@@ -251,6 +286,9 @@ def _fill(frames: Iterator[NDArray[Any]], form: PixelFormat, planes: NDArray[Any
         else:
             planes[place : place + 3] = np.moveaxis(frame, -1, 0)
         count += 1
+        if count % between == 0:
+            release(planes)
+    release(planes)
     return count
 
 

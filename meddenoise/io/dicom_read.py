@@ -11,12 +11,13 @@ from pydicom import Dataset
 
 from meddenoise.errors import CorruptError
 from meddenoise.io import Item
+from meddenoise.io.dicom_cine import UNKNOWN_MS, frame_time_ms, keep_frames
 from meddenoise.io.dicom_frames import Frame, frames_of, geometry, oddities, positions
 from meddenoise.io.dicom_group import check_picture
 from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_overlay import free_overlays
 from meddenoise.io.dicom_pixels import PixelFormat, decode, describe
-from meddenoise.io.dicom_values import integer, item, number, numbers, text, word
+from meddenoise.io.dicom_values import integer, item, number, text, word
 from meddenoise.io.gdcm import Gdcm
 from meddenoise.io.limits import allocate
 from meddenoise.series import Series
@@ -24,12 +25,16 @@ from meddenoise.series import Series
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What writing needs of one source file; `planes[k]` is the plane of its frame k (the first channel)."""
+    """What writing needs of one source file; `planes[k]` is the plane of its frame k (the first channel).
+
+    `cut` tells that the file had more frames before it was cut short.
+    """
 
     dataset: Dataset
     syntax: str
     compressed_bytes: int
     planes: tuple[int, ...]
+    cut: bool = False
 
 
 def read(item: Item) -> Series:
@@ -53,10 +58,11 @@ def read(item: Item) -> Series:
     ordered = [frames[index] for index in order]
     sources = tuple(
         Source(
-            free_overlays(header, form, path),
+            _kept(header, form, path),
             str(header.syntax),
             header.stream_length - header.pixel_offset,
             tuple(where),
+            form.frames < form.declared,
         )
         for header, form, path, where in zip(headers, forms, item.files, places, strict=True)
     )
@@ -74,6 +80,7 @@ def _series(
     form = forms[0]
     modality = word(dataset, "Modality")
     slope, intercept, unit, warnings = _rescale(dataset, frames, modality)
+    time = frame_time_ms(dataset, max(form.frames for form in forms))
     lows, highs = zip(*(form.stored_range for form in forms), strict=True)
     return Series(
         pixels=pixels,
@@ -89,10 +96,10 @@ def _series(
         name=text(dataset, "SeriesDescription"),
         subject=_subject(dataset),
         channels=form.samples,
-        frame_time_ms=_frame_time_ms(dataset) if max(form.frames for form in forms) > 1 else None,
+        frame_time_ms=time,
         padding=_padding(dataset, form),
         inverted=form.photometric == "MONOCHROME1",
-        warnings=(*warnings, *oddities(frames), *_lossy(dataset)),
+        warnings=(*warnings, *oddities(frames), *_lossy(dataset), *_gaps(forms, time)),
         header=sources,
     )
 
@@ -172,15 +179,26 @@ def _signed(value: float, form: PixelFormat) -> float:
     return value
 
 
-def _frame_time_ms(dataset: Dataset) -> float | None:
-    time = number(dataset, "FrameTime")
-    vector = numbers(dataset, "FrameTimeVector")[1:]
-    if time is None and vector:
-        time = float(np.mean(vector))
-    if time is None:
-        rate = number(dataset, "RecommendedDisplayFrameRate") or number(dataset, "CineRate")
-        time = 1000.0 / rate if rate else None
-    return time if time is not None and time > 0 else None
+def _kept(header: Header, form: PixelFormat, path: Path) -> Dataset:
+    """The header of the frames that are there, its overlays in elements of their own."""
+    dataset = free_overlays(header, form, path)
+    if form.frames < form.declared:
+        keep_frames(dataset, form.frames)
+    return dataset
+
+
+def _gaps(forms: list[PixelFormat], time: float | None) -> list[str]:
+    """Warnings about what a cine should hold and does not."""
+    found = ["no frame time is stated: its frames are taken as a cine all the same"] * (time == UNKNOWN_MS)
+    for form in forms:
+        if form.frames < form.declared:
+            done, lost = _named(1, form.frames), _named(form.frames + 1, form.declared)
+            found.append(f"the file is cut short: {done} processed, {lost} missing; copy it again for those")
+    return found
+
+
+def _named(first: int, last: int) -> str:
+    return f"frame {first} is" if first == last else f"frames {first} to {last} are"
 
 
 def _lossy(dataset: Dataset) -> list[str]:

@@ -1,13 +1,13 @@
 """Series -> derived DICOM objects: the source headers, new pixels, and what was done, written all or none."""
 
 import copy
+import struct
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import DataElement, Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
@@ -20,8 +20,9 @@ from meddenoise.io.atomic import staged
 from meddenoise.io.dicom_create import create
 from meddenoise.io.dicom_derive import derive
 from meddenoise.io.dicom_grid import refine_header
-from meddenoise.io.dicom_header import PIXEL_DATA, Header, locate_pixels
+from meddenoise.io.dicom_header import PIXEL_DATA, UNDEFINED_LENGTH, Header, locate_pixels
 from meddenoise.io.dicom_read import Source
+from meddenoise.io.dicom_stored import stored_bytes, stored_frames
 from meddenoise.io.dicom_values import text
 from meddenoise.series import Series
 
@@ -49,21 +50,20 @@ def write(series: Series, targets: Sequence[Path]) -> None:
             except Exception as error:
                 raise _unwritable(target, error) from error
             with staging.file(target) as stream:
+                size = stored_bytes(series, source.planes)
                 _save(dataset, stream, target)
-                _verify(stream, dataset, target)
+                _write_pixels(stream, series, source.planes, target)
+                _verify(stream, dataset, size, target)
 
 
 def _object(series: Series, source: Source) -> Dataset:
-    """The complete data set of one file."""
+    """The data set of one file, all but its pixels."""
     dataset = _header(source.dataset)
-    pixels = _frames(series, source.planes)
     if series.derivation is not None:
-        derive(dataset, series, source, pixels)
+        derive(dataset, series, source)
     if series.finer != (1.0, 1.0):
         refine_header(dataset, series)
     _describe_pixels(dataset, series, len(source.planes))
-    dataset.PixelData = _bytes(pixels)
-    dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID", ""))
     meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID", ""))
@@ -109,18 +109,6 @@ def _swap_words(dataset: Dataset, element: DataElement) -> None:
         element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
 
 
-def _frames(series: Series, planes: Sequence[int]) -> NDArray[Any]:
-    """The file's pixels in its own frame order: [F, Y, X], colour [F, Y, X, 3]."""
-    if series.channels == 1:
-        return series.pixels[list(planes)]
-    return np.stack([np.moveaxis(series.pixels[plane : plane + 3], 0, -1) for plane in planes])
-
-
-def _bytes(pixels: NDArray[Any]) -> bytes:
-    data = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
-    return data + b"\0" * (len(data) % 2)
-
-
 def _describe_pixels(dataset: Dataset, series: Series, frames: int) -> None:
     """The image pixel module of native pixels, as they are written."""
     low, high = (int(end) for end in series.stored_range)
@@ -139,12 +127,28 @@ def _describe_pixels(dataset: Dataset, series: Series, frames: int) -> None:
 
 
 def _save(dataset: Dataset, stream: BinaryIO, target: Path) -> None:
+    """Write everything before the pixels."""
     buffer = BytesIO()
     try:
         dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
     except Exception as error:
         raise _unwritable(target, error) from error
     stream.write(buffer.getbuffer())
+
+
+def _write_pixels(stream: BinaryIO, series: Series, planes: Sequence[int], target: Path) -> None:
+    """Write the element Pixel Data in explicit VR little endian, a frame at a time (PS3.5 7.1.2)."""
+    size = stored_bytes(series, planes)
+    if size >= UNDEFINED_LENGTH:
+        raise OutputError(
+            f"{target} would hold {size / 2**30:.1f} GiB of pixels, more than uncompressed DICOM can: "
+            "split the series, or give --format nifti."
+        )
+    vr = b"OB" if series.pixels.dtype.itemsize == 1 else b"OW"
+    stream.write(struct.pack("<HH2sHI", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF, vr, 0, size + size % 2))
+    for frame in stored_frames(series, planes):
+        stream.write(frame)
+    stream.write(b"\0" * (size % 2))
 
 
 def _unwritable(target: Path, error: Exception) -> OutputError:
@@ -154,12 +158,13 @@ def _unwritable(target: Path, error: Exception) -> OutputError:
     )
 
 
-def _verify(stream: BinaryIO, dataset: Dataset, target: Path) -> None:
+def _verify(stream: BinaryIO, dataset: Dataset, size: int, target: Path) -> None:
     """Raises OutputError where the file does not read back with all its pixels (pydicom issue 2324)."""
     stream.flush()
     stream.seek(0)
     header: Header = locate_pixels(stream)
     frames = header.dataset.get("NumberOfFrames", 1)
-    whole = header.pixel_tag == PIXEL_DATA and header.pixel_length == len(dataset.PixelData)
+    there = header.stream_length - header.pixel_offset
+    whole = header.pixel_tag == PIXEL_DATA and header.pixel_length == there == size + size % 2
     if not whole or frames != dataset.get("NumberOfFrames", 1):
         raise OutputError(f"{target} did not read back with all its frames: report this file.")

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import InputError
+from meddenoise.io.scratch import make_planes
 
 
 def allocate(shape: tuple[int, int, int], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:
-    """An uninitialised array. Raises InputError where it would not fit into this machine's memory."""
+    """An array as of `make_planes`. Raises InputError where it would not fit into this machine."""
     needed = prod(shape) * dtype.itemsize
     there = _memory_bytes()
     if needed > there:
@@ -21,7 +22,7 @@ def allocate(shape: tuple[int, int, int], dtype: np.dtype[Any], path: Path) -> N
             "of memory: use a larger one or split the series."
         )
     try:
-        return np.empty(shape, dtype)
+        return make_planes(shape, dtype, path)
     except MemoryError as error:
         raise InputError(f"{path} needs {needed / 2**30:.1f} GiB of free memory: free some.") from error
 

@@ -16,6 +16,7 @@ from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file, refined
+from meddenoise.io.scratch import each_plane
 from meddenoise.series import Derivation, Geometry, Series, Vector
 
 SUFFIX = ".nii.gz"
@@ -105,7 +106,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
 
 def _write_parts(stream: Any, head: bytes, planes: NDArray[Any], kept: Kept) -> None:
     stream.write(head)
-    for plane in planes:
+    for plane in each_plane(planes):
         stream.write(np.ascontiguousarray(plane, np.dtype(kept.dtype)).data)
     stream.write(kept.tail)
 

@@ -1,0 +1,24 @@
+"""Stored pixels of a series as native Pixel Data: little endian bytes, a frame at a time."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from meddenoise.io.scratch import release
+from meddenoise.series import Series
+
+
+def stored_frames(series: Series, planes: Sequence[int]) -> Iterator[bytes]:
+    """The frames that begin at `planes`, in that order: rows of pixels, colour pixel by pixel."""
+    for plane in planes:
+        frame = series.pixels[plane]
+        if series.channels == 3:
+            frame = np.moveaxis(series.pixels[plane : plane + 3], 0, -1)
+        yield frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
+        release(series.pixels)
+
+
+def stored_bytes(series: Series, planes: Sequence[int]) -> int:
+    """How many bytes `stored_frames` gives in all."""
+    rows, columns = series.pixels.shape[1:]
+    return len(planes) * int(rows * columns) * series.channels * int(series.pixels.dtype.itemsize)
