@@ -70,6 +70,9 @@ def denoise_series(
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
+        if engine.context and not _is_cine(series):
+            name = choice.method.name
+            warnings.append(f"no cine of several frames: {name} works on each by itself, with less to go by.")
     else:
         engine, made = None, _leave(series, options)
         tick(len(series))
@@ -239,17 +242,22 @@ def _load_planes(
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
-    Neighbours are planes of the same colour channel; beyond the ends the last plane repeats.
+    Neighbours are frames of the same colour channel; beyond the ends the last one repeats. Of a series that is
+    no cine, the plane itself does: the next slice shows another place.
     """
     channels = series.channels
     planes = np.arange(start, stop)[:, None]
-    steps = np.arange(-context, context + 1)
+    steps = np.arange(-context, context + 1) * _is_cine(series)
     frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
     index = frames * channels + planes % channels
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
     return shown(series, filled)[index - low], sigma
+
+
+def _is_cine(series: Series) -> bool:
+    return series.frame_time_ms is not None and len(series) > series.channels
 
 
 def shown(series: Series, planes: Planes) -> Planes:

@@ -151,18 +151,31 @@ def use_method(monkeypatch, method):
     monkeypatch.setattr("meddenoise.pipeline.choose", lambda *names: Choice(method))
 
 
-def test_context_is_the_neighbouring_planes_and_the_last_one_repeats_at_the_ends(monkeypatch):
+def test_context_is_the_neighbouring_frames_and_the_last_one_repeats_at_the_ends(monkeypatch):
     use_method(monkeypatch, Neighbours())
-    series = make_series(7, np.float32)
-    result = denoise_series(series, Options(sigma=1.0)).series.pixels
+    series = make_series(7, np.float32, frame_time_ms=0.0)
+    done = denoise_series(series, Options(sigma=1.0))
+    result = done.series.pixels
+    assert not any("cine" in text for text in done.warnings)
     padded = np.concatenate([series.pixels[:1], series.pixels, series.pixels[-1:]])
     expected = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     np.testing.assert_allclose(result, expected, atol=1e-2)
 
 
+@pytest.mark.parametrize(("planes", "frame_time_ms"), [(7, None), (1, 66.7)])
+def test_slices_and_single_frames_are_their_own_context_and_a_warning_says_so(
+    monkeypatch, planes, frame_time_ms
+):
+    use_method(monkeypatch, Neighbours())
+    series = make_series(planes, np.float32, frame_time_ms=frame_time_ms)
+    done = denoise_series(series, Options(sigma=1.0))
+    np.testing.assert_allclose(done.series.pixels, series.pixels, atol=1e-2)
+    assert [text for text in done.warnings if "neighbours works on each by itself" in text]
+
+
 def test_context_stays_within_a_colour_channel(monkeypatch):
     use_method(monkeypatch, Neighbours())
-    series = make_series(9, np.float32, channels=3)
+    series = make_series(9, np.float32, channels=3, frame_time_ms=40.0)
     series.pixels[:] = np.array([100, 200, 300] * 3, np.float32)[:, None, None]
     result = denoise_series(series, Options(sigma=1.0)).series.pixels
     np.testing.assert_allclose(result, series.pixels, atol=1e-2)
