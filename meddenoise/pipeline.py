@@ -242,8 +242,8 @@ def _load_planes(
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
-    Neighbours are frames of the same colour channel; beyond the ends the last one repeats. Of a series that is
-    no cine, the plane itself does: the next slice shows another place.
+    Neighbours are frames of the same colour channel; beyond the ends the last one repeats. In a series that
+    is no cine the plane itself does: the next slice shows another place.
     """
     channels = series.channels
     planes = np.arange(start, stop)[:, None]

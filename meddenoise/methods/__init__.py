@@ -34,7 +34,7 @@ class Denoiser(Protocol):
 
     @property
     def context(self) -> int:
-        """Frames wanted on either side: C = 2 context + 1, the middle one is denoised; a still scene gives copies."""
+        """Frames wanted on either side: C = 2 context + 1, the middle one is denoised."""
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """Clean [B, 1, H, W] of `noisy` [B, C, H, W]; `sigma` [B], or a map [B, 1, H, W], in its units.
