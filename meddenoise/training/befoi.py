@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.errors import WeightsError
 from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage, to_batch
@@ -18,11 +19,16 @@ from meddenoise.training.medcdiff import TRUTH
 from meddenoise.training.pairs import RANGE
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.supervised import SupervisedTask, mean_error
+from meddenoise.weights import load
+
+TAUGHT = 4
+"""One of so many sequences is learnt from the diffusion network, whose mean takes as long as a step."""
 
 
 class StudentTask(SupervisedTask):
-    """Regression on the mean of the diffusion network and on the clean frame, as `training.loop.Task`.
+    """Regression on clean frames, and in part on the diffusion network's mean, as `training.loop.Task`.
 
+    It begins as the network of single frames that the recipe names, blind to the neighbours.
     Source: Hu, Huang 2024 (BeFOI), equation 9, with the distillation of `training.medcdiff`.
     """
 
@@ -34,7 +40,9 @@ class StudentTask(SupervisedTask):
         teacher: Checkpoint,
     ) -> None:
         assert recipe.conditional is not None
-        super().__init__(recipe, training, validation)
+        frames = recipe.network_options["frames"]
+        start = of_frames(load(recipe.start), frames) if recipe.start else None
+        super().__init__(recipe, training, validation, start)
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
         load_state(network, teacher)
         network.eval().requires_grad_(False)
@@ -48,9 +56,27 @@ class StudentTask(SupervisedTask):
         rng = np.random.default_rng((self.source.seed, step))
         drawn = [self.source.draw(rng) for _ in range(self.recipe.loop.batch)][share.index :: share.count]
         batch = to_batch(drawn)
-        told = torch.from_numpy(np.stack([tell_frames(noisy) for noisy, _ in drawn])).to(share.device)
+        wanted = batch.clean.to(share.device)
+        mine = slice(None, None, TAUGHT)
+        told = torch.from_numpy(np.stack([tell_frames(noisy) for noisy, _ in drawn[mine]]))
         with torch.no_grad():
             self.teacher.network.to(share.device)
-            taught = (self.teacher.mean(Condition(told)) + 1) * (RANGE / 2)
-        wanted = TRUTH * batch.clean.to(share.device) + (1 - TRUTH) * taught
+            taught = (self.teacher.mean(Condition(told.to(share.device))) + 1) * (RANGE / 2)
+        wanted[mine] = TRUTH * wanted[mine] + (1 - TRUTH) * taught
         return mean_error(network, replace(batch, clean=wanted), share.device)
+
+
+def of_frames(checkpoint: Checkpoint, frames: int) -> Checkpoint:
+    """A `NoiseUNet` of one frame as one of `frames`, with the same result whatever the neighbours are.
+
+    Raises WeightsError where it is another network.
+    """
+    kernel = checkpoint.tensors.get("head.weight")
+    if checkpoint.metadata.network != "noise-unet" or kernel is None:
+        raise WeightsError(f"{checkpoint.path} is no network of single frames to begin with: name another.")
+    planes = kernel.shape[1]
+    wide = kernel.new_zeros(kernel.shape[0], frames * planes, *kernel.shape[2:])
+    middle = slice(frames // 2 * planes, (frames // 2 + 1) * planes)
+    # what the network does with all of its kernels, it does with those of one frame before the others join
+    wide[:, middle] = kernel - kernel.mean(dim=(1, 2, 3), keepdim=True)
+    return replace(checkpoint, tensors=checkpoint.tensors | {"head.weight": wide})

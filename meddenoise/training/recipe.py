@@ -145,6 +145,8 @@ class Recipe:
     stages: Stages | None = None
     score: ScoreOptions = ScoreOptions()
     conditional: Conditional | None = None
+    start: str = ""
+    """Checkpoint of one frame that a student of several begins as; empty for random weights."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -189,6 +191,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
         conditional=_conditional(path, table) if "conditional" in table else None,
+        start=str(table.get("start", "")),
     )
 
 
