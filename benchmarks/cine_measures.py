@@ -7,7 +7,7 @@ import numpy as np
 from cine_problems import Scene
 from numpy.typing import NDArray
 from pictures import Plane
-from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, uniform_filter
 from skimage.measure import blur_effect
 
 from meddenoise.metrics import Protocol
@@ -18,8 +18,13 @@ ROI = 48
 BRIGHT = 0.25
 """Least mean of that region, of the mean of the frame: what is behind a collimator is flat too."""
 REBLUR = 11
-MOVED = 0.01
+CHANGE = 0.5
+"""What counts as moved, in standard deviations of the noise."""
+MOVED = 0.005
 """Least share of the pixels that must move for the ghosts of a frame to be counted."""
+
+BLURS = (1.0, 2.0, 4.0)
+"""Widths in pixels of the blurs by which detail counts as lost."""
 
 Mask = NDArray[np.bool_]
 
@@ -83,19 +88,19 @@ def region_snr(plane: Plane, region: tuple[slice, slice]) -> float:
 
 
 def moved_mask(scene: Scene) -> Mask | None:
-    """Where a neighbouring frame differs from the middle one by more than the noise; None if hardly any."""
+    """Where a neighbouring frame differs from the middle one by more than half the noise, None if hardly."""
     if scene.truth is None:
         return None
     middle = scene.truth[scene.middle]
     beside = scene.truth[[scene.middle - 1, scene.middle + 1]]
-    moved: Mask = np.abs(beside - middle).max(axis=0) > scene.case.sigma
+    moved: Mask = np.abs(beside - middle).max(axis=0) > CHANGE * scene.case.sigma
     return moved if moved.mean() >= MOVED else None
 
 
 def ghost_of(result: Plane, scene: Scene) -> float | None:
-    """Slope of the error on what the neighbours differ by, where something moved.
+    """How much of the neighbours is in a result, where something moved.
 
-    0: no trace of the neighbours; 1: their mean in place of the frame; 2/3: the mean of the three.
+    0: no trace of them; 1: their mean in place of the frame; 2/3: the mean of the three.
     """
     moved = moved_mask(scene)
     if moved is None or scene.truth is None:
@@ -106,9 +111,16 @@ def ghost_of(result: Plane, scene: Scene) -> float | None:
 
 
 def ghost_amplitude(result: Plane, truth: Plane, beside: Plane, moved: Mask) -> float:
-    """Regression coefficient of (result - truth) on (beside - truth) over the `moved` pixels."""
-    ghost, error = ((image.astype(np.float64) - truth)[moved] for image in (beside, result))
-    return float(ghost @ error / (ghost @ ghost))
+    """Regression coefficient of (result - truth) on (beside - truth) over the `moved` pixels.
+
+    What a result lost of the frame's own detail is a regressor too: by itself it looks like the neighbours,
+    which do not have that detail there either.
+    """
+    exact = truth.astype(np.float64)
+    lost = [gaussian_filter(exact, width) - exact for width in BLURS]
+    regressors = np.stack([image[moved] for image in (beside.astype(np.float64) - exact, *lost)], axis=1)
+    coefficients = np.linalg.lstsq(regressors, (result - exact)[moved], rcond=None)[0]
+    return float(coefficients[0])
 
 
 def moved_error(result: Plane, scene: Scene) -> float | None:
