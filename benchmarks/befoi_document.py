@@ -56,18 +56,18 @@ ABOUT = """\
 # BeFOI on fluoroscopy: the paper, ours, and peers
 
 Written by `python benchmarks/befoi_document.py` from what `benchmarks/befoi.py` and
-`benchmarks/noise_realism.py` measured. **The columns "paper" are of other images** (CoroArt, not public, noise
-not stated): they rank the paper's methods among themselves, and are not to be held against ours.
+`benchmarks/noise_realism.py` measured. **The columns "paper" are of other images** (CoroArt, not public,
+noise not stated): they rank the paper's methods among themselves, and are not to be held against ours.
 
-SNR is mean over standard deviation in the flattest 48 x 48 pixels of the clean frame; it rewards flattening,
-so read it beside REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean frame). PSNR is in
-dB over 255. The last column is the gain in PSNR of `befoi`, which estimates the noise by itself, over the
+SNR is mean over standard deviation in the flattest 48 x 48 pixels of the clean frame; it rewards
+flattening, so read it beside REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean
+frame). PSNR is in dB over 255. The last column is the gain in PSNR of `befoi`, which estimates the noise by itself, over the
 method, frame by frame, with its 95 % bootstrap interval over images. Times are of one thread.
 
 * `told`: given the true level, dependence on signal and spectrum; all other rows of ours estimate it. NLM and
   BM3D are told the true level, `bm3d+model` spectrum and dependence too.
-* `noise2self` was trained on the noisy frames that are scored, and on others with such noise; `gcbd-*` on clean
-  training frames with noise from frames that are not scored: `bootstrap` the blocks as they are, `wgan` made
+* `noise2self` was trained on the noisy frames that are scored, and on others with such noise; `gcbd-*` on
+  clean training frames with noise from frames that are not scored: `bootstrap` the blocks as they are, `wgan` made
   by a network, both with DnCNN-17; `unet` is bootstrap with the U-Net of our student. `j-invariant` is total
   variation tuned without truth. `direct` is our network for single frames.
 * `average`: of three frames. `recursive`: half the frame, half of what came before. `befoi alone`: the frame
@@ -75,11 +75,11 @@ method, frame by frame, with its 95 % bootstrap interval over images. Times are 
 * The motion of the simulated sequences is of the kind that `befoi` was trained on, on other images; that of
   the phantom is not."""
 NOTES = {
-    "real": "Clean is the mean of the frames not beside the scored one, with noise of its own: the corrected "
-    "PSNR takes its variance off the error. With a recursive filter in the machine (IM1, IM3) neighbours share "
-    "noise with the frame, which helps a multi-frame method less than it seems, and with the mean, though two "
-    "neighbours are left out there. Nothing moves, so averaging frames costs nothing here. Intervals are over "
-    "runs, of which there are few.",
+    "real": "Clean is the mean of the frames not beside the scored one and has noise of its own: the "
+    "corrected PSNR takes its variance off the error. Where the machine has a recursive filter (IM1, IM3), "
+    "neighbours share noise with the frame, so that they tell less of it; two on either side are left out of "
+    "the mean there, but a little is shared with it still. Nothing moves, so averaging frames costs nothing "
+    "here. Intervals are over runs, of which there are few.",
     "phantom": "PSNR is over the 99.9 percentile. Nothing was trained on phantoms.",
 }
 
@@ -165,7 +165,7 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
         return
     yield "## Ablation"
     yield ""
-    yield "Over all simulated frames; NSM: the noise module gets the level of the frame, NM: physics of noise."
+    yield "Over all simulated frames. NSM matches the level of the noise to frames, NM makes the noise."
     yield ""
     yield "| method | PSNR | SSIM | `befoi` over it, dB | paper: PSNR | SSIM |"
     yield "|---|---|---|---|---|---|"
@@ -190,10 +190,10 @@ def _ghosts(rows: list[Row]) -> Iterator[str]:
     yield "## Ghosts of what moves"
     yield ""
     yield (
-        "Where a neighbouring frame differs from the scored one by more than half the noise: the ghost is the "
-        "part of the neighbours' difference that is in the result (0 none, 1 their mean in place of the frame, "
-        "2/3 the mean of the three; lost detail of the frame's own is a regressor beside it), and the error is "
-        "the root mean square there, in units of the image."
+        "Where a neighbouring frame differs from the scored one by more than half the noise: the ghost is "
+        "the part of the neighbours' difference that is in the result (0 none, 1 their mean in place of the "
+        "frame, 2/3 the mean of the three; lost detail of the frame's own is a regressor beside it), and the "
+        "error is the root mean square there, in units of the image."
     )
     parts = list(dict.fromkeys(row["part"] for row in known))
     yield ""

@@ -32,11 +32,11 @@ def judge(rows: list[Row]) -> Iterator[str]:
 def gain_over(rows: list[Row], name: str, key: str) -> Interval | None:
     """The mean of one number of `befoi` minus that of another method, frame by frame; None without any."""
     values = {(row["part"], row["picture"], row["method"]): row[key] for row in rows}
-    found = [
-        (values[part, picture, MAIN] - theirs, row["source"])
-        for (part, picture, method), theirs, row in zip(values, values.values(), rows, strict=True)
-        if method == name and theirs is not None and values.get((part, picture, MAIN)) is not None
-    ]
+    found = []
+    for row in rows:
+        own = values.get((row["part"], row["picture"], MAIN))
+        if row["method"] == name and row[key] is not None and own is not None:
+            found.append((own - row[key], row["source"]))
     if not found:
         return None
     gains, sources = zip(*found, strict=True)
