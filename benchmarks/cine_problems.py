@@ -33,7 +33,7 @@ A_RUN = 3
 """Frames scored of a real run."""
 LAGGED = 0.1
 """Share of its noise that a frame passes on, above which its second neighbours count as related too."""
-PHANTOM_FRAMES, PHANTOM_SCORED = 12, (3, 6, 9)
+PHANTOM_FRAMES, PHANTOM_SCORED = 12, (3, 4, 9)
 FRAME_MS = 1000 / 15
 EVERY = 10_000
 

@@ -5,9 +5,9 @@
 For each static XA run of DATA: the noise of its settled frames (a frame minus the mean of the others)
 against that of its mean with noise of the profile which `measure_profile` gives of the run, and with white
 noise of the same level, both rounded to grey levels as the run is. "halves" compares the real frames with
-each other: no simulation can be nearer. The measures: mean Kolmogorov-Smirnov distance of the noise in bins of
-brightness; relative L1 distance of the radial noise power; relative error of the slope of variance against
-brightness. The profile is measured on the run it is compared with; its few numbers come from millions of
+each other: no simulation can be nearer. The measures: mean Kolmogorov-Smirnov distance of the noise in bins
+of brightness; relative L1 distance of the radial noise power; relative error of the slope of variance
+against brightness. The profile is measured on the run it is compared with; its few numbers come from millions of
 pixels.
 """
 
