@@ -14,9 +14,12 @@ MADE = 1024
 RATE, BETAS = 2e-4, (0.0, 0.9)
 CRITIC_STEPS = 5
 PENALTY = 10.0
-SEEDS = 8
+EDGE = 5
+"""Pixels at the border that the padding of the convolutions reaches."""
+SEEDS = 4
 """Channels of white noise that a block is made of."""
-WIDTH = 32
+MAKER, WIDTH = 16, 32
+"""Channels of the generator, and of the first layer of the critic: as much as one core can train."""
 
 Blocks = NDArray[np.float32]
 
@@ -27,22 +30,22 @@ class Generator(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(SEEDS, WIDTH, 5, padding=2),
+            nn.Conv2d(SEEDS, MAKER, 5, padding=2),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+            nn.Conv2d(MAKER, MAKER, 3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1),
+            nn.Conv2d(MAKER, MAKER, 3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(WIDTH, 1, 5, padding=2),
+            nn.Conv2d(MAKER, 1, 3, padding=1),
         )
 
     def forward(self, count: int, side: int) -> Tensor:
         """`count` blocks [count, 1, side, side], the borders of the convolutions cut off."""
-        white = torch.randn(count, SEEDS, side + 16, side + 16)
+        white = torch.randn(count, SEEDS, side + 2 * EDGE, side + 2 * EDGE)
         # One number a block and channel: blocks differ in level.
         white[:, -1:] = torch.randn(count, 1, 1, 1)
         made: Tensor = self.layers(white)
-        return made[..., 8:-8, 8:-8]
+        return made[..., EDGE:-EDGE, EDGE:-EDGE]
 
 
 def make_critic() -> nn.Module:
@@ -58,7 +61,8 @@ def make_critic() -> nn.Module:
 def train_generator(blocks: Blocks, minutes: float, seed: int) -> tuple[Blocks, float]:
     """MADE blocks like `blocks` [N, Y, X] from a network trained for `minutes`, and the minutes it took.
 
-    Their root mean square is set to that of the given ones: early in training levels are far off.
+    Their means are set to 0 and their root mean square to that of the given ones, which early in training
+    are far off.
     Source: Gulrajani et al. 2017, NeurIPS (arXiv 1704.00028).
     """
     rng = np.random.default_rng(seed)
@@ -81,6 +85,7 @@ def train_generator(blocks: Blocks, minutes: float, seed: int) -> tuple[Blocks, 
     with torch.inference_mode():
         parts = [generator(BATCH, stock.shape[-1]) for _ in range(MADE // BATCH)]
     found: Blocks = torch.cat(parts)[:, 0].numpy()
+    found -= found.mean(axis=(1, 2), keepdims=True)
     reached = float(np.sqrt(np.mean(np.square(found))))
     print(f"gcbd wgan: {steps} steps, level {reached:.2f} of 1", file=sys.stderr, flush=True)
     scaled: Blocks = (found * (level / reached)).astype(np.float32)

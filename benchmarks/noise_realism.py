@@ -7,8 +7,8 @@ against that of its mean with noise of the profile which `measure_profile` gives
 noise of the same level, both rounded to grey levels as the run is. "halves" compares the real frames with
 each other: no simulation can be nearer. The measures: mean Kolmogorov-Smirnov distance of the noise in bins
 of brightness; relative L1 distance of the radial noise power; relative error of the slope of variance
-against brightness. The profile is measured on the run it is compared with; its few numbers come from millions of
-pixels.
+against brightness. The profile is measured on the run it is compared with; its few numbers come from
+millions of pixels.
 """
 
 import argparse
