@@ -11,8 +11,8 @@ from torch import Tensor, nn
 BATCH = 16
 MADE = 1024
 """Blocks that the network makes in the end."""
-RATE, BETAS = 2e-4, (0.0, 0.9)
-CRITIC_STEPS = 5
+RATE, BETAS = 1e-3, (0.0, 0.9)
+CRITIC_STEPS = 3
 PENALTY = 10.0
 EDGE = 5
 """Pixels at the border that the padding of the convolutions reaches."""
