@@ -112,7 +112,7 @@ def real(repeats: Repeats, crop: int) -> Iterator[Case]:
     residual = (frames[frame] - mean) * np.sqrt(len(others) / (len(others) + 1))
     sigma = float(residual.std())
     whose = repeats.name, repeats.modality
-    nps = _radial_power(residual - residual.mean())
+    nps = radial_power(residual - residual.mean())
     yield Case("harm", "real repeats", *whose, mean, frames[frame], repeats.peak, sigma, sigma, nps)
 
 
@@ -167,7 +167,7 @@ def _quanta(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
         )
 
 
-def _radial_power(noise: Plane) -> NDArray[np.float64]:
+def radial_power(noise: Plane) -> NDArray[np.float64]:
     """Radial mean of the power of a plane of noise at NPS_FREQUENCIES."""
     power = np.abs(np.fft.rfft2(noise)) ** 2 / noise.size
     rings = np.rint(radial_frequency(*noise.shape) / NPS_FREQUENCIES[1]).astype(int)

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter
@@ -96,7 +96,7 @@ def train_neighbor2neighbor(noisy: Stack, minutes: float, seed: int) -> Trained:
     torch.manual_seed(seed)
     network = PlainUNet().train()
     mean, scale = float(noisy.mean()), float(noisy.std())
-    patches = _patches(torch.from_numpy((noisy - mean) / scale), np.random.default_rng(seed))
+    patches = draw_patches([*torch.from_numpy((noisy - mean) / scale)], np.random.default_rng(seed))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
     started = told = perf_counter()
     steps = 0
@@ -142,20 +142,17 @@ def _pick(image: Tensor, places: Tensor) -> Tensor:
     return picked
 
 
-def _patches(noisy: Tensor, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Batches [B, 1, P, P] of patches at random places, turned and mirrored at random."""
-    side = min(PATCH, *noisy.shape[1:]) // 2 * 2
+def draw_patches(planes: Sequence[Tensor], rng: np.random.Generator) -> Iterator[Tensor]:
+    """Batches [B, 1, P, P] of patches at random places of planes [Y, X], turned and mirrored at random."""
+    side = min(PATCH, *(size for plane in planes for size in plane.shape)) // 2 * 2
     while True:
         batch = []
         for _ in range(BATCH):
-            n, y, x = (int(rng.integers(size)) for size in (len(noisy), *_room(noisy, side)))
-            patch = torch.rot90(noisy[n, y : y + side, x : x + side], int(rng.integers(4)))
+            plane = planes[int(rng.integers(len(planes)))]
+            y, x = (int(rng.integers(size - side + 1)) for size in plane.shape)
+            patch = torch.rot90(plane[y : y + side, x : x + side], int(rng.integers(4)))
             batch.append(patch.flip(0) if rng.random() < 0.5 else patch)
         yield torch.stack(batch)[:, None]
-
-
-def _room(noisy: Tensor, side: int) -> tuple[int, int]:
-    return noisy.shape[1] - side + 1, noisy.shape[2] - side + 1
 
 
 class _Residual(nn.Module):
