@@ -167,8 +167,9 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
     yield "## Ablation"
     yield ""
     yield (
-        "Over all simulated frames. NSM matches the level of the noise to frames, NM makes the noise. All are "
-        "students trained by regression from random weights for the same time (`benchmarks/befoi_ablations.py`)."
+        "Over all simulated frames. NSM matches the level of the noise to frames, NM makes the noise. All "
+        "are students trained by regression from random weights for the same time, by "
+        "`benchmarks/befoi_ablations.py`."
     )
     yield ""
     yield "| method | PSNR | SSIM | full over it, dB | paper: PSNR | SSIM |"

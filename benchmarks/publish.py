@@ -35,11 +35,11 @@ TITLES = {
     "harm": "Little noise",
 }
 NOISE = {
-    "medcdiff": "simulated; Gaussian, white or in half of the patches correlated, sigma {low:g} to {high:g} of half the window, and in half of "
-    "the patches impulses on up to a twentieth of the pixels",
-    "befoi": "simulated on sequences of three frames that move; quanta through a scintillator and electronics, "
-    "in part white, without dependence on the signal or with that of frame to frame that recursive filters "
-    "make; sigma {low:g} to {high:g} 255ths of the range",
+    "medcdiff": "simulated; Gaussian, white or in half of the patches correlated, sigma {low:g} to {high:g} "
+    "of half the window, and in half of the patches impulses on up to a twentieth of the pixels",
+    "befoi": "simulated on sequences of three frames that move; quanta through a scintillator, electronics, "
+    "in part white noise, noise that does not depend on the signal, and noise that a recursive filter passed "
+    "on from frame to frame; sigma {low:g} to {high:g} 255ths of the range",
     "medcdiff-upscale": "none; images averaged onto grids that are 2 to 16 times as coarse",
     "medcdiff-inpaint": "none; one to three rectangles or brush strokes cut out, over 5 to 25 % of the image",
     "vpsde": "simulated; white and Gaussian, of every level from {low:.2g} to {high:.3g} of half the window",
