@@ -46,9 +46,9 @@ PUBLISHED = {
 """The row of the paper beside each of ours."""
 TITLES = {
     "gain-2": "Simulated, 2 grey levels a quantum",
-    "gain-2-lag": "The same, with a recursive filter in the machine",
+    "gain-2-lag": "Simulated, 2 grey levels a quantum, recursive filter in the machine",
     "gain-6": "Simulated, 6 grey levels a quantum (a third of the dose)",
-    "gain-6-lag": "The same, with a recursive filter in the machine",
+    "gain-6-lag": "Simulated, 6 grey levels a quantum, recursive filter in the machine",
     "real": "Real repeats",
     "phantom": "Phantom in motion",
 }
@@ -61,9 +61,9 @@ noise not stated): they rank the paper's methods among themselves, and are not t
 
 SNR is mean over standard deviation in the flattest 48 x 48 pixels of the clean frame; it rewards
 flattening, so read it beside REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean
-frame). PSNR is in dB over 255. The last column is the gain in PSNR of `befoi`, which estimates the noise by
-itself, over the method, frame by frame, with its 95 % bootstrap interval over images. Times are of one
-thread.
+frame, and a result that is still noisy seems sharp). PSNR is in dB over 255. The last column is the gain
+in PSNR of `befoi`, which estimates the noise by itself, over the method, frame by frame, with its 95 %
+bootstrap interval over images. Times are of one thread.
 
 * `told`: given the true level, dependence on signal and spectrum; all other rows of ours estimate it. NLM and
   BM3D are told the true level, `bm3d+model` spectrum and dependence too.
