@@ -30,10 +30,10 @@ VALIDATION_CROP = 128
 VALIDATION_PER_SOURCE = 4
 RANGE = 255.0
 
-DEGRADE: dict[str, Callable[[Image, float, str, np.random.Generator], Image]] = {
+DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
     "medcdiff": degrade_noisy,
-    "medcdiff-upscale": lambda clean, own, modality, rng: degrade_coarse(clean, rng),
-    "medcdiff-inpaint": lambda clean, own, modality, rng: degrade_holed(clean, rng),
+    "medcdiff-upscale": lambda clean, own, rng: degrade_coarse(clean, rng),
+    "medcdiff-inpaint": lambda clean, own, rng: degrade_holed(clean, rng),
 }
 """The degradation of each task of Med-cDiff, by the name its checkpoint has as a method."""
 
@@ -105,15 +105,13 @@ def to_pair(method: str, clean: Image, channels: Image, device: torch.device) ->
     return Pair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
 
 
-def _patches(
-    patches: PatchSource, degrade: Callable[[Image, float, str, np.random.Generator], Image]
-) -> Draw:
+def _patches(patches: PatchSource, degrade: Callable[[Image, float, np.random.Generator], Image]) -> Draw:
     def draw(rng: np.random.Generator) -> tuple[Image, Image]:
         image, patch, _ = patches.draw_patch(rng)
         chosen, own = scaled(patch), 2 * image.own.sigma / RANGE
         if rng.random() < PLAIN:
             chosen, own = draw_plain(len(patch), rng)
-        return chosen, degrade(chosen, own, image.modality, rng)
+        return chosen, degrade(chosen, own, rng)
 
     return draw
 
@@ -132,7 +130,7 @@ def _middle(method: str, image: TrainingImage, rng: np.random.Generator) -> tupl
         noisy, clean = draw_frames(crop, np.ascontiguousarray(crop[::-1]), image.own, TYPICAL, rng)
         return scaled(clean), tell_frames(noisy)
     clean = scaled(middle(image.plane, VALIDATION_CROP))
-    return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, image.modality, rng)
+    return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
 
 
 def scaled(plane: Image) -> Image:

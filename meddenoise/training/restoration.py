@@ -11,17 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from meddenoise.noise.spectrum import filter_planes
-from meddenoise.training.degrade import draw_amplitude
-
 Image = NDArray[np.float32]
 
 NOISE = (0.02, 0.15)
 """Standard deviations of the Gaussian noise, relative to the range; half of all patches."""
 WEAK = 0.004
 """From here on, log-uniform, those of the other half: a network that never saw weak noise invents it."""
-COLOURED = 0.5
-"""Share of patches whose noise is correlated from pixel to pixel."""
 NOISELESS = 0.1
 """Share of patches that have no Gaussian noise: where there are impulses, there may be nothing else."""
 IMPULSES = 0.05
@@ -53,16 +48,13 @@ def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
     return plain, 2 * _draw_level(rng) if rng.random() < 0.3 else 0.0
 
 
-def degrade_noisy(clean: Image, own: float, modality: str, rng: np.random.Generator) -> Image:
+def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
     """Gaussian noise, then impulses; told the level of the Gaussian noise, with the clean patch's `own`.
 
-    Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels, and white noise alone. Half of
-    the patches have noise correlated as that of the modality: all noise of scanners is.
+    Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
-    level, noise = 2 * _draw_level(rng), rng.standard_normal(clean.shape, np.float32)
-    if rng.random() < COLOURED:
-        noise = filter_planes(noise, draw_amplitude(clean.shape, modality, rng))
-    noisy = clean + level * noise
+    level = 2 * _draw_level(rng)
+    noisy = clean + level * rng.standard_normal(clean.shape, np.float32)
     if rng.random() < 0.5:
         drawn = rng.random(clean.shape)
         share = rng.uniform(0, IMPULSES)
