@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from meddenoise.report import Failure, Row
 
+_CINES = ("XA", "RF", "US")
+"""Modalities whose planes follow each other in time."""
+
 
 class Display:
     """A listener of `batch.run`. The bar shows on a terminal only; `verbosity` is -1 (quiet), 0 or 1."""
@@ -76,7 +79,7 @@ class Display:
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
         self._say(
             f"{row.input} -> {row.output}: {method}, noise {row.noise['sigma_before']:.4g} -> "
-            f"{row.noise['sigma_after']:.4g}{unit}, {row.seconds:.1f} s",
+            f"{row.noise['sigma_after']:.4g}{unit}, {row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
         for warning in row.warnings:
@@ -124,6 +127,13 @@ class Display:
                 self._say(
                     f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
                 )
+
+
+def _rate(row: "Row") -> str:
+    """How quick a series of several planes was; nothing for a single one."""
+    if row.shape[0] < 2:
+        return ""
+    return f" ({row.slices_per_second:.1f} {'frames' if row.modality in _CINES else 'slices'}/s)"
 
 
 class _Console(Console):
