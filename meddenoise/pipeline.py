@@ -70,9 +70,9 @@ def denoise_series(
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
-        if engine.context and not _is_cine(series):
-            name = choice.method.name
-            warnings.append(f"no cine of several frames: {name} works on each by itself, with less to go by.")
+        if engine.context and options.method == choice.method.name and not _is_cine(series):
+            text = f"no cine of several frames: {options.method} works on each by itself, with less to go by."
+            warnings.append(text)
     else:
         engine, made = None, _leave(series, options)
         tick(len(series))
