@@ -199,3 +199,21 @@ def test_every_ablation_runs_and_the_document_holds_them_all(tmp_path: Path) -> 
         table = [line for line in section.splitlines() if line.startswith("|")]
         assert len(table) >= 5 and len({line.count("|") for line in table}) == 1
         assert "nan" not in section and "**Here it " in section
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--compressed"]])
+def test_the_benchmark_of_a_cine_counts_frames_and_memory_of_the_real_program(
+    more: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    command = [sys.executable, str(BENCHMARKS / "cine.py"), "--frames", "20", "--size", "64"]
+    done = subprocess.run(
+        [*command, "--method", "gaussian", "--json", str(output), *more], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(output.read_text())
+    assert document["bytes"] == 20 * 64 * 64 * 2
+    assert (document["run"]["frames"], document["short"]["frames"], document["nlm"]["frames"]) == (20, 16, 16)
+    assert document["run"]["frames_per_second"] > 0 and 50 < document["run"]["peak_mib"] < 4000
+    assert "gaussian, 20 frames" in done.stdout and "times the frames of nlm" in done.stdout

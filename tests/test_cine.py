@@ -17,6 +17,7 @@ from test_io_dicom_write import errors, needs_dciodvfy
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
+from meddenoise.io import read
 
 DERIVED = {
     *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType", "PixelData"),
@@ -210,6 +211,20 @@ def test_the_whole_frames_of_a_run_that_is_cut_short_are_denoised(
     assert (after.StartTrim, after.StopTrim, after.RepresentativeFrameNumber) == (1, whole, min(5, whole))
     ranges = after.MaskSubtractionSequence[0].get("ApplicableFrameRange")
     assert ranges == ([2, whole] if whole > 1 else None)
+
+
+def test_whole_frames_are_decoded_by_gdcm_where_pydicom_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("pydicom is kept out")
+
+    source = run()
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(in_frame(compressed(source, JPEGLSLossless), 4, 0.5))
+    monkeypatch.setattr("meddenoise.io.dicom_pixels._frames", refuse)
+    (series,) = read(path)
+    assert np.array_equal(series.pixels, source.pixel_array[:3])
 
 
 def test_functional_groups_of_lost_frames_go_with_them(tmp_path: Path) -> None:

@@ -289,6 +289,18 @@ def test_enhanced_frames_are_placed_and_scaled_by_their_functional_groups(tmp_pa
 def test_a_cine_knows_its_frame_time(tmp_path: Path, changes: dict[str, Any], expected: float | None) -> None:
     film = ct_slice(NumberOfFrames=3, PixelData=ct_slice().PixelData * 3, **changes)
     assert only(save(film, tmp_path / "c.dcm")).frame_time_ms == expected
+    assert discover([tmp_path]).items[0].cine == (expected is not None)
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "expected"), [("12.1", 0.0), ("12.2", 0.0), ("12.1.1", 0.0), ("13.1.1", None)]
+)
+def test_x_ray_frames_are_a_cine_but_for_reconstructed_volumes(
+    sop_class: str, expected: float | None, tmp_path: Path
+) -> None:
+    kind = {"Modality": "XA", "SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{sop_class}"}
+    film = ct_slice(NumberOfFrames=3, PixelData=ct_slice().PixelData * 3, **kind)
+    assert only(save(film, tmp_path / "c.dcm")).frame_time_ms == expected
 
 
 def test_colour_frames_become_red_green_and_blue_planes() -> None:

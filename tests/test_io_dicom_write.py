@@ -194,6 +194,21 @@ def test_an_overlay_in_the_high_bits_moves_to_its_own_element(tmp_path: Path) ->
     assert np.array_equal(after.overlay_array(0x6000), drawn)
 
 
+def test_overlays_in_the_high_bits_of_many_odd_frames_move_whole(tmp_path: Path) -> None:
+    values, drawn = RNG(1).integers(0, 4096, (11, 5, 3)), RNG(2).integers(0, 2, (11, 5, 3))
+    dataset = ct_slice(NumberOfFrames=11, Rows=5, Columns=3, BitsStored=12, HighBit=11, PixelRepresentation=0)
+    del dataset.PixelPaddingValue
+    dataset.PixelData = (values | drawn << 14).astype(np.uint16).tobytes()
+    for element, vr, value in (
+        *((0x10, "US", 5), (0x11, "US", 3), (0x15, "IS", 11), (0x40, "CS", "G"), (0x50, "SS", [1, 1])),
+        *((0x51, "US", 1), (0x100, "US", 16), (0x102, "US", 14)),
+    ):
+        dataset.add_new(0x60000000 + element, vr, value)
+    after = derived(save(dataset, tmp_path / "a.dcm"), tmp_path)
+    assert np.array_equal(after.pixel_array, values)
+    assert np.array_equal(after.overlay_array(0x6000), drawn)
+
+
 def test_words_of_big_endian_sources_are_turned(tmp_path: Path) -> None:
     dataset = ct_slice()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
