@@ -1,7 +1,7 @@
 """Which reference belongs to which result, and which of its planes to which plane."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,31 @@ def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> 
     return [partners[index] for index in range(len(results))]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """The planes of another series that belong to those of a result, in its order: [N, Y, X]."""
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+def align_series(result: Series, other: Series) -> Aligned:
+    """The planes of `other` that belong to those of `result`. Raises InputError as `align_planes`."""
+    planes = align_planes(result, other)
+    values, valid = other.values(0, len(other)), other.valid(0, len(other))
+    if np.array_equal(planes, np.arange(len(other))):
+        return Aligned(values, valid)
+    return Aligned(values[planes], valid[planes])
+
+
 def align_planes(result: Series, other: Series) -> Planes:
     """Index of the plane of `other` for each plane of `result`.
 
     Planes go by their place in the patient where both files state it, else by file name or by order.
-    Raises InputError, naming both, where matrix, spacing, orientation or places do not agree.
+    Raises InputError, naming both, where modality, unit, matrix, spacing, orientation or places do not
+    agree.
     """
+    _check_kind(result, other)
     _check_grid(result, other)
     both = f"{result.path} and {other.path}"
     if result.geometry.known and other.geometry.known and not (_is_stack(result) or _is_stack(other)):
@@ -65,6 +84,19 @@ def align_planes(result: Series, other: Series) -> Planes:
     if len(names) == len(other) and len(wanted) == len(result) and all(name in names for name in wanted):
         return np.array([names[name] for name in wanted])
     raise InputError(f"{both} have {len(result)} and {len(other)} planes: give images of the same planes.")
+
+
+def _check_kind(result: Series, other: Series) -> None:
+    both = f"{result.path} and {other.path}"
+    if result.modality and other.modality and result.modality != other.modality:
+        raise InputError(
+            f"{both} differ in modality ({result.modality} and {other.modality}): "
+            "give images of the same acquisition."
+        )
+    if result.unit and other.unit and result.unit != other.unit:
+        raise InputError(
+            f"{both} differ in unit ({result.unit} and {other.unit}): give images in the same unit."
+        )
 
 
 def _check_grid(result: Series, other: Series) -> None:
