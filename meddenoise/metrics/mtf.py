@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.signal.windows import tukey
 
 from meddenoise.metrics import Image, Protocol, UndefinedError
 from meddenoise.metrics.planes import Plane
@@ -25,6 +26,8 @@ CLEAR = 4.0
 _FINEST = 1.0
 """Cycles a pixel up to which the function is told."""
 _PADDED = 4096
+_TAPER = 0.5
+"""A Hann window all along would narrow a wide line: 11 % too high an MTF at 2.5 pixels of blur."""
 
 Floats = NDArray[np.float64]
 
@@ -68,8 +71,8 @@ def mtf_10(result: Image, other: Image, protocol: Protocol) -> float:
 def measure_mtf(result: Image, other: Image, protocol: Protocol) -> Mtf:
     """The transfer function of `result` from the edge of the protocol, located in `other`.
 
-    The spread of the edge in bins of 0.1 pixels is differentiated under a Hann window; bin and difference are
-    divided out. Pixels are taken as square. Raises UndefinedError where there is no edge, one that runs along
+    The spread of the edge in bins of 0.1 pixels is differentiated, its outer quarters under the slopes of a
+    Hann window; bin and difference are divided out. Pixels are taken as square. Raises UndefinedError where there is no edge, one that runs along
     the pixels (it shows too few distances), or one that is lost in the noise.
     Source: ISO 12233; Richard, Husarik, Yadava, Murphy, Samei 2012, Medical Physics 39(7).
     """
@@ -171,7 +174,7 @@ def _transfer(spread: Floats, pixel: float) -> Mtf:
     half = int(min(centre, len(line) - 1 - centre))
     middle = round(centre)
     part = line[max(middle - half, 0) : middle + half + 1]
-    modulation = np.abs(np.fft.rfft(part * np.hanning(len(part) + 2)[1:-1], _PADDED))
+    modulation = np.abs(np.fft.rfft(part * tukey(len(part), _TAPER), _PADDED))
     frequency = np.fft.rfftfreq(_PADDED, BIN)
     told = frequency <= _FINEST
     known: Floats = modulation[told] / modulation[0] / np.square(np.sinc(frequency[told] * BIN))

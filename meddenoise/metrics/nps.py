@@ -137,7 +137,8 @@ def _side(shape: tuple[int, ...], patch: int) -> int:
 
 
 def _patches(plane: NDArray[_Pixel], side: int) -> NDArray[_Pixel]:
-    """Patches that overlap by half, [n, side, side]; the last ones touch the far borders."""
-    starts = [sorted({*range(0, size - side + 1, side // 2), size - side}) for size in plane.shape]
+    """Patches from border to border that overlap by half or a little more, [n, side, side]."""
+    rooms = [size - side for size in plane.shape]
+    starts = [np.rint(np.linspace(0, room, -(-room // (side // 2)) + 1)).astype(int) for room in rooms]
     view: NDArray[_Pixel] = np.lib.stride_tricks.sliding_window_view(plane, (side, side))
     return view[np.ix_(*starts)].reshape(-1, side, side)
