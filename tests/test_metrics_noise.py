@@ -109,6 +109,8 @@ def test_snr_and_cnr_are_those_of_the_regions() -> None:
     assert roi_snr(image, image, one) == pytest.approx(parts[0][1].mean() / parts[0][1].std(ddof=1))
     shaded = image + np.linspace(0, 200, 128)
     assert roi_snr(shaded, shaded, protocol) < 8 < roi_snr(shaded, shaded, protocol, detrended=True)
+    below = image - 300
+    assert roi_snr(below, below, protocol) == pytest.approx(20, rel=0.05)
     assert roi_nps_mean(image, image, protocol) == pytest.approx(0.26, abs=0.02)
 
 
@@ -188,6 +190,11 @@ def test_what_is_no_edge_has_no_mtf() -> None:
             mtf_50(image, image, box)
     with pytest.raises(UndefinedError, match="fewer than 6 pixels"):
         mtf_50(edge(1.0), edge(1.0), Protocol(edge=Box(60, 60, 5, 5)))
+    ellipse = gaussian_filter(100.0 * (np.hypot((Y - 64) / 40, (X - 64) / 25) < 1), 1)[None]
+    with pytest.raises(UndefinedError, match="not round"):
+        mtf_50(ellipse, ellipse, Protocol(edge=Circle(64, 64, 32)))
+    with pytest.raises(UndefinedError, match="not straight"):
+        mtf_50(ellipse, ellipse, Protocol(edge=Box(24, 60, 80, 50)))
     with pytest.raises(UndefinedError, match="no edge along"):
         mtf_50(0 * edge(1.0), 0 * edge(1.0), Protocol(edge=Circle(64, 64, 20)))
 

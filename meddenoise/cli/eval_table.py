@@ -28,6 +28,7 @@ _KEY = 4
 """Metrics told of single series and of comparisons: the first of the table that were measured."""
 _MOST = 40
 """Single series that are listed."""
+_PATHS = ("warning: ", "failed: ")
 _BEST = {TRUTH: "ref.", TEXTURE: "noisy", NOISE: ""}
 
 
@@ -44,7 +45,9 @@ def show(evaluation: "Evaluation") -> None:
         if evaluation.comparisons:
             console.print(_differences(evaluation))
     for line in _lines(evaluation):
-        console.print(printable(line), markup=False, soft_wrap=True)
+        # a path must not be broken, the rest reads better by words
+        whole = line.startswith(_PATHS) or not console.is_terminal
+        console.print(printable(line), markup=False, soft_wrap=whole)
 
 
 def _fitting(evaluation: "Evaluation", width: int) -> "list[Sequence[Standing]]":
@@ -67,7 +70,8 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
     for metric in evaluation.mean.values:
         best = _winner(metric, evaluation) if len(evaluation.standings) > 1 else None
         cells = [_cell(before, metric)] if before else []
-        cells += [_cell(s.mean, metric) + ("*" if s.name == best else "") for s in standings]
+        marks = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
+        cells += [_cell(s.mean, metric) + marks.get(s.name, "") for s in standings]
         cells += [_cell(truth, metric)] if truth and truth.values else []
         table.add_row(escape(_label(metric, evaluation)), _best(metric), *cells)
     return table
@@ -77,7 +81,8 @@ def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Stan
     """The noise that is estimated in the images themselves."""
     before = [pair.protocol.sigma for pair in evaluation.pairs if pair.protocol.sigma is not None]
     cells = [_number(fmean(before))] if evaluation.mean_before and before else []
-    cells += [_number(standing.sigma_after) for standing in standings]
+    mark = " " if len(evaluation.standings) > 1 else ""
+    cells += [_number(standing.sigma_after) + mark for standing in standings]
     unit = evaluation.pairs[0].protocol.unit
     table.add_row(escape(f"noise, estimated{f' [{unit}]' if unit else ''}"), "", *cells)
 

@@ -23,6 +23,8 @@ LEAST = 3.0
 """Smallest such distance: below it the foot of the edge is not seen."""
 CLEAR = 4.0
 """Contrast of an edge over the deviation of the profile beside it below which it is lost in the noise."""
+CROOKED = 1.0
+"""Median distance of an edge from its line or circle, in pixels, above which it is another shape."""
 _FINEST = 1.0
 """Cycles a pixel up to which the function is told."""
 _PADDED = 4096
@@ -72,8 +74,9 @@ def measure_mtf(result: Image, other: Image, protocol: Protocol) -> Mtf:
     """The transfer function of `result` from the edge of the protocol, located in `other`.
 
     The spread of the edge in bins of 0.1 pixels is differentiated, its outer quarters under the slopes of a
-    Hann window; bin and difference are divided out. Pixels are taken as square. Raises UndefinedError where there is no edge, one that runs along
-    the pixels (it shows too few distances), or one that is lost in the noise.
+    Hann window; bin and difference are divided out. Pixels are taken as square. Raises UndefinedError where
+    there is no edge, one of another shape, one that runs along the pixels (it shows too few distances), or
+    one that is lost in the noise.
     Source: ISO 12233; Richard, Husarik, Yadava, Murphy, Samei 2012, Medical Physics 39(7).
     """
     edge = protocol.edge
@@ -112,6 +115,8 @@ def _fit_line(row: NDArray[np.int_], centre: Floats) -> tuple[float, float]:
     """Slope and start of the line through the centres, those far off left out in a second fit."""
     tilt, start = np.polyfit(row, centre, 1)
     off = np.abs(centre - start - tilt * row)
+    if float(np.median(off)) > CROOKED:
+        raise UndefinedError("the edge in the region is not straight, or there are several")
     near = off <= max(3 * float(np.median(off)), 0.2)
     tilt, start = np.polyfit(row[near], centre[near], 1) if near.sum() > 2 else (tilt, start)
     return float(tilt), float(start)
@@ -136,9 +141,13 @@ def _from_circle(plane: Plane, edge: Circle) -> Plane:
     # x² + y² = 2 a x + 2 b y + c, linear in the centre (a, b) and in c
     system = np.column_stack([2 * points, np.ones(len(points))])
     (dy, dx, rest), *_ = np.linalg.lstsq(system, np.square(points).sum(axis=1), rcond=None)
+    size = float(np.sqrt(max(rest + dy * dy + dx * dx, 0.0)))
+    off = np.abs(np.hypot(points[:, 0] - dy, points[:, 1] - dx) - size)
+    if float(np.median(off)) > CROOKED:
+        raise UndefinedError("the edge along the circle is not round, or there are several")
     rows, columns = np.indices(plane.shape)
     distance: Plane = np.hypot(rows - edge.row - dy, columns - edge.column - dx)
-    return distance - float(np.sqrt(max(rest + dy * dy + dx * dx, 0.0)))
+    return distance - size
 
 
 def _edge_spread(plane: Plane, distance: Plane, reach: float) -> Floats:

@@ -141,4 +141,5 @@ def _patches(plane: NDArray[_Pixel], side: int) -> NDArray[_Pixel]:
     rooms = [size - side for size in plane.shape]
     starts = [np.rint(np.linspace(0, room, -(-room // (side // 2)) + 1)).astype(int) for room in rooms]
     view: NDArray[_Pixel] = np.lib.stride_tricks.sliding_window_view(plane, (side, side))
-    return view[np.ix_(*starts)].reshape(-1, side, side)
+    patches: NDArray[_Pixel] = view[np.ix_(*starts)].reshape(-1, side, side)
+    return patches

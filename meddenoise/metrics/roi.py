@@ -12,7 +12,7 @@ FEWEST = 100
 
 
 def roi_snr(result: Image, other: Image, protocol: Protocol, detrended: bool = False) -> float:
-    """Mean over standard deviation of the first region, of its pixels in each plane; the sign is the mean's.
+    """|mean| over standard deviation of the first region, of its pixels in each plane; 0 or more.
 
     Planes pooled: mean of the means over root mean square of the deviations. `detrended` takes a plane out
     first, which shading would add to the deviation. Raises UndefinedError for fewer than FEWEST pixels, for
@@ -22,8 +22,8 @@ def roi_snr(result: Image, other: Image, protocol: Protocol, detrended: bool = F
     if not std.min() > 0:
         raise UndefinedError("the region is constant")
     if protocol.scope == "volume":
-        return float(mean.mean() / np.sqrt(np.square(std).mean()))
-    return float((mean / std).mean())
+        return float(abs(mean.mean()) / np.sqrt(np.square(std).mean()))
+    return float((np.abs(mean) / std).mean())
 
 
 def roi_cnr(result: Image, other: Image, protocol: Protocol) -> float:
