@@ -183,11 +183,13 @@ def test_what_is_no_edge_has_no_mtf() -> None:
     for image, why in (
         (0 * edge(1.0), "no edge"),
         (edge(1.0, angle=0.0), "along the pixels"),
-        (0.1 * edge(1.0) + 30 * white(1, 128), "lost in the noise|less than 3|along the pixels"),
+        (0.1 * edge(1.0) + 30 * white(1, 128), "not straight"),
         (np.where(X == 50, np.nan, edge(1.0)), "not finite"),
     ):
         with pytest.raises(UndefinedError, match=why):
             mtf_50(image, image, box)
+    with pytest.raises(UndefinedError, match="lost in the noise"):
+        mtf_50(0.1 * edge(1.0) + 30 * white(1, 128), edge(1.0), box)
     with pytest.raises(UndefinedError, match="fewer than 6 pixels"):
         mtf_50(edge(1.0), edge(1.0), Protocol(edge=Box(60, 60, 5, 5)))
     ellipse = gaussian_filter(100.0 * (np.hypot((Y - 64) / 40, (X - 64) / 25) < 1), 1)[None]

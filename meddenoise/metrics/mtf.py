@@ -116,7 +116,7 @@ def _fit_line(row: NDArray[np.int_], centre: Floats) -> tuple[float, float]:
     tilt, start = np.polyfit(row, centre, 1)
     off = np.abs(centre - start - tilt * row)
     if float(np.median(off)) > CROOKED:
-        raise UndefinedError("the edge in the region is not straight, or there are several")
+        raise UndefinedError("the edge in the region is not straight, one of several, or lost in the noise")
     near = off <= max(3 * float(np.median(off)), 0.2)
     tilt, start = np.polyfit(row[near], centre[near], 1) if near.sum() > 2 else (tilt, start)
     return float(tilt), float(start)
@@ -144,7 +144,7 @@ def _from_circle(plane: Plane, edge: Circle) -> Plane:
     size = float(np.sqrt(max(rest + dy * dy + dx * dx, 0.0)))
     off = np.abs(np.hypot(points[:, 0] - dy, points[:, 1] - dx) - size)
     if float(np.median(off)) > CROOKED:
-        raise UndefinedError("the edge along the circle is not round, or there are several")
+        raise UndefinedError("the edge along the circle is not round, one of several, or lost in the noise")
     rows, columns = np.indices(plane.shape)
     distance: Plane = np.hypot(rows - edge.row - dy, columns - edge.column - dx)
     return distance - size
