@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 _WIDTH = 80
 """Columns where stderr is no terminal."""
-_NAME = 14
+_NAME = 12
 """Columns of the name of a result above its numbers."""
+_LABEL, _NUMBER = 21, 9
+"""Columns of the name of a metric with its unit, and of a number with its mark."""
 _KEY = 4
 """Metrics told of single series and of comparisons: the first of the table that were measured."""
 _MOST = 40
@@ -52,15 +54,19 @@ def show(evaluation: "Evaluation") -> None:
 
 def _fitting(evaluation: "Evaluation", width: int) -> "list[Sequence[Standing]]":
     """The sets of results, as many in one table as fit beside the metric and the two columns around them."""
-    count = max(1, (width - 28 - 2 * 10) // (_NAME + 2))
     standings = evaluation.standings
+    names = _short_names([standing.name for standing in standings]).values()
+    beside = _LABEL + 2 * _NUMBER + len("noisy") + 6
+    count = max(1, (width - beside) // (max(_NUMBER, *map(len, names)) + 2))
     return [standings[start : start + count] for start in range(0, len(standings), count)]
 
 
 def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
     """A row a metric, a column a set of results, between the noisy images and the references."""
     before, truth = evaluation.mean_before, evaluation.mean_truth
-    table = Table("", "best", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column("best", no_wrap=True)
     names = _short_names([standing.name for standing in evaluation.standings])
     for name in [*(["noisy"] if before else []), *(names[s.name] for s in standings)]:
         table.add_column(escape(name), justify="right", no_wrap=True)
@@ -89,7 +95,7 @@ def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Stan
 
 def _singles(evaluation: "Evaluation") -> Table:
     """A row a series, with the first metrics of the table."""
-    metrics = list(evaluation.mean.values)[:_KEY]
+    metrics = _key_metrics(evaluation)
     table = Table("series", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for metric in metrics:
         table.add_column(escape(_label(metric, evaluation)), justify="right")
@@ -111,7 +117,7 @@ def _differences(evaluation: "Evaluation") -> Table:
         show_edge=False,
         pad_edge=False,
     )
-    metrics = list(evaluation.mean.values)[:_KEY]
+    metrics = _key_metrics(evaluation)
     names = _short_names([standing.name for standing in evaluation.standings])
     for row in evaluation.comparisons:
         if row.metric in metrics:
@@ -141,6 +147,10 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     return lines + [f"failed: {error}" for _, error in evaluation.failed]
 
 
+def _key_metrics(evaluation: "Evaluation") -> list[str]:
+    return [name for name, value in evaluation.mean.values.items() if value is not None][:_KEY]
+
+
 def _short_names(names: Sequence[str]) -> dict[str, str]:
     """What tells the sets of results apart: the last parts of their paths, cut to the width of a column."""
     parts = {name: Path(name).parts or (name,) for name in names}
@@ -149,7 +159,10 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
     while count < longest and len({part[-count:] for part in parts.values()}) < len(parts):
         count += 1
     tails = {name: printable(str(Path(*part[-count:]))) for name, part in parts.items()}
-    return {name: tail if len(tail) <= _NAME else f"..{tail[-(_NAME - 2) :]}" for name, tail in tails.items()}
+    half = (_NAME - 2) // 2
+    return {
+        name: tail if len(tail) <= _NAME else f"{tail[:half]}..{tail[-half:]}" for name, tail in tails.items()
+    }
 
 
 def _label(metric: str, evaluation: "Evaluation") -> str:

@@ -50,7 +50,7 @@ class Metric:
     def unit_in(self, protocol: Protocol) -> str:
         """The unit of numbers measured by this protocol, empty for a pure number."""
         image = protocol.unit
-        frequency = "1/pixel" if protocol.spacing_mm is None else "1/mm"
+        frequency = "1/px" if protocol.spacing_mm is None else "1/mm"
         told = {"image": image, "image2": f"{image}²" if image else "", "frequency": frequency}
         return told.get(self.unit, self.unit)
 
