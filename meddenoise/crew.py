@@ -228,14 +228,14 @@ def _measure(
     """Metrics of a result against its reference and the input, and warnings; none without a reference."""
     if reference is None:
         return {}, ()
-    from meddenoise.evaluation import Options as Measuring
-    from meddenoise.evaluation import evaluate_series
-    from meddenoise.metrics import METRICS
+    from meddenoise import evaluation
+    from meddenoise.metrics.measure import measurable
 
     try:
-        pair = evaluate_series(result, read_item(reference), series, Measuring())
+        pair = evaluation.evaluate_series(result, read_item(reference), series, evaluation.Options())
     except InputError as error:
-        return dict.fromkeys(METRICS), (f"no metric could be computed: {error}",)
+        none = dict.fromkeys(measurable("reference", "noisy", "result"))
+        return none, (f"no metric could be computed: {error}",)
     return pair.metrics.values, pair.warnings
 
 

@@ -1,33 +1,46 @@
 """Measure results that are on disk: find their references, align the planes, run the metrics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.cautions import cautions
+from meddenoise.comparison import NOISY, Comparison, Measured, Standing, compare, stand
 from meddenoise.errors import InputError, NothingReadableError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.level import estimate_series
-from meddenoise.metrics import Image, Protocol
-from meddenoise.metrics.measure import Compared, Measurement, average, data_range, measure
-from meddenoise.pairing import align_planes, pair_items
+from meddenoise.metrics import METRICS, TRUTH, Protocol
+from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
+from meddenoise.metrics.presets import Preset, data_range
+from meddenoise.metrics.regions import Box, Circle
+from meddenoise.pairing import align_series, pair_items
 from meddenoise.series import Series
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to measure: R of PSNR and SSIM in the image's unit (None: by modality), planes pooled or not."""
+    """How to measure: the protocol, and which metrics.
+
+    `data_range` is R in the image's unit (None: by `preset`); `per_plane` takes planes apart.
+    `crop` is the part that is measured; `rois` and `edge` are places in the whole image.
+    """
 
     data_range: float | None = None
     per_plane: bool = False
+    preset: Preset = field(default_factory=Preset)
+    crop: Box | None = None
+    rois: tuple[Box, ...] = ()
+    edge: Box | Circle | None = None
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One result and what was measured of it; `before` is the noisy image against the same reference."""
+    """One result and what was measured of it; `before` is the same of the noisy image it was made from."""
 
     result: Path
     reference: Path | None
@@ -38,16 +51,27 @@ class Pair:
     sigma_after: float
     """Estimated noise of the result; that of the noisy image is `protocol.sigma`."""
     warnings: tuple[str, ...] = ()
+    truth: Measurement | None = None
+    """Of the reference itself, the metrics whose best value is that of the reference."""
+    case: str = ""
+    """The patient, as a hash; where none is stated, the file of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All pairs, their means, and the results that could not be measured, each with the sentence why."""
+    """All pairs, their means, and the results that could not be measured, each with the sentence why.
+
+    `standings` has the results apart, in the order they were given; `comparisons` each of them against the
+    first one and against the noisy image.
+    """
 
     pairs: tuple[Pair, ...]
     mean: Measurement
     mean_before: Measurement | None
     failed: tuple[tuple[Path, str], ...]
+    standings: tuple[Standing, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    mean_truth: Measurement | None = None
 
 
 def evaluate(
@@ -55,99 +79,172 @@ def evaluate(
 ) -> Evaluation:
     """Every series among `results` measured against its partners under `reference` and `noisy`.
 
+    Each folder among `results` is one set of results, and files are one together; where these are more than
+    there are partners, each file is a set. Every set finds its partners anew.
     Raises NothingReadableError where one of them holds no image and UsageError where partners cannot be
     told; what is wrong with a single pair is in `failed`.
     """
-    items, problems = _items(results)
-    references = None if reference is None else pair_items(items, _items([reference])[0], "--ref")
-    noisies = None if noisy is None else pair_items(items, _items([noisy])[0], "--noisy")
-    pairs: list[Pair] = []
-    failed = problems
-    for index, item in enumerate(items):
-        try:
-            clean, source = _read(references, index), _read(noisies, index)
-            pairs.append(evaluate_series(read_item(item), clean, source, options))
-        except InputError as error:
-            failed.append((item.path, str(error)))
-    before = [pair.before for pair in pairs if pair.before is not None]
-    mean = average([pair.metrics for pair in pairs])
-    return Evaluation(tuple(pairs), mean, average(before) if before else None, tuple(failed))
+    references = None if reference is None else _items([reference])[0]
+    noisies = None if noisy is None else _items([noisy])[0]
+    sets, failed = _sets(results, references or noisies)
+    measured: list[tuple[str, list[Pair]]] = []
+    for name, items in sets:
+        clean = None if references is None else pair_items(items, references, "--ref")
+        source = None if noisies is None else pair_items(items, noisies, "--noisy")
+        pairs: list[Pair] = []
+        for index, item in enumerate(items):
+            try:
+                others = _read(clean, index), _read(source, index)
+                pairs.append(evaluate_series(read_item(item), *others, options))
+            except InputError as error:
+                failed.append((item.path, str(error)))
+        measured.append((name, pairs))
+    return _summarise(measured, failed)
 
 
 def evaluate_series(result: Series, reference: Series | None, noisy: Series | None, options: Options) -> Pair:
     """One result against a reference and the noisy image it was made from, where given.
 
-    Raises InputError where their geometry does not agree.
+    Raises InputError where their geometry, modality or unit do not agree, or a region lies outside.
     """
-    aligned = None if reference is None else _align(result, reference)
-    before = None if noisy is None else _align(result, noisy)
+    aligned = None if reference is None else align_series(result, reference)
+    before = None if noisy is None else align_series(result, noisy)
     mask = result.valid(0, len(result))
-    for other in (aligned, before):
-        if other is not None:
-            mask &= other.valid
-    protocol = replace(_protocol(result if reference is None else reference, options), mask=mask)
-    if noisy is not None:
-        protocol = replace(protocol, sigma=estimate_series(noisy).sigma)
-    images = Compared(
+    whole = Compared(
         result.values(0, len(result)),
         None if aligned is None else aligned.values,
         None if before is None else before.values,
     )
-    metrics = measure(images, protocol)
-    warnings = (*metrics.warnings, *_unit_warnings(result, reference, noisy))
+    warnings = cautions(result, reference, noisy, whole, aligned)
+    for other in (aligned, before):
+        if other is not None:
+            mask &= other.valid
+    protocol = _protocol(result, reference, mask, options)
+    if noisy is not None:
+        protocol = replace(protocol, noise=estimate_series(noisy))
+    images = _cut(whole, options.crop)
+    metrics = measure(images, protocol, options.wanted)
+    noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
         result.path,
         None if reference is None else reference.path,
         None if noisy is None else noisy.path,
         protocol,
         metrics,
-        _before(images, protocol),
+        None if noisy_alone is None else measure(noisy_alone, protocol, options.wanted),
         estimate_series(result).sigma,
-        warnings,
+        (*warnings, *metrics.warnings),
+        _truth(images, protocol, options.wanted),
+        _case(result, reference, noisy),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Aligned:
-    """The planes of another series that belong to those of a result, in its order."""
-
-    values: Image
-    valid: NDArray[np.bool_]
-
-
-def _align(result: Series, other: Series) -> _Aligned:
-    planes = align_planes(result, other)
-    values, valid = other.values(0, len(other)), other.valid(0, len(other))
-    if np.array_equal(planes, np.arange(len(other))):
-        return _Aligned(values, valid)
-    return _Aligned(values[planes], valid[planes])
-
-
-def _before(images: Compared, protocol: Protocol) -> Measurement | None:
-    """The noisy image's own row against the reference."""
-    if images.noisy is None or images.reference is None:
+def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement | None:
+    """The reference's own value of the metrics that should come near it."""
+    if images.reference is None:
         return None
-    return measure(Compared(images.noisy, images.reference), protocol)
+    names = [
+        name
+        for name, row in METRICS.items()
+        if row.best == TRUTH and (wanted.names is None or name in wanted.names)
+    ]
+    return measure(Compared(images.reference, images.reference), protocol, Wanted(names))
 
 
 def _read(partners: list[Item] | None, index: int) -> Series | None:
     return None if partners is None else read_item(partners[index])
 
 
-def _protocol(reference: Series, options: Options) -> Protocol:
-    size, how = options.data_range, "is given"
-    if size is None:
-        size, how = data_range(reference, reference.valid(0, len(reference)))
+def _protocol(
+    result: Series, reference: Series | None, mask: NDArray[np.bool_], options: Options
+) -> Protocol:
+    shape = result.pixels.shape
+    for region in (options.crop, *options.rois, options.edge):
+        if region is not None:
+            region.check(shape, str(result.path))
+    size, how, crop = options.data_range, "is given", options.crop
+    if reference is not None and size is None:
+        size, how = data_range(reference, reference.valid(0, len(reference)), options.preset)
     scope: Literal["volume", "plane"] = "plane" if options.per_plane else "volume"
-    return Protocol(size, how, reference.unit, mask_source="all pixels but padding and NaN", scope=scope)
+    known = next((s.geometry for s in (reference, result) if s is not None and s.geometry.known), None)
+    return Protocol(
+        size if reference is not None else None,
+        how,
+        result.unit if reference is None else reference.unit or result.unit,
+        mask if crop is None else crop.cut(mask).astype(bool),
+        "all pixels but padding and NaN",
+        scope,
+        window=options.preset.window if reference is not None else None,
+        spacing_mm=None if known is None else known.spacing_mm[1:],
+        crop=crop,
+        rois=tuple(box.inside(crop) for box in options.rois),
+        edge=None if options.edge is None else options.edge.inside(crop),
+    )
 
 
-def _unit_warnings(result: Series, *others: Series | None) -> list[str]:
-    return [
-        f"{result.path} is in {result.unit} and {other.path} in {other.unit}: their difference means nothing."
-        for other in others
-        if other is not None and result.unit and other.unit and other.unit != result.unit
+def _cut(images: Compared, crop: Box | None) -> Compared:
+    if crop is None:
+        return images
+    others = (None if part is None else crop.cut(part) for part in (images.reference, images.noisy))
+    return Compared(crop.cut(images.result), *others)
+
+
+def _case(result: Series, *others: Series | None) -> str:
+    """The patient, else what tells pairs apart: the partner, which all sets of results share."""
+    known = [series for series in (*others, result) if series is not None]
+    return next((series.subject for series in known if series.subject), str(known[0].path))
+
+
+def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:
+    pairs = [pair for _, found in sets for pair in found]
+    sets = [(name, found) for name, found in sets if found]
+    scores: list[tuple[str, Measured]] = [
+        (name, [(pair.case, pair.metrics) for pair in found]) for name, found in sets
     ]
+    before = [(pair.case, pair.before) for pair in _distinct(pairs) if pair.before is not None]
+    truth = [pair.truth for pair in _distinct(pairs) if pair.truth is not None]
+    comparisons = [row for name, measured in scores for row in compare(name, measured, NOISY, before)]
+    for name, measured in scores[1:]:
+        comparisons += compare(name, measured, *scores[0])
+    return Evaluation(
+        tuple(pairs),
+        average([pair.metrics for pair in pairs]),
+        average([measured for _, measured in before]) if before else None,
+        tuple(failed),
+        tuple(
+            stand(*score, [pair.sigma_after for pair in found])
+            for score, (_, found) in zip(scores, sets, strict=True)
+        ),
+        tuple(comparisons),
+        average(truth) if truth else None,
+    )
+
+
+def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
+    """Pairs of other partners: several sets of results share theirs."""
+    return list({(pair.reference, pair.noisy, pair.case): pair for pair in pairs}.values())
+
+
+def _sets(
+    results: Sequence[Path], partners: Sequence[Item] | None
+) -> tuple[list[tuple[str, list[Item]]], list[tuple[Path, str]]]:
+    """Name and series of each set of results, and the files that are damaged.
+
+    Raises NothingReadableError where one holds no image.
+    """
+    folders = [path for path in results if path.is_dir()]
+    files = [path for path in results if path not in folders]
+    sets: list[tuple[str, list[Item]]] = []
+    failed: list[tuple[Path, str]] = []
+    for group in ([files] if files else []) + [[folder] for folder in dict.fromkeys(folders)]:
+        items, problems = _items(group)
+        failed += problems
+        if group is files and partners is not None and len(items) > len(partners):
+            sets += [(str(item.path), [item]) for item in items]
+        else:
+            sets.append((str(group[0]) if len(group) == 1 else f"{len(group)} files", items))
+    order = {str(path): place for place, path in enumerate(results)}
+    return sorted(sets, key=lambda named: order.get(named[0], -1)), failed
 
 
 def _items(paths: Sequence[Path]) -> tuple[list[Item], list[tuple[Path, str]]]:

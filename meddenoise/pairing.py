@@ -1,8 +1,9 @@
 """Which reference belongs to which result, and which of its planes to which plane."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from meddenoise.errors import InputError, UsageError
 from meddenoise.io import Item, read_item
 from meddenoise.io.layout import stem
 from meddenoise.series import Series
+
+if TYPE_CHECKING:
+    from meddenoise.io.dicom_links import Links
 
 _MARK = "_denoised"
 _ANGLE = 1e-3
@@ -24,15 +28,16 @@ Planes = NDArray[np.intp]
 def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> list[Item]:
     """For each result its partner among `others`, each used once; `option` names it in errors.
 
-    A partner has the same file names below its folder (a result's mark `_denoised` aside), or is the only
-    one left, or lies at the same place in the patient, or, where none of these tells, has the same index.
+    A partner is what the DICOM header of a result names as its source, or has the same file names below its
+    folder (a result's mark `_denoised` aside), or is the only one left, or lies at the same place in the
+    patient, or, where none of these tells, has the same index.
     Raises UsageError where a partner is missing or cannot be told.
     """
     if len(results) == len(others) == 1:
         return list(others)
     left = list(others)
     partners: dict[int, Item] = {}
-    for chosen in (_same_names, _PlaceFinder().same_place):
+    for chosen in (_SourceFinder().sources, _same_names, _PlaceFinder().same_place):
         for index, result in enumerate(results):
             fitting = [] if index in partners else chosen(result, left)
             if len(fitting) == 1:
@@ -48,16 +53,39 @@ def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> 
     return [partners[index] for index in range(len(results))]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Aligned:
+    """The planes of another series that belong to those of a result, in its order: [N, Y, X]."""
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+
+def align_series(result: Series, other: Series) -> Aligned:
+    """The planes of `other` that belong to those of `result`. Raises InputError as `align_planes`."""
+    planes = align_planes(result, other)
+    values, valid = other.values(0, len(other)), other.valid(0, len(other))
+    if np.array_equal(planes, np.arange(len(other))):
+        return Aligned(values, valid)
+    return Aligned(values[planes], valid[planes])
+
+
 def align_planes(result: Series, other: Series) -> Planes:
     """Index of the plane of `other` for each plane of `result`.
 
-    Planes go by their place in the patient where both files state it, else by file name or by order.
-    Raises InputError, naming both, where matrix, spacing, orientation or places do not agree.
+    Planes go by their place in the patient where both files state it, else by the source that DICOM files
+    name, by order, or by file name.
+    Raises InputError, naming both, where modality, unit, matrix, spacing, orientation or places do not
+    agree.
     """
+    _check_kind(result, other)
     _check_grid(result, other)
     both = f"{result.path} and {other.path}"
     if result.geometry.known and other.geometry.known and not (_is_stack(result) or _is_stack(other)):
         return _by_place(result, other, both)
+    sources = _by_source(result, other)
+    if sources is not None:
+        return sources
     if len(result) == len(other):
         return np.arange(len(result))
     names = {_plain(file): index for index, file in enumerate(other.files)}
@@ -65,6 +93,19 @@ def align_planes(result: Series, other: Series) -> Planes:
     if len(names) == len(other) and len(wanted) == len(result) and all(name in names for name in wanted):
         return np.array([names[name] for name in wanted])
     raise InputError(f"{both} have {len(result)} and {len(other)} planes: give images of the same planes.")
+
+
+def _check_kind(result: Series, other: Series) -> None:
+    both = f"{result.path} and {other.path}"
+    if result.modality and other.modality and result.modality != other.modality:
+        raise InputError(
+            f"{both} differ in modality ({result.modality} and {other.modality}): "
+            "give images of the same acquisition."
+        )
+    if result.unit and other.unit and result.unit != other.unit:
+        raise InputError(
+            f"{both} differ in unit ({result.unit} and {other.unit}): give images in the same unit."
+        )
 
 
 def _check_grid(result: Series, other: Series) -> None:
@@ -106,6 +147,23 @@ def _by_place(result: Series, other: Series, both: str) -> Planes:
     return nearest
 
 
+def _by_source(result: Series, other: Series) -> Planes | None:
+    """Planes by the source that each file of the result names; None where one names none of `other`."""
+    if not all(s.format == "dicom" and len(s.files) == len(s) > 1 for s in (result, other)):
+        return None
+    known = {instance: plane for plane, file in enumerate(other.files) if (instance := _links(file).instance)}
+    planes = [
+        next((known[uid] for uid in _links(file).sources if uid in known), None) for file in result.files
+    ]
+    return None if None in planes else np.array(planes, np.intp)
+
+
+def _links(file: Path) -> "Links":
+    from meddenoise.io.dicom_links import read_links
+
+    return read_links(file)
+
+
 def _places(series: Series) -> NDArray[np.float64]:
     """Centre of the first pixel of every plane, [N, 3] in mm."""
     step = np.array(series.geometry.axes[0]) * series.geometry.spacing_mm[0]
@@ -118,6 +176,26 @@ def _same_names(result: Item, others: Sequence[Item]) -> list[Item]:
     shared = [len(wanted & _names(other)) for other in others]
     most = max(shared, default=0)
     return [other for other, count in zip(others, shared, strict=True) if count == most > 0]
+
+
+class _SourceFinder:
+    """Finds the series that holds what a result was made from; reads each header once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, Links] = {}
+
+    def sources(self, result: Item, others: Sequence[Item]) -> list[Item]:
+        """Those with an image that the first image of the result names as its source."""
+        wanted = self._of(result.files[0]).sources if result.format == "dicom" else frozenset()
+        if not wanted:
+            return []
+        near = [other for other in others if other.format == "dicom"]
+        return [other for other in near if any(self._of(file).instance in wanted for file in other.files)]
+
+    def _of(self, file: Path) -> "Links":
+        if file not in self._known:
+            self._known[file] = _links(file)
+        return self._known[file]
 
 
 class _PlaceFinder:

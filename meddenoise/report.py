@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -83,7 +84,7 @@ class Report:
 
 def row_as_json(row: Row) -> dict[str, Any]:
     """The row as JSON can hold it: NaN and infinity become null."""
-    cleaned: dict[str, Any] = _finite(asdict(row))
+    cleaned: dict[str, Any] = finite(asdict(row))
     return cleaned
 
 
@@ -92,7 +93,7 @@ def write_report(report: Report, path: Path) -> None:
 
     Raises OutputError where a file cannot be written.
     """
-    content = {"schema": SCHEMA, "meddenoise": __version__, **_finite(asdict(report))}
+    content = {"schema": SCHEMA, "meddenoise": __version__, **finite(asdict(report))}
     table = path.with_suffix(".csv")
     with staged([path, table]) as staging:
         for target, text in (
@@ -129,20 +130,26 @@ def _parse_row(entry: dict[str, Any]) -> Row:
     return Row(**values)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value as JSON can hold it: NaN and infinity become None, tuples lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
+        return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value
 
 
 def _as_csv(report: Report) -> str:
     """One line a series and a failure; nested entries flattened to `noise_sigma_before`, `metrics_psnr`."""
-    lines = [_flatten(row_as_json(row)) for row in report.series]
+    lines = [flatten(row_as_json(row)) for row in report.series]
     lines += [{"input": failure.input, "error": failure.error} for failure in report.failed]
+    return as_table(lines)
+
+
+def as_table(lines: Sequence[dict[str, Any]]) -> str:
+    """The lines as CSV under all of their names."""
     columns = list(dict.fromkeys(name for line in lines for name in line))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
@@ -151,7 +158,8 @@ def _as_csv(report: Report) -> str:
     return buffer.getvalue()
 
 
-def _flatten(row: dict[str, Any]) -> dict[str, Any]:
+def flatten(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without inner entries: `metrics_psnr` for `psnr` in `metrics`, lists as one text."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):

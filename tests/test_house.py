@@ -20,7 +20,8 @@ LAYERS = (
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion", "profiling"}
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
-    {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
+    {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
+    | {"evaluation", "scoresheet"},
     {"pipeline", "restoration", "training"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},

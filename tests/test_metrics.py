@@ -13,8 +13,11 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structu
 
 from meddenoise.metrics import METRICS, Protocol, UndefinedError
 from meddenoise.metrics.blind import residual_ratio, residual_structure
-from meddenoise.metrics.measure import Compared, average, data_range, measure
+from meddenoise.metrics.measure import Compared, Wanted, average, measurable, measure
+from meddenoise.metrics.presets import data_range
 from meddenoise.metrics.reference import acutance, bias, mae, psnr, rmse, ssim
+from meddenoise.metrics.regions import Box
+from meddenoise.noise import NoiseEstimate
 from meddenoise.series import Geometry, Series
 
 RANGE = Protocol(data_range=2000.0)
@@ -107,7 +110,8 @@ def test_identical_images_give_null_psnr_with_a_reason_and_perfect_others() -> N
     assert measured.values["psnr"] is None
     assert measured.values["ssim"] == pytest.approx(1.0, abs=1e-12)
     assert measured.values["rmse"] == measured.values["mae"] == measured.values["bias"] == 0
-    assert ["psnr" in warning and "identical" in warning for warning in measured.warnings] == [True]
+    assert measured.infinite == ("psnr",)
+    assert [warning for warning in measured.warnings if "psnr" in warning and "identical" in warning]
     json.loads(json.dumps(measured.values, allow_nan=False))
 
 
@@ -118,21 +122,30 @@ def test_a_constant_reference_has_no_psnr_and_says_why() -> None:
     measured = measure(Compared(flat.values(0, 2) + 1, flat.values(0, 2)), Protocol(size, how))
     assert measured.values["psnr"] is None and measured.values["ssim"] is None
     assert measured.values["bias"] == 1.0
-    assert all("constant" in warning for warning in measured.warnings) and len(measured.warnings) == 3
+    reasons = {warning.partition(" ")[0]: warning for warning in measured.warnings}
+    for name in ("psnr", "ssim", "ms_ssim", "gmsd", "acutance", "reblur"):
+        assert "constant" in reasons[name]
+    assert set(reasons) == {name for name, value in measured.values.items() if value is None}
 
 
 def test_an_image_smaller_than_the_window_has_no_ssim_and_says_why() -> None:
     x, y = pair((1, 10, 50))
     measured = measure(Compared(x, reference=y), RANGE)
-    assert measured.values["ssim"] is None and "11 x 11" in measured.warnings[0]
+    assert measured.values["ssim"] is None
+    assert [warning for warning in measured.warnings if warning.startswith("ssim") and "11 x 11" in warning]
     assert measured.values["psnr"] is not None
 
 
 def test_metrics_without_their_image_are_absent() -> None:
     x, y = pair()
-    assert set(measure(Compared(x), RANGE).values) == set()
-    assert set(measure(Compared(x, noisy=y), RANGE).values) == {"residual_ratio", "residual_structure"}
-    assert set(measure(Compared(x, y, y), RANGE).values) == set(METRICS)
+    assert list(measure(Compared(x), RANGE).values) == measurable("result") == ["reblur"]
+    assert list(measure(Compared(x, noisy=y), RANGE).values) == measurable("result", "noisy")
+    assert list(measure(Compared(x, y), RANGE).values) == measurable("result", "reference")
+    assert list(measure(Compared(x, y, y), RANGE).values) == measurable("result", "noisy", "reference")
+    pointed = replace(RANGE, rois=(Box(0, 0, 16, 16), Box(9, 9, 16, 16)), edge=Box(0, 0, 16, 16))
+    everything = {name for name, row in METRICS.items() if row.needs != "method" and not row.optional}
+    assert set(measure(Compared(x, y, y), pointed).values) == everything
+    assert list(measure(Compared(x, y), RANGE, Wanted(["lpips", "mae"])).values) == ["mae", "lpips"]
 
 
 def test_acutance_is_the_mean_slope_in_255ths_of_the_range() -> None:
@@ -178,7 +191,9 @@ def test_the_mean_counts_only_numbers_and_says_how_many() -> None:
     expected = np.mean([20 * math.log10(2000 / d) for d in (2, 4)])
     assert mean.values["psnr"] == pytest.approx(expected)
     assert mean.values["bias"] == pytest.approx(2.0)
-    assert mean.warnings == ("the mean of psnr is over 2 of 3 results.",)
+    assert mean.values["ms_ssim"] is None
+    assert "the mean of psnr is over 2 of 3 results." in mean.warnings
+    assert not [warning for warning in mean.warnings if "ms_ssim" in warning]
 
 
 def test_the_data_range_follows_the_kind_of_image() -> None:
@@ -198,7 +213,7 @@ def test_removing_exactly_the_noise_gives_ratio_one_and_no_structure() -> None:
     clean = np.zeros((2, 128, 128))
     clean[:, 40:90, 40:90] = 500
     noise = rng.normal(0, 20, clean.shape)
-    protocol = Protocol(sigma=20.0)
+    protocol = Protocol(noise=NoiseEstimate(20.0))
     assert residual_ratio(clean, clean + noise, protocol) == pytest.approx(1.0, abs=0.02)
     assert abs(residual_structure(clean, clean + noise, protocol)) < 0.05
     from scipy.ndimage import gaussian_filter
@@ -210,9 +225,9 @@ def test_removing_exactly_the_noise_gives_ratio_one_and_no_structure() -> None:
 
 def test_residual_metrics_without_noise_level_or_change_are_undefined() -> None:
     x, y = pair()
-    for sigma in (None, 0.0):
+    for noise in (None, NoiseEstimate(0.0)):
         with pytest.raises(UndefinedError):
-            residual_ratio(x, y, Protocol(sigma=sigma))
+            residual_ratio(x, y, Protocol(noise=noise))
     with pytest.raises(UndefinedError):
         residual_structure(y, y, Protocol())
     with pytest.raises(UndefinedError):

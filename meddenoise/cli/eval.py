@@ -1,37 +1,65 @@
 """`meddenoise eval`: measure results against references, or by what was removed."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from collections.abc import Collection
 
-    from meddenoise.evaluation import Evaluation, Pair
-    from meddenoise.metrics.measure import Measurement
+    from meddenoise.evaluation import Evaluation, Options
 
-SCHEMA = 1
-_FILE_WIDTH = 200
-"""Columns of the table where stderr is no terminal."""
-
-Results = Annotated[list[Path], typer.Argument(metavar="RESULT", help="Denoised files or folders.")]
+Results = Annotated[
+    list[Path],
+    typer.Argument(metavar="RESULT...", help="Denoised files or folders; folders stand side by side."),
+]
 Ref = Annotated[Path | None, typer.Option("--ref", help="File or folder of references (low noise).")]
 Noisy = Annotated[Path | None, typer.Option(help="File or folder of what the results were made from.")]
-Range = Annotated[
-    float | None,
+ProtocolName = Annotated[
+    str,
     typer.Option(
-        "--data-range",
-        min=0.0,
-        help="R of PSNR and SSIM, in the image's unit. "
-        "Default: CT 2000 HU, 8-bit 255, others maximum minus minimum of the reference series.",
+        "--protocol",
+        metavar="NAME",
+        help="R of PSNR and SSIM: ct-hu (2000 HU), ct-window:CENTRE:WIDTH (both clipped to it), "
+        "patient-range (maximum minus minimum of the reference), 8bit (255), or auto by the kind of image.",
     ),
 ]
+Range = Annotated[
+    float | None,
+    typer.Option("--data-range", help="R of PSNR and SSIM in the image's unit, instead of a protocol's."),
+]
 PerPlane = Annotated[bool, typer.Option("--per-plane", help="Mean over planes instead of pooled planes.")]
+Crop = Annotated[
+    str | None, typer.Option(metavar="ROW,COLUMN,HEIGHT,WIDTH", help="Measure this part only, in pixels.")
+]
+Rois = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--roi",
+        metavar="ROW,COLUMN,HEIGHT,WIDTH[@PLANE]",
+        help="A flat region, for SNR and the noise spectrum; twice, for CNR too.",
+    ),
+]
+Edge = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COLUMN,HEIGHT,WIDTH|ROW,COLUMN,RADIUS",
+        help="A box with a straight slanted edge, or a round edge, for the MTF; @PLANE as for --roi.",
+    ),
+]
+Names = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics", metavar="NAME,NAME...", help="Only these; lpips and fid are measured if named."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Also write the JSON to this file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Also write this JSON file, and a .csv beside it."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,130 +71,94 @@ def evaluate(
     results: Results,
     ref: Ref = None,
     noisy: Noisy = None,
+    protocol: ProtocolName = "auto",
     data_range: Range = None,
     per_plane: PerPlane = False,
+    crop: Crop = None,
+    roi: Rois = None,
+    edge: Edge = None,
+    metrics: Names = None,
     as_json: AsJson = False,
     output: Output = None,
 ) -> None:
     """Measure results against references (--ref), and by what was removed (--noisy).
 
-    Results find their partners by file name, place in the patient, or order.
+    Results find their partners by the images they were made from, file name, place in the patient, or order.
 
-    Example: meddenoise eval denoised/ --ref clean/ --noisy noisy/
+    Example: meddenoise eval nlm/ direct/ --ref clean/ --noisy noisy/
     """
-    from meddenoise.errors import UsageError
     from meddenoise.evaluation import Options
     from meddenoise.evaluation import evaluate as measure
+    from meddenoise.metrics.measure import Wanted
+    from meddenoise.metrics.presets import parse_preset
+    from meddenoise.metrics.regions import parse_box, parse_edge
 
-    if data_range == 0:
-        raise UsageError("--data-range 0 has no meaning: give a positive range, or leave it out.")
-    evaluation = measure(results, ref, noisy, Options(data_range, per_plane))
-    text = json.dumps(_as_json(evaluation), indent=2, allow_nan=False) + "\n"
+    options = Options(
+        data_range=_checked_range(data_range, protocol),
+        per_plane=per_plane,
+        preset=parse_preset(protocol),
+        crop=None if crop is None else parse_box(crop, "--crop"),
+        rois=tuple(parse_box(text, "--roi") for text in roi or ()),
+        edge=None if edge is None else parse_edge(edge, "--edge"),
+        wanted=Wanted(None if metrics is None else _known_names(metrics)),
+    )
+    _check(options, ref, output)
+    _tell(measure(results, ref, noisy, options), as_json, output)
+
+
+def _tell(evaluation: "Evaluation", as_json: bool, output: Path | None) -> None:
+    """JSON or tables, the files, and exit code 1 where a result could not be measured."""
+    from meddenoise.scoresheet import as_document, write_document
+    from meddenoise.scoresheet import as_json as as_text
+
+    document = as_document(evaluation)
     if output is not None:
-        _write(output, text)
+        write_document(document, output)
     if as_json:
-        sys.stdout.write(text)
+        sys.stdout.write(as_text(document))
     else:
-        _show(evaluation)
+        from meddenoise.cli.eval_table import show
+
+        show(evaluation)
     if evaluation.failed:
         raise typer.Exit(1)
 
 
-def _as_json(evaluation: "Evaluation") -> dict[str, Any]:
-    from meddenoise import __version__
+def _checked_range(data_range: float | None, protocol: str) -> float | None:
+    from meddenoise.errors import UsageError
 
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "meddenoise": __version__,
-        "pairs": [_pair_as_json(pair) for pair in evaluation.pairs],
-        "mean": evaluation.mean.values,
-        "warnings": list(evaluation.mean.warnings),
-        "failed": [{"input": str(path), "error": error} for path, error in evaluation.failed],
-    }
-    if evaluation.mean_before is not None:
-        document["mean_noisy"] = evaluation.mean_before.values
-    return document
+    if data_range is not None and not 0 < data_range < float("inf"):
+        raise UsageError(
+            f"--data-range {data_range:g} has no meaning: give a positive range, or leave it out."
+        )
+    if data_range is not None and protocol != "auto":
+        raise UsageError(f"--data-range and --protocol {protocol} both choose R: give one of them.")
+    return data_range
 
 
-def _pair_as_json(pair: "Pair") -> dict[str, Any]:
-    protocol = pair.protocol
-    document: dict[str, Any] = {
-        "result": str(pair.result),
-        "reference": None if pair.reference is None else str(pair.reference),
-        "noisy": None if pair.noisy is None else str(pair.noisy),
-        "metrics": pair.metrics.values,
-        "noise": {
-            "sigma_before": protocol.sigma,
-            "sigma_after": pair.sigma_after,
-            "unit": protocol.unit,
-        },
-        "protocol": {
-            "data_range": protocol.data_range,
-            "range_source": protocol.range_source,
-            "unit": protocol.unit,
-            "mask": protocol.mask_source,
-            "scope": protocol.scope,
-        },
-        "warnings": list(pair.warnings),
-    }
-    if pair.before is not None:
-        document["noisy_metrics"] = pair.before.values
-    return document
+def _known_names(text: str) -> "Collection[str]":
+    from meddenoise.errors import unknown_name
+    from meddenoise.metrics import METRICS
+
+    names = [name.strip().lower().replace("-", "_") for name in text.split(",") if name.strip()]
+    known = [name for name, row in METRICS.items() if row.needs != "method"]
+    for name in names:
+        if name not in known:
+            raise unknown_name("metric", name, known)
+    return names
 
 
-def _show(evaluation: "Evaluation") -> None:
-    """Table, protocols, warnings and failures on stderr."""
-    from rich.console import Console
+def _check(options: "Options", ref: Path | None, output: Path | None) -> None:
+    """What can be known to be wrong before anything is read."""
+    from meddenoise.errors import UsageError
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
-    if evaluation.pairs:
-        console.print(_table(evaluation))
-    protocols = sorted({pair.protocol.describe() for pair in evaluation.pairs})
-    lines = [f"measured with: {line}" for line in protocols]
-    lines += [f"warning: {pair.result}: {text}" for pair in evaluation.pairs for text in pair.warnings]
-    lines += [f"warning: {text}" for text in evaluation.mean.warnings]
-    lines += [f"failed: {error}" for _, error in evaluation.failed]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _table(evaluation: "Evaluation") -> "Table":
-    """A row a result, below it the noisy image's own where there is one, the means last."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    names = list(evaluation.mean.values)
-    table = Table("result", "sigma before", "sigma after", "R", *names)
-
-    def add(
-        name: str, known: tuple[str, str, str], values: "Measurement", noisy: "Measurement | None"
-    ) -> None:
-        table.add_row(escape(name), *known, *_cells(values, names))
-        if noisy is not None:
-            table.add_row("  noisy", "", "", "", *_cells(noisy, names), style="dim")
-
-    for pair in evaluation.pairs:
-        protocol = pair.protocol
-        known = _number(protocol.sigma), _number(pair.sigma_after), _number(protocol.data_range)
-        add(str(pair.result), known, pair.metrics, pair.before)
-    if len(evaluation.pairs) > 1:
-        table.add_section()
-        add("mean", ("", "", ""), evaluation.mean, evaluation.mean_before)
-    return table
-
-
-def _cells(measurement: "Measurement", names: list[str]) -> list[str]:
-    return [_number(measurement.values.get(name)) for name in names]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _write(path: Path, text: str) -> None:
-    from meddenoise.io.atomic import staged
-
-    with staged([path]) as staging, staging.file(path) as stream:
-        stream.write(text.encode())
+    if options.crop is not None and (options.crop.first, options.crop.last) != (1, 0):
+        raise UsageError("--crop takes no plane: write it as ROW,COLUMN,HEIGHT,WIDTH.")
+    if len(options.rois) > 2:
+        raise UsageError("--roi is given more than twice: give one region, or two for CNR.")
+    if ref is None and options.preset.name != "auto":
+        raise UsageError(
+            f"--protocol {options.preset.name} is for metrics against a reference: give --ref too."
+        )
+    if output is not None and output.suffix.lower() not in (".json", ".csv"):
+        raise UsageError(f"--output {output} is no name for an evaluation: end it in .json or .csv.")

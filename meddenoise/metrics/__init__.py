@@ -1,8 +1,10 @@
 """SHELF of metrics: what a number was measured with, the contract of a metric, and the table of them.
 
 A metric is a function `(result, other, protocol) -> float` on images [N, Y, X] in `protocol.unit`, where
-`other` is the reference or the noisy image, as its row says. It computes in float64 and raises
-UndefinedError where it has no value; it never makes one up.
+`other` is the image its row needs: the reference, the noisy image, or, for metrics of the result alone, the
+reference where there is one and else the result, to find places by. It computes in float64 and raises
+UndefinedError where it has no value; it never makes one up. Rows that need the method take the denoiser
+instead, as the docstrings of their functions say.
 """
 
 from dataclasses import dataclass
@@ -11,37 +13,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.metrics.protocol import Protocol as Protocol
+
 Image = NDArray[np.floating]
 """Planes [N, Y, X] in physical units."""
+
+TRUTH = "that of the reference"
+"""The best value of a metric that is no better for being higher or lower."""
+TEXTURE = "that of the noisy image"
+"""The best value of what should not change with the noise level: how the noise looks."""
+NOISE = "that of the noise"
+"""The best value of what is known of the noise alone."""
 
 
 class UndefinedError(ValueError):
     """A metric has no value for these images; the message says why."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Protocol:
-    """What a number was measured with; printed beside every number.
-
-    `data_range` is the R of PSNR and SSIM in `unit`, `range_source` how it was chosen. `mask` [N, Y, X] is
-    True where a pixel counts, None where all do. `scope` "volume" pools all planes, "plane" is the mean over
-    planes of the plane's own value. `sigma` is the noise of the noisy image in `unit`, for the metrics of
-    the residual; None where it is not known.
-    """
-
-    data_range: float | None = None
-    range_source: str = "is not given"
-    unit: str = ""
-    mask: NDArray[np.bool_] | None = None
-    mask_source: str = "all pixels"
-    scope: Literal["volume", "plane"] = "volume"
-    sigma: float | None = None
-
-    def describe(self) -> str:
-        """One line for people, the same for all images measured alike: how R was chosen, mask, scope."""
-        unit = f", in {self.unit}" if self.unit else ""
-        scope = "planes pooled" if self.scope == "volume" else "mean over planes"
-        return f"R {self.range_source}{unit}; {self.mask_source}; {scope}; SSIM of Wang 2004, plane by plane"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +35,231 @@ class Metric:
     """One row: where the function is ("module:name"), what it is given, and how to read the number."""
 
     where: str
-    needs: Literal["reference", "noisy"]
+    needs: Literal["reference", "noisy", "result", "method"]
+    label: str
     unit: str
-    """"dB", "" for a pure number, "image" for the unit of the image."""
+    """"dB", "" for a pure number, "image" for the unit of the image, "image2" for its square, "frequency"."""
     best: str
+    """"high", "low", a number, TRUTH, TEXTURE or NOISE."""
     what: str
+    region: Literal["", "roi", "rois", "edge"] = ""
+    """What must be pointed out in the image: nothing, one or two regions, or an edge."""
+    optional: bool = False
+    """Measured only where it is asked for: it takes packages and weights that may not be there."""
+
+    def unit_in(self, protocol: Protocol) -> str:
+        """The unit of numbers measured by this protocol, empty for a pure number."""
+        image = protocol.unit
+        frequency = "1/px" if protocol.spacing_mm is None else "1/mm"
+        told = {"image": image, "image2": f"{image}²" if image else "", "frequency": frequency}
+        return told.get(self.unit, self.unit)
+
+
+def _row(module: str, name: str) -> str:
+    return f"meddenoise.metrics.{module}:{name}"
 
 
 METRICS: dict[str, Metric] = {
     "psnr": Metric(
-        "meddenoise.metrics.reference:psnr", "reference", "dB", "high", "peak signal-to-noise ratio"
+        _row("reference", "psnr"), "reference", "PSNR", "dB", "high", "peak signal-to-noise ratio"
     ),
     "ssim": Metric(
-        "meddenoise.metrics.reference:ssim", "reference", "", "1", "structural similarity, 11 x 11 Gaussian"
-    ),
-    "rmse": Metric("meddenoise.metrics.reference:rmse", "reference", "image", "0", "root mean square error"),
-    "mae": Metric("meddenoise.metrics.reference:mae", "reference", "image", "0", "mean absolute error"),
-    "bias": Metric("meddenoise.metrics.reference:bias", "reference", "image", "0", "mean of the error"),
-    "acutance": Metric(
-        "meddenoise.metrics.reference:acutance",
+        _row("reference", "ssim"),
         "reference",
+        "SSIM",
         "",
-        "that of the reference",
+        "1",
+        "structural similarity of Wang 2004: 11 x 11 Gaussian window of 1.5 pixels, K 0.01 and 0.03",
+    ),
+    "ms_ssim": Metric(
+        _row("structure", "ms_ssim"),
+        "reference",
+        "MS-SSIM",
+        "",
+        "1",
+        "structural similarity of Wang 2003 over five scales; planes of at least 161 pixels a side",
+    ),
+    "rmse": Metric(_row("reference", "rmse"), "reference", "RMSE", "image", "0", "root mean square error"),
+    "mae": Metric(_row("reference", "mae"), "reference", "MAE", "image", "0", "mean absolute error"),
+    "bias": Metric(
+        _row("reference", "bias"), "reference", "bias", "image", "0", "mean of the error, below 0: too dark"
+    ),
+    "hfen": Metric(
+        _row("structure", "hfen"),
+        "reference",
+        "HFEN",
+        "",
+        "0",
+        "error of fine detail over the detail there is: Laplacian of Gaussian, 15 x 15, 1.5 pixels",
+    ),
+    "gmsd": Metric(
+        _row("structure", "gmsd"),
+        "reference",
+        "GMSD",
+        "",
+        "0",
+        "spread of the similarity of gradients over the plane, R as 255 (Xue 2014)",
+    ),
+    "acutance": Metric(
+        _row("reference", "acutance"),
+        "reference",
+        "acutance",
+        "",
+        TRUTH,
         "sharpness: mean gradient of the result in 255ths of R a pixel; noise raises it too",
     ),
+    "reblur": Metric(
+        _row("sharpness", "reblur"),
+        "result",
+        "reblur",
+        "",
+        TRUTH,
+        "blur of Crete 2007, 0 sharp to 1 blurred; noise lowers it",
+    ),
+    "nps_peak": Metric(
+        _row("nps", "nps_peak"),
+        "reference",
+        "error NPS peak",
+        "frequency",
+        TEXTURE,
+        "frequency at which the spectrum of the error is highest",
+    ),
+    "nps_mean": Metric(
+        _row("nps", "nps_mean"),
+        "reference",
+        "error NPS mean",
+        "frequency",
+        TEXTURE,
+        "mean frequency of the spectrum of the error: low looks blotchy",
+    ),
     "residual_ratio": Metric(
-        "meddenoise.metrics.blind:residual_ratio",
+        _row("blind", "residual_ratio"),
         "noisy",
+        "residual / noise",
         "",
         "1",
         "standard deviation of what was removed, over that of the noise",
     ),
     "residual_structure": Metric(
-        "meddenoise.metrics.blind:residual_structure",
+        _row("blind", "residual_structure"),
         "noisy",
+        "residual ~ edges",
         "",
         "0",
         "correlation of what was removed with the edges of the result",
+    ),
+    "residual_nps_distance": Metric(
+        _row("removed", "residual_nps_distance"),
+        "noisy",
+        "residual NPS off by",
+        "",
+        "0",
+        "relative distance of the spectrum of what was removed from that of the noise",
+    ),
+    "residual_whiteness": Metric(
+        _row("removed", "residual_whiteness"),
+        "noisy",
+        "residual whiteness",
+        "",
+        NOISE,
+        "flatness of the spectrum of what was removed: 1 for white noise, 0 for a pattern",
+    ),
+    "roi_snr": Metric(
+        _row("roi", "roi_snr"), "result", "ROI SNR", "", "high", "mean over standard deviation", "roi"
+    ),
+    "roi_cnr": Metric(
+        _row("roi", "roi_cnr"),
+        "result",
+        "ROI CNR",
+        "",
+        "high",
+        "difference of the means of two regions over the root mean square of their deviations",
+        "rois",
+    ),
+    "roi_nps_peak": Metric(
+        _row("roi", "roi_nps_peak"),
+        "result",
+        "ROI NPS peak",
+        "frequency",
+        TEXTURE,
+        "frequency at which the noise spectrum in the first region is highest",
+        "roi",
+    ),
+    "roi_nps_mean": Metric(
+        _row("roi", "roi_nps_mean"),
+        "result",
+        "ROI NPS mean",
+        "frequency",
+        TEXTURE,
+        "mean frequency of the noise spectrum in the first region",
+        "roi",
+    ),
+    "mtf_50": Metric(
+        _row("mtf", "mtf_50"),
+        "result",
+        "MTF 50 %",
+        "frequency",
+        TRUTH,
+        "frequency at which the edge keeps half of its contrast",
+        "edge",
+    ),
+    "mtf_10": Metric(
+        _row("mtf", "mtf_10"),
+        "result",
+        "MTF 10 %",
+        "frequency",
+        TRUTH,
+        "frequency at which the edge keeps a tenth of its contrast",
+        "edge",
+    ),
+    "lpips": Metric(
+        _row("perceptual", "lpips"),
+        "reference",
+        "LPIPS",
+        "",
+        "0",
+        "distance of the features of AlexNet",
+        optional=True,
+    ),
+    "fid": Metric(
+        _row("perceptual", "fid"),
+        "reference",
+        "FID",
+        "",
+        "0",
+        "distance of two sets of at least 2048 planes",
+        optional=True,
+    ),
+    "leak": Metric(
+        _row("leak", "leak"),
+        "method",
+        "leak",
+        "",
+        "0",
+        "share of each pixel's own noise that the result keeps: 0 for a blind spot, 1 for the input",
+    ),
+    "residual_std_ratio": Metric(
+        _row("residual", "std_ratio"),
+        "method",
+        "residual / noise, local",
+        "",
+        "1",
+        "standard deviation of what was removed over that of the noise, pixel by pixel",
+    ),
+    "residual_gradient_correlation": Metric(
+        _row("residual", "gradient_correlation"),
+        "method",
+        "residual ~ edges, local",
+        "",
+        "0",
+        "correlation of what was removed with the edges of the result, of one plane",
+    ),
+    "sure": Metric(
+        _row("residual", "sure"),
+        "method",
+        "SURE",
+        "image2",
+        "low",
+        "estimated mean square error against the unknown truth (Monte Carlo)",
     ),
 }

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import paired_planes
+from meddenoise.metrics.planes import NO_PIXEL, paired_planes
 
 
 def residual_ratio(result: Image, noisy: Image, protocol: Protocol) -> float:
@@ -23,7 +23,7 @@ def residual_ratio(result: Image, noisy: Image, protocol: Protocol) -> float:
         total += float(values.sum())
         squares += float(np.square(values).sum())
     if count == 0:
-        raise UndefinedError("no pixel is inside the mask and finite in both images")
+        raise UndefinedError(NO_PIXEL)
     variance = max(squares / count - (total / count) ** 2, 0.0)
     return float(np.sqrt(variance)) / protocol.sigma
 
@@ -44,7 +44,7 @@ def residual_structure(result: Image, noisy: Image, protocol: Protocol) -> float
         moments += [float(values.sum()) for values in products]
     count = moments[0]
     if count == 0:
-        raise UndefinedError("no pixel is inside the mask and finite in both images")
+        raise UndefinedError(NO_PIXEL)
     _, a, b, aa, bb, ab = moments / count
     variances = aa - a * a, bb - b * b
     # Below this share of the mean square a variance is rounding of the moments.

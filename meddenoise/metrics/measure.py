@@ -1,26 +1,26 @@
-"""Measure one result: choose the protocol, run the table's metrics, say why a number is missing."""
+"""Measure one result: run the table's metrics, say why a number is missing, average over results."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meddenoise.metrics import METRICS, Image, Protocol, UndefinedError
-from meddenoise.series import Series
-
-CT_RANGE_HU = 2000.0
-"""PSNR and SSIM of CT: a window of 2000 HU (-1000 to 1000); pixels outside it count as they are."""
+from meddenoise.metrics import METRICS, Image, Metric, Protocol, UndefinedError
+from meddenoise.metrics.downstream import Hook
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Metric values by name, None where one has no value, and a sentence for each of those."""
+    """Metric values by name, None where one has no value, and a sentence for each of those.
+
+    `infinite` names those without a value because it is infinite: the PSNR of identical images.
+    """
 
     values: dict[str, float | None]
     warnings: tuple[str, ...]
+    infinite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,67 +32,96 @@ class Compared:
     noisy: Image | None = None
 
 
-def measure(images: Compared, protocol: Protocol) -> Measurement:
-    """Every metric of METRICS whose images are there; the others are absent.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which metrics: `names` of METRICS (None: all but the optional ones), and hooks by a name of one's own.
+
+    Hooks are called with result and reference, `meddenoise.metrics.downstream` makes two.
+    """
+
+    names: Collection[str] | None = None
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+
+
+def measure(images: Compared, protocol: Protocol, wanted: Wanted | None = None) -> Measurement:
+    """Every metric that is wanted, and whose images and regions are there; the others are absent.
 
     Raises ValueError where the images differ in shape.
     """
+    wanted = wanted or Wanted()
     values: dict[str, float | None] = {}
     warnings: list[str] = []
-    others = {"reference": images.reference, "noisy": images.noisy}
-    for name, metric in METRICS.items():
-        other = others[metric.needs]
-        if other is None:
-            continue
+    infinite: list[str] = []
+    for name, function, pair in _chosen(images, protocol, wanted):
         try:
-            value = _function(metric.where)(images.result, other, protocol)
+            value = function(*pair, protocol)
         except UndefinedError as error:
             values[name], why = None, str(error)
         else:
             values[name], why = (value, "") if math.isfinite(value) else (None, _infinite(value))
+            infinite += [name] if value == math.inf else []
         if why:
             warnings.append(f"{name} has no value: {why}.")
-    return Measurement(values, tuple(warnings))
+    return Measurement(values, tuple(warnings), tuple(infinite))
 
 
 def average(measurements: list[Measurement]) -> Measurement:
     """The mean of every metric over the measurements that have a value; None where none has."""
-    names = [name for name in METRICS if any(name in m.values for m in measurements)]
+    names = list(dict.fromkeys(name for m in measurements for name in m.values))
     values: dict[str, float | None] = {}
     warnings: list[str] = []
     for name in names:
         known = [value for m in measurements if (value := m.values.get(name)) is not None]
         values[name] = sum(known) / len(known) if known else None
-        if len(known) < len(measurements):
+        if 0 < len(known) < len(measurements):
             warnings.append(f"the mean of {name} is over {len(known)} of {len(measurements)} results.")
-    return Measurement(values, tuple(warnings))
+    infinite = [name for name in names if all(name in m.infinite for m in measurements)]
+    return Measurement(values, tuple(warnings), tuple(infinite))
 
 
-def data_range(reference: Series, valid: NDArray[np.bool_]) -> tuple[float | None, str]:
-    """The R of PSNR and SSIM for a reference in its own unit, and how it was chosen.
+def measurable(*needs: str) -> list[str]:
+    """The names of METRICS that are measured by default where one of `needs` is there, without a region."""
+    return [n for n, row in METRICS.items() if row.needs in needs and not (row.region or row.optional)]
 
-    CT: 2000 HU. 8-bit files: 255 grey levels. All others: largest minus smallest valid pixel of the whole
-    reference series, None where that is 0. Never taken from the result or from one plane.
-    """
-    if reference.modality == "CT" or reference.unit == "HU":
-        return CT_RANGE_HU, "is a window of 2000 HU for CT"
-    if tuple(reference.stored_range) == (0, 255):
-        return 255.0 * abs(float(reference.slope.max())), "is 255 stored grey levels for 8 bits"
-    low, high = math.inf, -math.inf
-    for n in range(len(reference)):
-        plane = reference.values(n, n + 1)[0][valid[n]]
-        if plane.size:
-            low, high = min(low, float(plane.min())), max(high, float(plane.max()))
-    return (
-        high - low if high > low else None
-    ), "is the largest minus the smallest value of the reference series"
+
+def _chosen(
+    images: Compared, protocol: Protocol, wanted: Wanted
+) -> list[tuple[str, Hook, tuple[Image, Image]]]:
+    """Name, function and the two images of what is wanted and can be had."""
+    pairs = _pairs(images, protocol.window)
+    regions = {"": True, "roi": len(protocol.rois) > 0, "rois": len(protocol.rois) > 1, "edge": protocol.edge}
+    chosen = [
+        (name, _function(row.where), pairs[row.needs])
+        for name, row in METRICS.items()
+        if _is_wanted(name, row, wanted.names) and regions[row.region] and row.needs in pairs
+    ]
+    if "reference" in pairs:
+        chosen += [(name, hook, pairs["reference"]) for name, hook in wanted.hooks.items()]
+    return chosen
+
+
+def _pairs(images: Compared, window: tuple[float, float] | None) -> dict[str, tuple[Image, Image]]:
+    """The images that a metric of each need takes; only what is compared with a reference is clipped."""
+    result, reference = images.result, images.reference
+    pairs = {"result": (result, result if reference is None else reference)}
+    if reference is not None:
+        pairs["reference"] = (result, reference)
+        if window is not None:
+            pairs["reference"] = (np.clip(result, *window), np.clip(reference, *window))
+    if images.noisy is not None:
+        pairs["noisy"] = (result, images.noisy)
+    return pairs
+
+
+def _is_wanted(name: str, row: Metric, names: Collection[str] | None) -> bool:
+    return not row.optional if names is None else name in names
 
 
 def _infinite(value: float) -> str:
     return "it is infinite, the images are identical" if value > 0 else "the images hold no usable numbers"
 
 
-def _function(where: str) -> Callable[[Image, Image, Protocol], float]:
+def _function(where: str) -> Hook:
     module, name = where.split(":")
-    function: Callable[[Image, Image, Protocol], float] = getattr(import_module(module), name)
+    function: Hook = getattr(import_module(module), name)
     return function

@@ -7,10 +7,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import Plane, paired_planes
+from meddenoise.metrics.planes import Plane, checked_range, combine, paired_planes
 
 _SSIM_SIGMA = 1.5
-_SSIM_RADIUS = 5
+SSIM_RADIUS = 5
+"""Of the window, in pixels."""
 _SSIM_K = (0.01, 0.03)
 
 
@@ -19,7 +20,7 @@ def psnr(result: Image, reference: Image, protocol: Protocol) -> float:
 
     Raises UndefinedError without a data range or without a pixel to compare.
     """
-    peak = _data_range(protocol)
+    peak = checked_range(protocol)
 
     def decibel(mse: float) -> float:
         return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
@@ -49,47 +50,25 @@ def ssim(result: Image, reference: Image, protocol: Protocol) -> float:
     Raises UndefinedError without a data range or where no window fits.
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, IEEE Trans. Image Processing 13(4), with biased covariances.
     """
-    peak = _data_range(protocol)
+    peak = checked_range(protocol)
     sums: list[tuple[float, int]] = []
     for x, y, mask in paired_planes(result, reference, protocol):
-        inner = (slice(_SSIM_RADIUS, -_SSIM_RADIUS),) * 2
+        inner = (slice(SSIM_RADIUS, -SSIM_RADIUS),) * 2
         windows = mask[inner]
         if windows.any():
-            similarity = _ssim_map(np.where(mask, x, 0.0), np.where(mask, y, 0.0), peak)
+            similarity, _ = ssim_maps(np.where(mask, x, 0.0), np.where(mask, y, 0.0), peak)
             sums.append((float(similarity[inner][windows].sum()), int(windows.sum())))
     if not sums:
-        size = 2 * _SSIM_RADIUS + 1
+        size = 2 * SSIM_RADIUS + 1
         raise UndefinedError(f"no window of {size} x {size} pixels fits into the image")
-    return _combine(sums, protocol, float)
+    return combine(sums, protocol)
 
 
-def acutance(result: Image, reference: Image, protocol: Protocol) -> float:
-    """Mean length of the gradient of the result, R as 255, per pixel; 0 or more, best that of the reference.
-
-    Central differences. Only comparable where as much noise is left: noise raises it. Of the reference it is
-    `acutance(reference, reference, protocol)`. Raises UndefinedError without a data range, for planes one
-    pixel wide, or without a pixel to compare.
-    """
-    scale = 255 / _data_range(protocol)
-    sums: list[tuple[float, int]] = []
-    for x, _, mask in paired_planes(result, reference, protocol):
-        if min(x.shape) < 2:
-            raise UndefinedError("an image one pixel wide has no gradient")
-        # Next to what is not finite there is no gradient.
-        slope = np.hypot(*np.gradient(x))
-        inside = mask & np.isfinite(slope)
-        if inside.any():
-            sums.append((scale * float(slope[inside].sum()), int(inside.sum())))
-    if not sums:
-        raise UndefinedError("no pixel is inside the mask and finite in both images")
-    return _combine(sums, protocol, float)
-
-
-def _ssim_map(x: Plane, y: Plane, peak: float) -> Plane:
-    """SSIM of the window centred on every pixel."""
+def ssim_maps(x: Plane, y: Plane, peak: float) -> tuple[Plane, Plane]:
+    """SSIM of the window centred on every pixel, and its second factor, contrast and structure."""
 
     def mean(plane: Plane) -> Plane:
-        blurred: Plane = gaussian_filter(plane, _SSIM_SIGMA, radius=_SSIM_RADIUS)
+        blurred: Plane = gaussian_filter(plane, _SSIM_SIGMA, radius=SSIM_RADIUS)
         return blurred
 
     c1, c2 = ((k * peak) ** 2 for k in _SSIM_K)
@@ -100,7 +79,28 @@ def _ssim_map(x: Plane, y: Plane, peak: float) -> Plane:
     ux, uy = mx - offset, my - offset
     variance = mean(dx * dx) - ux * ux + mean(dy * dy) - uy * uy
     covariance = mean(dx * dy) - ux * uy
-    return (2 * mx * my + c1) * (2 * covariance + c2) / ((mx * mx + my * my + c1) * (variance + c2))
+    structure = (2 * covariance + c2) / (variance + c2)
+    return (2 * mx * my + c1) / (mx * mx + my * my + c1) * structure, structure
+
+
+def acutance(result: Image, reference: Image, protocol: Protocol) -> float:
+    """Mean length of the gradient of the result, R as 255, per pixel; 0 or more, best that of the reference.
+
+    Central differences. Only comparable where as much noise is left: noise raises it. Of the reference it is
+    `acutance(reference, reference, protocol)`. Raises UndefinedError without a data range, for planes one
+    pixel wide, or without a pixel to compare.
+    """
+    scale = 255 / checked_range(protocol)
+    sums: list[tuple[float, int]] = []
+    for x, _, mask in paired_planes(result, reference, protocol):
+        if min(x.shape) < 2:
+            raise UndefinedError("an image one pixel wide has no gradient")
+        # Next to what is not finite there is no gradient.
+        slope = np.hypot(*np.gradient(x))
+        inside = mask & np.isfinite(slope)
+        if inside.any():
+            sums.append((scale * float(slope[inside].sum()), int(inside.sum())))
+    return combine(sums, protocol)
 
 
 def _pooled(
@@ -116,18 +116,4 @@ def _pooled(
         for x, y, mask in paired_planes(result, reference, protocol)
         if mask.any()
     ]
-    if not sums:
-        raise UndefinedError("no pixel is inside the mask and finite in both images")
-    return _combine(sums, protocol, finish)
-
-
-def _combine(sums: list[tuple[float, int]], protocol: Protocol, finish: Callable[[float], float]) -> float:
-    if protocol.scope == "volume":
-        return finish(sum(total for total, _ in sums) / sum(count for _, count in sums))
-    return sum(finish(total / count) for total, count in sums) / len(sums)
-
-
-def _data_range(protocol: Protocol) -> float:
-    if protocol.data_range is None or not math.isfinite(protocol.data_range) or protocol.data_range <= 0:
-        raise UndefinedError("there is no data range: the reference is constant or empty")
-    return protocol.data_range
+    return combine(sums, protocol, finish)

@@ -1,0 +1,211 @@
+"""The tables of `meddenoise eval` on stderr: results side by side, within 80 columns."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from meddenoise.cli.streams import printable
+from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
+from meddenoise.scoresheet import general_warnings
+
+if TYPE_CHECKING:
+    from meddenoise.comparison import Standing
+    from meddenoise.evaluation import Evaluation
+    from meddenoise.metrics.measure import Measurement
+
+_WIDTH = 80
+"""Columns where stderr is no terminal."""
+_NAME = 12
+"""Columns of the name of a result above its numbers."""
+_LABEL, _NUMBER = 21, 9
+"""Columns of the name of a metric with its unit, and of a number with its mark."""
+_KEY = 4
+"""Metrics told of single series and of comparisons: the first of the table that were measured."""
+_MOST = 40
+"""Single series that are listed."""
+_PATHS = ("warning: ", "failed: ")
+_BEST = {TRUTH: "ref.", TEXTURE: "noisy", NOISE: ""}
+
+
+def show(evaluation: "Evaluation") -> None:
+    """Means, single series, comparisons; then protocols, warnings and failures."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    if evaluation.pairs:
+        for standings in _fitting(evaluation, console.width):
+            console.print(_means(evaluation, standings))
+        if len(evaluation.pairs) > len(evaluation.standings):
+            console.print(_singles(evaluation))
+        if evaluation.comparisons:
+            console.print(_differences(evaluation))
+    for line in _lines(evaluation):
+        # a path must not be broken, the rest reads better by words
+        whole = line.startswith(_PATHS) or not console.is_terminal
+        console.print(printable(line), markup=False, soft_wrap=whole)
+
+
+def _fitting(evaluation: "Evaluation", width: int) -> "list[Sequence[Standing]]":
+    """The sets of results, as many in one table as fit beside the metric and the two columns around them."""
+    standings = evaluation.standings
+    names = _short_names([standing.name for standing in standings]).values()
+    beside = _LABEL + 2 * _NUMBER + len("noisy") + 6
+    count = max(1, (width - beside) // (max(_NUMBER, *map(len, names)) + 2))
+    return [standings[start : start + count] for start in range(0, len(standings), count)]
+
+
+def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
+    """A row a metric, a column a set of results, between the noisy images and the references."""
+    before, truth = evaluation.mean_before, evaluation.mean_truth
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column("best", no_wrap=True)
+    names = _short_names([standing.name for standing in evaluation.standings])
+    for name in [*(["noisy"] if before else []), *(names[s.name] for s in standings)]:
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    if truth and truth.values:
+        table.add_column("reference", justify="right", no_wrap=True)
+    _add_noise(table, evaluation, standings)
+    for metric in evaluation.mean.values:
+        best = _winner(metric, evaluation) if len(evaluation.standings) > 1 else None
+        cells = [_cell(before, metric)] if before else []
+        marks = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
+        cells += [_cell(s.mean, metric) + marks.get(s.name, "") for s in standings]
+        cells += [_cell(truth, metric)] if truth and truth.values else []
+        table.add_row(escape(_label(metric, evaluation)), _best(metric), *cells)
+    return table
+
+
+def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Standing]") -> None:
+    """The noise that is estimated in the images themselves."""
+    before = [pair.protocol.sigma for pair in evaluation.pairs if pair.protocol.sigma is not None]
+    cells = [_number(fmean(before))] if evaluation.mean_before and before else []
+    mark = " " if len(evaluation.standings) > 1 else ""
+    cells += [_number(standing.sigma_after) + mark for standing in standings]
+    unit = evaluation.pairs[0].protocol.unit
+    table.add_row(escape(f"noise, estimated{f' [{unit}]' if unit else ''}"), "", *cells)
+
+
+def _singles(evaluation: "Evaluation") -> Table:
+    """A row a series, with the first metrics of the table."""
+    metrics = _key_metrics(evaluation)
+    table = Table("series", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for metric in metrics:
+        table.add_column(escape(_label(metric, evaluation)), justify="right")
+    for pair in evaluation.pairs[:_MOST]:
+        table.add_row(escape(printable(str(pair.result))), *(_cell(pair.metrics, name) for name in metrics))
+    return table
+
+
+def _differences(evaluation: "Evaluation") -> Table:
+    """Comparisons over patients, of the first metrics of the table."""
+    table = Table(
+        "difference",
+        "metric",
+        "mean",
+        "95 % interval",
+        "p",
+        "n",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    metrics = _key_metrics(evaluation)
+    names = _short_names([standing.name for standing in evaluation.standings])
+    for row in evaluation.comparisons:
+        if row.metric in metrics:
+            pair = f"{names[row.name]} - {names.get(row.against, row.against)}"
+            interval = f"{_signed(row.interval[0])} .. {_signed(row.interval[1])}"
+            p = "-" if row.p is None else f"{row.p:.2g}"
+            label = _label(row.metric, evaluation)
+            table.add_row(escape(pair), escape(label), _signed(row.difference), interval, p, str(row.cases))
+    return table
+
+
+def _lines(evaluation: "Evaluation") -> list[str]:
+    """How it was measured, what to be careful with, and what failed; the same sentence once."""
+    protocols = sorted({pair.protocol.describe() for pair in evaluation.pairs})
+    lines = [f"measured with: {line}" for line in protocols]
+    if len(evaluation.standings) > 1:
+        lines.append("* the best of the results in its row.")
+    left = len(evaluation.pairs) - _MOST
+    if left > 0:
+        lines.append(f"{left} more series are in the JSON and the table that --output writes.")
+    sentences = [(text, pair) for pair in evaluation.pairs for text in pair.warnings]
+    for text, times in Counter(text for text, _ in sentences).items():
+        first = next(pair for sentence, pair in sentences if sentence == text)
+        where = str(first.result) + (f" and {times - 1} more" if times > 1 else "")
+        lines.append(f"warning: {where}: {text}")
+    lines += [f"warning: {text}" for text in general_warnings(evaluation)]
+    return lines + [f"failed: {error}" for _, error in evaluation.failed]
+
+
+def _key_metrics(evaluation: "Evaluation") -> list[str]:
+    return [name for name, value in evaluation.mean.values.items() if value is not None][:_KEY]
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """What tells the sets of results apart: the last parts of their paths, cut to the width of a column."""
+    parts = {name: Path(name).parts or (name,) for name in names}
+    count = 1
+    longest = max(len(part) for part in parts.values())
+    while count < longest and len({part[-count:] for part in parts.values()}) < len(parts):
+        count += 1
+    tails = {name: printable(str(Path(*part[-count:]))) for name, part in parts.items()}
+    half = (_NAME - 2) // 2
+    return {
+        name: tail if len(tail) <= _NAME else f"{tail[:half]}..{tail[-half:]}" for name, tail in tails.items()
+    }
+
+
+def _label(metric: str, evaluation: "Evaluation") -> str:
+    if metric not in METRICS:
+        return metric
+    row = METRICS[metric]
+    unit = row.unit_in(evaluation.pairs[0].protocol)
+    return f"{row.label} [{unit}]" if unit else row.label
+
+
+def _best(metric: str) -> str:
+    best = METRICS[metric].best if metric in METRICS else ""
+    return _BEST.get(best, best)
+
+
+def _winner(metric: str, evaluation: "Evaluation") -> str | None:
+    """The one set of results that is nearest to the best value; None where that is not known, or a tie."""
+    best = METRICS[metric].best if metric in METRICS else ""
+    aims = {"high": float("inf"), "low": float("-inf"), TRUTH: None, TEXTURE: None, NOISE: None}
+    aim = aims[best] if best in aims else float(best or "nan")
+    for kind, mean in ((TRUTH, evaluation.mean_truth), (TEXTURE, evaluation.mean_before)):
+        aim = mean.values.get(metric) if best == kind and mean else aim
+    known = [
+        (s.name, value) for s in evaluation.standings if (value := s.mean.values.get(metric)) is not None
+    ]
+    if aim is None or aim != aim or len(known) < 2:
+        return None
+    sign = 1 if aim > 0 else -1
+    off = {name: -sign * value if abs(aim) == float("inf") else abs(value - aim) for name, value in known}
+    least = min(off.values())
+    winners = [name for name, distance in off.items() if distance == least]
+    return winners[0] if len(winners) == 1 else None
+
+
+def _cell(measurement: "Measurement | None", metric: str) -> str:
+    if measurement is None:
+        return "-"
+    return "inf" if metric in measurement.infinite else _number(measurement.values.get(metric))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}"

@@ -1,0 +1,131 @@
+"""An evaluation as a document: JSON for a pipeline, and the same rows as a table."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from meddenoise import __version__
+from meddenoise.comparison import Standing
+from meddenoise.errors import UsageError
+from meddenoise.evaluation import Evaluation, Pair
+from meddenoise.io.atomic import staged
+from meddenoise.metrics import METRICS, Protocol
+from meddenoise.report import as_table, finite, flatten
+
+SCHEMA = 1
+
+Document = dict[str, Any]
+
+
+def as_document(evaluation: Evaluation) -> Document:
+    """The evaluation as JSON can hold it: numbers that could not be measured, and infinite ones, are None."""
+    document: Document = {
+        "schema": SCHEMA,
+        "meddenoise": __version__,
+        "pairs": [_pair(pair) for pair in evaluation.pairs],
+        "mean": evaluation.mean.values,
+        "results": [_standing(standing) for standing in evaluation.standings],
+        "comparisons": [asdict(comparison) for comparison in evaluation.comparisons],
+        "definitions": _definitions(evaluation),
+        "warnings": general_warnings(evaluation) + _mean_warnings(evaluation),
+        "failed": [{"input": str(path), "error": error} for path, error in evaluation.failed],
+    }
+    for name, mean in (("mean_noisy", evaluation.mean_before), ("mean_reference", evaluation.mean_truth)):
+        if mean is not None:
+            document[name] = mean.values
+    cleaned: Document = finite(document)
+    return cleaned
+
+
+def general_warnings(evaluation: Evaluation) -> list[str]:
+    """What holds for no single pair: means over some results only, patients too few for an interval."""
+    warnings = list(evaluation.mean.warnings)
+    standings = evaluation.standings
+    if any(standing.cases < 2 for standing in standings) and len(evaluation.pairs) > len(standings):
+        warnings.append("all series are of one patient: there is no interval and no test over patients.")
+    return warnings
+
+
+def as_json(document: Document) -> str:
+    """The document as text, in ASCII: every locale can print it."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def write_document(document: Document, path: Path) -> tuple[Path, Path]:
+    """Write the document (.json) and its pairs as a table (.csv) of that name; both paths are given back.
+
+    Raises UsageError where the name has another suffix and OutputError where it cannot be written.
+    """
+    if path.suffix.lower() not in (".json", ".csv"):
+        raise UsageError(f"{path} is no name for an evaluation: give one that ends in .json or .csv.")
+    sheet, table = path.with_suffix(".json"), path.with_suffix(".csv")
+    lines = [flatten(pair) for pair in document["pairs"]]
+    lines += [{"result": failure["input"], "error": failure["error"]} for failure in document["failed"]]
+    with staged([sheet, table]) as staging:
+        for target, text in ((sheet, as_json(document)), (table, as_table(lines))):
+            with staging.file(target) as stream:
+                stream.write(text.encode(errors="backslashreplace"))
+    return sheet, table
+
+
+def _mean_warnings(evaluation: Evaluation) -> list[str]:
+    count = len(evaluation.standings)
+    return [f"mean is over {count} sets of results: results has the mean of each."] if count > 1 else []
+
+
+def _pair(pair: Pair) -> Document:
+    protocol = pair.protocol
+    document: Document = {
+        "result": str(pair.result),
+        "reference": None if pair.reference is None else str(pair.reference),
+        "noisy": None if pair.noisy is None else str(pair.noisy),
+        "case": pair.case,
+        "metrics": pair.metrics.values,
+        "noise": {
+            "sigma_before": protocol.sigma,
+            "sigma_after": pair.sigma_after,
+            "unit": protocol.unit,
+        },
+        "protocol": _protocol(protocol),
+        "warnings": list(pair.warnings),
+    }
+    for name, measured in (("noisy_metrics", pair.before), ("reference_metrics", pair.truth)):
+        if measured is not None:
+            document[name] = measured.values
+    return document
+
+
+def _protocol(protocol: Protocol) -> Document:
+    return {
+        "data_range": protocol.data_range,
+        "range_source": protocol.range_source,
+        "window": protocol.window,
+        "unit": protocol.unit,
+        "mask": protocol.mask_source,
+        "scope": protocol.scope,
+        "spacing_mm": protocol.spacing_mm,
+        "crop": None if protocol.crop is None else str(protocol.crop),
+        "rois": [str(box) for box in protocol.rois],
+        "edge": None if protocol.edge is None else str(protocol.edge),
+    }
+
+
+def _standing(standing: Standing) -> Document:
+    return {
+        "result": standing.name,
+        "series": standing.results,
+        "cases": standing.cases,
+        "sigma_after": standing.sigma_after,
+        "mean": standing.mean.values,
+        "interval_95": standing.intervals,
+    }
+
+
+def _definitions(evaluation: Evaluation) -> Document:
+    """What each number is, in which unit, and which value is best."""
+    return {
+        name: {"unit": row.unit_in(evaluation.pairs[0].protocol), "best": row.best, "what": row.what}
+        for name, row in METRICS.items()
+        if name in evaluation.mean.values
+    }
