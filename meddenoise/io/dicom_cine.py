@@ -3,7 +3,7 @@
 import numpy as np
 from pydicom import Dataset
 
-from meddenoise.io.dicom_values import items, number, numbers, text, word
+from meddenoise.io.dicom_values import items, number, numbers, text, value_of, word
 
 TAGS = ("Modality", "SOPClassUID", "FrameTime", "FrameTimeVector", "RecommendedDisplayFrameRate", "CineRate")
 """What `frame_time_ms` looks at."""
@@ -47,7 +47,7 @@ def keep_frames(dataset: Dataset, count: int) -> None:
     """Make the header one of its first `count` frames, in place."""
     dataset.NumberOfFrames = count
     for keyword in _VECTORS:
-        value = dataset.get(keyword)
+        value = value_of(dataset, keyword)
         if value is not None and not isinstance(value, str) and hasattr(value, "__len__"):
             setattr(dataset, keyword, list(value)[:count])
     for keyword in _POINTERS:

@@ -11,7 +11,7 @@ _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """The finite numbers of an element; empty where it is absent, empty or no number."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None or value == "":
         return ()
     values = value if isinstance(value, list | tuple) or hasattr(value, "__len__") else [value]
@@ -36,7 +36,7 @@ def integer(dataset: Dataset, keyword: str, default: int = 0) -> int:
 
 def text(dataset: Dataset, keyword: str) -> str:
     """The element as text, values joined by a backslash; empty where absent."""
-    value = _value(dataset, keyword)
+    value = value_of(dataset, keyword)
     if value is None:
         return ""
     if isinstance(value, str):
@@ -61,7 +61,7 @@ def item(dataset: Dataset | None, keyword: str) -> Dataset | None:
 
 def items(dataset: Dataset | None, keyword: str) -> list[Dataset]:
     """All items of a sequence, or none."""
-    value = _value(dataset, keyword) if dataset is not None else None
+    value = value_of(dataset, keyword) if dataset is not None else None
     if value is None or isinstance(value, str | bytes):
         return []
     try:
@@ -70,7 +70,8 @@ def items(dataset: Dataset | None, keyword: str) -> list[Dataset]:
         return []
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
+def value_of(dataset: Dataset, keyword: str) -> Any:
+    """The element as pydicom gives it, or None."""
     # a value pydicom cannot convert raises when it is first looked at: as good as absent
     try:
         return dataset.get(keyword)
