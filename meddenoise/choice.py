@@ -21,17 +21,18 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
 
-def choose(method: str, weights_spec: str | None, modality: str) -> Choice:
+def choose(method: str, weights_spec: str | None, modality: str, is_cine: bool = False) -> Choice:
     """The method of that name and its checkpoint for a DICOM `modality` ("" where unknown).
 
     `auto` takes what the checkpoint asks for, or without one the best of the manifest for the modality, of
-    methods that know more than white noise.
+    methods that know more than white noise, and in a cine alone of those that live by neighbouring frames.
 
     Raises UsageError for names that do not exist or do not belong together, WeightsError for a checkpoint
     that is missing, damaged or refused.
     """
     if method == AUTO:
-        general = [name for name, row in methods.rows().items() if not row.white_only]
+        rows = methods.rows().items()
+        general = [name for name, row in rows if not row.white_only and (is_cine or not row.temporal)]
         spec = weights_spec or weights.best_for(modality, general).name
         checkpoint = _load(spec)
         return Choice(

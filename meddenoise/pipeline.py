@@ -70,9 +70,9 @@ def denoise_series(
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
-        if engine.context and options.method == choice.method.name and not _is_cine(series):
-            text = f"no cine of several frames: {options.method} works on each by itself, with less to go by."
-            warnings.append(text)
+        if engine.context and not series.is_cine:
+            name = choice.method.name
+            warnings.append(f"no cine of several frames: {name} works on each by itself, with less to go by.")
     else:
         engine, made = None, _leave(series, options)
         tick(len(series))
@@ -113,7 +113,7 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
 
     Raises UsageError and WeightsError as `denoise_series`.
     """
-    choice = choose(options.method, options.weights, series.modality)
+    choice = choose(options.method, options.weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
     if choice.method.uses_weights:
         return choice, choose_device(options.device, options.precision)
@@ -247,17 +247,13 @@ def _load_planes(
     """
     channels = series.channels
     planes = np.arange(start, stop)[:, None]
-    steps = np.arange(-context, context + 1) * _is_cine(series)
+    steps = np.arange(-context, context + 1) * series.is_cine
     frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
     index = frames * channels + planes % channels
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
     return shown(series, filled)[index - low], sigma
-
-
-def _is_cine(series: Series) -> bool:
-    return series.frame_time_ms is not None and len(series) > series.channels
 
 
 def shown(series: Series, planes: Planes) -> Planes:

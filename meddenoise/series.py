@@ -86,6 +86,11 @@ class Series:
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
+    @property
+    def is_cine(self) -> bool:
+        """True where several frames follow each other in time."""
+        return self.frame_time_ms is not None and len(self) > self.channels
+
     def values(self, start: int, stop: int) -> NDArray[np.float32]:
         """Planes `start` to `stop` in physical units, float32 [n, Y, X]; padding and NaN as stored."""
         # what float32 cannot hold becomes infinite, and infinity stays what it is

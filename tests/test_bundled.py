@@ -159,4 +159,7 @@ def test_tiles_leave_no_seams() -> None:
 
 @pytest.mark.parametrize("modality", ["CT", "MR", "DX", "XA", "US", ""])
 def test_auto_takes_a_method_that_knows_the_noise_of_scanners(modality: str) -> None:
-    assert not rows()[choose("auto", None, modality).method.name].white_only
+    for is_cine in (False, True):
+        row = rows()[choose("auto", None, modality, is_cine).method.name]
+        assert not row.white_only
+        assert row.temporal == (is_cine and modality == "XA")

@@ -168,7 +168,7 @@ def test_slices_and_single_frames_are_their_own_context_and_a_warning_says_so(
 ):
     use_method(monkeypatch, Neighbours())
     series = make_series(planes, np.float32, frame_time_ms=frame_time_ms)
-    done = denoise_series(series, Options(method="neighbours", sigma=1.0))
+    done = denoise_series(series, Options(sigma=1.0))
     np.testing.assert_allclose(done.series.pixels, series.pixels, atol=1e-2)
     assert [text for text in done.warnings if "neighbours works on each by itself" in text]
 

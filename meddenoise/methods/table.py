@@ -26,6 +26,8 @@ class Row:
     """True where its last step weighs the result against the noisy image, and can be left out."""
     white_only: bool = False
     """True where it knows white noise alone, which scanners seldom make: `auto` leaves it out."""
+    temporal: bool = False
+    """True where it lives by the frames before and after: `auto` takes it for a cine alone."""
 
 
 _OWN = "Apache-2.0"
@@ -111,6 +113,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        temporal=True,
     ),
     "befoi-mixing": Row(
         "meddenoise.methods.befoi:BEFOI_MIXING",
@@ -120,6 +123,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        temporal=True,
         shares=("befoi",),
     ),
     "befoi-faithful": Row(
@@ -130,6 +134,7 @@ METHODS: dict[str, Row] = {
         _OWN,
         learned=True,
         sampler=True,
+        temporal=True,
         shares=("befoi",),
     ),
     "gaussian": Row(
