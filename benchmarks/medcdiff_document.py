@@ -63,8 +63,9 @@ are not to be held against ours. It reports no PSNR and no SSIM; its LPIPS value
 distance usually is, its FIDs too, so both may be scaled.
 
 "regression" is the network of our one pass, of the same size, trained towards clean images alone; it and
-pix2pix were trained on the same images, for the minutes stated; ours for longer, 40 to 60 minutes of one core, as
-the recipes say, half of it for the diffusion network. PSNR is in dB over the range of [-1, 1], acutance in 255ths of it a pixel, best that of the clean image: noise raises it too. Brackets: 95 % bootstrap
+pix2pix were trained on the same images, for the minutes stated; ours for longer, 40 to 60 minutes of one
+core, as the recipes say, half of it for the diffusion network. PSNR is in dB over the range of [-1, 1],
+acutance in 255ths of it a pixel, best that of the clean image: noise raises it too. Brackets: 95 % bootstrap
 interval over the images."""
 
 
