@@ -1,9 +1,9 @@
 """The networks of BeFOI's ablations: the student's, by regression, with parts of the noise model left out.
 
-    OMP_NUM_THREADS=1 python benchmarks/befoi_ablations.py DATA --keep FOLDER [--minutes 10]
+    OMP_NUM_THREADS=1 python benchmarks/befoi_ablations.py DATA --keep FOLDER [--steps 1200]
         [--names full,without-nsm,without-nm]
 
-Each is trained for --minutes on the images of the recipe befoi, one after another, and kept as
+Each is trained for --steps on the images of the recipe befoi, from random weights, and kept as
 FOLDER/NAME/checkpoint.safetensors: a checkpoint for `befoi.py --ablation NAME=FILE`. `full` knows the noise
 level and has seen noise as detectors make it; `without-nsm` is told a level that has nothing to do with the
 frame's; `without-nm` has seen white noise that does not depend on the signal and is no longer there in the
@@ -41,7 +41,7 @@ def main() -> None:
     training, validation = load_images(
         arguments.data, None, recipe.data, recipe.loop.patch + 2 * MARGIN, lambda done, total: None
     )
-    loop = replace(recipe.loop, seconds=60 * arguments.minutes)
+    loop = replace(recipe.loop, steps=arguments.steps, validate_every=arguments.steps // 2)
     for name in arguments.names.split(","):
         mix = replace(recipe.noise, **CHANGES[name])
         task = SupervisedTask(replace(recipe, noise=mix, loop=loop, method="direct"), training, validation)
@@ -58,7 +58,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The networks of BeFOI's ablations.")
     parser.add_argument("data", type=Path, help="folder with the images of the recipe befoi")
     parser.add_argument("--keep", type=Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training each")
+    parser.add_argument("--steps", type=int, default=1200, help="of training each")
     parser.add_argument("--names", default=",".join(CHANGES), help=f"of {', '.join(CHANGES)}")
     return parser.parse_args()
 

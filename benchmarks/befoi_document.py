@@ -168,7 +168,7 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
     yield ""
     yield (
         "Over all simulated frames. NSM matches the level of the noise to frames, NM makes the noise. All "
-        "are students trained by regression from random weights for the same time, by "
+        "are students trained by regression from random weights for as many steps, by "
         "`benchmarks/befoi_ablations.py`."
     )
     yield ""
