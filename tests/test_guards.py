@@ -27,8 +27,8 @@ SHIPPED = [name for name, row in manifest().items() if row.method in methods.row
 WINDOWED = [name for name in SHIPPED if manifest()[name].method == "vpsde"]
 """Checkpoints whose network attends to a tile as a whole: another tile is another result."""
 TILED_HU = {"medcdiff": 0.5 * 20, "befoi": 0.8 * 20}
-"""Where networks see farther than tiles overlap: under a sigma, and no step, as tiles are blended. `befoi` does
-so in some tens of pixels at edges of 50 sigmas, which a cine seldom has; its frames go through whole."""
+"""Where networks see farther than tiles overlap: under a sigma, and no step, as tiles are blended. `befoi`
+does so in some tens of pixels at edges of 50 sigmas, which a cine seldom has; its frames go through whole."""
 
 
 @pytest.fixture(scope="module")
