@@ -101,7 +101,7 @@ def _task(document: Document) -> str:
         rows = [row for row in document["rows"] if row["setting"] == setting]
         parts += [f"### {setting.capitalize()}", "\n".join(_table(rows, task, document["fid"][setting]))]
         parts += [_against(rows, task), "\n".join(_calibration(rows))]
-    parts += ["\n".join(f"* {warning}" for warning in document["warnings"])]
+    parts += ["\n".join(f"* {warning}".replace(str(Path.home()), "~") for warning in document["warnings"])]
     parts += ["The paper, on other images:", "\n".join(_paper(task))]
     return "\n\n".join(part for part in parts if part)
 
