@@ -24,7 +24,7 @@ from intervals import RESAMPLES
 from numpy.typing import NDArray
 from pictures import split_files
 from restoration_cases import Case, add_noise
-from restoration_peers import classical, load_trained, ours
+from restoration_peers import PAIRS, classical, load_trained, ours
 from torch import Tensor
 from torch.nn import functional
 
@@ -57,7 +57,9 @@ def main() -> int:
         print(f"{arguments.data / arguments.folder} lacks normal or pneumonia images.", file=sys.stderr)
         return 2
     checkpoint = load(arguments.weights)
-    peers = classical("medcdiff") | ours("medcdiff", checkpoint, 0)
+    mine = ours("medcdiff", checkpoint, 0)
+    del mine[f"medcdiff, {PAIRS} pairs"]  # 12 s an image, for what one pair shows
+    peers = classical("medcdiff") | mine
     if arguments.keep is not None:
         peers |= load_trained(arguments.keep / "medcdiff")
     folds = choose_folds(found.labels.tolist(), found.patients)
