@@ -63,7 +63,7 @@ SNR is mean over standard deviation in the flattest 48 x 48 pixels of the clean 
 flattening, so read it beside REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean
 frame, and a result that is still noisy seems sharp). PSNR is in dB over 255. The last column is the gain
 in PSNR of `befoi`, which estimates the noise by itself, over the method, frame by frame, with its 95 %
-bootstrap interval over images. Times are of one thread.
+bootstrap interval over images. Times are of one thread of a busy machine.
 
 * `told`: given the true level, dependence on signal and spectrum; all other rows of ours estimate it. NLM and
   BM3D are told the true level, `bm3d+model` spectrum and dependence too.
@@ -124,10 +124,16 @@ def _runs(runs: list[Document]) -> Iterator[str]:
         settings = run["settings"]
         yield (
             f"* `python benchmarks/befoi.py DATA --weights {run['weights']['name']} --images "
-            f"{settings['images']} --size {settings['size']} --minutes {settings['minutes']}` (SHA-256 "
+            f"{settings['images']} --size {settings['size']} --minutes {settings['minutes']} "
+            f"--parts {_names(settings['parts'])} --methods {_names(settings['methods'])}` (SHA-256 "
             f"`{run['weights']['sha256'][:12]}`), {run['date'][:10]}; {versions}"
         )
         yield from (f"  * left out: {name}: {why}" for name, why in run["left_out"].items())
+
+
+def _names(listed: str) -> str:
+    """The names of a printed list, as they were given."""
+    return ",".join(name.strip(" '\"") for name in listed.strip("[]").split(","))
 
 
 def _said(part: str, rows: list[Row]) -> str:
