@@ -20,9 +20,9 @@ LAYERS = (
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion", "profiling"}
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
-    {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation"},
+    {"engine", "selfcheck", "report", "options", "choice", "pairing", "evaluation", "page"},
     {"pipeline", "restoration", "training"},
-    {"tasks", "place", "crew", "batch"},
+    {"tasks", "place", "account", "crew", "batch"},
     {"cli"},
 )
 """An import may only point down this list; within a layer to its siblings, if no circle comes of it."""

@@ -134,6 +134,9 @@ Reference = Annotated[
 WithReport = Annotated[
     bool, typer.Option("--report/--no-report", help="Write the report files.", rich_help_panel=_WRITING)
 ]
+Phi = Annotated[
+    bool, typer.Option("--phi", help="Name the patient in the HTML report.", rich_help_panel=_WRITING)
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Keep and skip finished outputs.", rich_help_panel=_WRITING),
@@ -182,6 +185,7 @@ def denoise(
     residual: Residual = False,
     ref: Reference = None,
     report: WithReport = True,
+    phi: Phi = False,
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
@@ -202,7 +206,7 @@ def denoise(
         sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile), uncertainty=uncertainty,
         strength=strength, precision=precision, tile=tile, batch_size=parse("--batch-size", batch_size, int),
         overlap=overlap, device=device, blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
-    orders = Orders(options=options, format=format, residual=residual, resume=resume,
+    orders = Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
     request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)

@@ -1,0 +1,118 @@
+"""The noise that can be seen in the flattest parts of an image: its values and its power spectrum."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDES = (64, 32, 16)
+"""Sides of a patch that are tried, in pixels, the largest first."""
+MOST, FEWEST = 24, 4
+"""Patches that are kept; a smaller side is tried where there are fewer."""
+DEAD = 0.25
+"""A patch with less noise than this share of the usual was masked or clipped: it tells nothing."""
+
+Patches = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """The same flat patches [N, S, S] before and after, each without its own plane."""
+
+    before: Patches
+    after: Patches
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Radial noise power spectrum: frequency in cycles a mm (or pixel), power in unit² mm² (or pixels²)."""
+
+    frequency: NDArray[np.float64]
+    power: NDArray[np.float64]
+
+
+def find_flat(before: NDArray[np.floating], after: NDArray[np.floating], valid: NDArray[np.bool_]) -> Flat:
+    """The flattest patches of a plane [Y, X], judged where the noise is gone; none where none is usable.
+
+    Of an image with a dark surrounding the bright part alone: air has another noise than what is looked at.
+    """
+    for side in SIDES:
+        if side > min(after.shape):
+            continue
+        usable = _patches(valid, side).all(axis=(1, 2))
+        noisy, clean = _patches(before, side)[usable], _patches(after, side)[usable]
+        if len(clean) < FEWEST:
+            continue
+        chosen = _flattest(noisy, clean)
+        if len(chosen) >= FEWEST:
+            return Flat(_detrend(noisy[chosen]), _detrend(clean[chosen]))
+    return Flat(np.zeros((0, 16, 16)), np.zeros((0, 16, 16)))
+
+
+def join_flat(parts: list[Flat]) -> Flat:
+    """The flattest of several planes; those of the largest patches alone."""
+    side = max(part.after.shape[-1] for part in parts)
+    alike = [part for part in parts if part.after.shape[-1] == side]
+    before, after = (np.concatenate([getattr(part, name) for part in alike]) for name in ("before", "after"))
+    order = np.argsort(after.std(axis=(1, 2)), kind="stable")[:MOST]
+    return Flat(before[order], after[order])
+
+
+def power_spectrum(patches: Patches, spacing: tuple[float, float]) -> Spectrum:
+    """NPS = dy dx / (Ny Nx) <|FFT|²>, averaged over rings up to the Nyquist frequency.
+
+    Its integral over the plane is the variance. Source: methods of ICRU report 87, as in IEC 62220-1.
+    """
+    side = patches.shape[-1]
+    dy, dx = spacing
+    power = np.square(np.abs(np.fft.fft2(patches))).mean(axis=0) * dy * dx / side**2
+    fy, fx = np.fft.fftfreq(side, dy)[:, None], np.fft.fftfreq(side, dx)[None, :]
+    nyquist = 0.5 / max(dy, dx)
+    edges = np.linspace(0, nyquist, side // 2 + 1) + nyquist / side
+    ring = np.digitize(np.hypot(fy, fx).ravel(), edges)
+    count = np.bincount(ring, minlength=side // 2 + 1)[1 : side // 2 + 1]
+    total = np.bincount(ring, power.ravel(), side // 2 + 1)[1 : side // 2 + 1]
+    kept = count > 0
+    centre = (edges[:-1] + edges[1:]) / 2
+    return Spectrum(centre[kept], total[kept] / count[kept])
+
+
+def _flattest(noisy: Patches, clean: Patches) -> NDArray[np.intp]:
+    removed = (noisy - clean).std(axis=(1, 2))
+    level = clean.mean(axis=(1, 2))
+    alive = removed >= DEAD * np.median(removed)
+    bright = alive & (level >= _divide(level[alive] if alive.any() else level))
+    chosen = np.flatnonzero(bright if bright.sum() >= FEWEST else alive)
+    order = np.argsort(_detrend(clean[chosen]).std(axis=(1, 2)), kind="stable")
+    return chosen[order[:MOST]]
+
+
+def _divide(levels: NDArray[np.float64]) -> float:
+    """The value that divides dark from bright with the least variance in both. Source: Otsu 1979."""
+    ordered = np.sort(levels)
+    count = np.arange(1, len(ordered))
+    if not len(count):
+        return float(ordered[0])
+    below = np.cumsum(ordered)[:-1] / count
+    above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - count)
+    between = count * (len(ordered) - count) * np.square(above - below)
+    return float(ordered[int(between.argmax()) + 1])
+
+
+def _patches(plane: NDArray[np.generic], side: int) -> Patches:
+    """Patches that overlap by half, [N, S, S]."""
+    view = np.lib.stride_tricks.sliding_window_view(plane, (side, side))[:: side // 2, :: side // 2]
+    return view.reshape(-1, side, side).astype(np.float64)
+
+
+def _detrend(patches: Patches) -> Patches:
+    """Patches minus the plane that fits each of them best."""
+    side = patches.shape[-1]
+    ramp = np.arange(side) - (side - 1) / 2
+    flat = patches.copy()
+    for shape in (np.ones((side, side)), *np.meshgrid(ramp, ramp)):
+        flat -= np.tensordot(patches, shape, axes=2)[:, None, None] * shape / np.square(shape).sum()
+    return flat
