@@ -20,7 +20,7 @@ PAGE_EVERY_S = 30.0
 
 
 class Place:
-    """The report at `path`, its page and the lock beside it, held from `enter` to `close`; safe to share by threads.
+    """The report at `path`, its page and the lock beside it, held from `enter` to `close`; safe for threads.
 
     The lock file lists the fingerprints whose writing was begun. The operating system frees the lock of a run
     that was killed but leaves the file: what it lists and the report does not is half-written.

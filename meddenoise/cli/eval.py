@@ -1,6 +1,7 @@
 """`meddenoise eval`: measure results against references, or by what was removed."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,11 @@ Range = Annotated[
 ]
 PerPlane = Annotated[bool, typer.Option("--per-plane", help="Mean over planes instead of pooled planes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Also write the JSON to this file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Also write the JSON to this file, and pictures beside it as .html."),
+]
+Phi = Annotated[bool, typer.Option("--phi", help="Name the patient in the HTML report.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +52,7 @@ def evaluate(
     per_plane: PerPlane = False,
     as_json: AsJson = False,
     output: Output = None,
+    phi: Phi = False,
 ) -> None:
     """Measure results against references (--ref), and by what was removed (--noisy).
 
@@ -64,6 +70,7 @@ def evaluate(
     text = json.dumps(_as_json(evaluation), indent=2, allow_nan=False) + "\n"
     if output is not None:
         _write(output, text)
+        _draw(evaluation, (results, ref, noisy), output, phi)
     if as_json:
         sys.stdout.write(text)
     else:
@@ -163,6 +170,18 @@ def _cells(measurement: "Measurement", names: list[str]) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _draw(
+    evaluation: "Evaluation", given: tuple[list[Path], Path | None, Path | None], output: Path, phi: bool
+) -> None:
+    """The page beside the JSON; what could not be drawn is told."""
+    from meddenoise.cli.streams import tell
+    from meddenoise.page.evaluated import Sources, write_evaluation
+
+    command, page = shlex.join(["meddenoise", *sys.argv[1:]]), output.with_suffix(".html")
+    for problem in write_evaluation(evaluation, Sources(*given), page, command=command, phi=phi):
+        tell(f"warning: {problem}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from meddenoise.page import Drawing
 from meddenoise.page.flat import Flat, find_flat, join_flat
 from meddenoise.page.noise_plots import draw_noise
-from meddenoise.page.pictures import LARGEST, Planes, fineness_of, picture
+from meddenoise.page.pictures import LARGEST, Fineness, Planes, fineness_of, picture
 from meddenoise.page.regions import Region, find_regions, spread_planes
 from meddenoise.page.windows import choose_windows
 from meddenoise.series import Series
@@ -42,23 +42,7 @@ def draw_series(shown: Shown) -> Drawing:
     Some planes at a time are looked at; of those shown a few pixels of every kind are kept.
     """
     scan = _scan(shown)
-    chosen = scan.planes[:1] if shown.brief else scan.planes
-    pictures, seen = [], []
-    fineness = None
-    for index, why in chosen:
-        planes = _planes(shown, index)
-        seen.append(planes.after[planes.valid])
-        if fineness is None:
-            both = planes.after if planes.before is None else np.stack([planes.after, planes.before])
-            fineness = fineness_of(both[..., planes.valid], shown.sigma, _least_step(shown.after))
-        parts = [region for region in scan.regions if region.plane == index]
-        overview = picture(planes, fineness) | {"label": _name_plane(shown.after, index), "why": why}
-        pictures.append(overview | {"boxes": [_box(region) for region in parts]})
-        pictures += [picture(planes, fineness, region) | {"region": True} for region in parts]
-    assert fineness is not None
-    data = _about(shown, np.concatenate(seen)) | {"pictures": pictures}
-    data |= {"offset": fineness.offset, "step": fineness.step}
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_viewer(shown, scan), allow_nan=False, separators=(",", ":"))
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(sign, code)
     plots = draw_noise(scan.flat, shown.after) if scan.flat is not None else ""
@@ -67,6 +51,31 @@ def draw_series(shown: Shown) -> Drawing:
         f'<script type="application/json">{text}</script></div>'
     )
     return Drawing(f"{viewer}{plots}", _who(shown.after))
+
+
+def _viewer(shown: Shown, scan: "_Scan") -> dict[str, Any]:
+    """What page.js reads: every plane followed by its regions."""
+    pictures: list[dict[str, Any]] = []
+    seen, fineness = [], None
+    for index, why in scan.planes:
+        planes = _planes(shown, index)
+        seen.append(planes.after[planes.valid])
+        fineness = fineness or _fineness(shown, planes)
+        name = _name_plane(shown.after, index)
+        parts = [region for region in scan.regions if region.plane == index]
+        boxes = [[region.left, region.top, region.side] for region in parts]
+        overview = {"label": name + _size(shown.after), "why": why, "boxes": boxes}
+        pictures.append(picture(planes, fineness) | overview)
+        pictures += [picture(planes, fineness, region) | {"label": name, "region": True} for region in parts]
+    assert fineness is not None
+    about = _about(shown, np.concatenate(seen))
+    return about | {"offset": fineness.offset, "step": fineness.step, "pictures": pictures}
+
+
+def _fineness(shown: Shown, planes: Planes) -> Fineness:
+    """That of the first plane, for all of them."""
+    both = planes.after if planes.before is None else np.stack([planes.after, planes.before])
+    return fineness_of(both[..., planes.valid], shown.sigma, _least_step(shown.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +91,24 @@ def _scan(shown: Shown) -> _Scan:
     after = shown.after
     frames, height, width = len(after) // after.channels, *after.pixels.shape[1:]
     middle = frames // 2
-    if shown.before is None or shown.before.pixels.shape != after.pixels.shape:
+    other = shown.before or shown.reference
+    if other is None or other.pixels.shape != after.pixels.shape:
         return _Scan([(middle, "the middle")] if frames > 1 else [(0, "")], [], None)
     regions: list[Region] = []
     flats: list[Flat] = []
     removed: dict[int, float] = {}
     for index in spread_planes(frames, height * width * after.channels):
         planes = _planes(shown, index)
-        assert planes.before is not None
-        residual = np.where(planes.valid, planes.before - planes.after, np.float32(0))
+        noisy = planes.reference if planes.before is None else planes.before
+        assert noisy is not None
+        residual = np.where(planes.valid, noisy - planes.after, np.float32(0))
         regions += find_regions(residual, planes.valid, index)
-        flats.append(find_flat(planes.before, planes.after, planes.valid))
+        if planes.before is not None:
+            flats.append(find_flat(planes.before, planes.after, planes.valid))
         removed[index] = float(np.abs(residual).mean())
     regions.sort(key=lambda region: -region.score)
-    flat = join_flat(flats)
-    return _choose(shown, middle, regions, removed, flat if len(flat) else None)
+    flat = join_flat(flats) if any(map(len, flats)) else None
+    return _choose(shown, middle, regions, removed, flat)
 
 
 def _choose(
@@ -123,7 +135,8 @@ def _planes(shown: Shown, index: int) -> Planes:
         else:
             valid = valid & known
     if shown.reference is not None:
-        reference = _grey(shown.reference, index)[0]
+        reference, known = _grey(shown.reference, index)
+        valid = valid & known
     if shown.uncertainty is not None:
         uncertainty = _grey(shown.uncertainty, index)[0]
     return Planes(after, valid, before, reference, uncertainty)
@@ -133,7 +146,8 @@ def _grey(series: Series, index: int) -> tuple[NDArray[np.float32], NDArray[np.b
     start, stop = index * series.channels, (index + 1) * series.channels
     valid = series.valid(start, stop).all(axis=0)
     values = series.values(start, stop)
-    return (values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)), valid
+    mean: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
+    return mean, np.asarray(valid)
 
 
 def _nearest(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[NDArray[np.intp]]:
@@ -167,12 +181,11 @@ def _least_step(series: Series) -> float:
 def _name_plane(series: Series, index: int) -> str:
     frames = len(series) // series.channels
     what = "Image" if frames == 1 else "Frame" if series.frame_time_ms else "Slice"
-    size = "" if max(series.pixels.shape[1:]) <= LARGEST else ", shown smaller"
-    return f"{what}{f' {index + 1} of {frames}' if frames > 1 else ''}{size}"
+    return f"{what}{f' {index + 1} of {frames}' if frames > 1 else ''}"
 
 
-def _box(region: Region) -> list[int]:
-    return [region.left, region.top, region.width, region.height]
+def _size(series: Series) -> str:
+    return ", shown smaller" if max(series.pixels.shape[1:]) > LARGEST else ""
 
 
 def _who(series: Series) -> str:

@@ -9,6 +9,8 @@ SIDES = (64, 32, 16)
 """Sides of a patch that are tried, in pixels, the largest first."""
 MOST, FEWEST = 24, 4
 """Patches that are kept; a smaller side is tried where there are fewer."""
+FLAT = 0.5
+"""A patch is flat where the result varies by less than this share of what was removed from it."""
 DEAD = 0.25
 """A patch with less noise than this share of the usual was masked or clipped: it tells nothing."""
 
@@ -39,6 +41,7 @@ def find_flat(before: NDArray[np.floating], after: NDArray[np.floating], valid: 
 
     Of an image with a dark surrounding the bright part alone: air has another noise than what is looked at.
     """
+    found = Flat(np.zeros((0, SIDES[-1], SIDES[-1])), np.zeros((0, SIDES[-1], SIDES[-1])))
     for side in SIDES:
         if side > min(after.shape):
             continue
@@ -47,15 +50,17 @@ def find_flat(before: NDArray[np.floating], after: NDArray[np.floating], valid: 
         if len(clean) < FEWEST:
             continue
         chosen = _flattest(noisy, clean)
-        if len(chosen) >= FEWEST:
-            return Flat(_detrend(noisy[chosen]), _detrend(clean[chosen]))
-    return Flat(np.zeros((0, 16, 16)), np.zeros((0, 16, 16)))
+        found = Flat(_detrend(noisy[chosen]), _detrend(clean[chosen]))
+        flat = found.after.std(axis=(1, 2)) < FLAT * (found.before - found.after).std(axis=(1, 2))
+        if flat.sum() >= FEWEST:
+            return Flat(found.before[flat], found.after[flat])
+    return found
 
 
 def join_flat(parts: list[Flat]) -> Flat:
-    """The flattest of several planes; those of the largest patches alone."""
-    side = max(part.after.shape[-1] for part in parts)
-    alike = [part for part in parts if part.after.shape[-1] == side]
+    """The flattest of several planes; those of the size of patch that most of them have."""
+    sides = [part.after.shape[-1] for part in parts if len(part)] or [SIDES[-1]]
+    alike = [part for part in parts if part.after.shape[-1] == max(set(sides), key=sides.count)]
     before, after = (np.concatenate([getattr(part, name) for part in alike]) for name in ("before", "after"))
     order = np.argsort(after.std(axis=(1, 2)), kind="stable")[:MOST]
     return Flat(before[order], after[order])

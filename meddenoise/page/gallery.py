@@ -64,15 +64,13 @@ def page_of(report: Report, drawings: dict[str, Drawing], table: str) -> Page:
     """The page of a report."""
     from meddenoise import __version__
 
+    failed = f", {len(report.failed)} failed" if report.failed else ""
     facts = (
         ("Command", report.command),
-        ("Started", report.started.replace("T", " ")),
+        ("Started", report.started[:16].replace("T", " ")),
         ("Device", f"{report.device}, {report.precision}"),
         ("Version", f"meddenoise {__version__}"),
-        (
-            "Series",
-            f"{len(report.series)} written" + (f", {len(report.failed)} failed" if report.failed else ""),
-        ),
+        ("Series", f"{len(report.series)} written{failed}"),
     )
     return Page(
         title="meddenoise report",

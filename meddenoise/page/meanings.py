@@ -3,7 +3,7 @@
 from meddenoise.metrics import METRICS
 
 _PLAIN = {
-    "psnr": ("PSNR", "How close the result is to the reference, pixel by pixel. 3 dB more is half the error."),
+    "psnr": ("PSNR", "How close the result is to the reference. 3 dB more is about a third less error."),
     "ssim": ("SSIM", "How alike the patterns of result and reference are. 1 is the same."),
     "ms_ssim": ("MS-SSIM", "SSIM at several sizes of detail at once. 1 is the same."),
     "rmse": ("RMSE", "The typical error of a pixel against the reference; large errors count more."),
@@ -13,20 +13,32 @@ _PLAIN = {
     "gmsd": ("GMSD", "How unevenly edges are kept. 0 is like the reference everywhere."),
     "acutance": ("Acutance", "Sharpness. Noise counts as sharpness too: best is that of the reference."),
     "reblur": ("Re-blur", "How little a further blur would change: 0 is sharp, 1 is blurred already."),
-    "residual_ratio": ("Removed / noise", "How much was removed over how much noise there was. 1 is just that; "
-        "above 1 more than noise went."),
-    "residual_structure": ("Edges removed", "Whether edges went out with the noise. 0 is no; above about 0.3 "
-        "look at “Removed” in the pictures."),
+    "residual_ratio": (
+        "Removed / noise",
+        "How much was removed over how much noise there was. 1 is just that; above 1 more than noise went.",
+    ),
+    "residual_structure": (
+        "Edges removed",
+        "Whether edges went out with the noise. 0 is no; above about 0.3 look at “Removed” in the pictures.",
+    ),
     "leak": ("Leak", "The share of each pixel's own noise that is still in the result: 0 to 1."),
-    "residual_std_ratio": ("Removed / noise", "How much was removed over how much noise there was, pixel by "
-        "pixel. 1 is just that."),
-    "residual_gradient_correlation": ("Edges removed", "Whether edges went out with the noise. 0 is no; above "
-        "about 0.3 look at “Removed” in the pictures."),
-    "residual_nps_distance": ("Removed is noise", "Whether what was removed has the grain of the noise: 0 is "
-        "the same grain, 1 is nothing alike."),
-    "sure": ("Estimated error", "The mean squared error against a truth nobody knows, estimated from the noise "
-        "(SURE)."),
-}  # fmt: skip
+    "residual_std_ratio": (
+        "Removed / noise, local",
+        "As Removed / noise, pixel by pixel of the middle plane. 1 is just the noise.",
+    ),
+    "residual_gradient_correlation": (
+        "Edges removed, local",
+        "Whether edges of the middle plane went out with the noise. 0 is no.",
+    ),
+    "residual_nps_distance": (
+        "Grain removed",
+        "Whether what was removed has the grain of the noise: 0 is the same grain, 1 nothing alike.",
+    ),
+    "sure": (
+        "Estimated error",
+        "Mean squared error against a truth nobody knows, estimated from the noise alone (SURE).",
+    ),
+}
 """Metric -> what it is called and what it says; METRICS tells of those that are not here."""
 
 

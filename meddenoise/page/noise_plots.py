@@ -48,7 +48,7 @@ def _histogram(flat: Flat, unit: str) -> str:
     reach = REACH * float(flat.before.std()) or 1.0
     edges = np.linspace(-reach, reach, BINS + 1)
     curves = [
-        Curve(name, *_steps(values, edges), style=name, filled=True)
+        Curve(name, np.repeat(edges, 2)[1:-1], _shares(values, edges), name, filled=True)
         for name, values in (("after", flat.after), ("before", flat.before))
     ]
     axes = Axes(
@@ -59,9 +59,9 @@ def _histogram(flat: Flat, unit: str) -> str:
     return draw_plot(curves[::-1], axes)
 
 
-def _steps(values: NDArray[np.float64], edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    share = 100 * np.histogram(values, edges)[0] / values.size
-    return np.repeat(edges, 2)[1:-1], np.repeat(share, 2)
+def _shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percent of the values between two edges, at both of them."""
+    return np.repeat(100 * np.histogram(values, edges)[0] / values.size, 2)
 
 
 def _spectrum(flat: Flat, series: Series) -> str:

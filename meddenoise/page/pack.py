@@ -1,4 +1,4 @@
-"""Pixels as text: differences to the neighbours, deflated, base64; a browser undoes it with its own inflate."""
+"""Pixels as text: differences to the neighbours, deflated, base64; a browser inflates them by itself."""
 
 import base64
 import zlib
@@ -16,7 +16,8 @@ Steps = NDArray[np.int16]
 def to_steps(values: NDArray[np.floating], offset: float, step: float) -> Steps:
     """`values` in steps from `offset`, rounded and limited to int16; NaN is 0."""
     scaled = np.rint((values.astype(np.float64) - offset) / step)
-    return np.clip(np.nan_to_num(scaled, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT).astype(np.int16)
+    steps: Steps = np.clip(np.nan_to_num(scaled, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT).astype(np.int16)
+    return steps
 
 
 def pack(steps: Steps, *, smooth: bool) -> str:

@@ -163,8 +163,9 @@
 
     row(picture, k) {
       const { label, why, region } = picture.entry;
-      const name = region ? `Region ${this.pictures.slice(0, k + 1).filter((p) => p.entry.region).length}` : label;
-      const reason = region ? "where what was removed holds most structure" : why;
+      const number = this.pictures.slice(0, k + 1).filter((p) => p.entry.region).length;
+      const name = region ? `Region ${number}` : label;
+      const reason = region ? `${label.toLowerCase()}, structure in the difference` : why;
       picture.name = reason ? `${name}: ${reason}` : name;
       const thumbs = picture.layers.map((layer) => ({ layer, canvas: make("canvas") }));
       const cells = thumbs.map(({ layer, canvas }) => make("span", { class: "thumb" }, canvas,
@@ -190,13 +191,13 @@
     }
 
     frame(picture, k) {
-      this.boxes.replaceChildren(...(picture.entry.boxes ?? []).map(([x, y, w, h], n) => {
+      this.boxes.replaceChildren(...(picture.entry.boxes ?? []).map(([x, y, side], n) => {
         const f = picture.entry.factor, box = make("button", { type: "button", tabindex: "-1",
           "aria-label": `Show region ${n + 1} of this picture`, onclick: () => this.choose(k + 1 + n) });
         box.style.left = `${100 * x / f / picture.w}%`;
         box.style.top = `${100 * y / f / picture.h}%`;
-        box.style.width = `${100 * w / f / picture.w}%`;
-        box.style.height = `${100 * h / f / picture.h}%`;
+        box.style.width = `${100 * side / f / picture.w}%`;
+        box.style.height = `${100 * side / f / picture.h}%`;
         return box;
       }));
     }

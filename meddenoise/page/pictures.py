@@ -53,22 +53,20 @@ def fineness_of(values: NDArray[np.floating], sigma: float, least: float) -> Fin
 
 def picture(planes: Planes, fineness: Fineness, region: Region | None = None) -> dict[str, Any]:
     """The entry of one picture in the data that page.js reads; `region` cuts a part out, in full size."""
+    rows, columns, factor = slice(None), slice(None), -(-max(planes.after.shape) // LARGEST)
     if region is not None:
-        cut = np.s_[region.top : region.top + region.height, region.left : region.left + region.width]
-        factor = 1
-    else:
-        cut = np.s_[:, :]
-        factor = -(-max(planes.after.shape) // LARGEST)
+        rows = slice(region.top, region.top + region.side)
+        columns, factor = slice(region.left, region.left + region.side), 1
     offset, step = fineness.offset, fineness.step
-    after = to_steps(_reduce(planes.after[cut], factor), offset, step)
+    after = to_steps(_reduce(planes.after[rows, columns], factor), offset, step)
     entry: dict[str, Any] = {"w": after.shape[1], "h": after.shape[0], "factor": factor}
     entry["after"] = pack(after, smooth=True)
     for name, other in (("before", planes.before), ("reference", planes.reference)):
         if other is not None:
-            steps = to_steps(_reduce(other[cut], factor), offset, step).astype(np.int32) - after
+            steps = to_steps(_reduce(other[rows, columns], factor), offset, step).astype(np.int32) - after
             entry[name] = pack(np.clip(steps, -LIMIT, LIMIT).astype(np.int16), smooth=False)
     if planes.uncertainty is not None:
-        spread = _reduce(planes.uncertainty[cut], factor)
+        spread = _reduce(planes.uncertainty[rows, columns], factor)
         entry["uncertainty"] = pack(to_steps(spread, 0.0, step), smooth=True)
     return entry
 

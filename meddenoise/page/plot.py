@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 420, 240
-LEFT, RIGHT, TOP, BOTTOM = 54, 12, 30, 42
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 30, 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,15 @@ def _grid(scale: _Scale) -> list[str]:
     parts = []
     for value in _ticks(0.0, scale.top, 4):
         y = f"{scale.y(value):.1f}"
+        place = f'x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end"'
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{value:.4g}</text>')
+        parts.append(f'<text class="tick" {place}>{_tick(value)}</text>')
+    base = HEIGHT - BOTTOM
     for value in _ticks(scale.low, scale.high, 6):
         x = f"{scale.x(value):.1f}"
-        parts.append(
-            f'<line class="grid" x1="{x}" x2="{x}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 4}"/>'
-        )
-        parts.append(
-            f'<text class="tick" x="{x}" y="{HEIGHT - BOTTOM + 17}" text-anchor="middle">{value:.4g}</text>'
-        )
+        place = f'x="{x}" y="{base + 17}" text-anchor="middle"'
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}"/>')
+        parts.append(f'<text class="tick" {place}>{_tick(value)}</text>')
     return parts
 
 
@@ -100,6 +99,14 @@ def _legend(curves: Sequence[Curve]) -> list[str]:
         parts.append(f'<text class="label" x="{x + 23:g}" y="17">{escape(curve.name)}</text>')
         x += 23 + 6.4 * len(curve.name) + 16
     return parts
+
+
+def _tick(value: float) -> str:
+    """A short number: 300k and 2M for what would not fit."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size:
+            return f"{value / size:.4g}{letter}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
 
 
 def _ticks(low: float, high: float, about: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What is worth a look: the planes of a series, and the places where what was removed holds most structure."""
+"""What is worth a look: planes of a series, and places where what was removed holds most structure."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,9 @@ SCANNED = 8
 """Planes of a series that are looked through, evenly spread."""
 SCANNED_PIXELS = 8 << 20
 REGIONS = 3
-SMOOTH, AROUND = 1.5, 33
-"""Pixels: noise is averaged away over the first, and its level taken over the second."""
+SMOOTH, SHADE, AROUND = 1.5, 6.0, 33
+"""Pixels: noise is averaged away over the first, what is even over the second is brightness and no structure,
+and the level of the noise is taken over the third."""
 SIDES = (32, 224)
 """Smallest and largest side of a region; a quarter of the plane between them."""
 USABLE = 0.9
@@ -23,13 +24,12 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of a plane, and how much structure the residual holds there, for comparison."""
+    """A square of a plane, and how much structure the residual holds there, for comparison."""
 
     plane: int
     top: int
     left: int
-    height: int
-    width: int
+    side: int
     score: float
 
 
@@ -47,33 +47,31 @@ def find_regions(residual: Plane, valid: Mask, plane: int) -> list[Region]:
     residual over that of the residual around it.
     """
     height, width = residual.shape
-    sides = tuple(int(np.clip(min(height, width) // 4, *SIDES)) for _ in range(2))
+    side = int(np.clip(min(height, width) // 4, *SIDES))
     if min(height, width) < SIDES[0] or not residual.any():
         return []
-    level = uniform_filter(np.square(residual), AROUND)
-    floor = 0.1 * float(np.mean(np.square(residual)))
-    share = np.square(gaussian_filter(residual, SMOOTH)) / np.maximum(level, floor)
-    score = _windows_mean(share, sides)
-    usable = _windows_mean(valid.astype(np.float32), sides)
+    shade = gaussian_filter(residual, SHADE)
+    level = uniform_filter(np.square(residual - shade), AROUND)
+    floor = 0.1 * float(level.mean()) or 1.0
+    share = np.square(gaussian_filter(residual, SMOOTH) - shade) / np.maximum(level, floor)
+    score = _squares_mean(share, side)
+    usable = _squares_mean(valid.astype(np.float32), side)
     found: list[Region] = []
     score[usable < USABLE] = 0
-    step = max(1, min(sides) // 8)
+    step = max(1, side // 8)
     score = score[::step, ::step].copy()
     while len(found) < REGIONS and score.max(initial=0) > 0:
         top, left = (int(index) for index in np.unravel_index(int(score.argmax()), score.shape))
-        found.append(Region(plane, top * step, left * step, *sides, float(score[top, left])))
-        near = max(sides) // step
+        found.append(Region(plane, top * step, left * step, side, float(score[top, left])))
+        near = side // step
         score[max(0, top - near) : top + near + 1, max(0, left - near) : left + near + 1] = 0
     return found
 
 
-def _windows_mean(values: Plane, sides: tuple[int, ...]) -> NDArray[np.float64]:
-    """Mean over every rectangle of that size that lies inside, by its upper left corner."""
+def _squares_mean(values: Plane, side: int) -> NDArray[np.float64]:
+    """Mean over every square of that side that lies inside, by its upper left corner."""
     total = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     total[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
-    height, width = sides
-    sums = (
-        total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    )
-    mean: NDArray[np.float64] = sums / (height * width)
+    bands = total[side:] - total[:-side]
+    mean: NDArray[np.float64] = (bands[:, side:] - bands[:, :-side]) / side**2
     return mean

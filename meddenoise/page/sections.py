@@ -89,9 +89,10 @@ def _metrics(entry: Entry) -> str:
             f'<tr><th scope="row">{escape(name_of(name))}</th>{noisy}'
             f'<td class="n">{escape(with_unit(value, own))}</td><td>{escape(meaning_of(name))}</td></tr>'
         )
-    before = '<th scope="col" class="n">Before</th>' if has_before else ""
+    head = '<th scope="col" class="n">'
+    heads = f"{head}Before</th>{head}After</th>" if has_before else f"{head}Value</th>"
     return (
-        '<div class="scroll"><table class="metrics"><caption>Measured</caption><thead><tr><th scope="col">Measure'
-        f'</th>{before}<th scope="col" class="n">{"After" if has_before else "Value"}</th>'
+        '<div class="scroll"><table class="metrics"><caption>Measured</caption><thead><tr>'
+        f'<th scope="col">Measure</th>{heads}'
         f'<th scope="col">What it says</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
