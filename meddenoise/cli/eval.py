@@ -66,6 +66,8 @@ def evaluate(
 
     if data_range == 0:
         raise UsageError("--data-range 0 has no meaning: give a positive range, or leave it out.")
+    if output is not None and output.suffix.lower() == ".html":
+        raise UsageError(f"--output {output} names the JSON, the page goes beside it: give a name in .json.")
     evaluation = measure(results, ref, noisy, Options(data_range, per_plane))
     text = json.dumps(_as_json(evaluation), indent=2, allow_nan=False) + "\n"
     if output is not None:

@@ -201,11 +201,11 @@ def denoise(
     from meddenoise.crew import Orders
     from meddenoise.options import Options
 
-    options = Options(
-        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
-        sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile), uncertainty=uncertainty,
-        strength=strength, precision=precision, tile=tile, batch_size=parse("--batch-size", batch_size, int),
-        overlap=overlap, device=device, blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
+    options = Options(method=method, weights=weights, mode=mode, steps=steps, samples=samples,
+        seed=seed, fusion=fusion, sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile),
+        uncertainty=uncertainty, strength=strength, precision=precision, tile=tile, overlap=overlap,
+        device=device, batch_size=parse("--batch-size", batch_size, int),
+        blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
     orders = Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])

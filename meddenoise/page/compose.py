@@ -86,32 +86,33 @@ def _table(page: Page) -> str:
         return ""
     names = [name for name in ("psnr", "ssim") if any(name in entry.metrics for entry in page.entries)]
     heads = "".join(f'<th scope="col" class="n">{name.upper()}</th>' for name in names)
+    drawn = sum(entry.key in page.drawings for entry in page.entries)
     rows = []
     for entry in page.entries[:MOST_ROWS]:
         before, after, unit = entry.noise
         values = "".join(f'<td class="n">{escape(number(entry.metrics.get(name)))}</td>' for name in names)
+        plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
-            f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a></th>'
-            f"<td>{escape(entry.about[0] if entry.about else '')}</td>"
+            f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
             f'<td class="n">{escape(number(before))}</td><td class="n">{escape(with_unit(after, unit))}</td>'
-            f'{values}<td class="n">{len(entry.warnings) or ""}</td>'
-            f"<td>{'yes' if entry.key in page.drawings else ''}</td></tr>"
+            f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
         )
-    rest = len(page.entries) - MOST_ROWS
-    more = f'<p class="note">{rest} more series: {_see(page)}.</p>' if rest > 0 else ""
-    drawn = sum(entry.key in page.drawings for entry in page.entries)
-    few = (
-        f'<p class="note">Pictures of {drawn} of {len(page.entries)} series are kept, so that the page opens '
-        "quickly.</p>"
-        if drawn < len(page.entries)
-        else ""
-    )
     return (
         f'<div class="scroll"><table class="all"><caption>{len(page.entries)} series</caption><thead><tr>'
-        '<th scope="col">Series</th><th scope="col">Kind</th><th scope="col" class="n">Noise before</th>'
-        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th>'
-        f'<th scope="col">Pictures</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>{more}{few}'
+        '<th scope="col">Series</th><th scope="col" class="n">Noise before</th>'
+        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>{_left_out(page, drawn)}"
     )
+
+
+def _left_out(page: Page, drawn: int) -> str:
+    """What the table and the page do not hold."""
+    count, notes = len(page.entries), []
+    if count > MOST_ROWS:
+        notes.append(f"{count - MOST_ROWS} more series: {_see(page)}.")
+    if drawn < count:
+        notes.append(f"Pictures of {drawn} of {count} series are kept, so that the page opens quickly.")
+    return "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
 def _see(page: Page) -> str:

@@ -97,7 +97,8 @@ def _scan(shown: Shown) -> _Scan:
     regions: list[Region] = []
     flats: list[Flat] = []
     removed: dict[int, float] = {}
-    for index in spread_planes(frames, height * width * after.channels):
+    scanned = [middle] if shown.brief else spread_planes(frames, height * width * after.channels)
+    for index in scanned:
         planes = _planes(shown, index)
         noisy = planes.reference if planes.before is None else planes.before
         assert noisy is not None
@@ -115,11 +116,11 @@ def _choose(
     shown: Shown, middle: int, regions: list[Region], removed: dict[int, float], flat: Flat | None
 ) -> _Scan:
     """The middle plane, that with the most structure in the residual, that with the largest change."""
-    planes = {middle: "the middle"} if len(removed) > 1 else {middle: ""}
-    if regions and not shown.brief:
+    planes = {middle: "the middle" if len(shown.after) > shown.after.channels else ""}
+    if regions:
         planes.setdefault(regions[0].plane, "most structure in what was removed")
     planes.setdefault(max(removed, key=lambda index: removed[index]), "most removed")
-    listed = list(planes.items())[: 1 if shown.brief else MOST_PLANES]
+    listed = list(planes.items())[:MOST_PLANES]
     inside = [region for region in regions if region.plane in dict(listed)][:MOST_REGIONS]
     return _Scan(listed, inside, flat)
 
@@ -162,7 +163,7 @@ def _about(shown: Shown, values: NDArray[np.float32]) -> dict[str, Any]:
     windows = choose_windows(values, after.modality, after.unit)
     differs = shown.before is not None and shown.before.pixels.shape != after.pixels.shape
     spread = 0.0 if shown.uncertainty is None else float(np.percentile(shown.uncertainty.pixels, 99.5))
-    scale = SHOWN_SIGMAS * shown.sigma or float(values.std()) / 4 or 1.0
+    scale = SHOWN_SIGMAS * shown.sigma or (float(values.std()) / 4 if values.size else 0.0) or 1.0
     return {
         "unit": after.unit,
         "inverted": after.inverted,

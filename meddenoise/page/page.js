@@ -105,8 +105,8 @@
   }
 
   function range([low, high], data) {
-    const unit = data.unit ? ` ${data.unit}` : "";
-    return `${Number(low.toPrecision(4))} to ${Number(high.toPrecision(4))}${unit}`.replaceAll("-", "−");
+    const ends = [low, high].map((end) => String(Number(end.toPrecision(4))).replace("-", "−"));
+    return ends.join(" to ") + (data.unit ? ` ${data.unit}` : "");
   }
 
   // --- the viewer ---
