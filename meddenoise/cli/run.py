@@ -197,8 +197,7 @@ def denoise(
 
     Example: meddenoise denoise study/ -o denoised/
     """
-    from meddenoise.batch import Request
-    from meddenoise.crew import Orders
+    from meddenoise import batch, crew
     from meddenoise.options import Options
 
     options = Options(method=method, weights=weights, mode=mode, steps=steps, samples=samples,
@@ -206,10 +205,10 @@ def denoise(
         uncertainty=uncertainty, strength=strength, precision=precision, tile=tile, overlap=overlap,
         device=device, batch_size=parse("--batch-size", batch_size, int),
         blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
-    orders = Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
+    orders = crew.Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
-    paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
-    request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
+    request = batch.Request(inputs=collect(inputs or [], files_from), output=output, reference=ref,
+        report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders)  # fmt: skip
     run_request(request, verbosity=verbose - quiet, as_json=as_json)
 
 
