@@ -1,6 +1,7 @@
 """Many series: found, read, denoised, written and reported, while a failure of one leaves the rest alone."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -137,4 +138,7 @@ def _open_places(request: Request, tasks: Sequence[Task]) -> dict[Path, Place]:
         device=options.device,
         precision=options.precision,
     )
-    return {task.report: Place(task.report, report, keep_report=request.report) for task in tasks}
+    counts = Counter(task.report for task in tasks)
+    return {
+        path: Place(path, report, keep_report=request.report, series=count) for path, count in counts.items()
+    }

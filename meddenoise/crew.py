@@ -1,17 +1,17 @@
 """The threads of a run: some series in the engine, one more being read, one being written."""
 
 import logging
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from meddenoise.errors import InputError, MeddenoiseError, OutputError, UsageError
+from meddenoise.account import Images, compare, draw, row_of
+from meddenoise.errors import MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.options import Options
 from meddenoise.place import Place
@@ -35,6 +35,8 @@ class Orders:
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
+    phi: bool = False
+    """Whether the HTML report may name the patient."""
     mask: Path | None = None
     """What is to be filled in, of the task "inpaint"."""
 
@@ -143,7 +145,7 @@ class Crew:
         result = self._denoise(series, progress)
         place.begin(mark)
         self._write(task, series, result)
-        written = _row(task, result, orders.options, mark, *_measure(series, result.series, job.reference))
+        written = self._account(job, series, result, mark)
         place.record(written, str(result.device), result.device.precision)
         self.tell(lambda: self._listener.written(written))
 
@@ -173,6 +175,19 @@ class Crew:
             image = subtract(series, result.series) if kind == "residual" else result.uncertainty
             assert image is not None
             write(image, map_path(task, kind), format="nifti")
+
+    def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
+        """The row of a result, which is drawn for the place where there is room."""
+        row = row_of(job.task, result, self._orders.options, mark)
+        row, reference = compare(row, result.series, series, job.reference)
+        if job.place.wants_drawing:
+            images = Images(series, result, reference)
+            drawing, why = draw(images, brief=job.place.brief, phi=self._orders.phi)
+            if drawing is not None:
+                job.place.hang(mark, drawing)
+            else:
+                row = replace(row, warnings=(*row.warnings, why))
+        return row
 
     def _close(self, place: Place) -> None:
         """Close a place; a report that cannot be saved is a failure of its own, not of the other series."""
@@ -222,56 +237,6 @@ def _refuse_existing(targets: Sequence[Path]) -> None:
         )
 
 
-def _measure(
-    series: Series, result: Series, reference: Item | None
-) -> tuple[dict[str, float | None], tuple[str, ...]]:
-    """Metrics of a result against its reference and the input, and warnings; none without a reference."""
-    if reference is None:
-        return {}, ()
-    from meddenoise import evaluation
-    from meddenoise.metrics.measure import measurable
-
-    try:
-        pair = evaluation.evaluate_series(result, read_item(reference), series, evaluation.Options())
-    except InputError as error:
-        none = dict.fromkeys(measurable("reference", "noisy", "result"))
-        return none, (f"no metric could be computed: {error}",)
-    return pair.metrics.values, pair.warnings
-
-
-def _row(
-    task: Task,
-    result: "Result",
-    options: Options,
-    mark: str,
-    metrics: dict[str, float | None],
-    warnings: tuple[str, ...],
-) -> Row:
-    series, choice = result.series, result.choice
-    planes, height, width = series.pixels.shape
-    frames = planes // series.channels
-    checkpoint = choice.checkpoint
-    return Row(
-        input=str(task.item.path),
-        output=str(task.targets[0] if len(task.targets) == 1 else task.targets[0].parent),
-        format=task.item.format,
-        modality=series.modality,
-        shape=(frames, height, width),
-        spacing_mm=series.geometry.spacing_mm if series.geometry.known else None,
-        method=choice.method.name,
-        mode=result.mode,
-        weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
-        seed=options.seed,
-        noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
-        metrics={**result.checks, **metrics},
-        seconds=round(result.seconds, 3),
-        slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
-        peak_memory_mib=_peak_memory_mib(),
-        warnings=(*result.warnings, *warnings),
-        fingerprint=mark,
-    )
-
-
 def _sentence(task: Task, error: BaseException) -> str:
     """What went wrong, naming the input."""
     text = str(error).strip()
@@ -287,13 +252,3 @@ def _sentence(task: Task, error: BaseException) -> str:
         return f"{path} does not fit into the memory that is free: close other programs or split the series."
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
-
-
-def _peak_memory_mib() -> int:
-    """Largest resident memory of this process so far; 0 where the system does not tell."""
-    if sys.platform == "win32":
-        return 0
-    from resource import RUSAGE_SELF, getrusage
-
-    peak = getrusage(RUSAGE_SELF).ru_maxrss
-    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)

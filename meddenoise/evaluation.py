@@ -55,6 +55,8 @@ class Pair:
     """Of the reference itself, the metrics whose best value is that of the reference."""
     case: str = ""
     """The patient, as a hash; where none is stated, the file of the reference."""
+    items: tuple[Item, Item | None, Item | None] | None = None
+    """Where result, reference and noisy image were read from; None where they were at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,16 @@ def evaluate(
     sets, failed = _sets(results, references or noisies)
     measured: list[tuple[str, list[Pair]]] = []
     for name, items in sets:
-        clean = None if references is None else pair_items(items, references, "--ref")
-        source = None if noisies is None else pair_items(items, noisies, "--noisy")
+        clean = _partners(items, references, "--ref")
+        source = _partners(items, noisies, "--noisy")
         pairs: list[Pair] = []
-        for index, item in enumerate(items):
+        for triple in zip(items, clean, source, strict=True):
             try:
-                others = _read(clean, index), _read(source, index)
-                pairs.append(evaluate_series(read_item(item), *others, options))
+                read = [None if other is None else read_item(other) for other in triple[1:]]
+                pair = evaluate_series(read_item(triple[0]), read[0], read[1], options)
+                pairs.append(replace(pair, items=triple))
             except InputError as error:
-                failed.append((item.path, str(error)))
+                failed.append((triple[0].path, str(error)))
         measured.append((name, pairs))
     return _summarise(measured, failed)
 
@@ -151,8 +154,8 @@ def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement 
     return measure(Compared(images.reference, images.reference), protocol, Wanted(names))
 
 
-def _read(partners: list[Item] | None, index: int) -> Series | None:
-    return None if partners is None else read_item(partners[index])
+def _partners(items: list[Item], others: list[Item] | None, option: str) -> Sequence[Item | None]:
+    return [None] * len(items) if others is None else pair_items(items, others, option)
 
 
 def _protocol(

@@ -70,6 +70,14 @@ def align_series(result: Series, other: Series) -> Aligned:
     return Aligned(values[planes], valid[planes])
 
 
+def follow(result: Series, other: Series) -> Series:
+    """`other` with the planes of `result`, in its order. Raises InputError as `align_planes`."""
+    planes = align_planes(result, other)
+    return replace(
+        other, pixels=other.pixels[planes], slope=other.slope[planes], intercept=other.intercept[planes]
+    )
+
+
 def align_planes(result: Series, other: Series) -> Planes:
     """Index of the plane of `other` for each plane of `result`.
 

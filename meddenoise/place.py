@@ -10,19 +10,23 @@ from time import monotonic
 from typing import BinaryIO
 
 from meddenoise.errors import OutputError
+from meddenoise.page import Drawing
+from meddenoise.page.gallery import Gallery
 from meddenoise.report import Failure, Report, Row, read_report, write_report
 
 SAVE_EVERY_S = 2.0
+PAGE_EVERY_S = 30.0
+"""The page with its pictures is long: a run that is killed loses those of so many seconds, and no numbers."""
 
 
 class Place:
-    """The report at `path` and the lock beside it, held from `enter` to `close`; safe to share by threads.
+    """The report at `path`, its page and the lock beside it, held from `enter` to `close`; safe for threads.
 
     The lock file lists the fingerprints whose writing was begun. The operating system frees the lock of a run
     that was killed but leaves the file: what it lists and the report does not is half-written.
     """
 
-    def __init__(self, path: Path, report: Report, *, keep_report: bool) -> None:
+    def __init__(self, path: Path, report: Report, *, keep_report: bool, series: int = 1) -> None:
         self.path = path
         self._report = report
         self._keep = keep_report
@@ -30,8 +34,25 @@ class Place:
         self._lock: BinaryIO | None = None
         self._made_folder = False
         self._half_written: set[str] = set()
-        self._saved = monotonic()
-        self._changed = False
+        self._gallery = Gallery(series)
+        self._saved = self._page_saved = monotonic()
+        self._changed = self._page_changed = False
+
+    @property
+    def brief(self) -> bool:
+        """Whether there are so many series that each is drawn briefly."""
+        return self._gallery.brief
+
+    @property
+    def wants_drawing(self) -> bool:
+        """Whether one more series is to be drawn for the page."""
+        with self._mutex:
+            return self._keep and self._gallery.has_room
+
+    def hang(self, fingerprint: str, drawing: Drawing) -> None:
+        """Take the drawing of a result, whose row follows."""
+        with self._mutex:
+            self._gallery.add(fingerprint, drawing)
 
     def enter(self) -> None:
         """Take the lock and read what an earlier run reported, the first time it is called.
@@ -52,6 +73,7 @@ class Place:
                 self._report = replace(earlier, command=now.command, started=now.started)
                 for failure in now.failed:
                     self._report = self._report.with_failure(failure)
+                self._gallery.take_over(self.path, earlier.series)
 
     def find(self, fingerprint: str) -> Row | None:
         """The row of a finished result; None where there is none."""
@@ -85,9 +107,12 @@ class Place:
                 self._report = self._report.with_row(outcome)
             else:
                 self._report = self._report.with_failure(outcome)
-            self._changed = True
+            self._changed = self._page_changed = True
             if monotonic() - self._saved > SAVE_EVERY_S:
                 self._save()
+                if monotonic() - self._page_saved > PAGE_EVERY_S:
+                    with suppress(OutputError):  # told when the place is closed
+                        self._save_page()
 
     def close(self) -> None:
         """Save the report and free the lock; nothing where `enter` did not succeed."""
@@ -97,6 +122,8 @@ class Place:
             try:
                 if self._changed:
                     self._save()
+                if self._page_changed:
+                    self._save_page()
             finally:
                 with suppress(OSError):
                     self._lock_path.unlink()
@@ -121,6 +148,12 @@ class Place:
             write_report(self._report, self.path)
         self._saved = monotonic()
         self._changed = False
+
+    def _save_page(self) -> None:
+        if self._keep:
+            self._gallery.write(self._report, self.path)
+        self._page_saved = monotonic()
+        self._page_changed = False
 
     def _take_lock(self) -> BinaryIO:
         folder = self.path.parent

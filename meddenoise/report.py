@@ -37,6 +37,8 @@ class Row:
     """`sigma_before`, `sigma_after` in `unit`."""
     metrics: dict[str, float | None]
     """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""
+    noisy_metrics: dict[str, float | None] = field(default_factory=dict)
+    """The same of the input against that reference; empty without one."""
     seconds: float
     slices_per_second: float
     peak_memory_mib: int

@@ -7,13 +7,16 @@ from typing import Any
 
 from meddenoise import __version__
 from meddenoise.comparison import Standing
-from meddenoise.errors import UsageError
 from meddenoise.evaluation import Evaluation, Pair
 from meddenoise.io.atomic import staged
-from meddenoise.metrics import METRICS, Protocol
+from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH, Protocol
 from meddenoise.report import as_table, finite, flatten
 
 SCHEMA = 1
+SUFFIXES = (".json", ".csv", ".html")
+"""Of the files that are written; any of them names all."""
+KEY = 4
+"""Metrics that are told first."""
 
 Document = dict[str, Any]
 
@@ -47,6 +50,30 @@ def general_warnings(evaluation: Evaluation) -> list[str]:
     return warnings
 
 
+def key_metrics(evaluation: Evaluation) -> list[str]:
+    """The metrics told of single series and of comparisons: the first of the table that have a value."""
+    return [name for name, value in evaluation.mean.values.items() if value is not None][:KEY]
+
+
+def winner(metric: str, evaluation: Evaluation) -> str | None:
+    """The one set of results that is nearest to the best value; None where that is not known, or a tie."""
+    best = METRICS[metric].best if metric in METRICS else ""
+    aims = {"high": float("inf"), "low": float("-inf"), TRUTH: None, TEXTURE: None, NOISE: None}
+    aim = aims[best] if best in aims else float(best or "nan")
+    for kind, mean in ((TRUTH, evaluation.mean_truth), (TEXTURE, evaluation.mean_before)):
+        aim = mean.values.get(metric) if best == kind and mean else aim
+    known = [
+        (s.name, value) for s in evaluation.standings if (value := s.mean.values.get(metric)) is not None
+    ]
+    if aim is None or aim != aim or len(known) < 2:
+        return None
+    sign = 1 if aim > 0 else -1
+    off = {name: -sign * value if abs(aim) == float("inf") else abs(value - aim) for name, value in known}
+    least = min(off.values())
+    winners = [name for name, distance in off.items() if distance == least]
+    return winners[0] if len(winners) == 1 else None
+
+
 def as_json(document: Document) -> str:
     """The document as text, in ASCII: every locale can print it."""
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
@@ -55,10 +82,8 @@ def as_json(document: Document) -> str:
 def write_document(document: Document, path: Path) -> tuple[Path, Path]:
     """Write the document (.json) and its pairs as a table (.csv) of that name; both paths are given back.
 
-    Raises UsageError where the name has another suffix and OutputError where it cannot be written.
+    Raises OutputError where one cannot be written.
     """
-    if path.suffix.lower() not in (".json", ".csv"):
-        raise UsageError(f"{path} is no name for an evaluation: give one that ends in .json or .csv.")
     sheet, table = path.with_suffix(".json"), path.with_suffix(".csv")
     lines = [flatten(pair) for pair in document["pairs"]]
     lines += [{"result": failure["input"], "error": failure["error"]} for failure in document["failed"]]

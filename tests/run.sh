@@ -7,9 +7,15 @@ python3 -m venv .venv
 # A CPU build of torch first, where one is to be had: the default build brings gigabytes of CUDA packages.
 .venv/bin/pip install --quiet torch==2.13.0
 .venv/bin/pip install --quiet --editable '.[dev]'
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && ! command -v dciodvfy >/dev/null; then
-    # The DICOM validator some tests use; they are skipped without it.
-    (apt-get update -qq && apt-get install -y -qq dicom3tools) >/dev/null 2>&1 || true
+missing=""
+# The DICOM validator and the browser some tests use; they are skipped without them.
+command -v dciodvfy >/dev/null || missing="dicom3tools"
+command -v chromedriver >/dev/null || missing="$missing chromium chromium-driver"
+if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq >/dev/null 2>&1 || true
+    for package in $missing; do
+        apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 || true
+    done
 fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

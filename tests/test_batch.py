@@ -97,7 +97,9 @@ def test_a_folder_is_mirrored_beside_itself_with_a_report(study):
     outcome, ears = start(study)
     assert (outcome.written, outcome.kept, outcome.failed) == (2, 0, 0)
     out = study.with_name("study_denoised")
-    assert files(out) == ["ct.dcm", "meddenoise-report.csv", "meddenoise-report.json", "mr/IM0001"]
+    assert files(out) == [
+        "ct.dcm", "meddenoise-report.csv", "meddenoise-report.html", "meddenoise-report.json", "mr/IM0001",
+    ]  # fmt: skip
     assert (ears.total, ears.images, ears.skipped) == (2, 2, 1)
     assert ears.device.startswith("cpu, ")
     content = json.loads((out / "meddenoise-report.json").read_text())
@@ -120,7 +122,9 @@ def test_one_file_is_written_beside_itself_with_a_report_named_after_it(study):
 
 def test_an_output_with_the_suffix_of_an_image_is_the_file_itself(study, tmp_path):
     start(study / "ct.dcm", output=tmp_path / "new" / "clean.dcm")
-    assert files(tmp_path / "new") == ["clean-report.csv", "clean-report.json", "clean.dcm"]
+    assert files(tmp_path / "new") == [
+        "clean-report.csv", "clean-report.html", "clean-report.json", "clean.dcm",
+    ]  # fmt: skip
     start(study / "ct.dcm", output=tmp_path / "folder")
     assert "ct.dcm" in files(tmp_path / "folder")
 
@@ -401,7 +405,7 @@ def test_a_signal_keeps_what_is_finished_and_leaves_nothing_half_written(long_st
     out = long_study.with_name("in_denoised")
     results = [name for name in files(out) if name.endswith(".png")]
     assert 1 <= len(results) < 12
-    assert set(files(out)) == {*results, "meddenoise-report.json", "meddenoise-report.csv"}
+    assert set(files(out)) == {*results, *(f"meddenoise-report.{kind}" for kind in ("json", "csv", "html"))}
     report = json.loads((out / "meddenoise-report.json").read_text())
     assert {Path(row["output"]).name for row in report["series"]} == set(results)
     for name in results:

@@ -21,9 +21,9 @@ LAYERS = (
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
-    | {"evaluation", "scoresheet"},
+    | {"evaluation", "scoresheet", "page"},
     {"pipeline", "restoration", "training"},
-    {"tasks", "place", "crew", "batch"},
+    {"tasks", "place", "account", "crew", "batch"},
     {"cli"},
 )
 """An import may only point down this list; within a layer to its siblings, if no circle comes of it."""

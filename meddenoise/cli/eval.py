@@ -1,5 +1,6 @@
 """`meddenoise eval`: measure results against references, or by what was removed."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,8 +59,9 @@ Names = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Also write this JSON file, and a .csv beside it."),
+    typer.Option("-o", "--output", help="Also write this .json file, a .csv and an .html beside it."),
 ]
+Phi = Annotated[bool, typer.Option("--phi", help="Name the patient in the HTML report.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -80,6 +82,7 @@ def evaluate(
     metrics: Names = None,
     as_json: AsJson = False,
     output: Output = None,
+    phi: Phi = False,
 ) -> None:
     """Measure results against references (--ref), and by what was removed (--noisy).
 
@@ -103,19 +106,31 @@ def evaluate(
         wanted=Wanted(None if metrics is None else _known_names(metrics)),
     )
     _check(options, ref, output)
-    _tell(measure(results, ref, noisy, options), as_json, output)
+    evaluation = measure(results, ref, noisy, options)
+    if output is not None:
+        _write(evaluation, output, phi)
+    _tell(evaluation, as_json)
 
 
-def _tell(evaluation: "Evaluation", as_json: bool, output: Path | None) -> None:
-    """JSON or tables, the files, and exit code 1 where a result could not be measured."""
+def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:
+    """Numbers, table and page; what could not be drawn is told."""
+    from meddenoise.cli.streams import tell
+    from meddenoise.page.evaluated import write_evaluation
     from meddenoise.scoresheet import as_document, write_document
+
+    write_document(as_document(evaluation), output)
+    command = shlex.join(["meddenoise", *sys.argv[1:]])
+    for problem in write_evaluation(evaluation, output.with_suffix(".html"), command=command, phi=phi):
+        tell(f"warning: {problem}")
+
+
+def _tell(evaluation: "Evaluation", as_json: bool) -> None:
+    """JSON or tables, and exit code 1 where a result could not be measured."""
+    from meddenoise.scoresheet import as_document
     from meddenoise.scoresheet import as_json as as_text
 
-    document = as_document(evaluation)
-    if output is not None:
-        write_document(document, output)
     if as_json:
-        sys.stdout.write(as_text(document))
+        sys.stdout.write(as_text(as_document(evaluation)))
     else:
         from meddenoise.cli.eval_table import show
 
@@ -151,6 +166,7 @@ def _known_names(text: str) -> "Collection[str]":
 def _check(options: "Options", ref: Path | None, output: Path | None) -> None:
     """What can be known to be wrong before anything is read."""
     from meddenoise.errors import UsageError
+    from meddenoise.scoresheet import SUFFIXES
 
     if options.crop is not None and (options.crop.first, options.crop.last) != (1, 0):
         raise UsageError("--crop takes no plane: write it as ROW,COLUMN,HEIGHT,WIDTH.")
@@ -160,5 +176,8 @@ def _check(options: "Options", ref: Path | None, output: Path | None) -> None:
         raise UsageError(
             f"--protocol {options.preset.name} is for metrics against a reference: give --ref too."
         )
-    if output is not None and output.suffix.lower() not in (".json", ".csv"):
-        raise UsageError(f"--output {output} is no name for an evaluation: end it in .json or .csv.")
+    if output is not None and output.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"--output {output} is no name for an evaluation: end it in .json, .csv or .html, "
+            "all three are written."
+        )

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from meddenoise.cli.streams import printable
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
-from meddenoise.scoresheet import general_warnings
+from meddenoise.scoresheet import general_warnings, key_metrics, winner
 
 if TYPE_CHECKING:
     from meddenoise.comparison import Standing
@@ -26,8 +26,6 @@ _NAME = 12
 """Columns of the name of a result above its numbers."""
 _LABEL, _NUMBER = 21, 9
 """Columns of the name of a metric with its unit, and of a number with its mark."""
-_KEY = 4
-"""Metrics told of single series and of comparisons: the first of the table that were measured."""
 _MOST = 40
 """Single series that are listed."""
 _PATHS = ("warning: ", "failed: ")
@@ -74,7 +72,7 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
         table.add_column("reference", justify="right", no_wrap=True)
     _add_noise(table, evaluation, standings)
     for metric in evaluation.mean.values:
-        best = _winner(metric, evaluation) if len(evaluation.standings) > 1 else None
+        best = winner(metric, evaluation) if len(evaluation.standings) > 1 else None
         cells = [_cell(before, metric)] if before else []
         marks = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
         cells += [_cell(s.mean, metric) + marks.get(s.name, "") for s in standings]
@@ -95,7 +93,7 @@ def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Stan
 
 def _singles(evaluation: "Evaluation") -> Table:
     """A row a series, with the first metrics of the table."""
-    metrics = _key_metrics(evaluation)
+    metrics = key_metrics(evaluation)
     table = Table("series", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for metric in metrics:
         table.add_column(escape(_label(metric, evaluation)), justify="right")
@@ -117,7 +115,7 @@ def _differences(evaluation: "Evaluation") -> Table:
         show_edge=False,
         pad_edge=False,
     )
-    metrics = _key_metrics(evaluation)
+    metrics = key_metrics(evaluation)
     names = _short_names([standing.name for standing in evaluation.standings])
     for row in evaluation.comparisons:
         if row.metric in metrics:
@@ -147,10 +145,6 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     return lines + [f"failed: {error}" for _, error in evaluation.failed]
 
 
-def _key_metrics(evaluation: "Evaluation") -> list[str]:
-    return [name for name, value in evaluation.mean.values.items() if value is not None][:_KEY]
-
-
 def _short_names(names: Sequence[str]) -> dict[str, str]:
     """What tells the sets of results apart: the last parts of their paths, cut to the width of a column."""
     parts = {name: Path(name).parts or (name,) for name in names}
@@ -176,25 +170,6 @@ def _label(metric: str, evaluation: "Evaluation") -> str:
 def _best(metric: str) -> str:
     best = METRICS[metric].best if metric in METRICS else ""
     return _BEST.get(best, best)
-
-
-def _winner(metric: str, evaluation: "Evaluation") -> str | None:
-    """The one set of results that is nearest to the best value; None where that is not known, or a tie."""
-    best = METRICS[metric].best if metric in METRICS else ""
-    aims = {"high": float("inf"), "low": float("-inf"), TRUTH: None, TEXTURE: None, NOISE: None}
-    aim = aims[best] if best in aims else float(best or "nan")
-    for kind, mean in ((TRUTH, evaluation.mean_truth), (TEXTURE, evaluation.mean_before)):
-        aim = mean.values.get(metric) if best == kind and mean else aim
-    known = [
-        (s.name, value) for s in evaluation.standings if (value := s.mean.values.get(metric)) is not None
-    ]
-    if aim is None or aim != aim or len(known) < 2:
-        return None
-    sign = 1 if aim > 0 else -1
-    off = {name: -sign * value if abs(aim) == float("inf") else abs(value - aim) for name, value in known}
-    least = min(off.values())
-    winners = [name for name, distance in off.items() if distance == least]
-    return winners[0] if len(winners) == 1 else None
 
 
 def _cell(measurement: "Measurement | None", metric: str) -> str:

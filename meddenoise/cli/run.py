@@ -134,6 +134,9 @@ Reference = Annotated[
 WithReport = Annotated[
     bool, typer.Option("--report/--no-report", help="Write the report files.", rich_help_panel=_WRITING)
 ]
+Phi = Annotated[
+    bool, typer.Option("--phi", help="Name the patient in the HTML report.", rich_help_panel=_WRITING)
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume/--no-resume", help="Keep and skip finished outputs.", rich_help_panel=_WRITING),
@@ -182,6 +185,7 @@ def denoise(
     residual: Residual = False,
     ref: Reference = None,
     report: WithReport = True,
+    phi: Phi = False,
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
@@ -193,19 +197,18 @@ def denoise(
 
     Example: meddenoise denoise study/ -o denoised/
     """
-    from meddenoise.batch import Request
-    from meddenoise.crew import Orders
+    from meddenoise import batch, crew
     from meddenoise.options import Options
 
-    options = Options(
-        method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed, fusion=fusion,
-        sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile), uncertainty=uncertainty,
-        strength=strength, precision=precision, tile=tile, batch_size=parse("--batch-size", batch_size, int),
-        overlap=overlap, device=device, blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
-    orders = Orders(options=options, format=format, residual=residual, resume=resume,
+    options = Options(method=method, weights=weights, mode=mode, steps=steps, samples=samples,
+        seed=seed, fusion=fusion, sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile),
+        uncertainty=uncertainty, strength=strength, precision=precision, tile=tile, overlap=overlap,
+        device=device, batch_size=parse("--batch-size", batch_size, int),
+        blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
+    orders = crew.Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip
-    paths, line = collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
-    request = Request(inputs=paths, output=output, reference=ref, report=report, command=line, orders=orders)
+    request = batch.Request(inputs=collect(inputs or [], files_from), output=output, reference=ref,
+        report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders)  # fmt: skip
     run_request(request, verbosity=verbose - quiet, as_json=as_json)
 
 

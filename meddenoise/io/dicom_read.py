@@ -22,6 +22,15 @@ from meddenoise.io.gdcm import Gdcm
 from meddenoise.io.limits import allocate
 from meddenoise.series import Series
 
+IDENTITY = {
+    "Patient": "PatientName",
+    "Patient ID": "PatientID",
+    "Study date": "StudyDate",
+    "Study": "StudyDescription",
+    "Series": "SeriesDescription",
+}
+"""What a reader knows a study by, each with the DICOM keyword it is in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -95,6 +104,7 @@ def _series(
         unit=unit,
         name=text(dataset, "SeriesDescription"),
         subject=_subject(dataset),
+        identity=tuple((label, text(dataset, keyword)) for label, keyword in IDENTITY.items()),
         channels=form.samples,
         frame_time_ms=time,
         padding=_padding(dataset, form),

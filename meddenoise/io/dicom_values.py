@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.valuerep import PersonName
 
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
@@ -39,7 +40,7 @@ def text(dataset: Dataset, keyword: str) -> str:
     value = value_of(dataset, keyword)
     if value is None:
         return ""
-    if isinstance(value, str):
+    if isinstance(value, str | PersonName):
         return str(value).strip()
     try:
         return "\\".join(str(entry) for entry in value).strip()

@@ -1,0 +1,55 @@
+"""The parts of the HTML report: one file that needs no other and asks no network for anything.
+
+`drawing` makes the pictures and plots of one series while its pixels are at hand, `sections` and `compose`
+the page around them from what the report says, `earlier` takes the pictures of an earlier run back from its
+page. `page.css` and `page.js` go into the file as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Pictures and plots of one series as HTML, and who is on them: only told where the user asked for it."""
+
+    body: str
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One series as the page tells of it: plain text throughout, escaped when it is put into the page."""
+
+    key: str
+    """Tells this result from all others; its drawing has the same."""
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    """Label and value, of how it was made."""
+    about: tuple[str, ...]
+    """Modality, size, method: the line under the title."""
+    noise: tuple[float | None, float | None, str]
+    """Standard deviation before, after, and their unit."""
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    metrics_before: Mapping[str, float | None] = field(default_factory=dict)
+    """Of the noisy image against the same reference."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Of the metrics that have one."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """All that one page holds."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    """Label and value, of the whole run."""
+    entries: tuple[Entry, ...]
+    failed: tuple[tuple[str, str], ...] = ()
+    """Input and the sentence why."""
+    drawings: Mapping[str, Drawing] = field(default_factory=dict)
+    table: str = ""
+    """File name of the same numbers as a table."""
+    lead: str = ""
+    """HTML of what is told of all entries together, before their own table."""
