@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -268,6 +268,7 @@ def _row(
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
         peak_memory_mib=_peak_memory_mib(),
         warnings=(*result.warnings, *warnings),
+        trust=None if result.trust is None else asdict(result.trust),
         fingerprint=mark,
     )
 

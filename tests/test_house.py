@@ -21,7 +21,7 @@ LAYERS = (
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
-    | {"evaluation", "scoresheet"},
+    | {"evaluation", "scoresheet", "planes", "trust"},
     {"pipeline", "restoration", "training"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},
