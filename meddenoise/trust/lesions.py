@@ -68,6 +68,8 @@ def survival(denoise: Denoise, scene: Scene, clean: Plane, noise: NoiseEstimate)
 
 def _places(scene: Scene, clean: Plane, least: float) -> list[tuple[int, int]]:
     """Centres on a grid, APART_PX apart, away from the borders and from edges of the result."""
+    if min(clean.shape) < 2 * APART_PX:
+        return []
     margin = APART_PX // 2
     usable = binary_erosion(scene.valid & (scene.sigma > 0), iterations=margin)
     low, high = np.quantile(clean[scene.valid], (0.01, 0.99)) if scene.valid.any() else (0.0, 0.0)
