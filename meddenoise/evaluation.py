@@ -17,8 +17,12 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
+from meddenoise.noise import NoiseEstimate
 from meddenoise.pairing import align_series, pair_items
 from meddenoise.series import Series
+from meddenoise.trust import Trust, judge
+from meddenoise.trust.again import Lesions, lesions_again
+from meddenoise.trust.series import examine_series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ class Options:
     rois: tuple[Box, ...] = ()
     edge: Box | Circle | None = None
     wanted: Wanted = field(default_factory=Wanted)
+    lesions: Lesions | None = None
+    """Whether to denoise once more with discs in the noisy image; None: no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Pair:
     """Of the reference itself, the metrics whose best value is that of the reference."""
     case: str = ""
     """The patient, as a hash; where none is stated, the file of the reference."""
+    trust: Trust | None = None
+    """The verdict on the result; None without the noisy image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +102,9 @@ def evaluate(
         pairs: list[Pair] = []
         for index, item in enumerate(items):
             try:
-                others = _read(clean, index), _read(source, index)
-                pairs.append(evaluate_series(read_item(item), *others, options))
+                series = read_item(item), _read(clean, index), _read(source, index)
+                pair = evaluate_series(*series, options)
+                pairs.append(replace(pair, trust=_trust(series[0], series[2], pair.protocol.noise, options)))
             except InputError as error:
                 failed.append((item.path, str(error)))
         measured.append((name, pairs))
@@ -149,6 +158,17 @@ def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement 
         if row.best == TRUTH and (wanted.names is None or name in wanted.names)
     ]
     return measure(Compared(images.reference, images.reference), protocol, Wanted(names))
+
+
+def _trust(
+    result: Series, noisy: Series | None, noise: NoiseEstimate | None, options: Options
+) -> Trust | None:
+    if noisy is None or noise is None:
+        return None
+    measured = examine_series(noisy, result, noise)
+    if options.lesions is not None:
+        measured = lesions_again(measured, (noisy, result), noise, options.lesions)
+    return judge(measured)
 
 
 def _read(partners: list[Item] | None, index: int) -> Series | None:

@@ -13,6 +13,8 @@ from meddenoise import __version__
 from meddenoise.io.atomic import staged
 
 SCHEMA = 1
+REPORT = "meddenoise-report.json"
+"""Of a folder of results; that of a single file is named after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

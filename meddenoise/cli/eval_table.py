@@ -17,7 +17,7 @@ from meddenoise.scoresheet import general_warnings
 
 if TYPE_CHECKING:
     from meddenoise.comparison import Standing
-    from meddenoise.evaluation import Evaluation
+    from meddenoise.evaluation import Evaluation, Pair
     from meddenoise.metrics.measure import Measurement
 
 _WIDTH = 80
@@ -30,7 +30,7 @@ _KEY = 4
 """Metrics told of single series and of comparisons: the first of the table that were measured."""
 _MOST = 40
 """Single series that are listed."""
-_PATHS = ("warning: ", "failed: ")
+_PATHS = ("warning: ", "failed: ", "trust: ")
 _BEST = {TRUTH: "ref.", TEXTURE: "noisy", NOISE: ""}
 
 
@@ -138,6 +138,7 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     left = len(evaluation.pairs) - _MOST
     if left > 0:
         lines.append(f"{left} more series are in the JSON and the table that --output writes.")
+    lines += [line for pair in evaluation.pairs[:_MOST] if (line := _trust(pair))]
     sentences = [(text, pair) for pair in evaluation.pairs for text in pair.warnings]
     for text, times in Counter(text for text, _ in sentences).items():
         first = next(pair for sentence, pair in sentences if sentence == text)
@@ -145,6 +146,20 @@ def _lines(evaluation: "Evaluation") -> list[str]:
         lines.append(f"warning: {where}: {text}")
     lines += [f"warning: {text}" for text in general_warnings(evaluation)]
     return lines + [f"failed: {error}" for _, error in evaluation.failed]
+
+
+def _trust(pair: "Pair") -> str:
+    """The verdict on one result, empty where nothing is known of its input."""
+    if pair.trust is None:
+        return ""
+    kept = pair.trust.values.get("lesion_survival")
+    parts = [] if kept is None else [f"discs keep {kept:.0%} of their contrast"]
+    parts += [*pair.trust.reasons, *pair.trust.notes]
+    return (
+        f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
+        + (": " if parts else "")
+        + "; ".join(parts)
+    )
 
 
 def _key_metrics(evaluation: "Evaluation") -> list[str]:
