@@ -90,7 +90,7 @@ def _draw(scene: Scene, places: list[tuple[int, int]], noise: NoiseEstimate) -> 
     rows, columns = np.indices(scene.noisy.shape, np.float32)
     rng = np.random.default_rng(SEED)
     discs = []
-    spreads = {radius: _spread(noise, radius, rng) for radius in RADII_PX}
+    spreads = {radius: disc_spread(noise, radius, rng) for radius in RADII_PX}
     for number, (y, x) in enumerate(places):
         radius = RADII_PX[number // 2 % 2]
         shape = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)
@@ -99,7 +99,7 @@ def _draw(scene: Scene, places: list[tuple[int, int]], noise: NoiseEstimate) -> 
     return discs
 
 
-def _spread(noise: NoiseEstimate, radius: float, rng: np.random.Generator) -> float:
+def disc_spread(noise: NoiseEstimate, radius: float, rng: np.random.Generator) -> float:
     """Standard deviation of the mean over a disc less the mean around it, in noise of level 1."""
     side = APART_PX + 1
     rows, columns = np.indices((side, side), np.float32) - side // 2
