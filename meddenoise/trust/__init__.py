@@ -41,14 +41,14 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        look=1.05,
+        look=1.15,
         reject=1.5,
     ),
     "structure_invented": Check(
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows what the input does not: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        look=1.05,
+        look=1.15,
         reject=1.5,
     ),
     "edges_lost": Check(
