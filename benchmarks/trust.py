@@ -149,9 +149,7 @@ def _thresholds() -> str:
 def _head(arguments: argparse.Namespace) -> str:
     seeds = " ".join(map(str, arguments.seeds))
     command = f"python benchmarks/trust.py --seeds {seeds} --size {arguments.size}"
-    return (
-        f"`{command}`, {date.today()}, meddenoise {__version__}; thresholds chosen on seeds 0, 1, 2 and 10."
-    )
+    return f"`{command}`, {date.today()}, meddenoise {__version__}; thresholds: seeds 0, 1, 2 and 10."
 
 
 def _insert(path: Path, text: str) -> None:

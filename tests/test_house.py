@@ -22,7 +22,7 @@ LAYERS = (
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
     | {"evaluation", "scoresheet", "planes", "trust"},
-    {"pipeline", "restoration", "training"},
+    {"pipeline", "restoration", "training", "trial", "trial_report", "contact"},
     {"tasks", "place", "crew", "batch"},
     {"cli"},
 )

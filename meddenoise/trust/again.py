@@ -44,13 +44,13 @@ def lesions_again(
             measured, f"no report beside {result.path} says which method made it: give --method NAME"
         )
     try:
-        run = _run(name, row if row is not None and row.method == name else None, noisy, noise)
+        run = rebuild(name, row if row is not None and row.method == name else None, noisy, noise)
         return with_lesions(measured, noisy, noise, run)
     except MeddenoiseError as error:
         return _without(measured, str(error).rstrip("."))
 
 
-def _run(name: str, row: Row | None, noisy: Series, noise: NoiseEstimate) -> Run:
+def rebuild(name: str, row: Row | None, noisy: Series, noise: NoiseEstimate) -> Run:
     """The method as it ran before. Raises UsageError and WeightsError as `choose`."""
     modality = likely_modality(noisy)
     weights = row.weights["name"] if row is not None and row.weights else None
