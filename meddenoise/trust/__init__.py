@@ -41,21 +41,21 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        look=1.15,
+        look=1.2,
         reject=1.5,
     ),
     "structure_invented": Check(
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows what the input does not: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        look=1.15,
+        look=1.2,
         reject=1.5,
     ),
     "edges_lost": Check(
         "power of what was removed, averaged along the edges of the result, over that of noise alone",
         "edges went out with the noise: {value:.1f} times the power along them that noise has "
         "(from {look:g} on)",
-        look=1.0,
+        look=1.3,
         reject=2.0,
     ),
     "mean_shift": Check(

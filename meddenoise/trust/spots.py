@@ -82,8 +82,8 @@ def _transfer(frequency: Plane, scale: float) -> Plane:
 
 
 def _shrink(inside: Mask, scale: float) -> Mask:
-    """Pixels whose filter sees no hole; all of them where none is left."""
-    smaller: Mask = binary_erosion(inside, iterations=round(2 * scale), border_value=1)
+    """Pixels whose filter sees no hole and no mirrored border; all of them where none is left."""
+    smaller: Mask = binary_erosion(inside, iterations=round(2 * scale))
     return smaller if smaller.any() else inside
 
 
