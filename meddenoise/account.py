@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from meddenoise.errors import InputError
@@ -43,6 +43,7 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
         peak_memory_mib=_peak_memory_mib(),
         warnings=result.warnings,
+        trust=None if result.trust is None else asdict(result.trust),
         fingerprint=mark,
     )
 

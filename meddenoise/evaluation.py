@@ -17,8 +17,12 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
+from meddenoise.noise import NoiseEstimate
 from meddenoise.pairing import align_series, pair_items
 from meddenoise.series import Series
+from meddenoise.trust import Trust, judge
+from meddenoise.trust.again import Lesions, lesions_again
+from meddenoise.trust.series import examine_series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,11 @@ class Options:
     rois: tuple[Box, ...] = ()
     edge: Box | Circle | None = None
     wanted: Wanted = field(default_factory=Wanted)
+    lesions: Lesions | None = None
+    """Whether to denoise once more with discs in the noisy image; None: no."""
+
+
+Triple = tuple[Item, Item | None, Item | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,10 @@ class Pair:
     """Of the reference itself, the metrics whose best value is that of the reference."""
     case: str = ""
     """The patient, as a hash; where none is stated, the file of the reference."""
-    items: tuple[Item, Item | None, Item | None] | None = None
+    items: "Triple | None" = None
     """Where result, reference and noisy image were read from; None where they were at hand."""
+    trust: Trust | None = None
+    """The verdict on the result; None without the noisy image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +107,7 @@ def evaluate(
         pairs: list[Pair] = []
         for triple in zip(items, clean, source, strict=True):
             try:
-                read = [None if other is None else read_item(other) for other in triple[1:]]
-                pair = evaluate_series(read_item(triple[0]), read[0], read[1], options)
-                pairs.append(replace(pair, items=triple))
+                pairs.append(_evaluate_items(triple, options))
             except InputError as error:
                 failed.append((triple[0].path, str(error)))
         measured.append((name, pairs))
@@ -156,6 +165,25 @@ def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement 
 
 def _partners(items: list[Item], others: list[Item] | None, option: str) -> Sequence[Item | None]:
     return [None] * len(items) if others is None else pair_items(items, others, option)
+
+
+def _evaluate_items(triple: Triple, options: Options) -> Pair:
+    """A result on the disk with its verdict, which looks at it beside the noisy image."""
+    result = read_item(triple[0])
+    clean, before = (None if item is None else read_item(item) for item in triple[1:])
+    pair = evaluate_series(result, clean, before, options)
+    return replace(pair, items=triple, trust=_trust(result, before, pair.protocol.noise, options))
+
+
+def _trust(
+    result: Series, noisy: Series | None, noise: NoiseEstimate | None, options: Options
+) -> Trust | None:
+    if noisy is None or noise is None:
+        return None
+    measured = examine_series(noisy, result, noise)
+    if options.lesions is not None:
+        measured = lesions_again(measured, (noisy, result), noise, options.lesions)
+    return judge(measured)
 
 
 def _protocol(

@@ -13,17 +13,18 @@ from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
-from meddenoise.holes import fill_holes
 from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, likely_modality
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import sigma_map
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
+from meddenoise.planes import load_planes, shown
 from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
+from meddenoise.trust import Trust
+from meddenoise.trust.series import Run, check_trust
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
@@ -46,6 +47,8 @@ class Result:
     """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
     checks: dict[str, float | None] = field(default_factory=dict)
     """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
+    trust: Trust | None = None
+    """The verdict on what was denoised; None for other tasks."""
 
 
 def denoise_series(
@@ -94,7 +97,17 @@ def denoise_series(
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
+        trust=_judge(series, result, engine, noise, options),
     )
+
+
+def _judge(
+    series: Series, result: Series, engine: Engine | None, noise: NoiseEstimate, options: Options
+) -> Trust:
+    """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
+    told = options.sigma is not None or options.noise_profile is not None
+    seen = estimate_series(series) if told else noise
+    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.strength))
 
 
 def _noise_of(series: Series, options: Options) -> NoiseEstimate:
@@ -154,7 +167,7 @@ def _run(
         "diffusion" if engine.samples else "distilled",
     )
     for start, stop in chunks(series, engine):
-        noisy, sigma = _load_planes(series, start, stop, noise, engine.context)
+        noisy, sigma = load_planes(series, start, stop, noise, engine.context)
         denoised = engine.run(noisy, sigma, start)
         made.pixels[start:stop] = store_planes(
             series, start, stop, shown(series, denoised.clean), options.strength
@@ -189,7 +202,7 @@ def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength
         why = "nothing was removed: leak, residual and risk are not measured."
         return Measurement(dict.fromkeys(MEASURES), (why,))
     middle = len(series) // 2
-    noisy, sigma = _load_planes(series, middle, middle + 1, noise, engine.context)
+    noisy, sigma = load_planes(series, middle, middle + 1, noise, engine.context)
     return check_method(
         engine, Sample(noisy, sigma, series.valid(middle, middle + 1), middle), noise, strength
     )
@@ -234,31 +247,6 @@ def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
         stop = min(count, start + engine.planes_at_once((height, width)))
         yield start, stop
         start = stop
-
-
-def _load_planes(
-    series: Series, start: int, stop: int, noise: NoiseEstimate, context: int
-) -> tuple[Planes, Planes]:
-    """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
-
-    Bright is what is shown bright, as in all that networks are trained on.
-    Neighbours are frames of the same colour channel; beyond the ends the last one repeats. In a series that
-    is no cine the plane itself does: the next slice shows another place.
-    """
-    channels = series.channels
-    planes = np.arange(start, stop)[:, None]
-    steps = np.arange(-context, context + 1) * series.is_cine
-    frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
-    index = frames * channels + planes % channels
-    low, high = int(index.min()), int(index.max()) + 1
-    filled = fill_holes(series.values(low, high), series.valid(low, high))
-    sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
-    return shown(series, filled)[index - low], sigma
-
-
-def shown(series: Series, planes: Planes) -> Planes:
-    """Planes in the polarity they are shown in, from the stored one or back."""
-    return -planes if series.inverted else planes
 
 
 def store_planes(

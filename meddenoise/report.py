@@ -13,6 +13,8 @@ from meddenoise import __version__
 from meddenoise.io.atomic import staged
 
 SCHEMA = 1
+REPORT = "meddenoise-report.json"
+"""Of a folder of results; that of a single file is named after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class Row:
     slices_per_second: float
     peak_memory_mib: int
     warnings: tuple[str, ...] = ()
+    trust: dict[str, Any] | None = None
+    """`verdict`, `reasons`, `notes`, `values` by names of `trust.CHECKS`, `bins`; None for other tasks."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 
@@ -165,7 +169,7 @@ def flatten(row: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
-            flat |= {f"{name}_{inner}": content for inner, content in value.items()}
+            flat |= {f"{name}_{inner}": content for inner, content in flatten(value).items()}
         elif isinstance(value, list):
             flat[name] = " ".join(str(item) for item in value)
         else:

@@ -33,9 +33,9 @@ from meddenoise.pipeline import (
     chunks,
     denoise_series,
     engine_options,
-    shown,
     store_planes,
 )
+from meddenoise.planes import shown
 from meddenoise.series import INPAINTED, UPSCALED, Derivation, Series
 
 GENERATED = "what it shows beyond the measured pixels is generated: not for diagnostic use."

@@ -115,6 +115,8 @@ def _pair(pair: Pair) -> Document:
         "protocol": _protocol(protocol),
         "warnings": list(pair.warnings),
     }
+    if pair.trust is not None:
+        document["trust"] = asdict(pair.trust)
     for name, measured in (("noisy_metrics", pair.before), ("reference_metrics", pair.truth)):
         if measured is not None:
             document[name] = measured.values

@@ -69,6 +69,15 @@ def check_method(engine: Engine, sample: Sample, noise: NoiseEstimate, strength:
     return Measurement(values, tuple(warnings))
 
 
+def estimate_risk(engine: Engine, sample: Sample, noise: NoiseEstimate) -> float:
+    """`sure` alone of the table above, in 3 passes. Raises UndefinedError where it has no value."""
+    seen = _look(engine, _crop(sample), 1.0)
+    residual, sigma, valid = (
+        part[0, 0].numpy() for part in (seen.noisy - seen.clean, seen.sigma, seen.valid)
+    )
+    return sure(residual, sigma, valid, _noise_kept(seen, noise))
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """A crop, what became of it, and the function that did it; all [1, 1, Y, X]."""

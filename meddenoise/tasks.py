@@ -12,8 +12,8 @@ from meddenoise.errors import OutputError, UsageError
 from meddenoise.io import Item, get_format, output_paths
 from meddenoise.io.layout import SUFFIXES, stem
 from meddenoise.options import Options
+from meddenoise.report import REPORT
 
-REPORT = "meddenoise-report.json"
 MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
 """What is put behind the names of results that lie beside their sources, by task."""
 

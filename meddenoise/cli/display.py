@@ -82,9 +82,21 @@ class Display:
             f"{row.noise['sigma_after']:.4g}{unit}, {row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
+        self._tell_trust(row)
         for warning in row.warnings:
             self._say(f"warning: {row.input}: {warning}", least=0)
         self._write_json(row)
+
+    def _tell_trust(self, row: "Row") -> None:
+        """The verdict and why; a good one is told where a series is."""
+        if row.trust is None:
+            return
+        verdict = row.trust["verdict"] or "not judged"
+        good = verdict == "ok"
+        reasons = [] if good else [*row.trust["reasons"], *row.trust["notes"]]
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        least = 0 if not good or self._console.is_terminal else 1
+        self._say(f"trust: {row.input}: {verdict}{why}", least=least)
 
     def kept(self, row: "Row") -> None:
         """As `written`, for what an earlier run has finished."""

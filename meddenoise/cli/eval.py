@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from meddenoise.evaluation import Evaluation, Options
+    from meddenoise.trust.again import Lesions
 
 Results = Annotated[
     list[Path],
@@ -56,6 +57,22 @@ Names = Annotated[
         "--metrics", metavar="NAME,NAME...", help="Only these; lpips and fid are measured if named."
     ),
 ]
+Discs = Annotated[
+    bool,
+    typer.Option(
+        "--lesions",
+        help="Put small discs into --noisy, denoise again as the report beside the result says, and tell "
+        "what is left of them.",
+    ),
+]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="For --lesions: the method, where no report beside the result says it.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Output = Annotated[
     Path | None,
@@ -80,6 +97,8 @@ def evaluate(
     roi: Rois = None,
     edge: Edge = None,
     metrics: Names = None,
+    lesions: Discs = False,
+    method: MethodName = None,
     as_json: AsJson = False,
     output: Output = None,
     phi: Phi = False,
@@ -104,6 +123,7 @@ def evaluate(
         rois=tuple(parse_box(text, "--roi") for text in roi or ()),
         edge=None if edge is None else parse_edge(edge, "--edge"),
         wanted=Wanted(None if metrics is None else _known_names(metrics)),
+        lesions=_lesions(lesions, method, noisy),
     )
     _check(options, ref, output)
     evaluation = measure(results, ref, noisy, options)
@@ -137,6 +157,22 @@ def _tell(evaluation: "Evaluation", as_json: bool) -> None:
         show(evaluation)
     if evaluation.failed:
         raise typer.Exit(1)
+
+
+def _lesions(wanted: bool, method: str | None, noisy: Path | None) -> "Lesions | None":
+    from meddenoise.choice import check_names
+    from meddenoise.errors import UsageError
+    from meddenoise.trust.again import Lesions
+
+    if method is not None and not wanted:
+        raise UsageError("--method tells how to denoise again for --lesions: give that too, or leave it out.")
+    if not wanted:
+        return None
+    if noisy is None:
+        raise UsageError("--lesions puts discs into the noisy image: give it by --noisy.")
+    if method is not None:
+        check_names(method, None)
+    return Lesions(method)
 
 
 def _checked_range(data_range: float | None, protocol: str) -> float | None:

@@ -17,7 +17,7 @@ from meddenoise.scoresheet import general_warnings, key_metrics, winner
 
 if TYPE_CHECKING:
     from meddenoise.comparison import Standing
-    from meddenoise.evaluation import Evaluation
+    from meddenoise.evaluation import Evaluation, Pair
     from meddenoise.metrics.measure import Measurement
 
 _WIDTH = 80
@@ -28,7 +28,7 @@ _LABEL, _NUMBER = 21, 9
 """Columns of the name of a metric with its unit, and of a number with its mark."""
 _MOST = 40
 """Single series that are listed."""
-_PATHS = ("warning: ", "failed: ")
+_PATHS = ("warning: ", "failed: ", "trust: ")
 _BEST = {TRUTH: "ref.", TEXTURE: "noisy", NOISE: ""}
 
 
@@ -136,6 +136,7 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     left = len(evaluation.pairs) - _MOST
     if left > 0:
         lines.append(f"{left} more series are in the JSON and the table that --output writes.")
+    lines += [line for pair in evaluation.pairs[:_MOST] if (line := _trust(pair))]
     sentences = [(text, pair) for pair in evaluation.pairs for text in pair.warnings]
     for text, times in Counter(text for text, _ in sentences).items():
         first = next(pair for sentence, pair in sentences if sentence == text)
@@ -143,6 +144,20 @@ def _lines(evaluation: "Evaluation") -> list[str]:
         lines.append(f"warning: {where}: {text}")
     lines += [f"warning: {text}" for text in general_warnings(evaluation)]
     return lines + [f"failed: {error}" for _, error in evaluation.failed]
+
+
+def _trust(pair: "Pair") -> str:
+    """The verdict on one result, empty where nothing is known of its input."""
+    if pair.trust is None:
+        return ""
+    kept = pair.trust.values.get("lesion_survival")
+    parts = [] if kept is None else [f"discs keep {kept:.0%} of their contrast"]
+    parts += [*pair.trust.reasons, *pair.trust.notes]
+    return (
+        f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
+        + (": " if parts else "")
+        + "; ".join(parts)
+    )
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,19 @@ import typer
 from typer.core import TyperGroup
 
 from meddenoise import __version__
-from meddenoise.cli import eval, info, inpaint, methods, noise, phantom, simulate, train, upscale, weights
+from meddenoise.cli import (
+    bench,
+    eval,
+    info,
+    inpaint,
+    methods,
+    noise,
+    phantom,
+    simulate,
+    train,
+    upscale,
+    weights,
+)
 from meddenoise.cli import run as denoise
 from meddenoise.cli.streams import drop_stdout, prepare, quieten_libraries, tell
 from meddenoise.errors import MeddenoiseError, first_line
@@ -105,5 +117,6 @@ def _program(
         logging.getLogger("meddenoise").setLevel(logging.DEBUG)
 
 
-for _commands in (denoise, upscale, inpaint, eval, train, phantom, simulate, noise, methods, weights, info):
+_ALL = (denoise, upscale, inpaint, eval, bench, train, phantom, simulate, noise, methods, weights, info)
+for _commands in _ALL:
     _commands.register(app)

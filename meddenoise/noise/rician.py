@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import i0e, i1e
 
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.noise.floor import ring_floors
@@ -53,3 +54,13 @@ def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
     if white or np.count_nonzero(bright) < FEWEST_BRIGHT:
         return empty
     return ring_floors(blocks.pick(bright))
+
+
+def mean_magnitude(signal: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """The mean of Rician magnitudes over a signal of 0 or more, with noise `sigma` in each channel.
+
+    Source: Gudbjartsson and Patz 1995, Magnetic Resonance in Medicine 34(6).
+    """
+    half = np.square(np.maximum(signal, 0) / sigma, dtype=np.float64) / 4
+    mean = sigma * np.sqrt(np.pi / 2) * ((1 + 2 * half) * i0e(half) + 2 * half * i1e(half))
+    return np.asarray(mean, np.float32)

@@ -1,0 +1,77 @@
+"""Methods that do what a denoiser must not: smooth structure away, or plant some. For `trust.py` alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from skimage.restoration import denoise_nl_means
+from torch import Tensor
+
+from meddenoise import weights
+from meddenoise.methods import Denoiser, Setup, get
+from meddenoise.methods.classical import Classical, Plane
+from meddenoise.noise import NoiseEstimate
+from meddenoise.trust.lesions import DETECTABILITY, RADII_PX, disc_spread
+
+PLANTS = 12
+
+
+def _blur(width: float, plane: Plane) -> Plane:
+    blurred: Plane = gaussian_filter(plane, width)
+    return blurred
+
+
+def _nlm_3h(plane: Plane, bands: tuple[float, ...]) -> Plane:
+    """`filters.nlm` with h = 1.8 sigma instead of 0.6."""
+    clean: Plane = denoise_nl_means(
+        plane, patch_size=7, patch_distance=11, h=1.8, sigma=1.0, fast_mode=True, preserve_range=True
+    )
+    return clean
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Another method, and bright and dark discs that nobody put into the image, just above the noise."""
+
+    name: str
+    base: str
+    uses_weights: bool = False
+    tile: int | None = None
+
+    def load(self, setup: Setup) -> "Planting":
+        """The base with its own weights."""
+        base = get(self.base)
+        found = weights.load(weights.choose(self.base, setup.modality).name) if base.uses_weights else None
+        loaded = Setup(setup.noise, setup.modality, checkpoint=found, window=setup.window)
+        return Planting(base.load(loaded), setup.noise or NoiseEstimate(1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """A Denoiser that adds the same discs to every plane."""
+
+    base: Denoiser
+    noise: NoiseEstimate
+    context: int = 0
+
+    def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        clean, rng = self.base(noisy, sigma), np.random.default_rng(0)
+        height, width = clean.shape[-2:]
+        rows, columns = np.indices((height, width))
+        levels = torch.broadcast_to(sigma.reshape(len(sigma), 1, *sigma.shape[2:] or (1, 1)), clean.shape)
+        spreads = {radius: disc_spread(self.noise, radius, rng) for radius in RADII_PX}
+        for number in range(PLANTS):
+            radius = RADII_PX[number % 2]
+            y, x = rng.uniform(0.25, 0.75, 2) * (height, width)
+            shape = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)
+            contrast = (-1) ** (number // 2) * DETECTABILITY * spreads[radius]
+            clean = clean + float(contrast) * levels * torch.from_numpy(shape)
+        return clean
+
+
+BLUR = Classical("blur 3 px", lambda plane, bands: _blur(3.0, plane))
+SLIGHT_BLUR = Classical("blur 1.5 px", lambda plane, bands: _blur(1.5, plane))
+NLM_3H = Classical("nlm at 3 h", _nlm_3h)
+PLANTED_DIRECT = Planted("planted in direct", "direct")
+PLANTED_NLM = Planted("planted in nlm", "nlm")

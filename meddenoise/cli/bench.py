@@ -1,0 +1,117 @@
+"""`meddenoise bench`: which method should I use for this image?"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from meddenoise.series import Series
+    from meddenoise.trial import Candidates
+
+Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder with one series.")]
+Ref = Annotated[Path | None, typer.Option("--ref", help="File or folder of the reference (low noise).")]
+Names = Annotated[
+    str | None,
+    typer.Option("--methods", metavar="NAME,NAME...", help="These methods instead of all that fit."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="The picture. Default: NAME_bench.png beside the input."),
+]
+DeviceName = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="auto: a GPU that works, else the CPU."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `bench` command to the program."""
+    app.command()(bench)
+
+
+def bench(
+    input: Input,
+    ref: Ref = None,
+    methods: Names = None,
+    output: Output = None,
+    device: DeviceName = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try every installed method that fits on some planes of an image: time, quality, trust, a picture.
+
+    Example: meddenoise bench scan/ --methods direct,nlm
+    """
+    from meddenoise.cli.bench_table import Bar, show
+    from meddenoise.contact import draw_sheet
+    from meddenoise.options import Options, check_options
+    from meddenoise.trial import take_sample, try_methods
+    from meddenoise.trial_report import as_document, exhibits
+
+    options = Options(device=device)
+    check_options(options)
+    target = _target(input, output)
+    series = _read(input, "INPUT")
+    chosen = _choose(methods, series)
+    sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
+    with Bar(chosen.names, quiet) as bar:
+        trials = try_methods(sample, chosen.names, options, bar.tell)
+    draw_sheet(exhibits(sample, trials), target)
+    document = as_document(sample, trials, chosen.left_out) | {"picture": str(target)}
+    if as_json:
+        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    else:
+        show(document)
+    if all(trial.error for trial in trials):
+        raise typer.Exit(1)
+
+
+def _target(source: Path, output: Path | None) -> Path:
+    from meddenoise.errors import UsageError
+    from meddenoise.io.layout import stem
+
+    if output is None:
+        return source.with_name(f"{stem(source.resolve())}_bench.png")
+    if output.suffix.lower() != ".png":
+        raise UsageError(f"--output {output} is no name for a picture: end it in .png.")
+    return output
+
+
+def _read(path: Path, what: str) -> "Series":
+    """The one series under a path; the largest of several, and a warning.
+
+    Raises NothingReadableError where there is none.
+    """
+    from meddenoise.cli.streams import tell
+    from meddenoise.errors import NothingReadableError
+    from meddenoise.io import discover, read_item
+
+    found = discover([path])
+    if not found.items:
+        if len(found.failed) == 1:
+            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
+        raise NothingReadableError(f"{path} holds no image that can be read: give an image or its folder.")
+    item = max(found.items, key=lambda item: item.frames)
+    if len(found.items) > 1:
+        tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is taken, the largest.")
+    return read_item(item)
+
+
+def _choose(names: str | None, series: "Series") -> "Candidates":
+    from meddenoise.choice import check_names
+    from meddenoise.errors import UsageError
+    from meddenoise.trial import Candidates, fitting
+
+    if names is None:
+        return fitting(series.modality)
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not wanted:
+        raise UsageError("--methods names no method: give some of `meddenoise methods`, or leave it out.")
+    for name in wanted:
+        check_names(name, None)
+    return Candidates(tuple(wanted))

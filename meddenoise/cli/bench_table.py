@@ -1,0 +1,115 @@
+"""What a person sees of `meddenoise bench` on stderr: progress, and one table of 80 columns."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from meddenoise.cli.streams import printable
+
+_WIDTH = 80
+_STYLES = {"ok": "green", "look": "yellow", "reject": "red"}
+
+
+class Bar:
+    """The bar of the methods; shown on a terminal only."""
+
+    def __init__(self, names: Sequence[str], quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._order = {name: place for place, name in enumerate(names)}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal or console.is_dumb_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("reading", total=len(names))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def tell(self, name: str, share: float) -> None:
+        """The method `name` has done a share of its planes."""
+        self._progress.update(self._task, description=f"{name:12}", completed=self._order[name] + share)
+
+
+def show(document: dict[str, Any]) -> None:
+    """The table of a document of `trial_report.as_document`, then what to know of it, then the suggestion."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(_table(document))
+    for line in _lines(document):
+        console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
+
+
+def _table(document: dict[str, Any]) -> Table:
+    """A row a method that gave a result."""
+    table = Table("method", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    with_ref = document["reference"] is not None
+    unit = f" [{document['unit']}]" if document["unit"] else ""
+    heads = ["s/plane", "noise left"]
+    heads += ["PSNR", "SSIM"] if with_ref else [f"est. error{unit}"]
+    for head in (*heads, "discs kept", "trust"):
+        table.add_column(escape(head), justify="left" if head == "trust" else "right", no_wrap=True)
+    for row in document["methods"]:
+        if row["error"]:
+            continue
+        share = row["sigma_after"] / row["sigma_before"] if row["sigma_before"] else None
+        numbers = [_number(row["seconds_per_plane"]), "-" if share is None else f"{share:.0%}"]
+        if with_ref:
+            numbers += [
+                _number(row["metrics"].get(name), digits) for name, digits in (("psnr", 2), ("ssim", 4))
+            ]
+        else:
+            numbers += [_number(row["estimated_error"])]
+        verdict = row["trust"]["verdict"] or "-"
+        kept = row["trust"]["values"].get("lesion_survival")
+        style = _STYLES.get(verdict, "")
+        table.add_row(
+            escape(row["method"]),
+            *numbers,
+            "-" if kept is None else f"{kept:.0%}",
+            f"[{style}]{verdict}[/]" if style else verdict,
+        )
+    return table
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    planes = document["planes"]
+    lines = [f"measured on {len(planes)} of {document['planes_in_all']} planes; times without loading."]
+    lines += [
+        f"{row['method']}: {row['trust']['verdict']}: {'; '.join(row['trust']['reasons'])}"
+        for row in document["methods"]
+        if not row["error"] and row["trust"]["reasons"]
+    ]
+    lines += [f"failed: {row['method']}: {row['error']}" for row in document["methods"] if row["error"]]
+    reasons: dict[str, list[str]] = {}
+    for name, why in document["left_out"].items():
+        reasons.setdefault(why, []).append(name)
+    lines += [f"left out, {why}: {', '.join(names)}." for why, names in reasons.items()]
+    lines.append(f"picture: {document['picture']}")
+    if document["suggested"]:
+        lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}.")
+    else:
+        lines.append("no method is suggested: none gave a result that can be trusted.")
+    return lines
+
+
+def _number(value: float | None, digits: int | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if digits is None else f"{value:.{digits}f}"

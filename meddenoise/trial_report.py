@@ -1,0 +1,63 @@
+"""A trial of methods as JSON and as the pictures of its contact sheet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from meddenoise import __version__
+from meddenoise.contact import Exhibit
+from meddenoise.level import estimate_series
+from meddenoise.report import finite
+from meddenoise.trial import Sample, Trial, suggest
+
+SCHEMA = 1
+
+
+def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, str]) -> dict[str, Any]:
+    """The trial as JSON can hold it: numbers that could not be measured are None."""
+    noise = estimate_series(sample.noisy).sigma
+    suggested = suggest(trials)
+    document: dict[str, Any] = finite(
+        {
+            "schema": SCHEMA,
+            "meddenoise": __version__,
+            "input": str(sample.noisy.path),
+            "reference": None if sample.reference is None else str(sample.reference.path),
+            "modality": sample.noisy.modality,
+            "unit": sample.noisy.unit,
+            "planes": sample.planes,
+            "planes_in_all": sample.planes_in_all,
+            "methods": [_row(trial, noise) for trial in trials],
+            "left_out": dict(left_out),
+            "suggested": None if suggested is None else {"method": suggested[0], "why": suggested[1]},
+        }
+    )
+    return document
+
+
+def exhibits(sample: Sample, trials: Sequence[Trial]) -> list[Exhibit]:
+    """The input, the reference where there is one, and every result with its verdict."""
+    shown = [Exhibit("input", sample.noisy)]
+    shown += [] if sample.reference is None else [Exhibit("reference", sample.reference)]
+    for trial in trials:
+        if trial.result is not None:
+            psnr = trial.metrics.get("psnr")
+            verdict = (trial.trust and trial.trust.verdict) or "not judged"
+            text = verdict if psnr is None else f"{psnr:.2f} dB, {verdict}"
+            shown.append(Exhibit(trial.method, trial.result, text))
+    return shown
+
+
+def _row(trial: Trial, noise: float) -> dict[str, Any]:
+    return {
+        "method": trial.method,
+        "weights": trial.weights,
+        "seconds_per_plane": trial.seconds,
+        "sigma_before": noise,
+        "sigma_after": trial.sigma_after,
+        "estimated_error": trial.risk,
+        "metrics": trial.metrics,
+        "trust": None if trial.trust is None else asdict(trial.trust),
+        "warnings": trial.warnings,
+        "error": trial.error,
+    }

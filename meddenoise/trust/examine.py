@@ -1,0 +1,119 @@
+"""What the pixels of a result show beside those of the image it was made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.estimate import sigma_map
+from meddenoise.noise.rician import mean_magnitude
+from meddenoise.trust import Bin, Values
+from meddenoise.trust.spots import Null, find_structure, simulate_null
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SMALLEST_SIDE = 48
+"""Below this, filters of the larger scale see the borders everywhere."""
+BINS = 8
+BIN_SHARE = 0.02
+"""Smallest share of the pixels that makes a tissue."""
+SURE = 4.0
+"""A shift counts where it is this many times what noise alone makes of it."""
+EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One plane [Y, X] before and after, in the unit of the image; `valid` is False where it is no image."""
+
+    before: Plane
+    after: Plane
+    valid: Mask
+
+
+def examine(pairs: Sequence[Pair], noise: NoiseEstimate) -> Values:
+    """The checks that need no method, of the worst of some planes of one shape; `noise` is that before."""
+    why = _unfit(pairs, noise)
+    if why:
+        return nothing(why)
+    null = simulate_null(noise, pairs[0].before.shape)
+    scored = [
+        _examine(pair, noise, null) for pair in pairs if np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
+    ]
+    if not scored:
+        return nothing("too few pixels are image")
+    worst = {name: max(values[name] for values, _ in scored) for name in EXAMINED}
+    return Values(dict(worst), max(scored, key=lambda one: one[0]["mean_shift"])[1])
+
+
+def nothing(why: str) -> Values:
+    """No value for any check."""
+    return Values(dict.fromkeys(EXAMINED), notes=(f"the change was not checked: {why}.",))
+
+
+def _unfit(pairs: Sequence[Pair], noise: NoiseEstimate) -> str:
+    """Why nothing can be told; empty where it can."""
+    if not pairs or min(pairs[0].before.shape) < SMALLEST_SIDE:
+        return f"it takes planes of {SMALLEST_SIDE} pixels a side"
+    if noise.sigma <= 0:
+        return "no noise is seen in the input to hold it against"
+    return ""
+
+
+def _examine(pair: Pair, noise: NoiseEstimate, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]:
+    """The checks of one plane, and its ranges of brightness."""
+    sigma = sigma_map(noise, pair.before)
+    inside = pair.valid & (sigma > 0)
+    unit = np.divide(1, sigma, out=np.zeros_like(sigma), where=inside)
+    removed = np.where(inside, _removed(pair, noise, inside), 0).astype(np.float32)
+    found = find_structure(pair.before * unit, removed * unit, inside, null)
+    shift, bins = _shift(pair.after, removed, _Level(sigma, inside, null))
+    values = {name: float(getattr(found, name)) for name in EXAMINED[:3]}
+    return values | {"mean_shift": shift}, bins
+
+
+def _removed(pair: Pair, noise: NoiseEstimate, inside: Mask) -> Plane:
+    """Before minus after; of magnitude images minus the mean magnitude, where that is nearer.
+
+    Rician noise lifts dark places, and a method may take that back.
+    """
+    plain = pair.before - pair.after
+    dark = inside & (pair.after < 2 * noise.sigma)
+    if noise.model != "rician" or not dark.any():
+        return plain
+    lifted = pair.before - mean_magnitude(pair.after, noise.sigma)
+    return lifted if abs(lifted[dark].mean()) < abs(plain[dark].mean()) else plain
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The local noise level [Y, X], where it is known, and what noise of level 1 looks like."""
+
+    sigma: Plane
+    inside: Mask
+    null: Null
+
+
+def _shift(after: Plane, removed: Plane, level: _Level) -> tuple[float, tuple[Bin, ...]]:
+    """Largest shift of a range of brightness in noise levels, 0 where noise explains it; and all ranges."""
+    smooth = gaussian_filter(after, 1.0)
+    low, high = np.quantile(smooth[level.inside], (0.005, 0.995))
+    edges = np.linspace(float(low), float(high), BINS + 1)
+    place = np.where(level.inside, np.digitize(smooth, edges[1:-1]), -1)
+    least = BIN_SHARE * np.count_nonzero(level.inside)
+    largest, table = 0.0, []
+    for number in range(BINS):
+        mine = place == number
+        if np.count_nonzero(mine) < least:
+            continue
+        sigma = float(np.sqrt(np.mean(np.square(level.sigma[mine], dtype=np.float64))))
+        shift = float(removed[mine].mean(dtype=np.float64))
+        chance = sigma * float(np.sqrt(np.square(level.null.noises[:, mine].mean(axis=1)).mean()))
+        table.append(Bin(float(edges[number]), float(edges[number + 1]), -shift))
+        if abs(shift) > SURE * chance:
+            largest = max(largest, abs(shift) / sigma)
+    return largest, tuple(table)

@@ -1,0 +1,107 @@
+"""The verdict on a denoised series, from some of its planes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.engine import Engine
+from meddenoise.holes import fill_holes
+from meddenoise.metrics import UndefinedError
+from meddenoise.noise import NoiseEstimate
+from meddenoise.pairing import Planes, align_planes
+from meddenoise.planes import load_planes
+from meddenoise.series import Series
+from meddenoise.trust import Trust, Values, judge
+from meddenoise.trust.examine import Pair, examine
+from meddenoise.trust.lesions import Scene, survival
+
+MOST_PLANES = 3
+MOST_SIDE = 512
+"""The middle of larger planes is looked at."""
+LESION_SIDE = 256
+"""Discs are put into the middle of one plane, this much of it."""
+NOT_SAMPLED = (
+    "lesion survival was not measured: a sampler takes its time; `meddenoise eval --lesions` measures it."
+)
+UNCHANGED = "the pixels are those of the input: nothing was removed."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How the result was made: the engine with its method, told `noise`, at `strength`."""
+
+    engine: Engine
+    noise: NoiseEstimate
+    strength: float
+
+
+def check_trust(noisy: Series, result: Series, noise: NoiseEstimate, run: Run | None) -> Trust:
+    """The verdict on `result`; `noise` is what the noisy series shows, `run` None where nothing was done.
+
+    Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
+    """
+    if run is None:
+        return Trust("ok", notes=(UNCHANGED,))
+    measured = examine(list(_pairs(noisy, result, np.arange(len(result)))), noise)
+    if run.engine.samples:
+        return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)))
+    return judge(with_lesions(measured, noisy, noise, run))
+
+
+def examine_series(noisy: Series, result: Series, noise: NoiseEstimate) -> Values:
+    """`examine` of some planes of a series and of those it was made from.
+
+    Raises InputError where their planes do not agree.
+    """
+    return examine(list(_pairs(noisy, result, align_planes(result, noisy))), noise)
+
+
+def with_lesions(measured: Values, noisy: Series, noise: NoiseEstimate, run: Run) -> Values:
+    """The same with lesion survival in the middle plane."""
+    try:
+        kept: float | None = _survival(noisy, noise, run)
+        notes = measured.notes
+    except UndefinedError as error:
+        kept, notes = None, (*measured.notes, f"lesion survival was not measured: {error}.")
+    return replace(measured, values=measured.values | {"lesion_survival": kept}, notes=notes)
+
+
+def _survival(noisy: Series, noise: NoiseEstimate, run: Run) -> float:
+    index = len(noisy) // 2
+    planes, sigma = (
+        _middle(part, LESION_SIDE)
+        for part in load_planes(noisy, index, index + 1, run.noise, run.engine.context)
+    )
+    valid = _middle(noisy.valid(index, index + 1), LESION_SIDE)
+    centre = planes.shape[1] // 2
+
+    def denoise(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        # the neighbours of a frame show the same place: a lesion is in them too
+        given = planes + (plane - planes[0, centre])
+        clean: NDArray[np.float32] = run.engine.run(given, sigma, index).clean[0]
+        return plane + np.float32(run.strength) * (clean - plane)
+
+    before: NDArray[np.float32] = planes[0, centre]
+    _, local = load_planes(noisy, index, index + 1, noise, 0)
+    scene = Scene(before, _middle(local, LESION_SIDE)[0], valid[0])
+    return survival(denoise, scene, denoise(before), noise).share
+
+
+def _pairs(noisy: Series, result: Series, order: Planes) -> Iterator[Pair]:
+    """The middle of some planes; first and last are left out where there are more."""
+    count = min(len(result), MOST_PLANES)
+    for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int):
+        source = int(order[n])
+        valid = result.valid(n, n + 1) & noisy.valid(source, source + 1)
+        before = fill_holes(noisy.values(source, source + 1), valid)
+        after = fill_holes(result.values(n, n + 1), valid)
+        yield Pair(*(_middle(part[0], MOST_SIDE) for part in (before, after, valid)))
+
+
+def _middle(part: NDArray[Any], side: int) -> NDArray[Any]:
+    """The middle of planes [..., Y, X], at most `side` pixels a side, contiguous."""
+    top, left = (max(0, (size - side) // 2) for size in part.shape[-2:])
+    return np.ascontiguousarray(part[..., top : top + side, left : left + side])

@@ -1,0 +1,106 @@
+"""Spots and edges in what was removed, held against simulated noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, gaussian_filter, map_coordinates
+
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.correlation import unit_noise
+from meddenoise.noise.spectrum import filter_planes, radial_frequency
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+SCALES = (1.5, 3.0)
+"""Widths of the spots that are looked for, in pixels; discs of 5 to 12 pixels answer to them."""
+SURROUND = 3.0
+"""A spot is what stands out from a surround this many times as wide."""
+EDGE_SHARE = 0.1
+"""The steepest tenth of the pixels counts as edges."""
+REACH = 4
+"""Pixels to either side along an edge."""
+DRAWS = 8
+"""Simulated noise fields."""
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Scores of one plane, each over what noise alone gives: CHECKS of these names."""
+
+    structure_lost: float
+    structure_invented: float
+    edges_lost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Noise of level 1 as simulated, [DRAWS, Y, X], and its spots, the same for each of SCALES."""
+
+    noises: Plane
+    spots: tuple[Plane, ...]
+
+
+def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
+    """What planes [Y, X] of `shape` show where nothing but noise with this spectrum was removed."""
+    noises = unit_noise(noise, (DRAWS, *shape), np.random.default_rng(SEED))
+    frequency = radial_frequency(shape[0], shape[1])
+    return Null(noises, tuple(filter_planes(noises, _transfer(frequency, scale)) for scale in SCALES))
+
+
+def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> Found:
+    """What structure `removed` holds of the plane `before` [Y, X]; all in units of the local noise.
+
+    A spot that the result shows more strongly than the input is invented, any other one lost. Only pixels
+    `inside` count, away from the border of their area.
+    """
+    lost, invented = [], []
+    for scale, spots in zip(SCALES, null.spots, strict=True):
+        seen = _shrink(inside, scale)
+        limit = float(np.abs(spots[:, seen]).max(axis=1).mean())
+        spot, source = (_spots(plane, scale)[seen] for plane in (removed, before))
+        more = np.abs(source - spot) > np.abs(source)
+        strength = np.abs(spot) / limit
+        invented.append(float(strength[more].max(initial=0)))
+        lost.append(float(strength[~more].max(initial=0)))
+    return Found(max(lost), max(invented), _edges(before - removed, removed, inside, null))
+
+
+def _spots(plane: Plane, scale: float) -> Plane:
+    """The plane seen by a difference of Gaussians."""
+    spots: Plane = gaussian_filter(plane, scale) - gaussian_filter(plane, SURROUND * scale)
+    return spots
+
+
+def _transfer(frequency: Plane, scale: float) -> Plane:
+    """`_spots` in the frequency domain."""
+    exponent = -2 * np.pi**2 * scale**2 * np.square(frequency)
+    transfer: Plane = (np.exp(exponent) - np.exp(SURROUND**2 * exponent)).astype(np.float32)
+    return transfer
+
+
+def _shrink(inside: Mask, scale: float) -> Mask:
+    """Pixels whose filter sees no hole and no mirrored border; all of them where none is left."""
+    smaller: Mask = binary_erosion(inside, iterations=round(2 * scale))
+    return smaller if smaller.any() else inside
+
+
+def _edges(result: Plane, removed: Plane, inside: Mask, null: Null) -> float:
+    """Power of `removed` averaged along the edges of `result`, over that of noise on the same edges."""
+    down, right = np.gradient(gaussian_filter(result, SCALES[0]))
+    slope = np.hypot(down, right)
+    edges = inside & (slope >= np.quantile(slope[inside], 1 - EDGE_SHARE)) & (slope > 0)
+    if not edges.any():
+        return 0.0
+    rows, columns = np.nonzero(edges)
+    step = right[edges] / slope[edges], -down[edges] / slope[edges]
+    steps = np.arange(-REACH, REACH + 1)[:, None]
+    path = (rows + steps * step[0], columns + steps * step[1])
+
+    def power(plane: Plane) -> float:
+        along = map_coordinates(plane, path, order=1, mode="nearest").mean(axis=0)
+        return float(np.square(along, dtype=np.float64).mean())
+
+    return power(removed) / float(np.mean([power(noise) for noise in null.noises[: DRAWS // 2]]))

@@ -1,0 +1,138 @@
+"""The verdict on a denoised image: noise passes, lost and planted structure does not."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from meddenoise.metrics import UndefinedError
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.correlation import unit_noise
+from meddenoise.noise.rician import mean_magnitude
+from meddenoise.trust import Check, Values, judge
+from meddenoise.trust.examine import EXAMINED, Pair, examine
+from meddenoise.trust.lesions import Scene, survival
+
+SIZE, SIGMA = 128, 20.0
+COLOURED = NoiseEstimate(SIGMA, (1.7, 1.5, 0.9, 0.5))
+WHITE = NoiseEstimate(SIGMA)
+ALL = np.ones((SIZE, SIZE), bool)
+
+
+def scene():
+    """Soft tissue with discs and a bright rim, float32."""
+    y, x = np.indices((SIZE, SIZE))
+    truth = 100 + 40 * np.sin(x / 21) * np.cos(y / 17) + 300 * (np.hypot(y - 64, x - 64) < 50)
+    for row, column, contrast in ((50, 50, 80), (80, 70, -80), (60, 90, 60)):
+        truth = truth + contrast * (np.hypot(y - row, x - column) < 5)
+    return truth.astype(np.float32)
+
+
+def noisy(noise, seed=1):
+    """The scene with noise drawn from another seed than the simulated null."""
+    return scene() + SIGMA * unit_noise(noise, (SIZE, SIZE), np.random.default_rng(seed))
+
+
+def values(after, noise=WHITE, seed=1, valid=ALL):
+    return examine([Pair(noisy(noise, seed), after.astype(np.float32), valid)], noise)
+
+
+@pytest.mark.parametrize("noise", [WHITE, COLOURED], ids=["white", "coloured"])
+def test_a_result_without_a_bit_of_noise_and_with_all_structure_passes(noise):
+    found = [judge(values(scene(), noise, seed)) for seed in range(10)]
+    verdicts = [trust.verdict for trust in found]
+    # it cannot be told from the simulated null, whose strongest spot varies: a few are to be looked at
+    assert verdicts.count("ok") >= 8 and "reject" not in verdicts
+    for name in ("structure_lost", "structure_invented", "edges_lost"):
+        assert np.median([trust.values[name] for trust in found]) == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.parametrize("noise", [WHITE, COLOURED], ids=["white", "coloured"])
+def test_blur_is_rejected_for_edges_and_lost_structure(noise):
+    found = judge(values(gaussian_filter(noisy(noise), 2.0), noise))
+    assert found.verdict == "reject"
+    assert any("edges went out" in reason for reason in found.reasons)
+    assert any("structure was removed" in reason for reason in found.reasons)
+
+
+def test_a_lesion_that_is_gone_is_lost_and_one_that_nobody_measured_is_invented():
+    y, x = np.indices((SIZE, SIZE))
+    planted = values(scene() + 100 * (np.hypot(y - 40, x - 75) < 5)).values
+    erased = values(scene() - 80 * (np.hypot(y - 50, x - 50) < 5)).values
+    assert planted["structure_invented"] > 2 and planted["structure_invented"] > planted["structure_lost"]
+    assert erased["structure_lost"] > 2 and erased["structure_lost"] > erased["structure_invented"]
+
+
+def test_a_shifted_tissue_is_told_with_its_range_and_sign():
+    moved = scene()
+    moved[moved > 300] += 0.6 * SIGMA
+    found = values(moved)
+    assert found.values["mean_shift"] == pytest.approx(0.6, abs=0.1)
+    raised = [part.shift for part in found.bins if part.low > 300]
+    assert raised == pytest.approx([0.6 * SIGMA] * len(raised), abs=0.15 * SIGMA)
+
+
+def test_a_method_that_takes_the_rician_bias_back_is_not_blamed():
+    signal = np.where(scene() > 250, 10 * SIGMA, 0).astype(np.float32)
+    rng = np.random.default_rng(2)
+    magnitude = np.hypot(signal + rng.normal(0, SIGMA, signal.shape), rng.normal(0, SIGMA, signal.shape))
+    noise = NoiseEstimate(SIGMA, model="rician")
+    for after in (signal, mean_magnitude(signal, SIGMA)):
+        found = examine([Pair(magnitude.astype(np.float32), after, ALL)], noise)
+        assert judge(found).verdict == "ok", found
+    assert mean_magnitude(np.zeros(1, np.float32), 2.0)[0] == pytest.approx(2 * np.sqrt(np.pi / 2))
+    assert mean_magnitude(np.full(1, 100, np.float32), 1.0)[0] == pytest.approx(100.005, abs=1e-3)
+
+
+def test_pixels_that_are_no_image_do_not_count():
+    hidden, after = ALL.copy(), scene()
+    after[20:40, 20:40] += 500
+    hidden[20:40, 20:40] = False
+    assert judge(values(after)).verdict == "reject"
+    assert judge(values(after, valid=hidden)).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("size", "noise", "words"),
+    [(40, WHITE, "48 pixels a side"), (64, NoiseEstimate(0.0), "no noise is seen")],
+)
+def test_what_cannot_be_judged_has_no_verdict_but_a_reason(size, noise, words):
+    plane = np.zeros((size, size), np.float32)
+    found = judge(examine([Pair(plane, plane, plane == 0)], noise))
+    assert found.verdict is None and found.reasons == ()
+    assert words in found.notes[0]
+    assert found.values == dict.fromkeys(EXAMINED)
+
+
+def test_discs_survive_the_identity_and_not_a_blur():
+    before, sigma = noisy(WHITE), np.full((SIZE, SIZE), SIGMA, np.float32)
+    image = Scene(before, sigma, ALL)
+    kept = survival(lambda plane: plane, image, before, WHITE)
+    assert kept.share == pytest.approx(1, abs=1e-3) and kept.discs >= 4
+    # eight times what white noise makes of a disc of 20 to 50 pixels
+    assert 0.8 * SIGMA < kept.contrast < 2.5 * SIGMA
+
+    def blur(plane):
+        return gaussian_filter(plane, 4.0)
+
+    assert survival(blur, image, blur(before), WHITE).share < 0.25
+    half = survival(lambda plane: plane / 2, image, before / 2, WHITE)
+    assert half.share == pytest.approx(0.5, abs=1e-3)
+
+
+def test_discs_need_room():
+    plane = np.zeros((30, 30), np.float32)
+    with pytest.raises(UndefinedError, match="too few"):
+        survival(lambda noisy: noisy, Scene(plane, plane + 1, plane == 0), plane, WHITE)
+
+
+def test_a_check_judges_in_its_own_direction():
+    rising, falling = Check("", "", look=1.0, reject=2.0), Check("", "", look=0.4, reject=0.2)
+    assert [rising.judge(value) for value in (0.9, 1.0, 2.0)] == ["ok", "look", "reject"]
+    assert [falling.judge(value) for value in (0.5, 0.4, 0.2)] == ["ok", "look", "reject"]
+
+
+def test_the_worst_check_decides_and_its_reason_comes_first():
+    found = judge(Values({"structure_lost": 1.3, "mean_shift": 0.9, "edges_lost": None}, notes=("why.",)))
+    assert found.verdict == "reject"
+    assert "tissues" in found.reasons[0] and "structure" in found.reasons[1]
+    assert found.notes == ("why.",)
