@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import zlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +17,21 @@ from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
 from meddenoise.errors import OutputError
+from meddenoise.metrics import METRICS
 from meddenoise.page import Drawing, compose
 from meddenoise.page import gallery as gallery_module
 from meddenoise.page.drawing import Shown, draw_series
 from meddenoise.page.earlier import mark, read_drawings
 from meddenoise.page.flat import find_flat
 from meddenoise.page.gallery import Gallery
+from meddenoise.page.meanings import meaning_of
 from meddenoise.page.pack import pack, to_steps
 from meddenoise.page.pictures import fineness_of
 from meddenoise.page.plot import Axes, Curve, draw_plot
 from meddenoise.page.regions import find_regions, spread_planes
+from meddenoise.page.verdicts import read_trust
 from meddenoise.page.windows import choose_windows
+from meddenoise.trust import Bin, Trust
 
 RNG = np.random.default_rng
 CT = Path(str(get_testdata_file("CT_small.dcm")))
@@ -334,6 +338,57 @@ def test_an_evaluation_has_its_page_beside_the_json(study, tmp_path):
     assert '"reference":' in text
     denoise(tmp_path / "out", "-o", tmp_path / "f.html", command="eval")
     assert sorted(path.name for path in tmp_path.glob("f.*")) == ["f.csv", "f.html", "f.json"]
+
+
+def test_results_side_by_side_have_a_table_with_intervals_and_differences(tmp_path):
+    from PIL import Image
+
+    rng, shape = RNG(1), (96, 96)
+    for n in range(3):
+        clean = np.add.outer(np.arange(96.0), np.arange(96.0)) / 2 + 20 * n
+        for name, sigma in (("ref", 0), ("noisy", 9), ("good", 2), ("bad", 6)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            pixels = np.clip(clean + rng.normal(0, sigma or 1e-9, shape), 0, 255)
+            Image.fromarray(np.rint(pixels).astype(np.uint8)).save(tmp_path / name / f"{n}.png")
+    denoise(
+        tmp_path / "good", tmp_path / "bad", "--ref", tmp_path / "ref", "--noisy", tmp_path / "noisy",
+        "-o", tmp_path / "e.html", command="eval",
+    )  # fmt: skip
+    text = (tmp_path / "e.html").read_text()
+    table = re.search(r'<table class="standings">.*?</table>', text, re.DOTALL).group()
+    told = json.loads((tmp_path / "e.json").read_text())
+    mean = told["results"][0]["mean"]["psnr"]
+    low, high = told["results"][0]["interval_95"]["psnr"]
+    assert f'<td class="n best">{mean:.4g}<small>{low:.4g} … {high:.4g}</small></td>' in table
+    assert "with 95 % intervals over patients. The best of each row is marked." in table
+    assert "bad − good" in text and "it may be chance" in text
+    assert text.count('<section class="series"') == 6 and text.count("<!--drawing") == 6
+
+
+def test_the_verdict_is_under_the_title_and_a_reject_on_top(tmp_path):
+    good = Trust("ok", (), (), {"structure_lost": 0.5, "lesion_survival": None}, (Bin(0.0, 9.0, -0.25),))
+    bad = Trust("reject", ("a <spot>",), (), {"structure_lost": 2.0})
+    entries = [entry(key=verdict.verdict, title=verdict.verdict, trust=verdict) for verdict in (good, bad)]
+    text = compose.compose(page(*entries))
+    alerts = re.search(r'<ul class="alerts".*?</ul>', text, re.DOTALL).group()
+    assert '<li class="bad"><b>Reject</b>' in alerts and '">reject</a>)' in alerts
+    assert '<p class="verdict ok"><b>ok</b> No check found' in text
+    assert '<p class="verdict reject"><b>reject</b> A &lt;spot&gt;.</p>' in text
+    assert '<td class="n reject">2</td>' in text and '<td class="n ok">0.5</td>' in text
+    assert '<td class="n">−0.25\u202fHU</td>' in text
+    assert read_trust(json.loads(json.dumps(asdict(good)))) == good
+
+
+def test_every_metric_says_what_it_means():
+    assert all(meaning_of(name) for name in METRICS)
+
+
+def test_a_reference_is_drawn_and_measured_before_and_after(study, tmp_path):
+    denoise(study / "0.dcm", "--ref", study / "0.dcm", "-o", tmp_path / "one.dcm")
+    row = json.loads((tmp_path / "one-report.json").read_text())["series"][0]
+    assert row["noisy_metrics"]["rmse"] == 0 < row["metrics"]["rmse"]
+    text = (tmp_path / "one-report.html").read_text()
+    assert '"reference":' in text and '<th scope="col" class="n">Before</th>' in text
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, DRIVER, Browser
 from page_samples import HOSTILE, entry, page, series, shown
+from PIL import Image
 
+from meddenoise.evaluation import Options, evaluate
 from meddenoise.page.compose import write_page
 from meddenoise.page.drawing import draw_series
+from meddenoise.page.evaluated import write_evaluation
+from meddenoise.trust import Bin, Trust
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
@@ -37,8 +41,27 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(page(entry(), drawing=draw_series(shown())), path)
+    values = {"structure_lost": 2.0, "lesion_survival": 0.7}
+    trust = Trust("reject", ("structure was removed",), (), values, (Bin(0.0, 60.0, -3.0),))
+    write_page(page(entry(trust=trust), drawing=draw_series(shown())), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of three sets of results of two patients, with long names."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    rng = np.random.default_rng(0)
+    sets = {"ref": 0.0, "noisy": 9.0} | {f"a_rather_long_name_of_a_method_{n}": 2.0 + n for n in range(3)}
+    for name, sigma in sets.items():
+        (folder / name).mkdir()
+        for n in range(2):
+            pixels = np.rint(np.add.outer(np.arange(96), np.arange(96)) + rng.normal(0, sigma, (96, 96)))
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{n}.png")
+    results = [folder / name for name in sets if name.startswith("a")]
+    found = evaluate(results, folder / "ref", folder / "noisy", Options())
+    assert write_evaluation(found, folder / "e.html") == ()
+    return folder / "e.html"
 
 
 @pytest.fixture
@@ -178,10 +201,15 @@ def test_hostile_strings_are_text(browser: Browser, tmp_path: Path) -> None:
     assert browser.logs("browser") == []
 
 
+@pytest.mark.parametrize("kind", ["file", "evaluated"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_nothing_sticks_out_of_the_window(width: int, browser: Browser, file: Path) -> None:
+def test_nothing_sticks_out_of_the_window(
+    width: int, kind: str, browser: Browser, request: pytest.FixtureRequest
+) -> None:
     browser.resize(width)
-    browser.open(file, READY)
+    browser.open(request.getfixturevalue(kind), READY)
+    browser.run("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    assert browser.logs("browser") == []
     assert browser.run("return document.documentElement.scrollWidth") == width
     sticking = (
         "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > "

@@ -8,6 +8,8 @@ page. `page.css` and `page.js` go into the file as they are.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from meddenoise.trust import Trust
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -36,6 +38,7 @@ class Entry:
     units: Mapping[str, str] = field(default_factory=dict)
     """Of the metrics that have one."""
     warnings: tuple[str, ...] = ()
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,19 +3,25 @@
 import base64
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import staged
-from meddenoise.page import Page
+from meddenoise.page import Entry, Page
 from meddenoise.page.earlier import mark
-from meddenoise.page.sections import anchor, facts, number, section, with_unit
+from meddenoise.page.sections import anchor, facts, section
+from meddenoise.page.tables import number, table, with_unit
 
 MOST_ROWS, MOST_SECTIONS = 1000, 200
 """Of series in the table on top, and in sections of their own where nothing is drawn of them."""
 MOST_WARNINGS, MOST_LINKS = 20, 3
+_SEE_VERDICT = {
+    "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "look": "The checks found something that somebody should look at: see the verdict below.",
+}
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -67,17 +73,28 @@ def _alerts(page: Page) -> str:
     ]
     if len(page.failed) > MOST_WARNINGS:
         lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
-    told: dict[str, list[str]] = defaultdict(list)
-    for entry in page.entries:
-        for text in entry.warnings:
-            told[text].append(f'<a href="#{anchor(entry)}">{escape(Path(entry.title).name)}</a>')
-    for text, links in list(told.items())[:MOST_WARNINGS]:
+    told: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for kind, text, entry in _cautions(page):
+        told[kind, text].append(f'<a href="#{anchor(entry)}">{escape(Path(entry.title).name)}</a>')
+    for (kind, text), links in list(told.items())[:MOST_WARNINGS]:
         more = f" and {len(links) - MOST_LINKS} more" if len(links) > MOST_LINKS else ""
         where = f" <span>({', '.join(links[:MOST_LINKS])}{more})</span>" if len(page.entries) > 1 else ""
-        lines.append(f"<li><b>Warning</b> {escape(text)}{where}</li>")
+        mark = ' class="bad"' if kind == "Reject" else ""
+        lines.append(f"<li{mark}><b>{kind}</b> {escape(text)}{where}</li>")
     if len(told) > MOST_WARNINGS:
         lines.append(f"<li>{len(told) - MOST_WARNINGS} more warnings; {_see(page)}.</li>")
     return f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
+
+
+def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
+    """Kind and sentence of what to beware of in each entry, the results to reject first."""
+    for verdict in ("reject", "look"):
+        for entry in page.entries:
+            if entry.trust is not None and entry.trust.verdict == verdict:
+                yield verdict.capitalize(), _SEE_VERDICT[verdict], entry
+    for entry in page.entries:
+        for text in entry.warnings:
+            yield "Warning", text, entry
 
 
 def _table(page: Page) -> str:
@@ -94,15 +111,20 @@ def _table(page: Page) -> str:
         plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
             f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
+            f"<td>{_trust(entry)}</td>"
             f'<td class="n">{escape(number(before))}</td><td class="n">{escape(with_unit(after, unit))}</td>'
             f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
         )
-    return (
-        f'<div class="scroll"><table class="all"><caption>{len(page.entries)} series</caption><thead><tr>'
-        '<th scope="col">Series</th><th scope="col" class="n">Noise before</th>'
-        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>{_left_out(page, drawn)}"
+    heads = (
+        '<th scope="col">Series</th><th scope="col">Trust</th><th scope="col" class="n">Noise before</th>'
+        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th>'
     )
+    return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
+
+
+def _trust(entry: Entry) -> str:
+    verdict = entry.trust and entry.trust.verdict
+    return f'<span class="{verdict}">{verdict}</span>' if verdict else "–"
 
 
 def _left_out(page: Page, drawn: int) -> str:

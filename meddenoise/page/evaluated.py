@@ -95,6 +95,7 @@ def _entry(pair: Pair) -> Entry:
         metrics_before={} if pair.before is None else _values(pair.before),
         units={name: row.unit_in(protocol) for name, row in METRICS.items()},
         warnings=pair.warnings,
+        trust=pair.trust,
     )
 
 

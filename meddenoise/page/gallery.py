@@ -7,6 +7,7 @@ from meddenoise.metrics import METRICS, Protocol
 from meddenoise.page import Drawing, Entry, Page
 from meddenoise.page.compose import write_page
 from meddenoise.page.earlier import read_drawings
+from meddenoise.page.verdicts import read_trust
 from meddenoise.report import Report, Row
 
 MOST_BYTES, MOST_DRAWN = 16_000_000, 100
@@ -110,6 +111,7 @@ def _entry(row: Row) -> Entry:
         metrics_before=row.noisy_metrics,
         units={name: metric.unit_in(protocol) for name, metric in METRICS.items()},
         warnings=row.warnings,
+        trust=read_trust(row.trust),
     )
 
 

@@ -6,6 +6,8 @@ from html import escape
 
 from meddenoise.page import Drawing, Entry
 from meddenoise.page.meanings import meaning_of, name_of
+from meddenoise.page.tables import number, table, with_unit
+from meddenoise.page.verdicts import checks, verdict_line
 
 LEFT_OUT = (
     "No pictures of this series: the page keeps a limited number, and those of a run that was killed are "
@@ -24,10 +26,12 @@ def section(entry: Entry, drawing: Drawing | None, marked: str) -> str:
         f'<section class="series" id="{anchor(entry)}"><h2>{escape(entry.title)}</h2>',
         f'<p class="about">{" · ".join(map(escape, entry.about))}</p>',
         f'<dl class="who">{drawing.who}</dl>' if drawing is not None and drawing.who else "",
+        verdict_line(entry.trust),
         _warnings(entry.warnings),
         _cards(entry),
         marked if drawing is not None else f'<p class="note">{escape(LEFT_OUT)}</p>',
         _metrics(entry),
+        checks(entry.trust, entry.noise[2]),
         f'<details class="facts"><summary>How it was made</summary>{facts(entry.facts)}</details>',
         "</section>",
     ]
@@ -40,16 +44,6 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>" for label, value in pairs if value
     )
     return f"<dl>{''.join(lines)}</dl>"
-
-
-def number(value: float | None) -> str:
-    """Four digits, a dash for what has no value."""
-    return "–" if value is None else f"{value:.4g}".replace("-", "−").replace("inf", "∞")
-
-
-def with_unit(value: float | None, unit: str) -> str:
-    """A number and its unit, with a thin space that does not break."""
-    return number(value) + (f"\u202f{unit}" if unit and value is not None else "")
 
 
 def _warnings(warnings: tuple[str, ...]) -> str:
@@ -92,8 +86,5 @@ def _metrics(entry: Entry) -> str:
         )
     head = '<th scope="col" class="n">'
     heads = f"{head}Before</th>{head}After</th>" if has_before else f"{head}Value</th>"
-    return (
-        '<div class="scroll"><table class="metrics"><caption>Measured</caption><thead><tr>'
-        f'<th scope="col">Measure</th>{heads}'
-        f'<th scope="col">What it says</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    heads = f'<th scope="col">Measure</th>{heads}<th scope="col">What it says</th>'
+    return table("metrics", "Measured", heads, rows)

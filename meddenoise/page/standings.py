@@ -1,6 +1,5 @@
 """The results of an evaluation side by side: their means with intervals, and which differences are real."""
 
-from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from meddenoise.comparison import Comparison, Standing
 from meddenoise.evaluation import Evaluation
 from meddenoise.metrics import METRICS
 from meddenoise.page.meanings import meaning_of, name_of
-from meddenoise.page.sections import number
+from meddenoise.page.tables import number, table
 from meddenoise.scoresheet import key_metrics, winner
 
 
@@ -36,9 +35,12 @@ def _means(evaluation: Evaluation) -> str:
             f"<td>{escape(meaning_of(metric))}</td></tr>"
         )
     head = "".join(f'<th scope="col" class="n">{escape(name)}</th>' for name in heads)
+    told = any(interval is not None for standing in sets for interval in standing.intervals.values())
+    over = ", with 95 % intervals over patients" if told else ""
     note = " The best of each row is marked." if len(sets) > 1 else ""
-    return _table(
-        f"Means over {evaluation.standings[0].results} series, with 95 % intervals over patients.{note}",
+    return table(
+        "standings",
+        f"Means over {evaluation.standings[0].results} series{over}.{note}",
         f'<th scope="col">Measure</th>{head}<th scope="col">What it says</th>',
         rows,
     )
@@ -58,7 +60,8 @@ def _differences(evaluation: Evaluation) -> str:
     if not rows:
         return ""
     heads = "".join(f'<th scope="col" class="n">{head}</th>' for head in ("Mean", "95 % interval", "p", "n"))
-    return _table(
+    return table(
+        "standings",
         "Differences over patients. Where the interval holds 0, or p is above 0.05, it may be chance.",
         f'<th scope="col">Difference</th><th scope="col">Measure</th>{heads}',
         rows,
@@ -101,10 +104,3 @@ def _signed(value: float) -> str:
 
 def _cell(text: str, more: str = "", kind: str = "") -> str:
     return f'<td class="{" ".join(filter(None, ("n", kind)))}">{escape(text)}{more}</td>'
-
-
-def _table(caption: str, heads: str, rows: Sequence[str]) -> str:
-    return (
-        f'<div class="scroll"><table class="standings"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
