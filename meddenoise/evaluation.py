@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from meddenoise.cautions import cautions
 from meddenoise.comparison import NOISY, Comparison, Measured, Standing, compare, stand
-from meddenoise.errors import InputError, NothingReadableError
-from meddenoise.io import Item, discover, read_item
+from meddenoise.errors import InputError
+from meddenoise.io import Item, read_item
 from meddenoise.level import estimate_series
+from meddenoise.masks import read_mask
 from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
 from meddenoise.noise import NoiseEstimate
 from meddenoise.pairing import align_series, pair_items
+from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.again import Lesions, lesions_again
@@ -30,12 +32,14 @@ class Options:
     """How to measure: the protocol, and which metrics.
 
     `data_range` is R in the image's unit (None: by `preset`); `per_plane` takes planes apart.
-    `crop` is the part that is measured; `rois` and `edge` are places in the whole image.
+    `mask` marks the pixels that count, by anything but 0; `crop` is the part that is measured; `rois` and
+    `edge` are places in the whole image.
     """
 
     data_range: float | None = None
     per_plane: bool = False
     preset: Preset = field(default_factory=Preset)
+    mask: Path | None = None
     crop: Box | None = None
     rois: tuple[Box, ...] = ()
     edge: Box | Circle | None = None
@@ -97,9 +101,9 @@ def evaluate(
     Raises NothingReadableError where one of them holds no image and UsageError where partners cannot be
     told; what is wrong with a single pair is in `failed`.
     """
-    references = None if reference is None else _items([reference])[0]
-    noisies = None if noisy is None else _items([noisy])[0]
-    sets, failed = _sets(results, references or noisies)
+    references = None if reference is None else items_under([reference])[0]
+    noisies = None if noisy is None else items_under([noisy])[0]
+    sets, failed = result_sets(results, references or noisies)
     measured: list[tuple[str, list[Pair]]] = []
     for name, items in sets:
         clean = _partners(items, references, "--ref")
@@ -131,6 +135,8 @@ def evaluate_series(result: Series, reference: Series | None, noisy: Series | No
     for other in (aligned, before):
         if other is not None:
             mask &= other.valid
+    if options.mask is not None:
+        mask &= read_mask(options.mask, result, "measured")
     protocol = _protocol(result, reference, mask, options)
     if noisy is not None:
         protocol = replace(protocol, noise=estimate_series(noisy))
@@ -203,7 +209,7 @@ def _protocol(
         how,
         result.unit if reference is None else reference.unit or result.unit,
         mask if crop is None else crop.cut(mask).astype(bool),
-        "all pixels but padding and NaN",
+        f"{'all pixels' if options.mask is None else f'the mask {options.mask}'} but padding and NaN",
         scope,
         window=options.preset.window if reference is not None else None,
         spacing_mm=None if known is None else known.spacing_mm[1:],
@@ -254,39 +260,3 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
 def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
     """Pairs of other partners: several sets of results share theirs."""
     return list({(pair.reference, pair.noisy, pair.case): pair for pair in pairs}.values())
-
-
-def _sets(
-    results: Sequence[Path], partners: Sequence[Item] | None
-) -> tuple[list[tuple[str, list[Item]]], list[tuple[Path, str]]]:
-    """Name and series of each set of results, and the files that are damaged.
-
-    Raises NothingReadableError where one holds no image.
-    """
-    folders = [path for path in results if path.is_dir()]
-    files = [path for path in results if path not in folders]
-    sets: list[tuple[str, list[Item]]] = []
-    failed: list[tuple[Path, str]] = []
-    for group in ([files] if files else []) + [[folder] for folder in dict.fromkeys(folders)]:
-        items, problems = _items(group)
-        failed += problems
-        if group is files and partners is not None and len(items) > len(partners):
-            sets += [(str(item.path), [item]) for item in items]
-        else:
-            sets.append((str(group[0]) if len(group) == 1 else f"{len(group)} files", items))
-    order = {str(path): place for place, path in enumerate(results)}
-    return sorted(sets, key=lambda named: order.get(named[0], -1)), failed
-
-
-def _items(paths: Sequence[Path]) -> tuple[list[Item], list[tuple[Path, str]]]:
-    """The series under the paths, and the files that are damaged.
-
-    Raises NothingReadableError where there is no image.
-    """
-    found = discover(paths)
-    if not found.items:
-        if len(found.failed) == 1:
-            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
-        names = ", ".join(map(str, paths))
-        raise NothingReadableError(f"{names} holds no image that can be read: give images or their folder.")
-    return list(found.items), [(problem.path, str(problem.error)) for problem in found.failed]

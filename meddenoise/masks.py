@@ -1,4 +1,4 @@
-"""What is to be filled in on the planes of a series: a mask of any format, or a DICOM segmentation."""
+"""What is marked on the planes of a series: a mask of any format, or a DICOM segmentation."""
 
 from itertools import islice
 from pathlib import Path
@@ -19,17 +19,23 @@ SAME_TURN = 0.02
 """How far direction cosines may differ that are the same: a degree."""
 
 
-def read_hole(path: Path, series: Series) -> Mask:
-    """True where `series` is to be filled in, [N, Y, X]: where the mask is not 0.
+def read_mask(path: Path, series: Series, what: str) -> Mask:
+    """True where the mask is not 0 on the planes of `series`, [N, Y, X]; `what` it marks is said in errors.
 
     A mask of a single plane is for every plane. The frames of a DICOM segmentation belong to the planes at
     their position; several segments are united.
-    Raises InputError where the mask cannot be read, lies elsewhere, is empty, or leaves nothing.
+    Raises InputError where the mask cannot be read, lies elsewhere, or is empty.
     """
     segmentation = _open(path)
-    hole = _from_image(path, series) if segmentation is None else _from_frames(segmentation, series)
-    if not hole.any():
-        raise InputError(f"the mask {path} is 0 everywhere on {series.path}: mark what is to be filled in.")
+    mask = _from_image(path, series) if segmentation is None else _from_frames(segmentation, series)
+    if not mask.any():
+        raise InputError(f"the mask {path} is 0 everywhere on {series.path}: mark what is to be {what}.")
+    return mask
+
+
+def read_hole(path: Path, series: Series) -> Mask:
+    """`read_mask` of what is to be filled in. Raises InputError also where the mask leaves nothing."""
+    hole = read_mask(path, series, "filled in")
     if (hole | ~series.valid(0, len(series))).all(axis=(1, 2)).any():
         raise InputError(
             f"the mask {path} covers whole planes of {series.path}: leave something around the hole."

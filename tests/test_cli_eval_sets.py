@@ -314,3 +314,25 @@ def test_the_table_file_has_a_line_a_pair_and_a_failure(tmp_path: Path) -> None:
     ]
     assert float(lines[0]["metrics_psnr"]) == document["pairs"][0]["metrics"]["psnr"]
     assert lines[0]["protocol_data_range"] == "255.0" and lines[-1]["error"]
+
+
+def test_a_mask_says_which_pixels_are_measured(tmp_path: Path) -> None:
+    clean = RNG.integers(0, 200, (40, 40)).astype(np.int16)
+    result = clean.copy()
+    result[:20] += 8
+    marked = np.zeros_like(clean)
+    marked[10:30, 5:30] = 255
+    for name, pixels in (("result", result), ("clean", clean), ("mask", marked), ("empty", 0 * marked)):
+        png(tmp_path / f"{name}.png", pixels)
+    known = tmp_path / "result.png", "--ref", tmp_path / "clean.png"
+    document = json.loads(run(*known, "--mask", tmp_path / "mask.png", "--json").stdout)
+    assert document["mean"]["bias"] == pytest.approx(4)
+    assert document["pairs"][0]["protocol"]["mask"] == f"the mask {tmp_path / 'mask.png'} but padding and NaN"
+    # the crop cuts the mask too
+    cut = run(*known, "--mask", tmp_path / "mask.png", "--crop", "0,0,20,40", "--json")
+    assert json.loads(cut.stdout)["mean"]["bias"] == pytest.approx(8)
+    missed = run(*known, "--mask", tmp_path / "empty.png")
+    assert missed.exit_code == 1
+    assert "is 0 everywhere on" in missed.stderr and "mark what is to be measured" in missed.stderr
+    png(tmp_path / "small.png", marked[:9])
+    assert "small.png" in run(*known, "--mask", tmp_path / "small.png").stderr

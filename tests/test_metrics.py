@@ -15,7 +15,7 @@ from meddenoise.metrics import METRICS, Protocol, UndefinedError
 from meddenoise.metrics.blind import residual_ratio, residual_structure
 from meddenoise.metrics.measure import Compared, Wanted, average, measurable, measure
 from meddenoise.metrics.presets import data_range
-from meddenoise.metrics.reference import acutance, bias, mae, psnr, rmse, ssim
+from meddenoise.metrics.reference import acutance, bias, bias_worst, mae, psnr, rmse, ssim
 from meddenoise.metrics.regions import Box
 from meddenoise.noise import NoiseEstimate
 from meddenoise.series import Geometry, Series
@@ -35,6 +35,26 @@ def series(pixels: NDArray, **changes: object) -> Series:
         pixels, np.ones(n), np.zeros(n), (-32768, 32767), Geometry(), "nifti", Path("a.nii"), (Path("a.nii"),)
     )
     return replace(made, **changes)
+
+
+def test_the_worst_tissue_is_the_one_that_is_shifted_most() -> None:
+    rng = np.random.default_rng(3)
+    y = np.repeat(np.arange(8.0) * 100, 400).reshape(1, 40, 80) + rng.normal(0, 1, (1, 40, 80))
+    x = y + np.where((y > 250) & (y < 350), -7.0, 2.0)
+    assert bias_worst(x, y, RANGE) == pytest.approx(-7)
+    assert bias(x, y, RANGE) == pytest.approx(2 - 9 / 8)
+    # pooled, plane by plane, masked, and of a range with too few pixels
+    both, clean = np.concatenate([x, y + 1]), np.concatenate([y, y])
+    assert bias_worst(both, clean, replace(RANGE, scope="plane")) == pytest.approx(-3)
+    assert bias_worst(both, clean, RANGE) == pytest.approx(-3)
+    dark = (y < 250) | (y > 350)
+    assert bias_worst(x, y, replace(RANGE, mask=dark)) == pytest.approx(2)
+    few = y.copy()
+    few[0, :2, :10] -= 50
+    assert abs(bias_worst(few, y, RANGE)) < 5
+    with pytest.raises(UndefinedError, match="no pixel"):
+        bias_worst(x, y, replace(RANGE, mask=np.zeros_like(dark)))
+    assert bias_worst(np.full_like(y, 3.0), np.full_like(y, 5.0), RANGE) == -2
 
 
 @pytest.mark.parametrize("offset", [0.0, -1000.0, 30000.0])

@@ -33,6 +33,10 @@ Range = Annotated[
     typer.Option("--data-range", help="R of PSNR and SSIM in the image's unit, instead of a protocol's."),
 ]
 PerPlane = Annotated[bool, typer.Option("--per-plane", help="Mean over planes instead of pooled planes.")]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option("--mask", help="Measure these pixels only: an image or DICOM segmentation, anything but 0."),
+]
 Crop = Annotated[
     str | None, typer.Option(metavar="ROW,COLUMN,HEIGHT,WIDTH", help="Measure this part only, in pixels.")
 ]
@@ -93,6 +97,7 @@ def evaluate(
     protocol: ProtocolName = "auto",
     data_range: Range = None,
     per_plane: PerPlane = False,
+    mask: MaskFile = None,
     crop: Crop = None,
     roi: Rois = None,
     edge: Edge = None,
@@ -119,6 +124,7 @@ def evaluate(
         data_range=_checked_range(data_range, protocol),
         per_plane=per_plane,
         preset=parse_preset(protocol),
+        mask=mask,
         crop=None if crop is None else parse_box(crop, "--crop"),
         rois=tuple(parse_box(text, "--roi") for text in roi or ()),
         edge=None if edge is None else parse_edge(edge, "--edge"),

@@ -84,6 +84,14 @@ METRICS: dict[str, Metric] = {
     "bias": Metric(
         _row("reference", "bias"), "reference", "bias", "image", "0", "mean of the error, below 0: too dark"
     ),
+    "bias_worst": Metric(
+        _row("reference", "bias_worst"),
+        "reference",
+        "bias, worst tissue",
+        "image",
+        "0",
+        "mean of the error in that of eight ranges of the reference where it is farthest from 0",
+    ),
     "hfen": Metric(
         _row("structure", "hfen"),
         "reference",

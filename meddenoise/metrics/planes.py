@@ -23,9 +23,14 @@ def paired_planes(result: Image, other: Image, protocol: Protocol) -> Iterator[t
     if result.shape != other.shape:
         raise ValueError(f"the result is {list(result.shape)} and the other image {list(other.shape)} pixels")
     for n in range(len(result)):
-        x, y = result[n].astype(np.float64), other[n].astype(np.float64)
-        mask = np.isfinite(x) & np.isfinite(y)
-        yield x, y, mask if protocol.mask is None else mask & protocol.mask[n]
+        yield paired_plane(result, other, protocol, n)
+
+
+def paired_plane(result: Image, other: Image, protocol: Protocol, n: int) -> tuple[Plane, Plane, Mask]:
+    """One of `paired_planes`."""
+    x, y = result[n].astype(np.float64), other[n].astype(np.float64)
+    mask = np.isfinite(x) & np.isfinite(y)
+    return x, y, mask if protocol.mask is None else mask & protocol.mask[n]
 
 
 def combine(
