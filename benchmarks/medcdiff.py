@@ -88,7 +88,9 @@ def measure(
     distances: dict[str, dict[str, float | None]] = defaultdict(dict)
     for (setting, name), found in images.items():
         distance = partial(fid, np.concatenate(found), np.concatenate(truths[setting]))
-        distances[setting][name] = _or_none("FID", warnings, partial(distance, Protocol(2.0), features))
+        distances[setting][name] = _or_none(
+            "FID", warnings, partial(distance, Protocol(2.0, networks=features))
+        )
     return rows, distances, list(warnings)
 
 
@@ -108,7 +110,7 @@ def _row(case: Case, name: str, result: Sampled, features: Path | None, warnings
         "acutance": acutance(image, truth, protocol),
         "acutance_truth": acutance(truth, truth, protocol),
         "within": _within(case, result),
-        "lpips": _or_none("LPIPS", warnings, partial(lpips, image, truth, Protocol(2.0), features)),
+        "lpips": _or_none("LPIPS", warnings, partial(lpips, image, truth, Protocol(2.0, networks=features))),
     }
 
 

@@ -44,6 +44,8 @@ class Options:
     rois: tuple[Box, ...] = ()
     edge: Box | Circle | None = None
     wanted: Wanted = field(default_factory=Wanted)
+    networks: Path | None = None
+    """The folder with the weights of LPIPS and FID; None: they are fetched."""
     lesions: Lesions | None = None
     """Whether to denoise once more with discs in the noisy image; None: no."""
 
@@ -216,6 +218,7 @@ def _protocol(
         crop=crop,
         rois=tuple(box.inside(crop) for box in options.rois),
         edge=None if options.edge is None else options.edge.inside(crop),
+        networks=options.networks,
     )
 
 

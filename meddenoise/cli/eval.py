@@ -58,7 +58,14 @@ Edge = Annotated[
 Names = Annotated[
     str | None,
     typer.Option(
-        "--metrics", metavar="NAME,NAME...", help="Only these; lpips and fid are measured if named."
+        "--metrics", metavar="NAME,NAME...", help="Only these; lpips and fid (extra `perceptual`) if named."
+    ),
+]
+Networks = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder with the weights of lpips and fid, which are fetched on first use without.",
     ),
 ]
 Discs = Annotated[
@@ -102,6 +109,7 @@ def evaluate(
     roi: Rois = None,
     edge: Edge = None,
     metrics: Names = None,
+    networks: Networks = None,
     lesions: Discs = False,
     method: MethodName = None,
     as_json: AsJson = False,
@@ -129,6 +137,7 @@ def evaluate(
         rois=tuple(parse_box(text, "--roi") for text in roi or ()),
         edge=None if edge is None else parse_edge(edge, "--edge"),
         wanted=Wanted(None if metrics is None else _known_names(metrics)),
+        networks=networks,
         lesions=_lesions(lesions, method, noisy),
     )
     _check(options, ref, output)

@@ -1,7 +1,7 @@
-"""LPIPS and FID: distances between the features of networks trained on photographs. Nothing is downloaded.
+"""LPIPS and FID: distances between the features of networks trained on photographs.
 
-Both need packages of the extra `perceptual` and weights on this disk: in torch's cache, where torchvision and
-torch-fidelity put them, or in a folder that is given. Grey is repeated in three channels.
+Both need packages of the extra `perceptual`, and weights that are fetched on first use, or lie in the folder
+`protocol.networks`. Grey is repeated in three channels.
 """
 
 from functools import lru_cache
@@ -15,23 +15,20 @@ import torch
 from torch import Tensor
 
 from meddenoise.metrics import Image, Protocol, UndefinedError
+from meddenoise.metrics.fetched import ALEXNET, INCEPTION, fetch, find
 
-ALEXNET = "alexnet-owt-7be5be79.pth"
-"""AlexNet of torchvision; the layers LPIPS puts on top are in its package."""
-INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
-"""InceptionV3 of torch-fidelity, converted from TensorFlow."""
 SMALLEST = 64
 """Side in pixels below which AlexNet's last features are no images any more."""
 FEWEST = 2048
 """Images below which the covariance of the 2048 features is singular, and the distance biased upwards."""
 
 
-def lpips(result: Image, reference: Image, protocol: Protocol, folder: Path | None = None) -> float:
+def lpips(result: Image, reference: Image, protocol: Protocol) -> float:
     """LPIPS v0.1 with AlexNet, mean over planes [N, Y, X]: 0 for identical images, more is worse.
 
     The reference's least value becomes -1, and protocol.data_range above it 1; what lies beyond is cut.
-    `folder` holds ALEXNET, None: torch's cache. Raises UndefinedError without the packages, the weights or a
-    data range, and for planes below SMALLEST or with values that are not finite.
+    Raises UndefinedError without the packages, the weights or a data range, and for planes below SMALLEST or
+    with values that are not finite.
     Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924).
     """
     if not protocol.data_range:
@@ -40,7 +37,7 @@ def lpips(result: Image, reference: Image, protocol: Protocol, folder: Path | No
         raise UndefinedError(f"LPIPS needs planes of at least {SMALLEST} x {SMALLEST} pixels")
     if not (np.isfinite(result).all() and np.isfinite(reference).all()):
         raise UndefinedError("LPIPS has no value where pixels are not finite")
-    network = _alexnet(_weights(ALEXNET, folder))
+    network = _alexnet(_weights(ALEXNET, "lpips", protocol.networks))
     low = float(reference.min())
     pairs = zip(_scaled(result, low, protocol), _scaled(reference, low, protocol), strict=True)
     with torch.inference_mode():
@@ -48,21 +45,21 @@ def lpips(result: Image, reference: Image, protocol: Protocol, folder: Path | No
     return float(np.mean(values))
 
 
-def fid(results: Image, references: Image, protocol: Protocol, folder: Path | None = None) -> float:
+def fid(results: Image, references: Image, protocol: Protocol) -> float:
     """Frechet distance of InceptionV3 features between two sets of images [N, Y, X]: 0 for equal sets.
 
-    Scaled as for `lpips`, then to 8 bits. `folder` holds INCEPTION, None: torch's cache. Raises
-    UndefinedError without the packages, the weights or a data range, and for fewer than FEWEST images.
+    Scaled as for `lpips`, then to 8 bits. Raises UndefinedError without the packages, the weights or a data
+    range, and for fewer than FEWEST images.
     Source: Heusel et al. 2017 (arXiv 1706.08500).
     """
     if not protocol.data_range:
         raise UndefinedError("there is no data range: the reference is constant or empty")
     if min(len(results), len(references)) < FEWEST:
         raise UndefinedError(f"FID needs {FEWEST} images of each kind: of fewer it is biased")
-    module = _package("torchmetrics.image.fid")
-    _package("torch_fidelity")
-    distance: Any = module.FrechetInceptionDistance(
-        feature=2048, feature_extractor_weights_path=str(_weights(INCEPTION, folder))
+    weights = _weights(INCEPTION, "torch_fidelity", protocol.networks)
+    _read(weights)  # torch-fidelity would run what a pickle says
+    distance: Any = _package("torchmetrics.image.fid").FrechetInceptionDistance(
+        feature=2048, feature_extractor_weights_path=str(weights)
     )
     low = float(references.min())
     for images, real in ((references, True), (results, False)):
@@ -71,12 +68,13 @@ def fid(results: Image, references: Image, protocol: Protocol, folder: Path | No
     return float(distance.compute())
 
 
-def _weights(name: str, folder: Path | None) -> Path:
-    place = folder if folder is not None else Path(torch.hub.get_dir()) / "checkpoints"
-    path = place / name
-    if not path.is_file():
-        raise UndefinedError(f"the weights {name} are not in {place}, and nothing is downloaded")
-    return path
+def _weights(name: str, package: str, folder: Path | None) -> Path:
+    """The weights, fetched only where `package`, which uses them, is there."""
+    path = find(name, folder)
+    if path is None and folder is not None:
+        raise UndefinedError(f"the weights {name} are not in {folder}")
+    _package(package)
+    return path or fetch(name)
 
 
 def _package(name: str) -> Any:
@@ -93,16 +91,31 @@ def _package(name: str) -> Any:
 def _alexnet(path: Path) -> Any:
     """LPIPS on the trunk of `path`, a file of torchvision."""
     network = _package("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
+    tensors = _read(path)
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
         for part in (getattr(network.net, f"slice{number}") for number in range(1, 6)):
             for name, layer in part.named_children():  # named by their place in the trunk
                 start = f"features.{name}."
                 own = {key.removeprefix(start): v for key, v in tensors.items() if key.startswith(start)}
                 layer.load_state_dict(own)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
-        raise UndefinedError(f"the weights {path} cannot be read ({error}): fetch them again") from error
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
     return network.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, and nothing else: no code in it runs."""
+    try:
+        tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            raise UnpicklingError("it holds other things than tensors")
+    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
+        raise _unreadable(path, error) from error
+    return tensors
+
+
+def _unreadable(path: Path, error: Exception) -> UndefinedError:
+    return UndefinedError(f"the weights {path} cannot be read ({error}): fetch them again")
 
 
 def _scaled(images: Image, low: float, protocol: Protocol) -> Tensor:

@@ -1,6 +1,7 @@
 """What a number was measured with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ class Protocol:
     the mean over planes of the plane's own value. `noise` is that of the noisy image in `unit`, None where it
     is not known. `spacing_mm` is (row, column), None where it is not known: frequencies are then in cycles a
     pixel. `crop` is the part of the image that was measured, `rois` and `edge` lie in that part.
+    `networks` is the folder with the weights of LPIPS and FID, None to fetch them.
     """
 
     data_range: float | None = None
@@ -34,6 +36,7 @@ class Protocol:
     crop: Box | None = None
     rois: tuple[Box, ...] = ()
     edge: Box | Circle | None = None
+    networks: Path | None = None
 
     @property
     def sigma(self) -> float | None:
