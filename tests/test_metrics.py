@@ -1,5 +1,6 @@
 """The metrics shelf: against scikit-image, by their invariants, and where a number must not exist."""
 
+import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -260,3 +261,12 @@ def test_the_protocol_names_range_unit_mask_and_scope() -> None:
     ).describe()
     for part in ("R is given, in HU", "no padding", "mean over planes", "Wang 2004"):
         assert part in line
+
+
+def test_the_document_of_the_metrics_is_that_of_the_program() -> None:
+    folder = Path(__file__).parents[1] / "docs"
+    spec = importlib.util.spec_from_file_location("make_metrics", folder / "make_metrics.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    told = (folder / "metrics.md").read_text(encoding="utf-8")
+    assert module.tables() in told, "run python docs/make_metrics.py"

@@ -226,7 +226,7 @@ METRICS: dict[str, Metric] = {
         "LPIPS",
         "",
         "0",
-        "distance of the features of AlexNet",
+        "distance of the features of AlexNet, grey in three channels (LPIPS 0.1, Zhang 2018)",
         optional=True,
     ),
     "fid": Metric(
@@ -235,7 +235,7 @@ METRICS: dict[str, Metric] = {
         "FID",
         "",
         "0",
-        "distance of two sets of at least 2048 planes",
+        "Frechet distance of InceptionV3 features of two sets of at least 2048 planes (Heusel 2017)",
         optional=True,
     ),
     "leak": Metric(
