@@ -85,7 +85,8 @@ def test_neither_home_nor_temporary_folder_nor_locale_is_needed(tmp_path: Path) 
     bare = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path / "missing"), "OMP_NUM_THREADS": "1"}
     shutil.copy(CT, tmp_path / "ct.dcm")
     done = program("denoise", tmp_path / "ct.dcm", "--method", "gaussian", env=bare)
-    assert (done.returncode, done.stderr) == (0, "1 series written.\n")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("trust: ")]
+    assert (done.returncode, told) == (0, ["1 series written."])
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def acutance(result: Image, reference: Image, protocol: Protocol) -> float:
 def _worst_shift(pixels: Callable[[], Iterator[tuple[Plane, Plane]]]) -> float:
     """The mean error of the range of the reference that is farthest from 0; walks over the planes twice."""
     sample = np.concatenate([y[:: max(1, y.size // SAMPLED)] for _, y in pixels()])
-    low, high = np.quantile(sample, (0.005, 0.995))
+    low, high = np.quantile(sample, (0.005, 0.995), method="inverted_cdf")
     edges = np.linspace(float(low), float(high), TISSUES + 1)[1:-1]
     counts, sums = np.zeros(TISSUES), np.zeros(TISSUES)
     for x, y in pixels():
