@@ -1,18 +1,21 @@
-"""What the trust checks tell apart: a confusion table over phantoms, and the thresholds behind it.
+"""What the trust checks tell apart: confusion tables over phantoms or images, and the thresholds behind them.
 
     python benchmarks/trust.py [--seeds 30 31 32] [--size 256] [--kinds ct mr xray fluoro]
         [--methods NAME...] [--markdown docs/trust.md] [--keep runs.jsonl]
+    python benchmarks/trust.py --data DATA [--images 4] [--size 256] ...
 
-Every phantom is a patient of its own with the noise of its modality. Good methods should pass (`ok`); methods
-that smooth structure away or plant some (`spoilers.py`) should be caught (`look` or `reject`). The thresholds
-of `meddenoise.trust.CHECKS` were chosen on seeds below 30: the table is of other ones. "pixels alone"
+Every phantom is a patient of its own with the noise of its modality; of DATA, validation images with white
+noise of 25 of 255 and with that of their modality. Good methods should pass (`ok`); methods that smooth
+structure away or plant some (`spoilers.py`) should be caught (`look` or `reject`). The thresholds of
+`meddenoise.trust.CHECKS` were chosen on phantoms of seeds below 30: the tables are of others. "pixels alone"
 is the verdict without lesion survival, as `meddenoise eval --noisy` gives it for results of any program.
 """
 
 import argparse
 import json
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from cases import physics, white
+from peers import as_series
+from pictures import load_pictures
 
 from meddenoise import __version__
 from meddenoise.methods import METHODS
@@ -40,7 +46,6 @@ BAD = {
     "planted in nlm": "PLANTED_NLM",
 }
 FRAMES = {"fluoro": 3}
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def main() -> None:
@@ -50,10 +55,12 @@ def main() -> None:
     for name, where in BAD.items():
         METHODS[name] = replace(METHODS["nlm"], where=f"spoilers:{where}")
     rows = _measure(arguments)
-    text = f"{_head(arguments)}\n\n{_confusion(rows)}\n\n{_single(rows)}\n\n{_thresholds()}\n"
+    text = f"{_head(arguments)}\n\n{_confusion(rows)}\n\n{_single(rows)}\n"
+    if arguments.data is None:
+        text += f"\n{_thresholds()}\n"
     print(text)
     if arguments.markdown is not None:
-        _insert(arguments.markdown, text)
+        _insert(arguments.markdown, text, "phantoms" if arguments.data is None else "images")
 
 
 def _measure(arguments: argparse.Namespace) -> list[Row]:
@@ -63,12 +70,12 @@ def _measure(arguments: argparse.Namespace) -> list[Row]:
     lines = keep.read_text(encoding="utf-8").splitlines() if keep is not None and keep.exists() else []
     known = {(row["kind"], row["seed"], row["method"]): row for row in map(json.loads, lines)}
     rows = []
-    for kind, seed in ((kind, seed) for seed in arguments.seeds for kind in arguments.kinds):
-        noisy, truth = _patient(kind, arguments.size, seed)
+    for subject in _phantoms(arguments) if arguments.data is None else _images(arguments):
         for name in names:
-            row = known.get((kind, seed, name))
+            row = known.get((subject.kind, subject.seed, name))
             if row is None:
-                row = {"kind": kind, "seed": seed, "method": name} | _run(noisy, truth, name)
+                whose = {"kind": subject.kind, "seed": subject.seed, "method": name}
+                row = whose | _run(subject.noisy, subject.truth, name)
                 print(json.dumps(row), flush=True)
                 if keep is not None:
                     with keep.open("a", encoding="utf-8") as file:
@@ -77,10 +84,30 @@ def _measure(arguments: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _patient(kind: str, size: int, seed: int) -> tuple[Series, np.ndarray]:
-    phantom = make_phantom(kind, size=size, planes=FRAMES.get(kind, 1), seed=seed)
-    noisy, _ = acquire(phantom, dose_noise(phantom), seed)
-    return to_series(phantom, noisy, "noisy"), phantom.truth
+@dataclass(frozen=True)
+class Subject:
+    """One noisy series and its truth; `kind` is the row it is counted in."""
+
+    kind: str
+    seed: int
+    noisy: Series
+    truth: np.ndarray
+
+
+def _phantoms(arguments: argparse.Namespace) -> Iterator[Subject]:
+    for seed in arguments.seeds:
+        for kind in arguments.kinds:
+            phantom = make_phantom(kind, size=arguments.size, planes=FRAMES.get(kind, 1), seed=seed)
+            noisy, _ = acquire(phantom, dose_noise(phantom), seed)
+            yield Subject(kind, seed, to_series(phantom, noisy, "noisy"), phantom.truth)
+
+
+def _images(arguments: argparse.Namespace) -> Iterator[Subject]:
+    for seed, picture in enumerate(load_pictures(arguments.data, arguments.images)):
+        cases = (*white(picture, arguments.size, seed, (25,)), *physics(picture, arguments.size, seed))
+        for case in cases:
+            noisy = as_series(case.noisy, case.modality)
+            yield Subject(f"{case.modality}, {case.name}", seed, noisy, case.clean[None])
 
 
 def _run(noisy: Series, truth: np.ndarray, name: str) -> Row:
@@ -121,9 +148,9 @@ def _single(rows: list[Row]) -> str:
     """A row a phantom and method: verdicts, means of the scores, and the error against the truth."""
     checks = list(CHECKS)
     lines = [
-        "Means over the seeds; error: of the result against the truth, over that of the input.",
+        "Means over the runs; error: of the result against the truth, over that of the input.",
         "",
-        "| phantom | method | ok | look | reject | " + " | ".join(checks) + " | error |",
+        "| | method | ok | look | reject | " + " | ".join(checks) + " | error |",
         "|---" * (len(checks) + 6) + "|",
     ]
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
@@ -148,19 +175,22 @@ def _thresholds() -> str:
 
 def _head(arguments: argparse.Namespace) -> str:
     seeds = " ".join(map(str, arguments.seeds))
-    command = f"python benchmarks/trust.py --seeds {seeds} --size {arguments.size}"
-    return f"`{command}`, {date.today()}, meddenoise {__version__}; thresholds: on seeds below 30."
+    whose = f"--seeds {seeds}" if arguments.data is None else f"--data DATA --images {arguments.images}"
+    command = f"python benchmarks/trust.py {whose} --size {arguments.size}"
+    return f"`{command}`, {date.today()}, meddenoise {__version__}."
 
 
-def _insert(path: Path, text: str) -> None:
+def _insert(path: Path, text: str, part: str) -> None:
     """The tables between the marks of the document."""
-    document = path.read_text(encoding="utf-8")
-    before, _, rest = document.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    path.write_text(f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Confusion table of the trust checks on phantoms.")
+    parser = argparse.ArgumentParser(description="Confusion table of the trust checks on phantoms or images.")
+    parser.add_argument("--data", type=Path, help="folder with SPLITS.csv: its images in place of phantoms")
+    parser.add_argument("--images", type=int, default=4, help="of each modality, of --data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[30, 31, 32])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--kinds", nargs="+", default=list(PHANTOMS))
