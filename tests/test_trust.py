@@ -79,6 +79,11 @@ def test_a_method_that_takes_the_rician_bias_back_is_not_blamed():
     for after in (signal, mean_magnitude(signal, SIGMA)):
         found = examine([Pair(magnitude.astype(np.float32), after, ALL)], noise)
         assert judge(found).verdict == "ok", found
+    # nor where the estimator did not see what the noise is; of what is no magnitude it is a shift
+    plain = NoiseEstimate(SIGMA)
+    for may_be, verdict in ((True, "ok"), (False, "reject")):
+        found = examine([Pair(magnitude.astype(np.float32), signal, ALL, may_be)], plain)
+        assert judge(found).verdict == verdict, found
     assert mean_magnitude(np.zeros(1, np.float32), 2.0)[0] == pytest.approx(2 * np.sqrt(np.pi / 2))
     assert mean_magnitude(np.full(1, 100, np.float32), 1.0)[0] == pytest.approx(100.005, abs=1e-3)
 

@@ -28,11 +28,15 @@ EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One plane [Y, X] before and after, in the unit of the image; `valid` is False where it is no image."""
+    """One plane [Y, X] before and after, in the unit of the image; `valid` is False where it is no image.
+
+    `magnitude` says that it may be one of MR, even where the noise was not recognised as Rician.
+    """
 
     before: Plane
     after: Plane
     valid: Mask
+    magnitude: bool = False
 
 
 def examine(pairs: Sequence[Pair], noise: NoiseEstimate) -> Values:
@@ -83,7 +87,7 @@ def _removed(pair: Pair, noise: NoiseEstimate, inside: Mask) -> Plane:
     """
     plain = pair.before - pair.after
     dark = inside & (pair.after < 2 * noise.sigma)
-    if noise.model != "rician" or not dark.any():
+    if not (pair.magnitude or noise.model == "rician") or not dark.any():
         return plain
     lifted = pair.before - mean_magnitude(pair.after, noise.sigma)
     return lifted if abs(lifted[dark].mean()) < abs(plain[dark].mean()) else plain

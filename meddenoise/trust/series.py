@@ -98,7 +98,9 @@ def _pairs(noisy: Series, result: Series, order: Planes) -> Iterator[Pair]:
         valid = result.valid(n, n + 1) & noisy.valid(source, source + 1)
         before = fill_holes(noisy.values(source, source + 1), valid)
         after = fill_holes(result.values(n, n + 1), valid)
-        yield Pair(*(_middle(part[0], MOST_SIDE) for part in (before, after, valid)))
+        magnitude = noisy.modality in ("MR", "") and bool(before.min() >= 0)
+        planes = [_middle(part[0], MOST_SIDE) for part in (before, after, valid)]
+        yield Pair(planes[0], planes[1], planes[2], magnitude)
 
 
 def _middle(part: NDArray[Any], side: int) -> NDArray[Any]:
