@@ -40,6 +40,7 @@ from pictures import Plane
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from script import run
 
 from meddenoise import __version__
 from meddenoise.errors import MeddenoiseError
@@ -191,8 +192,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

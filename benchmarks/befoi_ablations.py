@@ -11,13 +11,12 @@ next frame. Source: Hu, Huang 2024 (BeFOI), Table 2.
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from script import run
 
-from meddenoise.errors import MeddenoiseError
 from meddenoise.training.load import load_images
 from meddenoise.training.loop import train
 from meddenoise.training.motion import MARGIN
@@ -64,8 +63,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -6,17 +6,14 @@ Runs may hold other methods or parts of the same scenes; where a number stands i
 counts.
 """
 
-import argparse
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from befoi_verdicts import FULL, MAIN, gain_over, judge
 from intervals import mean_interval
+from script import Document, write_document
 
-Document = dict[str, Any]
 Row = dict[str, Any]
 
 PAPER = {
@@ -87,13 +84,7 @@ NOTES = {
 
 def main() -> None:
     """Write the document and say where it is."""
-    parser = argparse.ArgumentParser(description="One document from runs of befoi.py and noise_realism.py.")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("results", type=Path, nargs="+")
-    arguments = parser.parse_args()
-    documents = [json.loads(path.read_text()) for path in arguments.results]
-    arguments.output.write_text(compose(documents), encoding="utf-8")
-    print(arguments.output)
+    write_document("One document from runs of befoi.py and noise_realism.py.", compose)
 
 
 def compose(documents: list[Document]) -> str:

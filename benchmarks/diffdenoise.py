@@ -23,8 +23,7 @@ from ablations.document import write_document
 from ablations.lab import Lab
 from ablations.scales import SCALES
 from naming import names_of
-
-from meddenoise.errors import MeddenoiseError
+from script import run
 
 
 def main() -> int:
@@ -81,8 +80,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from pictures import split_files
 from restoration_cases import Case, add_noise
 from restoration_peers import PAIRS, classical, load_trained, ours
+from script import run
 from torch import Tensor
 from torch.nn import functional
 
@@ -161,8 +162,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

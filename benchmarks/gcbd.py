@@ -74,7 +74,7 @@ def train_gcbd(
     patches = draw_patches([torch.from_numpy((plane - mean) / scale).float() for plane in clean], rng)
     draw = _noise(blocks / scale, rng)
 
-    def loss() -> Tensor:
+    def loss(passed: float) -> Tensor:
         batch = next(patches)
         height, width = batch.shape[-2:]
         error: Tensor = network(batch + draw()[..., :height, :width]) - batch

@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 from restoration_cases import TASKS, Case, load_cases
 from restoration_peers import Budget, Peer, classical, ours, trained
+from script import run
 
-from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import Sampled
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.perceptual import fid, lpips
@@ -152,8 +152,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -3,17 +3,15 @@
 python benchmarks/medcdiff_document.py docs/medcdiff.md JSON...
 """
 
-import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from intervals import mean_interval
+from script import Document, write_document
 from vpsde_document import CALIBRATED
 
-Document = dict[str, Any]
 Row = dict[str, Any]
 
 TITLES = {
@@ -71,13 +69,7 @@ interval over the images."""
 
 def main() -> None:
     """Write the document and say where it is."""
-    parser = argparse.ArgumentParser(description="One document from runs of medcdiff.py and downstream.py.")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("results", type=Path, nargs="+")
-    arguments = parser.parse_args()
-    documents = [json.loads(path.read_text()) for path in arguments.results]
-    arguments.output.write_text(compose(documents), encoding="utf-8")
-    print(arguments.output)
+    write_document("One document from runs of medcdiff.py and downstream.py.", compose)
 
 
 def compose(documents: list[Document]) -> str:

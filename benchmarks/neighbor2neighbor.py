@@ -1,15 +1,13 @@
 """Neighbor2Neighbor: a plain U-Net trained on pairs of neighbouring pixels of single noisy images."""
 
-import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from time import perf_counter
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from timed import train_for
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,10 +18,6 @@ BATCH = 16
 PATCH = 64
 GAMMA = 2.0
 """Weight of the regulariser at the end; it grows from 0 with the time, as in the authors' code."""
-CLIP = 1.0
-WARM_UP = 0.03
-"""Part of the time in which the rate rises."""
-TELL_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -94,25 +88,15 @@ def train_neighbor2neighbor(noisy: Stack, minutes: float, seed: int) -> Trained:
     Source: Huang, Li, Jia, Lu, Liu 2021, CVPR, equations 5 to 8.
     """
     torch.manual_seed(seed)
-    network = PlainUNet().train()
+    network = PlainUNet()
     mean, scale = float(noisy.mean()), float(noisy.std())
     patches = draw_patches([*torch.from_numpy((noisy - mean) / scale)], np.random.default_rng(seed))
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
-    started = told = perf_counter()
-    steps = 0
-    while (passed := (perf_counter() - started) / (60 * minutes)) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, passed / WARM_UP + 1e-2) * 0.5 * (1 + math.cos(math.pi * passed))
-        loss = _loss(network, next(patches), GAMMA * passed)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
-        steps += 1
-        if perf_counter() - told > TELL_SECONDS:
-            told = perf_counter()
-            print(f"neighbor2neighbor: {steps} steps, loss {loss.item():.4f}", file=sys.stderr, flush=True)
-    return Trained(network.eval(), mean, scale, steps, (perf_counter() - started) / 60)
+
+    def loss(passed: float) -> Tensor:
+        return _loss(network, next(patches), GAMMA * passed)
+
+    steps, took = train_for(network, loss, minutes, RATE, "neighbor2neighbor")
+    return Trained(network, mean, scale, steps, took)
 
 
 def neighbours(cells: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

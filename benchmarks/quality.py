@@ -21,9 +21,9 @@ from cases import CASES, Case, real
 from naming import names_of
 from peers import TOLD_MODEL, Peer, choose_peers, unusable
 from pictures import MODALITIES, load_pictures, load_repeats
+from script import run
 from summary import print_summary
 
-from meddenoise.errors import MeddenoiseError
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, rmse, ssim
 from meddenoise.options import Options
@@ -122,8 +122,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

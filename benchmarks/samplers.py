@@ -22,13 +22,13 @@ import torch
 from naming import names_of
 from sampler_problems import RANGE, Problem, load_problem
 from samplers_document import write_document
+from script import run
 from torch import Tensor
 
 from meddenoise.diffusion import Denoise, get_sampler
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.draws import draw_from
 from meddenoise.diffusion.schedules import karras, log_spaced
-from meddenoise.errors import MeddenoiseError
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import ssim
 from meddenoise.weights import load
@@ -176,8 +176,4 @@ def _counts(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

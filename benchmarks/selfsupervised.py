@@ -40,9 +40,9 @@ from naming import names_of
 from pictures import MODALITIES, Picture, central_crop, load_pictures
 from rich.console import Console
 from rich.table import Table
+from script import run
 
 from meddenoise import __version__
-from meddenoise.errors import MeddenoiseError
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.noise.models import CorrelatedNoise, GaussianNoise
@@ -223,8 +223,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

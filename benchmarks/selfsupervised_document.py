@@ -6,12 +6,7 @@ Files of one modality and setting are joined, so that methods may be run one aft
 stands in several of them, trained for as long, the last counts.
 """
 
-import argparse
-import json
-from pathlib import Path
-from typing import Any
-
-Document = dict[str, Any]
+from script import Document, write_document
 
 SETTING = ("modality", "sigma", "kernel", "images", "others", "size", "seed")
 ABOUT = """\
@@ -26,17 +21,16 @@ The minutes of `diffdenoise` are those of the whole command with reading and all
 
 def main() -> None:
     """Write the document and say where it is."""
-    parser = argparse.ArgumentParser(description="One document from several runs of selfsupervised.py.")
-    parser.add_argument("output", type=Path)
-    parser.add_argument("results", type=Path, nargs="+")
-    arguments = parser.parse_args()
+    write_document("One document from several runs of selfsupervised.py.", compose)
+
+
+def compose(documents: list[Document]) -> str:
+    """A section for each modality and noise, the runs of several calls joined."""
     joined: dict[tuple[str, ...], list[Document]] = {}
-    for path in arguments.results:
-        document = json.loads(path.read_text())
+    for document in documents:
         joined.setdefault(tuple(document["settings"][name] for name in SETTING), []).append(document)
-    parts = [ABOUT, *(_section(setting, documents) for setting, documents in joined.items())]
-    arguments.output.write_text("\n\n".join(parts) + "\n")
-    print(arguments.output)
+    parts = [ABOUT, *(_section(setting, found) for setting, found in joined.items())]
+    return "\n\n".join(parts) + "\n"
 
 
 def _section(setting: tuple[str, ...], documents: list[Document]) -> str:

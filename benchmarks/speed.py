@@ -21,6 +21,7 @@ from costs import count_flops, peak_memory, startup_seconds, write_volume
 from peers import as_series
 from rich.console import Console
 from rich.table import Table
+from script import run
 from torch import Tensor
 
 from meddenoise.choice import choose
@@ -220,8 +221,4 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)

@@ -15,9 +15,11 @@ TELL_SECONDS = 30.0
 
 
 def train_for(
-    network: nn.Module, loss: Callable[[], Tensor], minutes: float, rate: float, name: str
+    network: nn.Module, loss: Callable[[float], Tensor], minutes: float, rate: float, name: str
 ) -> tuple[int, float]:
     """Steps and minutes of AdamW on `loss`, a rate that follows a cosine; the network is in `eval` after.
+
+    `loss` is called with the share of the time that has passed.
 
     Minutes of processor time, which on one thread are those of a core that is not shared.
     """
@@ -27,7 +29,7 @@ def train_for(
     while (passed := (process_time() - started) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, passed / WARM_UP + 1e-2) * 0.5 * (1 + math.cos(math.pi * passed))
-        found = loss()
+        found = loss(passed)
         optimizer.zero_grad()
         found.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)

@@ -21,6 +21,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from naming import names_of
+from script import run
 from torch import Tensor
 from vpsde_document import Document, Row, write_document
 
@@ -192,8 +193,4 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except MeddenoiseError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+    run(main)
