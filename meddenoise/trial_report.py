@@ -16,7 +16,7 @@ SCHEMA = 1
 def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, str]) -> dict[str, Any]:
     """The trial as JSON can hold it: numbers that could not be measured are None."""
     noise = estimate_series(sample.noisy).sigma
-    suggested = suggest(trials)
+    suggested = suggest(trials) if noise > 0 else None
     document: dict[str, Any] = finite(
         {
             "schema": SCHEMA,

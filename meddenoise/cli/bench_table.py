@@ -104,6 +104,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines.append(f"picture: {document['picture']}")
     if document["suggested"]:
         lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}.")
+    elif not any(row["sigma_before"] for row in document["methods"]):
+        lines.append("no method is suggested: no noise is seen in the image.")
     else:
         lines.append("no method is suggested: none gave a result that can be trusted.")
     return lines

@@ -14,6 +14,7 @@ from rich.table import Table
 from meddenoise.cli.streams import printable
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
 from meddenoise.scoresheet import general_warnings, key_metrics, winner
+from meddenoise.trust import CHECKS
 
 if TYPE_CHECKING:
     from meddenoise.comparison import Standing
@@ -151,7 +152,8 @@ def _trust(pair: "Pair") -> str:
     if pair.trust is None:
         return ""
     kept = pair.trust.values.get("lesion_survival")
-    parts = [] if kept is None else [f"discs keep {kept:.0%} of their contrast"]
+    good = kept is not None and CHECKS["lesion_survival"].judge(kept) == "ok"
+    parts = [f"discs keep {kept:.0%} of their contrast"] if good else []
     parts += [*pair.trust.reasons, *pair.trust.notes]
     return (
         f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
