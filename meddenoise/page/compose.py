@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -58,10 +59,12 @@ def _sections(page: Page) -> list[str]:
     """Those with pictures, and the others as long as there are few."""
     written, plain = [], 0
     for entry in page.entries:
+        # the warnings of an only series stand on top of the page
+        told = entry if len(page.entries) > 1 else replace(entry, warnings=())
         drawing = page.drawings.get(entry.key)
         plain += drawing is None
         if drawing is not None or plain <= MOST_SECTIONS:
-            written.append(section(entry, drawing, "" if drawing is None else mark(entry.key, drawing)))
+            written.append(section(told, drawing, "" if drawing is None else mark(entry.key, drawing)))
     return written
 
 
