@@ -165,11 +165,16 @@ def as_table(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def flatten(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without inner entries: `metrics_psnr` for `psnr` in `metrics`, lists as one text."""
+    """The row without inner entries: `metrics_psnr` for `psnr` in `metrics`, lists as one text.
+
+    Lists of entries are left to the JSON.
+    """
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
             flat |= {f"{name}_{inner}": content for inner, content in flatten(value).items()}
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            continue
         elif isinstance(value, list):
             flat[name] = " ".join(str(item) for item in value)
         else:

@@ -48,6 +48,7 @@ def test_the_report_of_a_good_method_says_ok_with_all_values(study):
     assert all({"low", "high", "shift"} == set(part) for part in trust["bins"]) and len(trust["bins"]) > 1
     header = (study / "direct" / "meddenoise-report.csv").read_text().splitlines()[0]
     assert "trust_verdict" in header and "trust_values_structure_lost" in header
+    assert "trust_bins" not in header
 
 
 def test_too_much_strength_of_sigma_is_told_on_stderr_and_in_json(study, tmp_path):
