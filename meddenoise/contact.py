@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from meddenoise.io.atomic import staged
+from meddenoise.page.windows import Window, choose_windows
 from meddenoise.planes import shown
 from meddenoise.series import Series
 
@@ -22,8 +23,6 @@ COLUMNS = 4
 GAP, CAPTION = 6, 34
 FONT = 13
 BLACK, GREY, WHITE, MARK = (18, 18, 18), (150, 150, 150), (235, 235, 235), (255, 190, 60)
-_WINDOWS = {("CT", "HU"): (-160.0, 240.0)}
-"""Grey values shown by modality and unit, where they have a common scale; others by percentiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ def draw_sheet(exhibits: Sequence[Exhibit], path: Path) -> None:
     """
     planes = [_middle(exhibit.series) for exhibit in exhibits]
     place = _most_changed(planes)
-    low, high = _window(exhibits[0].series, planes[0])
+    first = exhibits[0].series
+    window = choose_windows(planes[0], first.modality, first.unit)[0]
     rows = -(-len(exhibits) // COLUMNS)
     columns = min(len(exhibits), COLUMNS)
     height = 2 * CELL + 2 * GAP + CAPTION
@@ -56,7 +56,7 @@ def draw_sheet(exhibits: Sequence[Exhibit], path: Path) -> None:
         pen = ImageDraw.Draw(sheet)
         pen.text((left, top), exhibit.name, WHITE, font)
         pen.text((left, top + FONT + 3), exhibit.text, GREY, font)
-        whole = _grey(plane, low, high)
+        whole = _grey(plane, window)
         _paste(sheet, whole, (left, top + CAPTION), place if number == 0 else None)
         part = whole[place[0] : place[0] + CROP, place[1] : place[1] + CROP]
         _paste(sheet, part, (left, top + CAPTION + CELL + GAP), None)
@@ -85,16 +85,9 @@ def _most_changed(planes: Sequence[Plane]) -> tuple[int, int]:
     return min(max(0, int(y) - CROP // 2), limits[0]), min(max(0, int(x) - CROP // 2), limits[1])
 
 
-def _window(series: Series, plane: Plane) -> tuple[float, float]:
-    known = _WINDOWS.get((series.modality, series.unit))
-    if known is not None:
-        return known
-    low, high = np.percentile(plane, (1, 99.5))
-    return float(low), float(max(high, low + 1e-6))
-
-
-def _grey(plane: Plane, low: float, high: float) -> NDArray[np.uint8]:
-    grey: NDArray[np.uint8] = np.rint(np.clip((plane - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+def _grey(plane: Plane, window: Window) -> NDArray[np.uint8]:
+    share = np.clip((plane - window.low) / (window.high - window.low), 0, 1)
+    grey: NDArray[np.uint8] = np.rint(share * 255).astype(np.uint8)
     return grey
 
 
