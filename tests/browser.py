@@ -19,6 +19,7 @@ KEYS = {
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars",
+    "--disable-dev-shm-usage",
 )  # fmt: skip
 
 
@@ -32,6 +33,13 @@ class Browser:
         quiet = subprocess.DEVNULL
         command = [DRIVER, f"--port={self._url.rpartition(':')[2]}"]
         self._driver = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+        try:
+            self._begin(profile)
+        except BaseException:
+            self._driver.kill()
+            raise
+
+    def _begin(self, profile: Path) -> None:
         self._wait_for(lambda: self._call("GET", "/status")["ready"])
         options = {"binary": CHROMIUM, "args": [*_FLAGS, f"--user-data-dir={profile}"]}
         wanted = {
@@ -99,7 +107,9 @@ class Browser:
     def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._url}{path}", data, method=verb)
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        # whatever proxy the machine has: the driver is on this machine
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=120) as answer:
             return json.load(answer)["value"]
 
     @staticmethod

@@ -72,8 +72,8 @@ def _row_of(result: Series) -> Row | None:
         report = read_report(path)
         rows = () if report is None else report.series
         mine = [row for row in rows if Path(row.output).name in (first.name, first.parent.name)]
-        if len(mine) == 1 or len(rows) == 1:
-            return (mine or rows)[0]
+        if len(mine) == 1:
+            return mine[0]
     return None
 
 
