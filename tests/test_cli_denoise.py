@@ -81,6 +81,19 @@ def test_quiet_says_nothing_and_verbose_names_every_series(study, tmp_path):
     assert "gaussian, noise" in told
 
 
+def test_with_a_reference_the_gain_is_told(study, tmp_path):
+    noisy = pydicom.dcmread(CT)
+    noisy.PixelData = (noisy.pixel_array + 9).astype(np.int16).tobytes()
+    noisy.save_as(tmp_path / "noisy.dcm")
+    done = denoise(tmp_path / "noisy.dcm", *QUICK, "--ref", CT, "-v", "--json", "-o", tmp_path / "a.dcm")
+    row = json.loads(done.stdout)
+    before, after = row["noisy_metrics"]["psnr"], row["metrics"]["psnr"]
+    assert before == pytest.approx(20 * np.log10(2000 / 9), abs=1e-3)
+    assert (
+        f", PSNR {before:.4g} -> {after:.4g} dB, SSIM {row['noisy_metrics']['ssim']:.4g} -> " in done.stderr
+    )
+
+
 def test_a_failed_series_is_named_and_the_exit_code_is_1(study):
     (study / "cut.dcm").write_bytes(CT.read_bytes()[:-5000])
     done = denoise(study, *QUICK, "-q", code=1)

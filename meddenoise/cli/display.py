@@ -79,7 +79,7 @@ class Display:
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
         self._say(
             f"{row.input} -> {row.output}: {method}, noise {row.noise['sigma_before']:.4g} -> "
-            f"{row.noise['sigma_after']:.4g}{unit}, {row.seconds:.1f} s{_rate(row)}",
+            f"{row.noise['sigma_after']:.4g}{unit}{_gain(row)}, {row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
         self._tell_trust(row)
@@ -139,6 +139,16 @@ class Display:
                 self._say(
                     f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
                 )
+
+
+def _gain(row: "Row") -> str:
+    """What the reference says, of the input and of the result; nothing without one."""
+    told = ""
+    for name, unit in (("psnr", " dB"), ("ssim", "")):
+        before, after = row.noisy_metrics.get(name), row.metrics.get(name)
+        if before is not None and after is not None:
+            told += f", {name.upper()} {before:.4g} -> {after:.4g}{unit}"
+    return told
 
 
 def _rate(row: "Row") -> str:
