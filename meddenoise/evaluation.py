@@ -1,7 +1,8 @@
 """Measure results that are on disk: find their references, align the planes, run the metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -94,12 +95,17 @@ class Evaluation:
 
 
 def evaluate(
-    results: Sequence[Path], reference: Path | None, noisy: Path | None, options: Options
+    results: Sequence[Path],
+    reference: Path | None,
+    noisy: Path | None,
+    options: Options,
+    tell: Callable[[str, float, float], None] = lambda what, done, total: None,
 ) -> Evaluation:
     """Every series among `results` measured against its partners under `reference` and `noisy`.
 
     Each folder among `results` is one set of results, and files are one together; where these are more than
-    there are partners, each file is a set. Every set finds its partners anew.
+    there are partners, each file is a set. Every set finds its partners anew. `tell` is called with the
+    result that is measured, how many are done and how many there are; it may raise to stop.
     Raises NothingReadableError where one of them holds no image and UsageError where partners cannot be
     told; what is wrong with a single pair is in `failed`.
     """
@@ -107,21 +113,33 @@ def evaluate(
     noisies = None if noisy is None else items_under([noisy])[0]
     sets, failed = result_sets(results, references or noisies)
     measured: list[tuple[str, list[Pair]]] = []
+    done, total = 0, sum(len(items) for _, items in sets)
     for name, items in sets:
         clean = _partners(items, references, "--ref")
         source = _partners(items, noisies, "--noisy")
         pairs: list[Pair] = []
         for triple in zip(items, clean, source, strict=True):
+            told = partial(_tell, tell, str(triple[0].path), (done, total))
+            told(0.0)
             try:
-                pairs.append(_evaluate_items(triple, options))
+                pairs.append(_evaluate_items(triple, options, told))
             except InputError as error:
                 failed.append((triple[0].path, str(error)))
+            done += 1
         measured.append((name, pairs))
     return _summarise(measured, failed)
 
 
-def evaluate_series(result: Series, reference: Series | None, noisy: Series | None, options: Options) -> Pair:
+def evaluate_series(
+    result: Series,
+    reference: Series | None,
+    noisy: Series | None,
+    options: Options,
+    tick: Callable[[float], None] = lambda share: None,
+) -> Pair:
     """One result against a reference and the noisy image it was made from, where given.
+
+    `tick` is called with the share of the metrics that is done.
 
     Raises InputError where their geometry, modality or unit do not agree, or a region lies outside.
     """
@@ -143,7 +161,8 @@ def evaluate_series(result: Series, reference: Series | None, noisy: Series | No
     if noisy is not None:
         protocol = replace(protocol, noise=estimate_series(noisy))
     images = _cut(whole, options.crop)
-    metrics = measure(images, protocol, options.wanted)
+    parts = 1 if images.noisy is None else 2
+    metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
         result.path,
@@ -151,7 +170,9 @@ def evaluate_series(result: Series, reference: Series | None, noisy: Series | No
         None if noisy is None else noisy.path,
         protocol,
         metrics,
-        None if noisy_alone is None else measure(noisy_alone, protocol, options.wanted),
+        None
+        if noisy_alone is None
+        else measure(noisy_alone, protocol, options.wanted, lambda share: tick((1 + share) / parts)),
         estimate_series(result).sigma,
         (*warnings, *metrics.warnings),
         _truth(images, protocol, options.wanted),
@@ -175,11 +196,15 @@ def _partners(items: list[Item], others: list[Item] | None, option: str) -> Sequ
     return [None] * len(items) if others is None else pair_items(items, others, option)
 
 
-def _evaluate_items(triple: Triple, options: Options) -> Pair:
+def _tell(tell: Callable[[str, float, float], None], what: str, place: tuple[int, int], share: float) -> None:
+    tell(what, place[0] + share, place[1])
+
+
+def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], None]) -> Pair:
     """A result on the disk with its verdict, which looks at it beside the noisy image."""
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
-    pair = evaluate_series(result, clean, before, options)
+    pair = evaluate_series(result, clean, before, options, tick)
     return replace(pair, items=triple, trust=_trust(result, before, pair.protocol.noise, options))
 
 

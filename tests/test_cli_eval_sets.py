@@ -14,6 +14,7 @@ from pydicom.uid import generate_uid
 from test_cli_eval import CLEAN, dicom, measured, nifti, png, run
 
 from meddenoise.errors import UsageError
+from meddenoise.evaluation import Options, evaluate
 
 RNG = np.random.default_rng(8)
 Planes = NDArray[np.int16]
@@ -336,3 +337,23 @@ def test_a_mask_says_which_pixels_are_measured(tmp_path: Path) -> None:
     assert "is 0 everywhere on" in missed.stderr and "mark what is to be measured" in missed.stderr
     png(tmp_path / "small.png", marked[:9])
     assert "small.png" in run(*known, "--mask", tmp_path / "small.png").stderr
+
+
+def test_progress_is_told_and_may_stop_the_work(tmp_path: Path) -> None:
+    for folder in ("a", "ref", "noisy"):
+        for n in range(2):
+            png(tmp_path / folder / f"{n}.png", RNG.integers(0, 200, (40, 40)).astype(np.int16))
+    told: list[tuple[str, float, float]] = []
+    paths = [tmp_path / "a"], tmp_path / "ref", tmp_path / "noisy"
+    evaluate(*paths, Options(), lambda *what: told.append(what))
+    assert {total for _, _, total in told} == {2}
+    done = [share for _, share, _ in told]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 2 and len(done) > 20
+    assert [Path(what).name for what, share, _ in told if share in (0, 1.5)] == ["0.png", "1.png"]
+
+    def stop(what: str, share: float, total: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(*paths, Options(), stop)

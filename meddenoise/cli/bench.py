@@ -47,7 +47,8 @@ def bench(
 
     Example: meddenoise bench scan/ --methods direct,nlm
     """
-    from meddenoise.cli.bench_table import Bar, show
+    from meddenoise.cli.bar import Bar
+    from meddenoise.cli.bench_table import show
     from meddenoise.contact import draw_sheet
     from meddenoise.options import Options, check_options
     from meddenoise.trial import take_sample, try_methods
@@ -59,8 +60,14 @@ def bench(
     series = _read(input, "INPUT")
     chosen = _choose(methods, series)
     sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
-    with Bar(chosen.names, quiet) as bar:
-        trials = try_methods(sample, chosen.names, options, bar.tell)
+    order = {name: place for place, name in enumerate(chosen.names)}
+    with Bar(quiet) as bar:
+        trials = try_methods(
+            sample,
+            chosen.names,
+            options,
+            lambda name, share: bar.tell(f"{name:12}", order[name] + share, len(order)),
+        )
     draw_sheet(exhibits(sample, trials), target)
     document = as_document(sample, trials, chosen.left_out) | {"picture": str(target)}
     if as_json:

@@ -1,49 +1,16 @@
-"""What a person sees of `meddenoise bench` on stderr: progress, and one table of 80 columns."""
+"""What a person sees of `meddenoise bench` on stderr: one table of 80 columns."""
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from meddenoise.cli.streams import printable
 
 _WIDTH = 80
 _STYLES = {"ok": "green", "look": "yellow", "reject": "red"}
-
-
-class Bar:
-    """The bar of the methods; shown on a terminal only."""
-
-    def __init__(self, names: Sequence[str], quiet: bool) -> None:
-        console = Console(stderr=True)
-        self._order = {name: place for place, name in enumerate(names)}
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal or console.is_dumb_terminal,
-            transient=True,
-        )
-        self._task = self._progress.add_task("reading", total=len(names))
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def tell(self, name: str, share: float) -> None:
-        """The method `name` has done a share of its planes."""
-        self._progress.update(self._task, description=f"{name:12}", completed=self._order[name] + share)
 
 
 def show(document: dict[str, Any]) -> None:

@@ -123,7 +123,6 @@ def evaluate(
     Example: meddenoise eval nlm/ direct/ --ref clean/ --noisy noisy/
     """
     from meddenoise.evaluation import Options
-    from meddenoise.evaluation import evaluate as measure
     from meddenoise.metrics.measure import Wanted
     from meddenoise.metrics.presets import parse_preset
     from meddenoise.metrics.regions import parse_box, parse_edge
@@ -141,10 +140,20 @@ def evaluate(
         lesions=_lesions(lesions, method, noisy),
     )
     _check(options, ref, output)
-    evaluation = measure(results, ref, noisy, options)
+    evaluation = _measure((results, ref, noisy), options)
     if output is not None:
         _write(evaluation, output, phi)
     _tell(evaluation, as_json)
+
+
+def _measure(paths: tuple[list[Path], Path | None, Path | None], options: "Options") -> "Evaluation":
+    """The evaluation, with a bar on a terminal."""
+    from meddenoise.cli.bar import Bar
+    from meddenoise.cli.streams import printable
+    from meddenoise.evaluation import evaluate as measure
+
+    with Bar() as bar:
+        return measure(*paths, options, lambda what, *done: bar.tell(printable(what)[-40:], *done))
 
 
 def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:

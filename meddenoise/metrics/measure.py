@@ -1,7 +1,9 @@
 """Measure one result: run the table's metrics, say why a number is missing, average over results."""
 
 import math
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 
@@ -43,25 +45,34 @@ class Wanted:
     hooks: Mapping[str, Hook] = field(default_factory=dict)
 
 
-def measure(images: Compared, protocol: Protocol, wanted: Wanted | None = None) -> Measurement:
+def measure(
+    images: Compared,
+    protocol: Protocol,
+    wanted: Wanted | None = None,
+    tick: Callable[[float], None] = lambda share: None,
+) -> Measurement:
     """Every metric that is wanted, and whose images and regions are there; the others are absent.
 
+    Metrics run side by side in threads; `tick` is called from this one with the share of them that is done,
+    and may raise to stop.
     Raises ValueError where the images differ in shape.
     """
-    wanted = wanted or Wanted()
+    chosen = _chosen(images, protocol, wanted or Wanted())
     values: dict[str, float | None] = {}
     warnings: list[str] = []
     infinite: list[str] = []
-    for name, function, pair in _chosen(images, protocol, wanted):
-        try:
-            value = function(*pair, protocol)
-        except UndefinedError as error:
-            values[name], why = None, str(error)
-        else:
-            values[name], why = (value, "") if math.isfinite(value) else (None, _infinite(value))
+    pool = ThreadPoolExecutor(os.cpu_count(), "metric")
+    try:
+        running = [(name, pool.submit(_value, function, pair, protocol)) for name, function, pair in chosen]
+        for name, future in running:
+            value, why = future.result()
             infinite += [name] if value == math.inf else []
-        if why:
-            warnings.append(f"{name} has no value: {why}.")
+            values[name] = None if why else value
+            if why:
+                warnings.append(f"{name} has no value: {why}.")
+            tick(len(values) / len(chosen))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return Measurement(values, tuple(warnings), tuple(infinite))
 
 
@@ -115,6 +126,15 @@ def _pairs(images: Compared, window: tuple[float, float] | None) -> dict[str, tu
 
 def _is_wanted(name: str, row: Metric, names: Collection[str] | None) -> bool:
     return not row.optional if names is None else name in names
+
+
+def _value(function: Hook, pair: tuple[Image, Image], protocol: Protocol) -> tuple[float | None, str]:
+    """The value of a metric, and why it has none: because it is infinite, or not defined."""
+    try:
+        value = function(*pair, protocol)
+    except UndefinedError as error:
+        return None, str(error)
+    return value, "" if math.isfinite(value) else _infinite(value)
 
 
 def _infinite(value: float) -> str:
