@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import run
 from PIL import Image
 from test_noise_profile import EXAMPLE
 from test_training import Silence, tiny_recipe
-from typer.testing import CliRunner
 
-from meddenoise.cli.main import app
 from meddenoise.errors import UsageError
 from meddenoise.io import read
 from meddenoise.noise.insert import insert_noise
@@ -18,14 +17,6 @@ from meddenoise.noise.profile_file import read_profile, write_profile
 from meddenoise.training import Images, run_training
 from meddenoise.training.load import load_images
 from meddenoise.training.recipe import DataRow
-
-runner = CliRunner()
-
-
-def run(*arguments, code=0):
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

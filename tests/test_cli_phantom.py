@@ -5,19 +5,10 @@ import json
 import numpy as np
 import pydicom
 import pytest
+from commands import run
 from pydicom.data import get_testdata_file
-from typer.testing import CliRunner
 
-from meddenoise.cli.main import app
 from meddenoise.io import read
-
-runner = CliRunner()
-
-
-def run(*arguments, code=0):
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

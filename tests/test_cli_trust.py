@@ -6,19 +6,10 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from commands import run
 from scipy.ndimage import gaussian_filter
-from typer.testing import CliRunner
 
-from meddenoise.cli.main import app
 from meddenoise.trust import CHECKS
-
-runner = CliRunner()
-
-
-def run(*arguments, code=0):
-    result = runner.invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

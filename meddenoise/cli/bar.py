@@ -1,36 +1,21 @@
 """A bar for what works through a known number of things, one after another."""
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
-class Bar:
-    """The bar, shown on a terminal only and gone when all is done."""
+@contextmanager
+def show_bar(quiet: bool = False) -> Iterator[Callable[[str, float, float], None]]:
+    """The function to tell what is next, how many things are done, and of how many.
 
-    def __init__(self, quiet: bool = False) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            disable=quiet or not console.is_terminal or console.is_dumb_terminal,
-            transient=True,
-        )
-        self._task = self._progress.add_task("reading", total=None)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def tell(self, what: str, done: float, total: float) -> None:
-        """So many of `total` things are done, `what` is next."""
-        self._progress.update(self._task, description=what, completed=done, total=total)
+    The bar shows on a terminal only, and is gone when all is done.
+    """
+    console = Console(stderr=True)
+    is_hidden = quiet or not console.is_terminal or console.is_dumb_terminal
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=is_hidden, transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)

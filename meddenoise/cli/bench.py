@@ -47,7 +47,7 @@ def bench(
 
     Example: meddenoise bench scan/ --methods direct,nlm
     """
-    from meddenoise.cli.bar import Bar
+    from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
     from meddenoise.contact import draw_sheet
     from meddenoise.options import Options, check_options
@@ -61,12 +61,12 @@ def bench(
     chosen = _choose(methods, series)
     sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
     order = {name: place for place, name in enumerate(chosen.names)}
-    with Bar(quiet) as bar:
+    with show_bar(quiet) as tell:
         trials = try_methods(
             sample,
             chosen.names,
             options,
-            lambda name, share: bar.tell(f"{name:12}", order[name] + share, len(order)),
+            lambda name, share: tell(f"{name:12}", order[name] + share, len(order)),
         )
     draw_sheet(exhibits(sample, trials), target)
     document = as_document(sample, trials, chosen.left_out) | {"picture": str(target)}

@@ -148,12 +148,12 @@ def evaluate(
 
 def _measure(paths: tuple[list[Path], Path | None, Path | None], options: "Options") -> "Evaluation":
     """The evaluation, with a bar on a terminal."""
-    from meddenoise.cli.bar import Bar
+    from meddenoise.cli.bar import show_bar
     from meddenoise.cli.streams import printable
     from meddenoise.evaluation import evaluate as measure
 
-    with Bar() as bar:
-        return measure(*paths, options, lambda what, *done: bar.tell(printable(what)[-40:], *done))
+    with show_bar() as tell:
+        return measure(*paths, options, lambda what, *done: tell(printable(what)[-40:], *done))
 
 
 def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:
