@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.filters import threshold_otsu
 
 from meddenoise.metrics.nps import detrend
 
@@ -64,22 +65,12 @@ def _flattest(noisy: Patches, clean: Patches) -> NDArray[np.intp]:
     removed = (noisy - clean).std(axis=(1, 2))
     level = clean.mean(axis=(1, 2))
     alive = removed >= DEAD * np.median(removed)
-    bright = alive & (level >= _divide(level[alive] if alive.any() else level))
+    # darker than this is what surrounds the patient
+    dark = float(threshold_otsu(level[alive] if alive.any() else level))  # type: ignore[no-untyped-call]
+    bright = alive & (level > dark)
     chosen = np.flatnonzero(bright if bright.sum() >= FEWEST else alive)
     order = np.argsort(detrend(clean[chosen]).std(axis=(1, 2)), kind="stable")
     return chosen[order[:MOST]]
-
-
-def _divide(levels: NDArray[np.float64]) -> float:
-    """The value that divides dark from bright with the least variance in both. Source: Otsu 1979."""
-    ordered = np.sort(levels)
-    count = np.arange(1, len(ordered))
-    if not len(count):
-        return float(ordered[0])
-    below = np.cumsum(ordered)[:-1] / count
-    above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - count)
-    between = count * (len(ordered) - count) * np.square(above - below)
-    return float(ordered[int(between.argmax()) + 1])
 
 
 def _patches(plane: NDArray[np.generic], side: int) -> Patches:
