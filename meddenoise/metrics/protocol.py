@@ -54,6 +54,7 @@ class Protocol:
         parts.append("planes pooled" if self.scope == "volume" else "mean over planes")
         if self.data_range is not None:
             parts.append("SSIM of Wang 2004, plane by plane")
-        parts += [f"ROI {box}" for box in self.rois]
-        parts += [f"edge {self.edge}"] if self.edge is not None else []
+        part = "" if self.crop is None else " of the crop"
+        parts += [f"ROI {box}{part}" for box in self.rois]
+        parts += [f"edge {self.edge}{part}"] if self.edge is not None else []
         return "; ".join(parts)

@@ -9,7 +9,7 @@ _PLAIN = {
     "rmse": "The typical error of a pixel against the reference; large errors count more.",
     "mae": "The average error of a pixel against the reference, without its sign.",
     "bias": "Whether the result is brighter (+) or darker (−) than the reference on average.",
-    "bias_worst": "The same in the tissue (range of brightness) that is shifted most.",
+    "bias_worst": "How much brighter (+) or darker (−) the tissue is that is shifted most.",
     "hfen": "How much of the fine edges differs from the reference. 0 is none.",
     "gmsd": "How unevenly edges are kept. 0 is like the reference everywhere.",
     "acutance": "Sharpness. Noise counts as sharpness too: best is that of the reference.",
