@@ -146,4 +146,6 @@ def test_reading_and_writing_four_times_the_frames_take_hardly_more_memory(
 def test_denoising_four_times_the_frames_takes_hardly_more_memory(tmp_path: Path) -> None:
     """48 MiB more of pixels, 96 of the residual."""
     options = ("--method", "direct", "--residual")
-    assert peak(tmp_path, 128, *options) - peak(tmp_path, 32, *options) < 24 << 20
+    # on a busy machine threads meet at other moments, which adds to the peak of either: the lower of two
+    few, many = (min(peak(tmp_path, frames, *options) for _ in range(2)) for frames in (32, 128))
+    assert many - few < 24 << 20
