@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
     """The row of a result; metrics against a reference are not in it yet."""
+    from meddenoise.trust.removal import noise_entry
+
     series, choice = result.series, result.choice
     planes, height, width = series.pixels.shape
     frames = planes // series.channels
@@ -37,13 +39,14 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         mode=result.mode,
         weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
         seed=options.seed,
-        noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
+        noise=noise_entry(result.removal, series.unit),
         metrics=result.checks,
         seconds=round(result.seconds, 3),
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
         peak_memory_mib=_peak_memory_mib(),
         warnings=result.warnings,
         trust=None if result.trust is None else asdict(result.trust),
+        done=result.done,
         fingerprint=mark,
     )
 
@@ -95,6 +98,7 @@ def draw(images: Images, *, brief: bool, phi: bool) -> tuple[Drawing | None, str
         images.reference,
         result.uncertainty,
         sigma=result.noise.sigma,
+        removal=result.removal,
         brief=brief,
     )
     try:

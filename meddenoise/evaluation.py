@@ -20,11 +20,12 @@ from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, m
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
 from meddenoise.noise import NoiseEstimate
-from meddenoise.pairing import align_series, pair_items
+from meddenoise.pairing import align_planes, align_series, pair_items
 from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.again import Lesions, lesions_again
+from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
 from meddenoise.trust.series import examine_series
 
 
@@ -64,8 +65,8 @@ class Pair:
     protocol: Protocol
     metrics: Measurement
     before: Measurement | None
-    sigma_after: float
-    """Estimated noise of the result; that of the noisy image is `protocol.sigma`."""
+    removal: Removal
+    """The noise before and after on the same flat places; without the noisy image only that after."""
     warnings: tuple[str, ...] = ()
     truth: Measurement | None = None
     """Of the reference itself, the metrics whose best value is that of the reference."""
@@ -162,6 +163,10 @@ def evaluate_series(
         protocol = replace(protocol, noise=estimate_series(noisy))
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
+    if noisy is None:
+        removal = measure_remaining(result)
+    else:
+        removal = measure_removal(noisy, result, align_planes(result, noisy))
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
@@ -173,8 +178,8 @@ def evaluate_series(
         None
         if noisy_alone is None
         else measure(noisy_alone, protocol, options.wanted, lambda share: tick((1 + share) / parts)),
-        estimate_series(result).sigma,
-        (*warnings, *metrics.warnings),
+        removal,
+        (*warnings, *metrics.warnings, *filter(None, [removal.misfit(result.unit)])),
         _truth(images, protocol, options.wanted),
         _case(result, reference, noisy),
     )
@@ -277,7 +282,7 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
         average([measured for _, measured in before]) if before else None,
         tuple(failed),
         tuple(
-            stand(*score, [pair.sigma_after for pair in found])
+            stand(*score, [pair.removal.after for pair in found])
             for score, (_, found) in zip(scores, sets, strict=True)
         ),
         tuple(comparisons),

@@ -24,6 +24,7 @@ from meddenoise.planes import load_planes, shown
 from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
 from meddenoise.trust import Trust
+from meddenoise.trust.removal import Removal, measure_removal
 from meddenoise.trust.series import Run, check_trust
 
 ROUNDING = 12**-0.5
@@ -38,9 +39,13 @@ class Result:
     choice: Choice
     device: Device
     noise: NoiseEstimate
-    sigma_after: float
+    """That which the method was given."""
     seconds: float
     warnings: tuple[str, ...]
+    removal: Removal | None = None
+    """The noise before and after as measured; None for other tasks."""
+    done: dict[str, str | float] | None = None
+    """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     mode: str | None = None
     """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
     uncertainty: Series | None = field(default=None, repr=False)
@@ -86,14 +91,15 @@ def denoise_series(
         device = engine.device
         warnings += engine.warnings
     result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
+    removal = measure_removal(series, result)
     return Result(
         series=result,
         choice=choice,
         device=device,
         noise=noise,
-        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
-        warnings=(*warnings, *checks.warnings),
+        warnings=(*warnings, *checks.warnings, *filter(None, [removal.misfit(series.unit)])),
+        removal=removal,
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,

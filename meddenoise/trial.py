@@ -22,6 +22,7 @@ from meddenoise.planes import load_planes
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.again import rebuild
+from meddenoise.trust.removal import Removal
 
 SLICES, FRAMES = 3, 5
 """Planes that are tried: slices spread over the series, frames that follow each other."""
@@ -42,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one method did: seconds a plane, noise left, estimated error (both in the unit), verdict, metrics.
+    """What one method did: seconds a plane, noise, verdict, metrics; `risk` is the estimated error in the unit.
 
     `error` is the sentence why it has no result.
     """
@@ -50,7 +51,7 @@ class Trial:
     method: str
     weights: str | None = None
     seconds: float | None = None
-    sigma_after: float | None = None
+    removal: Removal = field(default_factory=Removal)
     risk: float | None = None
     trust: Trust | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
@@ -125,7 +126,7 @@ def suggest(trials: Sequence[Trial]) -> tuple[str, str] | None:
 _ORDER: tuple[tuple[Callable[[Trial], float | None], int, str], ...] = (
     (lambda trial: trial.metrics.get("psnr"), -1, "the highest PSNR"),
     (lambda trial: trial.risk, 1, "the least estimated error"),
-    (lambda trial: trial.sigma_after, 1, "the least noise left"),
+    (lambda trial: trial.removal.after, 1, "the least noise left"),
 )
 
 
@@ -155,7 +156,7 @@ def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -
         name,
         result.choice.weights,
         result.seconds * noisy.channels / len(noisy),
-        result.sigma_after,
+        result.removal or Removal(),
         risk,
         result.trust,
         metrics,

@@ -35,7 +35,8 @@ def _table(document: dict[str, Any]) -> Table:
     for row in document["methods"]:
         if row["error"]:
             continue
-        share = row["sigma_after"] / row["sigma_before"] if row["sigma_before"] else None
+        before, after = row["noise"]["sigma_before"], row["noise"]["sigma_after"]
+        share = after / before if before and after is not None else None
         numbers = [_number(row["seconds_per_plane"]), "-" if share is None else f"{share:.0%}"]
         if with_ref:
             numbers += [
@@ -71,7 +72,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines.append(f"picture: {document['picture']}")
     if document["suggested"]:
         lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}.")
-    elif not any(row["sigma_before"] for row in document["methods"]):
+    elif not any(row["noise"]["sigma_before"] for row in document["methods"]):
         lines.append("no method is suggested: no noise is seen in the image.")
     else:
         lines.append("no method is suggested: none gave a result that can be trusted.")

@@ -75,11 +75,10 @@ class Display:
 
     def written(self, row: "Row") -> None:
         """One line and its warnings for people, one JSON object for a pipeline."""
-        unit = f" {row.noise['unit']}" if row.noise["unit"] else ""
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
         self._say(
-            f"{row.input} -> {row.output}: {method}, noise {row.noise['sigma_before']:.4g} -> "
-            f"{row.noise['sigma_after']:.4g}{unit}{_gain(row)}, {row.seconds:.1f} s{_rate(row)}",
+            f"{row.input} -> {row.output}: {method}, {_deed(row)}{_gain(row)}, "
+            f"{row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
         self._tell_trust(row)
@@ -139,6 +138,20 @@ class Display:
                 self._say(
                     f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
                 )
+
+
+def _deed(row: "Row") -> str:
+    """What was done: noise before, after and removed, or another task in its own numbers."""
+    if row.done is not None:
+        from meddenoise.report import describe_done
+
+        return describe_done(row.done, row.shape)
+    noise = row.noise
+    if noise["sigma_before"] is None:
+        return "noise not measured: no flat place"
+    unit = f" {noise['unit']}" if noise["unit"] else ""
+    numbers = f"{noise['sigma_before']:.3g} -> {noise['sigma_after']:.3g}{unit}"
+    return f"noise {numbers} ({noise['removed_rms']:.3g} removed)"
 
 
 def _gain(row: "Row") -> str:

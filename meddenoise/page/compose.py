@@ -109,18 +109,21 @@ def _table(page: Page) -> str:
     drawn = sum(entry.key in page.drawings for entry in page.entries)
     rows = []
     for entry in page.entries[:MOST_ROWS]:
-        before, after, unit = entry.noise
+        noise = entry.noise
         values = "".join(f'<td class="n">{escape(number(entry.metrics.get(name)))}</td>' for name in names)
         plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
             f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
             f"<td>{_trust(entry)}</td>"
-            f'<td class="n">{escape(number(before))}</td><td class="n">{escape(with_unit(after, unit))}</td>'
+            f'<td class="n">{escape(number(noise.before, 3))}</td>'
+            f'<td class="n">{escape(number(noise.after, 3))}</td>'
+            f'<td class="n">{escape(with_unit(noise.removed, noise.unit, 3))}</td>'
             f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
         )
     heads = (
         '<th scope="col">Series</th><th scope="col">Trust</th><th scope="col" class="n">Noise before</th>'
-        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th>'
+        f'<th scope="col" class="n">after</th><th scope="col" class="n">removed</th>{heads}'
+        '<th scope="col" class="n">Warnings</th>'
     )
     return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
 
