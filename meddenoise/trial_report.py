@@ -29,7 +29,7 @@ def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, 
             "planes_in_all": sample.planes_in_all,
             "methods": [_row(trial, sample.noisy.unit) for trial in trials],
             "left_out": dict(left_out),
-            "suggested": None if suggested is None else {"method": suggested[0], "why": suggested[1]},
+            "suggested": None if suggested is None else asdict(suggested),
         }
     )
     return document

@@ -49,6 +49,7 @@ def bench(
     """
     from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
+    from meddenoise.cli.streams import tell as say
     from meddenoise.contact import draw_sheet
     from meddenoise.options import Options, check_options
     from meddenoise.trial import take_sample, try_methods
@@ -67,6 +68,7 @@ def bench(
             chosen.names,
             options,
             lambda name, share: tell(f"{name:12}", order[name] + share, len(order)),
+            lambda sentence: say(f"warning: {sentence}"),
         )
     draw_sheet(exhibits(sample, trials), target)
     document = as_document(sample, trials, chosen.left_out) | {"picture": str(target)}

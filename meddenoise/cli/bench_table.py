@@ -71,7 +71,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines += [f"left out, {why}: {', '.join(names)}." for why, names in reasons.items()]
     lines.append(f"picture: {document['picture']}")
     if document["suggested"]:
-        lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}.")
+        ties = document["suggested"]["ties"]
+        level = f", level with {' and '.join(ties)} but quicker" if ties else ""
+        lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}{level}.")
     elif not any(row["noise"]["sigma_before"] for row in document["methods"]):
         lines.append("no method is suggested: no noise is seen in the image.")
     else:

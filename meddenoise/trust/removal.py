@@ -26,7 +26,7 @@ SEED = 0
 class Removal:
     """Root mean squares over the flat places of a series, in its unit; None where there is no flat place.
 
-    `by_plane` has (before, after) of every frame, None for those without a flat place. `values` [2, n] are some
+    `by_plane` has (before, after) of every frame, None without a flat place. `values` [2, n] are some
     of the values before and after, for the histogram, `spectra` the power spectra of both.
     """
 
