@@ -51,8 +51,8 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
     )
 
 
-def compare(row: Row, result: Series, series: Series, item: Item | None) -> tuple[Row, Series | None]:
-    """The row with metrics of `result` and of its input `series` against the reference, which comes too.
+def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tuple[Row, Series | None]:
+    """The row with metrics and verdict by the reference of a result of `series`; the reference comes too.
 
     Without a reference the row as it is; with one that does not fit, a warning and metrics without values.
     """
@@ -61,10 +61,15 @@ def compare(row: Row, result: Series, series: Series, item: Item | None) -> tupl
     from meddenoise.evaluation import Options as Measures
     from meddenoise.evaluation import evaluate_series
     from meddenoise.metrics.measure import measurable
+    from meddenoise.trust.reference import examine_reference, judge_by_reference
 
+    result, trust = made.series, made.trust
     try:
         reference = read_item(item)
         pair = evaluate_series(result, reference, series, Measures())
+        if trust is not None and pair.protocol.noise is not None:
+            found = examine_reference(result, reference, pair.protocol.noise)
+            trust = judge_by_reference(trust, found, row.method)
     except InputError as error:
         none = dict.fromkeys(measurable("reference", "noisy", "result"))
         warnings = (*row.warnings, f"no metric could be computed: {error}")
@@ -72,6 +77,7 @@ def compare(row: Row, result: Series, series: Series, item: Item | None) -> tupl
     measured = replace(
         row,
         metrics=row.metrics | pair.metrics.values,
+        trust=None if trust is None else asdict(trust),
         noisy_metrics={} if pair.before is None else pair.before.values,
         warnings=(*row.warnings, *pair.warnings),
     )

@@ -19,14 +19,14 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.noise import NoiseEstimate
 from meddenoise.pairing import align_planes, align_series, pair_items
 from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.again import Lesions, lesions_again
+from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
-from meddenoise.trust.series import examine_series
+from meddenoise.trust.series import examine_series, with_removal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,18 +210,22 @@ def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], No
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
     pair = evaluate_series(result, clean, before, options, tick)
-    return replace(pair, items=triple, trust=_trust(result, before, pair.protocol.noise, options))
+    return replace(pair, items=triple, trust=_trust(result, (clean, before), pair, options))
 
 
 def _trust(
-    result: Series, noisy: Series | None, noise: NoiseEstimate | None, options: Options
+    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: Options
 ) -> Trust | None:
+    """The verdict on a result, given its reference and the noisy image; None without the latter."""
+    clean, noisy = others
+    noise = pair.protocol.noise
     if noisy is None or noise is None:
         return None
-    measured = examine_series(noisy, result, noise)
+    measured = with_removal(examine_series(noisy, result, noise), pair.removal)
     if options.lesions is not None:
         measured = lesions_again(measured, (noisy, result), noise, options.lesions)
-    return judge(measured)
+    trust = judge(measured)
+    return trust if clean is None else judge_by_reference(trust, examine_reference(result, clean, noise))
 
 
 def _protocol(

@@ -25,7 +25,7 @@ from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
 from meddenoise.trust import Trust
 from meddenoise.trust.removal import Removal, measure_removal
-from meddenoise.trust.series import Run, check_trust
+from meddenoise.trust.series import Change, Run, check_trust
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
@@ -103,17 +103,15 @@ def denoise_series(
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
-        trust=_judge(series, result, engine, noise, options),
+        trust=_judge(Change(series, result, removal), engine, noise, options),
     )
 
 
-def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: NoiseEstimate, options: Options
-) -> Trust:
+def _judge(change: Change, engine: Engine | None, noise: NoiseEstimate, options: Options) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     told = options.sigma is not None or options.noise_profile is not None
-    seen = estimate_series(series) if told else noise
-    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.strength))
+    seen = estimate_series(change.noisy) if told else noise
+    return check_trust(change, seen, None if engine is None else Run(engine, noise, options.strength))
 
 
 def _noise_of(series: Series, options: Options) -> NoiseEstimate:

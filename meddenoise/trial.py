@@ -22,6 +22,7 @@ from meddenoise.planes import load_planes
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.again import rebuild
+from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.removal import Removal
 
 SLICES, FRAMES = 3, 5
@@ -184,16 +185,20 @@ def _try(
         text = str(error) if known else f"{type(error).__name__}: {first_line(error)}"
         return Trial(name, seconds=perf_counter() - started, error=text)
     metrics: dict[str, float | None] = {}
+    trust = result.trust
     if sample.reference is not None:
-        wanted = Measured(wanted=Wanted(METRICS))
-        metrics = evaluate_series(result.series, sample.reference, noisy, wanted).metrics.values
+        pair = evaluate_series(result.series, sample.reference, noisy, Measured(wanted=Wanted(METRICS)))
+        metrics = pair.metrics.values
+        if trust is not None and pair.protocol.noise is not None:
+            found = examine_reference(result.series, sample.reference, pair.protocol.noise)
+            trust = judge_by_reference(trust, found, name)
     return Trial(
         name,
         result.choice.weights,
         result.seconds * noisy.channels / len(noisy),
         result.removal or Removal(),
         risk,
-        result.trust,
+        trust,
         metrics,
         result.warnings,
         result=result.series,

@@ -16,7 +16,8 @@ SCHEMA = 1
 
 def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, str]) -> dict[str, Any]:
     """The trial as JSON can hold it: numbers that could not be measured are None."""
-    suggested = suggest(trials) if estimate_series(sample.noisy).sigma > 0 else None
+    noise = estimate_series(sample.noisy).sigma
+    suggested = suggest(trials) if noise > 0 else None
     document: dict[str, Any] = finite(
         {
             "schema": SCHEMA,
@@ -25,6 +26,7 @@ def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, 
             "reference": None if sample.reference is None else str(sample.reference.path),
             "modality": sample.noisy.modality,
             "unit": sample.noisy.unit,
+            "sigma": noise,
             "planes": sample.planes,
             "planes_in_all": sample.planes_in_all,
             "methods": [_row(trial, sample.noisy.unit) for trial in trials],

@@ -74,7 +74,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
         ties = document["suggested"]["ties"]
         level = f", level with {' and '.join(ties)} but quicker" if ties else ""
         lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}{level}.")
-    elif not any(row["noise"]["sigma_before"] for row in document["methods"]):
+    elif not document["sigma"]:
         lines.append("no method is suggested: no noise is seen in the image.")
     else:
         lines.append("no method is suggested: none gave a result that can be trusted.")

@@ -29,6 +29,7 @@ def read_trust(told: Mapping[str, Any] | None) -> Trust | None:
         tuple(told["notes"]),
         dict(told["values"]),
         tuple(Bin(**one) for one in told["bins"]),
+        tuple(told.get("advice", ())),
     )
 
 

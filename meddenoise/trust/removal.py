@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from meddenoise.holes import fill_holes
 from meddenoise.metrics.flat import Patches, Places, find_places
-from meddenoise.metrics.nps import Nps, average_nps, patches_nps
+from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
 from meddenoise.pairing import Planes as Order
 from meddenoise.series import Series
 
@@ -33,14 +33,33 @@ class Removal:
     before: float | None = None
     after: float | None = None
     removed: float | None = None
+    shared: float | None = None
+    """Mean of before times removed: what both have in common."""
     by_plane: tuple[tuple[float | None, float | None], ...] = ()
     values: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32), repr=False)
     spectra: tuple[Nps, Nps] | None = field(default=None, repr=False)
 
     @property
     def left(self) -> float | None:
-        """Share of the noise that is left."""
-        return self.after / self.before if self.before and self.after is not None else None
+        """Share of the noise that is left, 0 to 1; None where it cannot be measured.
+
+        The lesser of after / before, which structure in the places raises, and of 1 - removed² / shared,
+        which structure leaves alone: noise scaled down to s has s for both, and noise untouched has 1.
+        """
+        if not self.before or self.after is None or self.removed is None or self.shared is None:
+            return None
+        share = min(1.0, self.after / self.before)
+        if self.shared <= 0:
+            return share
+        return min(share, max(0.0, 1 - self.removed**2 / self.shared))
+
+    @property
+    def coarser(self) -> float | None:
+        """How far the mean frequency of the noise has moved down, as a share of that before."""
+        if self.spectra is None or not self.before or not self.after:
+            return None
+        before, after = (mean_frequency(one) for one in self.spectra)
+        return 1 - after / before
 
     def misfit(self, unit: str) -> str:
         """A sentence where before, after and removed do not fit together; empty where they do."""
@@ -65,13 +84,15 @@ def measure_removal(noisy: Series, result: Series, order: Order | None = None) -
     known = [frame for frame in frames if frame is not None]
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
-    before, after, removed = np.sqrt(np.mean([frame.power for frame in known], axis=0))
+    powers = np.mean([frame.power for frame in known], axis=0)
+    before, after, removed = np.sqrt(powers[:3])
     side = max((frame.side for frame in known), key=[frame.side for frame in known].count)
     alike = [frame.spectra for frame in known if frame.side == side]
     return Removal(
         float(before),
         float(after),
         float(removed),
+        float(powers[3]),
         tuple((None, None) if frame is None else frame.pair for frame in frames),
         np.concatenate([frame.values for frame in known], axis=1),
         (average_nps([pair[0] for pair in alike]), average_nps([pair[1] for pair in alike])),
@@ -99,7 +120,7 @@ def measure_remaining(result: Series) -> Removal:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One frame: powers (before, after, removed), side of its places, sampled values [2, n], spectra."""
+    """One frame: powers (before, after, removed, before x removed), side of its places, values [2, n]."""
 
     power: NDArray[np.float64]
     side: int
@@ -129,7 +150,9 @@ def _measure(noisy: Series, result: Series, planes: range, order: Order | None) 
         if places is None:
             return None
         pair = (places.cut(before), places.cut(after))
-        powers.append([_power(pair[0]), _power(pair[1]), _power(pair[0] - pair[1])])
+        gone = pair[0] - pair[1]
+        squares = (pair[0] ** 2, pair[1] ** 2, gone**2, pair[0] * gone)
+        powers.append([_mean(products) for products in squares])
         cuts.append(pair)
     assert places is not None
     spacing = result.geometry.spacing_mm[1:] if result.geometry.known else None
@@ -143,6 +166,6 @@ def _measure(noisy: Series, result: Series, planes: range, order: Order | None) 
     )
 
 
-def _power(patches: Patches) -> float:
-    count = patches[0].size
-    return float(np.mean(np.square(patches))) * count / (count - LOST_FREEDOM)
+def _mean(products: Patches) -> float:
+    count = products[0].size
+    return float(products.mean()) * count / (count - LOST_FREEDOM)
