@@ -10,7 +10,7 @@ from rich.table import Table
 from meddenoise.cli.streams import printable
 
 _WIDTH = 80
-_STYLES = {"ok": "green", "look": "yellow", "reject": "red"}
+_STYLES = {"ok": "green", "no effect": "yellow", "look": "yellow", "reject": "red"}
 
 
 def show(document: dict[str, Any]) -> None:

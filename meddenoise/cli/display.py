@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from meddenoise.report import Failure, Row
 
+_VERDICTS = ("ok", "no effect", "look", "reject", "not judged")
 _CINES = ("XA", "RF", "US")
 """Modalities whose planes follow each other in time."""
 
@@ -47,6 +49,7 @@ class Display:
             transient=True,
         )
         self._bar = self._progress.add_task("reading", total=None)
+        self._verdicts: Counter[str] = Counter()
         self.lost = ""
         """Why stdout did not take a row; empty where it took all, or where its reader left of its own."""
 
@@ -91,14 +94,23 @@ class Display:
         if row.trust is None:
             return
         verdict = row.trust["verdict"] or "not judged"
+        self._verdicts[verdict] += 1
         good = verdict == "ok"
         reasons = [] if good else [*row.trust["reasons"], *row.trust["notes"]]
-        why = f": {'; '.join(reasons)}" if reasons else ""
+        why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
+        why += f"; try {'; '.join(advice)}" if (advice := row.trust.get("advice")) else ""
         least = 0 if not good or self._console.is_terminal else 1
         self._say(f"trust: {row.input}: {verdict}{why}", least=least)
 
+    @property
+    def rejected(self) -> int:
+        """Series whose verdict is `reject`, those of an earlier run too."""
+        return self._verdicts["reject"]
+
     def kept(self, row: "Row") -> None:
         """As `written`, for what an earlier run has finished."""
+        if row.trust is not None:
+            self._verdicts[row.trust["verdict"] or "not judged"] += 1
         self._say(f"{row.input}: kept {row.output}, which is finished.", least=1)
         self._write_json(row)
 
@@ -111,7 +123,8 @@ class Display:
         parts = [f"{written} series written"]
         parts += [f"{kept} kept from an earlier run"] if kept else []
         parts += [f"{failed} failed"] if failed else []
-        self._say(", ".join(parts) + ".", least=0)
+        counts = ", ".join(f"{self._verdicts[name]} {name}" for name in _VERDICTS if self._verdicts[name])
+        self._say(", ".join(parts) + (f": {counts}." if counts else "."), least=0)
 
     def _say(self, text: str, *, least: int) -> None:
         if self._verbosity >= least:

@@ -145,6 +145,9 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Write outputs anew that exist.", rich_help_panel=_WRITING)
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.", rich_help_panel=_COMPUTING)]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 1 where a verdict is reject.", rich_help_panel=_TALKING)
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -189,6 +192,7 @@ def denoise(
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    strict: Strict = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -209,7 +213,7 @@ def denoise(
         overwrite=overwrite, jobs=jobs)  # fmt: skip
     request = batch.Request(inputs=collect(inputs or [], files_from), output=output, reference=ref,
         report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders)  # fmt: skip
-    run_request(request, verbosity=verbose - quiet, as_json=as_json)
+    run_request(request, verbosity=verbose - quiet, as_json=as_json, strict=strict)
 
 
 def load_profile(path: Path | None) -> "NoiseProfile | None":
@@ -221,8 +225,8 @@ def load_profile(path: Path | None) -> "NoiseProfile | None":
     return read_profile(path)
 
 
-def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
-    """Run a request, tell how it goes, and raise typer.Exit where something failed."""
+def run_request(request: "Request", *, verbosity: int, as_json: bool, strict: bool = False) -> None:
+    """Run a request, tell how it goes, and raise typer.Exit where something failed or `strict` forbids it."""
     from meddenoise.batch import run
     from meddenoise.cli.display import Display
 
@@ -230,7 +234,7 @@ def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
     with Display(verbosity=verbosity, as_json=as_json, doing=doing) as display:
         outcome = run(request, display)
     display.summary(outcome.written, outcome.kept, outcome.failed)
-    if outcome.failed or display.lost:
+    if outcome.failed or display.lost or (strict and display.rejected):
         raise typer.Exit(1)
 
 

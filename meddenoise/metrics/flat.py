@@ -100,9 +100,9 @@ def _bright(squares: _Squares, dark: float) -> _Squares | None:
     """Those that hold noise, and of these the ones that are no surrounding; None where they are too few."""
     if len(squares.index) < FEWEST:
         return None
-    alive = squares.noise > DEAD * np.median(squares.noise)
-    bright = alive & (squares.level > dark)
-    kept = bright if bright.sum() >= FEWEST else alive
+    bright = squares.level > dark
+    kept = bright if bright.sum() >= FEWEST else np.ones_like(bright)
+    kept = kept & (squares.noise > DEAD * np.quantile(squares.noise[kept], 0.25))
     size = np.hypot(squares.structure, squares.noise)
     kept &= size < UNEVEN * np.quantile(size[kept], 0.1, method="higher") if kept.any() else kept
     if kept.sum() < FEWEST:

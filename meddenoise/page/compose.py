@@ -15,12 +15,14 @@ from meddenoise.page import Entry, Page
 from meddenoise.page.earlier import mark
 from meddenoise.page.sections import anchor, facts, section
 from meddenoise.page.tables import number, table, with_unit
+from meddenoise.page.verdicts import kind_of
 
 MOST_ROWS, MOST_SECTIONS = 1000, 200
 """Of series in the table on top, and in sections of their own where nothing is drawn of them."""
 MOST_WARNINGS, MOST_LINKS = 20, 3
 _SEE_VERDICT = {
     "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "no effect": "Hardly any noise was removed: see the verdict below.",
     "look": "The checks found something that somebody should look at: see the verdict below.",
 }
 
@@ -91,7 +93,7 @@ def _alerts(page: Page) -> str:
 
 def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
     """Kind and sentence of what to beware of in each entry, the results to reject first."""
-    for verdict in ("reject", "look"):
+    for verdict in _SEE_VERDICT:
         for entry in page.entries:
             if entry.trust is not None and entry.trust.verdict == verdict:
                 yield verdict.capitalize(), _SEE_VERDICT[verdict], entry
@@ -130,7 +132,7 @@ def _table(page: Page) -> str:
 
 def _trust(entry: Entry) -> str:
     verdict = entry.trust and entry.trust.verdict
-    return f'<span class="{verdict}">{verdict}</span>' if verdict else "–"
+    return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
 
 
 def _left_out(page: Page, drawn: int) -> str:

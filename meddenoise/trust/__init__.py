@@ -92,7 +92,7 @@ CHECKS: Mapping[str, Check] = {
         "share of the noise that is left in the flat places of the image",
         "{value:.0%} of the noise is left (from {look:.0%} on)",
         advice="--sigma with a higher level, or --method {other}",
-        look=0.45,
+        look=0.4,
         no_effect=2 / 3,
     ),
     "grain_coarser": Check(

@@ -17,6 +17,8 @@ LOST_FREEDOM = 3
 FIT = 0.3
 """Before and the root of after² + removed² may differ by this share. Independent parts agree; where noise is
 halved the root is 0.71 of before, as low as it comes."""
+VISIBLE = 0.3
+"""Share of the noise that must be left for its grain to be seen."""
 SAMPLED = 4096
 """Values of a plane that are kept for the histogram."""
 SEED = 0
@@ -55,8 +57,13 @@ class Removal:
 
     @property
     def coarser(self) -> float | None:
-        """How far the mean frequency of the noise has moved down, as a share of that before."""
+        """How far the mean frequency of the noise has moved down, as a share of that before.
+
+        None where so little noise is left that nobody sees its grain: all methods leave its coarse part.
+        """
         if self.spectra is None or not self.before or not self.after:
+            return None
+        if self.after < VISIBLE * self.before:
             return None
         before, after = (mean_frequency(one) for one in self.spectra)
         return 1 - after / before
