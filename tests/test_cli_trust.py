@@ -62,7 +62,7 @@ def test_strength_0_changes_nothing_and_has_no_effect(study, tmp_path):
 
 
 def test_half_of_a_result_is_looked_at(study, tmp_path):
-    run("denoise", study / "noisy", "-o", tmp_path / "out", "--method", "nlm", "--strength", 0.5)
+    run("denoise", study / "noisy", "-o", tmp_path / "out", "--method", "direct", "--strength", 0.5)
     row = row_of(tmp_path / "out" / "meddenoise-report.json")
     assert row["trust"]["verdict"] == "look" and "of the noise is left" in row["trust"]["reasons"][0]
     noise = row["noise"]
@@ -73,7 +73,7 @@ def test_half_of_a_result_is_looked_at(study, tmp_path):
 def test_strict_ends_with_1_where_a_result_is_rejected(study, tmp_path):
     options = ("denoise", study / "noisy", "--method", "nlm", "--sigma", 600)
     done = run(*options, "-o", tmp_path / "out", "--strict", code=1)
-    assert "1 series written: 1 reject." in done.stderr and "; try --strength 0.6" in done.stderr
+    assert "1 series written: 1 reject." in done.stderr and "; try --strength 0.6 or " in done.stderr
     # the same run finds its result finished: the verdict counts again
     run(*options, "-o", tmp_path / "out", "--strict", code=1)
     run("denoise", study / "noisy", "-o", tmp_path / "good", "--method", "nlm", "--strict")

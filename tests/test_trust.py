@@ -131,11 +131,11 @@ def test_discs_need_room():
 
 
 def test_a_check_judges_in_its_own_direction():
-    rising = Check("", "", "", look=1.0, reject=2.0)
-    falling = Check("", "", "", look=0.4, reject=0.2, falling=True)
+    rising = Check("", "", (), look=1.0, reject=2.0)
+    falling = Check("", "", (), look=0.4, reject=0.2, falling=True)
     assert [rising.judge(value) for value in (0.9, 1.0, 2.0)] == ["ok", "look", "reject"]
     assert [falling.judge(value) for value in (0.5, 0.4, 0.2)] == ["ok", "look", "reject"]
-    stale = Check("", "", "", look=0.4, no_effect=0.7)
+    stale = Check("", "", (), look=0.4, no_effect=0.7)
     assert [stale.judge(value) for value in (0.3, 0.4, 0.7, 1.0)] == ["ok", "look", "no effect", "no effect"]
 
 
@@ -147,8 +147,8 @@ def test_lost_structure_weighs_more_than_no_effect_and_no_effect_less_than_look(
 
 def test_advice_names_another_method_than_the_one_that_ran():
     lost = Values({"structure_lost": 2.0})
-    assert judge(lost, "direct").advice == ("--strength 0.6, or --method nlm",)
-    assert judge(lost, "nlm").advice == ("--strength 0.6, or --method direct",)
+    assert judge(lost, "direct").advice == ("--strength 0.6", "--method nlm")
+    assert judge(lost, "nlm").advice == ("--strength 0.6", "--method direct")
     assert judge(Values({"structure_lost": 0.1})).advice == ()
 
 

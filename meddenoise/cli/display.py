@@ -98,7 +98,7 @@ class Display:
         good = verdict == "ok"
         reasons = [] if good else [*row.trust["reasons"], *row.trust["notes"]]
         why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
-        why += f"; try {'; '.join(advice)}" if (advice := row.trust.get("advice")) else ""
+        why += f"; try {' or '.join(advice)}" if (advice := row.trust.get("advice")) else ""
         least = 0 if not good or self._console.is_terminal else 1
         self._say(f"trust: {row.input}: {verdict}{why}", least=least)
 

@@ -155,7 +155,7 @@ def _trust(pair: "Pair") -> str:
     good = kept is not None and CHECKS["lesion_survival"].judge(kept) == "ok"
     parts = [f"discs keep {kept:.0%} of their contrast"] if good else []
     parts += [*pair.trust.reasons, *pair.trust.notes]
-    parts += [f"try {'; '.join(pair.trust.advice)}"] if pair.trust.advice else []
+    parts += [f"try {' or '.join(pair.trust.advice)}"] if pair.trust.advice else []
     return (
         f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
         + (": " if parts else "")

@@ -19,11 +19,11 @@ GUIDE_PX = 2.0
 """Width of the blur that shows where an image is flat: of white noise it leaves a seventh."""
 FLAT = 0.2
 """A place is flat where structure in the blurred image has less than this share of the noise."""
-NEVER = 1.0
+NEVER = 0.5
 """Where it varies by this many times the noise, no place is flat."""
 DEAD = 0.25
 """A place with less noise than this share of the usual was masked or clipped: it shows nothing."""
-UNEVEN = 2.0
+UNEVEN = 1.5
 """Places that vary by this many times as much as the calm ones (a tenth are calmer) hold structure."""
 DARK = 0.2
 """Share of the range of brightness that counts as what surrounds the patient."""

@@ -46,7 +46,7 @@ def verdict_line(trust: Trust | None) -> str:
     reasons = trust.reasons or ((_GOOD,) if trust.verdict == "ok" else trust.notes or (_UNKNOWN,))
     text = "; ".join(reason.rstrip(".") for reason in reasons)
     text = text[:1].upper() + text[1:] + "."
-    text += f" Try {'; '.join(trust.advice)}." if trust.advice else ""
+    text += f" Try {' or '.join(trust.advice)}." if trust.advice else ""
     return f'<p class="verdict {kind_of(trust.verdict)}"><b>{word}</b> {escape(text)}</p>'
 
 

@@ -28,8 +28,8 @@ class Check:
     what: str
     found: str
     """The reason that a person reads; {value} and {look} are put in."""
-    advice: str
-    """What to try next; {other} is another method."""
+    advice: tuple[str, ...]
+    """Options to try next; {other} is another method."""
     look: float | None
     reject: float | None = None
     no_effect: float | None = None
@@ -53,7 +53,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        advice="--strength 0.6, or --method {other}",
+        advice=("--strength 0.6", "--method {other}"),
         look=1.2,
         reject=1.5,
     ),
@@ -61,7 +61,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows what the input does not: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        advice="--method {other}",
+        advice=("--method {other}",),
         look=1.2,
         reject=1.5,
     ),
@@ -69,21 +69,21 @@ CHECKS: Mapping[str, Check] = {
         "power of what was removed, averaged along the edges of the result, over that of noise alone",
         "edges went out with the noise: {value:.1f} times the power along them that noise has "
         "(from {look:g} on)",
-        advice="--strength 0.6",
+        advice=("--strength 0.6",),
         look=1.3,
         reject=2.0,
     ),
     "mean_shift": Check(
         "largest shift of the mean of a range of brightness (a tissue), in noise standard deviations",
         "tissues changed their brightness, by up to {value:.2f} of the noise (from {look:g} on)",
-        advice="--sigma with the level you know, or --method {other}",
+        advice=("--sigma with the level you know", "--method {other}"),
         look=0.25,
         reject=0.5,
     ),
     "lesion_survival": Check(
         "share of their contrast that small discs keep, put into the input just above the noise; median",
         "small discs just above the noise keep {value:.0%} of their contrast (from {look:.0%} down)",
-        advice="--strength 0.6",
+        advice=("--strength 0.6",),
         look=0.4,
         reject=0.2,
         falling=True,
@@ -91,20 +91,20 @@ CHECKS: Mapping[str, Check] = {
     "noise_left": Check(
         "share of the noise that is left in the flat places of the image",
         "{value:.0%} of the noise is left (from {look:.0%} on)",
-        advice="--sigma with a higher level, or --method {other}",
+        advice=("--sigma with a higher level", "--method {other}"),
         look=0.4,
         no_effect=2 / 3,
     ),
     "grain_coarser": Check(
         "how far the mean frequency of the noise that is left has moved down",
         "the noise that is left looks blotchy: its mean frequency is {value:.0%} lower (from {look:.0%} on)",
-        advice="--strength 0.6",
+        advice=("--strength 0.6",),
         look=0.3,
     ),
     "reference_lost": Check(
         "strongest spot of the reference that the result lacks, over the strongest that noise makes",
         "a spot of the reference is missing, {value:.1f} times as strong as noise makes (from {look:g} on)",
-        advice="--strength 0.6, or --method {other}",
+        advice=("--strength 0.6", "--method {other}"),
         look=1.2,
         reject=1.5,
     ),
@@ -112,7 +112,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the result that the reference lacks, over the strongest that noise makes",
         "the result shows what the reference does not: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        advice="--method {other}",
+        advice=("--method {other}",),
         look=1.2,
         reject=1.5,
     ),
@@ -120,7 +120,7 @@ CHECKS: Mapping[str, Check] = {
         "share of the faint spots of the reference that keep less than half of their contrast",
         "{value:.0%} of the faint spots of the reference lost more than half of their contrast "
         "(from {look:.0%} on)",
-        advice="--strength 0.6, or --method {other}",
+        advice=("--strength 0.6", "--method {other}"),
         look=0.25,
         reject=0.75,
     ),
@@ -167,11 +167,12 @@ def judge(measured: Values, method: str = "") -> Trust:
     ranked = [name for verdict in SEVERITY[:-1] for name in CHECKS if verdicts.get(name) == verdict]
     worst = min(verdicts.values(), key=SEVERITY.index, default=None)
     other = "direct" if method == "nlm" else "nlm"
+    tried = [option for name in ranked if verdicts[name] == worst for option in CHECKS[name].advice]
     return Trust(
         worst,
         tuple(CHECKS[name].found.format(value=known[name], look=CHECKS[name].look) for name in ranked),
         measured.notes,
         measured.values,
         measured.bins,
-        tuple(dict.fromkeys(CHECKS[n].advice.format(other=other) for n in ranked if verdicts[n] == worst)),
+        tuple(dict.fromkeys(option.format(other=other) for option in tried)),
     )

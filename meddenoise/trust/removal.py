@@ -19,6 +19,8 @@ FIT = 0.3
 halved the root is 0.71 of before, as low as it comes."""
 VISIBLE = 0.3
 """Share of the noise that must be left for its grain to be seen."""
+TYPICAL = 1.5
+"""Planes whose noise is within this factor of the median stand for the series."""
 SAMPLED = 4096
 """Values of a plane that are kept for the histogram."""
 SEED = 0
@@ -26,7 +28,7 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Root mean squares over the flat places of a series, in its unit; None where there is no flat place.
+    """Root mean squares over the flat places of the typical planes of a series, in its unit, or None.
 
     `by_plane` has (before, after) of every frame, None without a flat place. `values` [2, n] are some
     of the values before and after, for the histogram, `spectra` the power spectra of both.
@@ -88,7 +90,7 @@ def measure_removal(noisy: Series, result: Series, order: Order | None = None) -
     `order` is the plane of `noisy` that each of `result` was made from; None: the same.
     """
     frames = [_measure(noisy, result, range(n, n + result.channels), order) for n in _starts(result)]
-    known = [frame for frame in frames if frame is not None]
+    known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
     powers = np.mean([frame.power for frame in known], axis=0)
@@ -137,6 +139,12 @@ class _Frame:
     @property
     def pair(self) -> tuple[float, float]:
         return float(np.sqrt(self.power[0])), float(np.sqrt(self.power[1]))
+
+
+def _typical(frames: list[_Frame]) -> list[_Frame]:
+    """Those whose noise before is near the median: one with little but structure must not stand for all."""
+    middle = float(np.median([frame.pair[0] for frame in frames])) if frames else 0.0
+    return [frame for frame in frames if middle / TYPICAL <= frame.pair[0] <= middle * TYPICAL]
 
 
 def _starts(series: Series) -> range:
