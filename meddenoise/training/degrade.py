@@ -1,9 +1,9 @@
-"""Random physics-like noise for training patches, with what an estimator would have told about it.
+"""Random physics-like noise for training patches, and the level and spectrum a network is given of it.
 
 Every patch draws a kind of noise (white, coloured, signal-dependent, Rician, none), a level, a spectrum and
-a slow variation over the patch. The network is told the level and the spectrum the way `noise.estimate`
-tells them: with errors, sometimes without the spectrum or the variation, and with the noise that the
-"clean" image already had counted in.
+a slow variation over the patch. The network is given the level and the spectrum of the *total*, the noise
+that the reference already had included, the way `noise.estimate` gives them: with errors, sometimes without
+the spectrum or the variation. How much of the total is the reference's own goes into the loss (`own_share`).
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
-from meddenoise.noise.correlation import noise_like
+from meddenoise.noise.correlation import noise_like, spectrum_of
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.spectrum import filter_planes, mean_power
+from meddenoise.noise.spectrum import filter_planes, mean_power, radial_frequency
 
 Image = NDArray[np.float32]
 MORE = 0.7
 """Noise added for recorrupted pairs, relative to what is there. Less of it makes the partner noisier."""
-UNKNOWN = (0.0,) * len(WHITE)
-"""Bands where the spectrum is not known."""
+NOTHING = NoiseEstimate(0.0)
+EXACT = 0.6
+"""Own noise, in 255ths, below which a reference counts as exact where nothing is added to it: rounding to
+8 bits has 0.3."""
+LEAST_CHANGE = 0.3
+"""A draw of the level is kept this much below the top of the range, whatever the reference's own noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,14 @@ class NoiseMix:
     """Standard deviation of log(told sigma / true sigma)."""
     bands_unknown: float = 0.15
     map_unknown: float = 0.3
-    own_counted: float = 0.8
-    """Share of patches whose told noise counts what is estimated of the clean image itself."""
+    own_limit: float = 0.25
+    """Largest share of the noise power that may be the reference's own: beyond it nothing is learned."""
+    heavy: float = 0.0
+    """Share of noise with heavy tails (kurtosis up to 8), as iterative and learned reconstructions leave."""
+    bands: int = 4
+    """Numbers that describe the spectrum: 4 radial bands, or 16 (8 radial bands in two directions)."""
+    radial: float = 0.3
+    """Share of spectra of 16 numbers that are given as four radial bands, all an estimator may know."""
     level_spread: float = 0.3
     """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
     clipped: float = 0.15
@@ -55,13 +65,18 @@ class NoiseMix:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1."""
+    """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1.
+
+    `sigma` is the total level; `own_share` [H, W / 2 + 1] the share of the noise power that is the
+    reference's own, at each frequency of `rfft2`.
+    """
 
     noisy: Image
     told: Image
     bands: NDArray[np.float32]
     zero: float
     sigma: float
+    own_share: Image
 
 
 def degrade(
@@ -74,9 +89,9 @@ def degrade(
     """
     kind = _draw_kind(modality, mix, rng)
     magnitude = modality == "MR"
-    if kind == "none":
-        return tell(Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
-    sigma = draw_level(mix, rng)
+    if kind == "none" and own.sigma < EXACT:
+        return tell(Truth(clean, np.zeros_like(clean), white_spectrum(clean.shape), own), magnitude, mix, rng)
+    sigma = draw_level(mix, rng, own)
     amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = white_spectrum(clean.shape)
@@ -87,6 +102,8 @@ def degrade(
         level = level * _slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
     noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
+    if rng.random() < mix.heavy:
+        noise = _heavy_tailed(noise, rng)
     if kind == "rician":
         other = level * filter_planes(_unit_noise(clean, level, False, rng), amplitude)
         noisy = np.hypot(clean + noise, other)
@@ -94,7 +111,7 @@ def degrade(
         noisy = clean + noise
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
-    return tell(Truth(noisy, level, bands_of(amplitude), own), magnitude, mix, rng)
+    return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -107,7 +124,7 @@ def degrade_like(
     noisy = clean + noise
     if like.model == "rician":
         noisy = np.hypot(noisy, noise_like(near, clean, rng))
-    return tell(Truth(noisy, level, like.bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+    return tell(Truth(noisy, level, amplitude_of(like, clean.shape), NOTHING), magnitude, mix, rng)
 
 
 def pair(
@@ -116,10 +133,11 @@ def pair(
     """A patch with its own real `noise` [H, W]; told as `own`, or by its level alone where that is 0."""
     noisy = clean + noise
     if own.sigma > 0:
-        level, bands = sigma_map(replace(own, field=None), noisy), own.bands
-    else:
-        level, bands = np.full_like(clean, noise.std()), UNKNOWN
-    return tell(Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+        level = sigma_map(replace(own, field=None), noisy)
+        return tell(Truth(noisy, level, amplitude_of(own, clean.shape), NOTHING), magnitude, mix, rng)
+    level = np.full_like(clean, noise.std())
+    unknown = replace(mix, bands_unknown=1.0)
+    return tell(Truth(noisy, level, white_spectrum(clean.shape), NOTHING), magnitude, unknown, rng)
 
 
 def recorrupt(
@@ -136,7 +154,7 @@ def recorrupt(
     fresh = noise_like(own, clean, rng)
     level = sigma_map(own, clean) * np.float32(np.hypot(1, MORE))
     first = (noisy + np.float32(MORE) * fresh).astype(np.float32)
-    truth = Truth(first, level, own.bands, NoiseEstimate(0.0))
+    truth = Truth(first, level, amplitude_of(own, clean.shape), NOTHING)
     return tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
 
 
@@ -149,39 +167,52 @@ def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
     return "coloured" if kind == "signal_dependent" and modality == "CT" else kind
 
 
-def draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
-    """A noise level in 255ths of the range."""
+def draw_level(mix: NoiseMix, rng: np.random.Generator, own: NoiseEstimate = NOTHING) -> float:
+    """A noise level in 255ths of the range, high enough that `own` is at most `own_limit` of the total."""
+    least = own.sigma * np.sqrt((1 - mix.own_limit) / mix.own_limit)
+    low = min(max(mix.sigma_min, least), (1 - LEAST_CHANGE) * mix.sigma_max)
     if rng.random() < mix.uniform_share:
-        return float(rng.uniform(mix.sigma_min, mix.sigma_max))
-    return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
+        return float(rng.uniform(low, mix.sigma_max))
+    return float(np.exp(rng.uniform(np.log(low), np.log(mix.sigma_max))))
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A noisy patch, its noise map and spectrum, and what is estimated of the clean image itself."""
+    """A noisy patch, the map and the amplitude spectrum [H, W / 2 + 1] of the noise added, and the noise its
+    reference had before."""
 
     noisy: Image
     level: Image
-    bands: tuple[float, ...]
+    amplitude: Image
     own: NoiseEstimate
 
 
 def tell(truth: Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
-    """What an estimator would say of it, errors included."""
-    level, power = truth.level, np.square(truth.bands)
-    sigma = float(np.sqrt(np.mean(level**2)))
-    told = level if rng.random() >= mix.map_unknown else np.full_like(level, sigma)
-    if sigma == 0 or rng.random() < mix.own_counted:
-        # An estimator cannot tell the noise added from the noise, and the texture, that was there before.
-        own = (truth.own.sigma * rng.uniform(0.4, 1.0)) ** 2
-        told = np.sqrt(told**2 + own)
-        power = (sigma**2 * power + own * np.square(truth.own.bands)) / max(sigma**2 + own, 1e-9)
-    told = np.maximum(told * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
-    bands = np.sqrt(power) * np.exp(rng.normal(0, 0.15, len(power)))
-    if rng.random() < mix.bands_unknown:
-        bands = np.asarray(UNKNOWN)
+    """The patch with the total noise as an estimator would give it, errors included."""
+    added, own = float(np.mean(truth.level**2)), truth.own.sigma**2
+    total = added + own
+    given = truth.level if rng.random() >= mix.map_unknown else np.full_like(truth.level, np.sqrt(added))
+    given = np.sqrt(given**2 + np.float32(own))
+    power, share = np.square(truth.amplitude), np.zeros_like(truth.amplitude)
+    if own > 0:
+        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape))
+        after = np.float32(added) * power + before
+        share, power = before / np.maximum(after, 1e-9), after / np.float32(total)
+    given = np.maximum(given * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
+    bands = _given_bands(np.sqrt(power), mix, rng)
     zero = float(magnitude and truth.noisy.min() >= 0 and rng.random() < 0.9)
-    return Degraded(truth.noisy.astype(np.float32), told, bands.astype(np.float32), zero, sigma)
+    noisy = truth.noisy.astype(np.float32)
+    return Degraded(noisy, given, bands, zero, float(np.sqrt(total)), share.astype(np.float32))
+
+
+def _given_bands(amplitude: Image, mix: NoiseMix, rng: np.random.Generator) -> NDArray[np.float32]:
+    if rng.random() < mix.bands_unknown:
+        return np.zeros(mix.bands, np.float32)
+    if mix.bands == len(WHITE) or rng.random() < mix.radial:
+        bands = np.array(bands_of(amplitude)) * np.exp(rng.normal(0, 0.15, len(WHITE)))
+        return np.repeat(bands, mix.bands // len(WHITE)).astype(np.float32)
+    spectrum = np.array(directional_bands(amplitude))
+    return (spectrum * np.exp(rng.normal(0, 0.15, len(spectrum)))).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -239,6 +270,60 @@ def bands_of(amplitude: Image) -> tuple[float, ...]:
     count = np.bincount(band.ravel(), minlength=len(WHITE))
     power = np.bincount(band.ravel(), amplitude.ravel() ** 2, minlength=len(WHITE))
     return tuple(np.sqrt(power / count).tolist())
+
+
+DIRECTIONAL_EDGES = np.array([0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.7072])
+"""Edges of the 8 radial bands of a directional spectrum, cycles a pixel."""
+
+
+def directional_bands(amplitude: Image) -> tuple[float, ...]:
+    """Amplitude in 8 radial bands, each along x (|fx| >= |fy|) and then along y, relative to white noise."""
+    height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
+    place = _directional_bins((height, width))
+    count = np.bincount(place, minlength=16)
+    power = np.bincount(place, amplitude.ravel() ** 2, minlength=16)
+    return tuple(np.sqrt(power / np.maximum(count, 1)).tolist())
+
+
+@lru_cache(maxsize=8)
+def _directional_bins(shape: tuple[int, int]) -> NDArray[np.int64]:
+    fy, fx = _frequencies(shape)
+    band = np.digitize(np.hypot(fy, fx), DIRECTIONAL_EDGES[1:-1])
+    bins: NDArray[np.int64] = (2 * band + (np.abs(fx) < np.abs(fy))).ravel()
+    return bins
+
+
+def amplitude_of(noise: NoiseEstimate, shape: tuple[int, ...]) -> Image:
+    """The amplitude spectrum [H, W / 2 + 1] of an estimate, unit mean power."""
+    amplitude = _amplitude(noise.bands, (shape[0], shape[1]))
+    return amplitude
+
+
+@lru_cache(maxsize=4096)
+def _amplitude(bands: tuple[float, ...], shape: tuple[int, int]) -> Image:
+    if bands == WHITE or not any(bands):
+        return white_spectrum(shape)
+    amplitude = spectrum_of(NoiseEstimate(1.0, bands))(radial_frequency(*shape))
+    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
+    return unit
+
+
+def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
+    """The noise with a random local strength of unit mean power: kurtosis up to about 8."""
+    texture = filter_planes(
+        rng.standard_normal(noise.shape, np.float32), blurring(noise.shape, rng.uniform(0.5, 3.0))
+    )
+    strength = np.exp(rng.uniform(0.15, 0.5) * texture / texture.std())
+    heavy: Image = (noise * strength / np.sqrt(np.mean(strength**2))).astype(np.float32)
+    return heavy
+
+
+def blurring(shape: tuple[int, ...], kernel_px: float) -> Image:
+    """The amplitude spectrum [H, W / 2 + 1] of noise smoothed by a Gaussian kernel, unit mean power."""
+    fy, fx = _frequencies((shape[0], shape[1]))
+    blur = np.exp(-2 * (np.pi * kernel_px) ** 2 * (fy**2 + fx**2))
+    unit: Image = (blur / np.sqrt(mean_power(blur, shape[1]))).astype(np.float32)
+    return unit
 
 
 def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:

@@ -18,9 +18,16 @@ CONDITIONAL = ("prediction", "loss", "schedule")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRow:
-    """A folder of clean images, how its values map to 0..255, and how often it is drawn."""
+    """A folder of clean images, how its values map to 0..255, and how often it is drawn.
+
+    Instead of a folder, `phantom` names what is drawn: a kind of `meddenoise phantom`, or "scenes", random
+    shapes and textures, others for every patch.
+    """
 
     folder: str = "."
+    phantom: str = ""
+    seeds: int = 8
+    """Phantoms that are made, of the seeds from FIRST_SEED on."""
     modality: str = ""
     """DICOM code; empty takes what the files say."""
     low: float = 0.0
@@ -28,8 +35,15 @@ class DataRow:
     range: float = 0.0
     """Width that becomes 255; 0 takes 2000 HU for CT, else what reaches to the 99.9th percentile."""
     weight: float = 1.0
+    own: float = -1.0
+    """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
     attribution: str = ""
     """Where the images come from and their licence, for the checkpoint and its card."""
+
+    @property
+    def source(self) -> str:
+        """The name its images share."""
+        return f"phantom:{self.phantom}" if self.phantom else self.folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +160,7 @@ class Recipe:
     score: ScoreOptions = ScoreOptions()
     conditional: Conditional | None = None
     start: str = ""
-    """Checkpoint of one frame that a student of several begins as; empty for random weights."""
+    """Checkpoint the one-pass network begins as, of fewer frames or channels; empty for random weights."""
 
 
 def shipped_recipes() -> dict[str, Path]:
