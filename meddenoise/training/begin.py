@@ -58,7 +58,7 @@ def _wider(tensors: dict[str, Tensor], old: list[int], new: list[int]) -> dict[s
     levels = range(len(old))
     factors = [b // a for a, b in zip(old, new, strict=True)]
     # of each part of the network: by how much what comes in and what goes out grows
-    growth = {name: (1, factors[0]) for name in ("head", "floor", "told")} | {"tail": (factors[0], 1)}
+    growth = dict.fromkeys(("head", "floor", "told"), (1, factors[0])) | {"tail": (factors[0], 1)}
     growth |= {f"{side}.{n}": (factors[n], factors[n]) for n in levels for side in ("encoder", "decoder")}
     growth |= {f"down.{n}": pair for n, pair in enumerate(pairwise(factors))}
     growth |= {f"up.{n}": (b, a) for n, (a, b) in enumerate(pairwise(factors))}

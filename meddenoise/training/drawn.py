@@ -10,7 +10,7 @@ from meddenoise.training.data import SCENES, TrainingImage
 from meddenoise.training.recipe import DataRow
 
 FIRST_SEED, HELD_OUT_SEED = 1000, 500
-"""Phantoms are trained on from the one seed on, validated on from the other; benchmarks take 9000 and more."""
+"""Phantoms are trained on from the one seed on, validated on from the other; benchmarks take 9000 on."""
 SIZE, PLANES = 256, 2
 EXACT = NoiseEstimate(0.0)
 LARGEST = 4096

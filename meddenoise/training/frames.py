@@ -10,13 +10,12 @@ from meddenoise.training.degrade import (
     Degraded,
     NoiseMix,
     Truth,
-    draw_amplitude,
     draw_level,
     signal_level,
     tell,
-    white_spectrum,
 )
 from meddenoise.training.motion import MARGIN, make_sequence
+from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
 Image = NDArray[np.float32]
 

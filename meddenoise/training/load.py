@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
-from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.data import TrainingImage
 from meddenoise.training.drawn import draw_phantoms
+from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
 
 SPLITS = "SPLITS.csv"
 VALIDATION_SHARE = 0.1
-OWN_CROP = 256
-"""Middle of a plane whose own noise is estimated, where the anatomy is."""
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -141,7 +139,7 @@ def _images(
             if image.std() > 3:  # an empty plane teaches nothing
                 own = NoiseEstimate(row.own)
                 if row.own < 0:
-                    own = estimate_noise(middle(image, OWN_CROP)[None], modality=modality)
+                    own = own_noise(image, modality, row.most_own(group))
                 like = (
                     None if scaled is None else scaled.estimate(image[None], np.ones((1, *image.shape), bool))
                 )

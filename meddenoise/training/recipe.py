@@ -2,7 +2,9 @@
 
 import tomllib
 from dataclasses import dataclass, fields
+from fnmatch import fnmatch
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +41,12 @@ class DataRow:
     """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
     attribution: str = ""
     """Where the images come from and their licence, for the checkpoint and its card."""
+    limits: tuple[tuple[str, float], ...] = ()
+    """Pattern of file names, and the most own noise those files have: the recipe's table [own_noise]."""
+
+    def most_own(self, name: str) -> float:
+        """The most own noise, in 255ths, of the file `name`: that of the first pattern that fits."""
+        return next((most for pattern, most in self.limits if fnmatch(name, pattern)), inf)
 
     @property
     def source(self) -> str:
@@ -192,6 +200,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
     if missing:
         raise TrainingError(f"{path} is no recipe: it has no {missing[0]!r}; see the shipped ones.")
     options = dict(table["network"])
+    limits = [(str(pattern), float(most)) for pattern, most in table.get("own_noise", {}).items()]
     return Recipe(
         name=path.stem,
         method=str(table["method"]),
@@ -201,7 +210,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         licence=str(table.get("licence", "Apache-2.0")),
         loop=_fill(path, LoopOptions, table.get("training", {})),
         noise=_fill(path, NoiseMix, table.get("noise", {})),
-        data=tuple(_fill(path, DataRow, row) for row in table["data"]),
+        data=tuple(_fill(path, DataRow, {**row, "limits": limits}) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
         conditional=_conditional(path, table) if "conditional" in table else None,

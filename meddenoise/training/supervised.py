@@ -16,11 +16,11 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
-from meddenoise.training.degrade import bands_of, blurring, white_spectrum
 from meddenoise.training.frames import COUNT, FrameSource
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.motion import make_sequence
 from meddenoise.training.recipe import Recipe
+from meddenoise.training.spectra import bands_of, blurring, white_spectrum
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160
