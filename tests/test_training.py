@@ -16,12 +16,13 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.training import Images, Manner, run_training
-from meddenoise.training.data import PatchSource, TrainingImage
+from meddenoise.training.data import PatchSource, TrainingImage, to_batch
 from meddenoise.training.degrade import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.supervised import mean_error
 
-TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, own_counted=0, map_unknown=0, bands_unknown=0)
+TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, map_unknown=0, bands_unknown=0)
 NOTHING = NoiseEstimate(0.0)
 TINY = {"channels": [8, 12], "blocks": [1, 1], "unshuffle": 2}
 
@@ -116,12 +117,51 @@ def test_rician_noise_lifts_the_background_and_never_goes_below_zero() -> None:
     assert (drawn.noisy / drawn.told).mean() == pytest.approx(np.sqrt(np.pi / 2), rel=0.05)
 
 
-def test_without_noise_the_patch_is_untouched_and_its_own_noise_is_told() -> None:
+def test_an_exact_reference_may_be_left_without_noise() -> None:
     mix = NoiseMix(none=1, white=0, coloured=0, signal_dependent=0, told_error=0, clipped=0)
     clean = np.random.default_rng(0).normal(100, 3, (64, 64)).astype(np.float32)
-    drawn = degrade(clean, NoiseEstimate(3.0), "DX", mix, np.random.default_rng(0))
-    assert np.array_equal(drawn.noisy, clean)
-    assert 0.4 * 3 <= drawn.told[0, 0] <= 3 and np.ptp(drawn.told) == 0
+    drawn = degrade(clean, NOTHING, "DX", mix, np.random.default_rng(0))
+    assert np.array_equal(drawn.noisy, clean) and drawn.sigma == 0 and not drawn.own_share.any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_noise_given_is_the_total_and_mostly_added(seed: int) -> None:
+    clean = np.full((64, 64), 100, np.float32)
+    own, mix = NoiseEstimate(3.0), dataclasses.replace(TOLD_EXACTLY, none=0.5)
+    drawn = degrade(clean, own, "DX", mix, np.random.default_rng(seed))
+    added = drawn.sigma**2 - 9
+    assert mix.own_limit * drawn.sigma**2 * 1.001 >= 9, "too little noise is added to learn from"
+    assert np.mean(drawn.told**2) == pytest.approx(added + 9, rel=0.2)
+    assert drawn.own_share.min() > 0 and drawn.own_share.max() < 1
+
+
+@pytest.mark.parametrize("rho", [0.1, 0.25])
+def test_the_loss_is_least_at_the_truth_whatever_noise_the_reference_has(rho: float) -> None:
+    """A network that removes a share of what it sees: regression towards the reference leaves its noise."""
+
+    class Remover(torch.nn.Module):
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+        def forward(self, noisy: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return noisy - self.share * (noisy - 100)
+
+    rng, own, mix = np.random.default_rng(0), NoiseEstimate(4.0), TOLD_EXACTLY
+    sigma = 4 * np.sqrt((1 - rho) / rho)
+    mix = dataclasses.replace(mix, white=1, coloured=0, signal_dependent=0, sigma_min=sigma, own_limit=0.9)
+    mix = dataclasses.replace(mix, sigma_max=sigma * 1.001, rician=0)
+    drawn = []
+    for _ in range(60):
+        reference = (100 + 4 * rng.standard_normal((48, 48))).astype(np.float32)
+        drawn.append((degrade(reference, own, "DX", mix, rng), reference))
+    batch, shares = to_batch(drawn), np.linspace(0.6, 1.2, 61)
+    cpu = torch.device("cpu")
+    losses = [float(mean_error(Remover(float(share)), batch, cpu)) for share in shares]
+    assert shares[int(np.argmin(losses))] == pytest.approx(1, abs=0.025)
+    plain = dataclasses.replace(batch, own_share=torch.zeros_like(batch.own_share))
+    losses = [float(mean_error(Remover(float(share)), plain, cpu)) for share in shares]
+    assert shares[int(np.argmin(losses))] == pytest.approx(1 - rho, abs=0.03)
 
 
 def test_a_batch_depends_on_its_step_alone() -> None:

@@ -13,6 +13,8 @@ OBJECT = 0.1
 """Share of the 99.9th percentile above which a pixel belongs to the object."""
 MOST, LEAST_FINE = (1.8, 1.4, 1.0, np.inf), 0.45
 """The smoothest spectrum believed: what rises more towards low frequencies is anatomy."""
+BELIEVED_MR = 0.85
+"""Share of the estimate that is believed in MR, where anatomy is fine at every scale."""
 SMOOTH_CT = 4.0
 """How much more noise CT has than its finest wavelet band shows: soft kernels leave little there."""
 
@@ -31,7 +33,8 @@ def own_noise(plane: Image, modality: str, most: float = np.inf) -> NoiseEstimat
     bands = np.minimum(seen.bands, MOST)
     bands[-1] = max(seen.bands[-1], LEAST_FINE)
     limit = finest_level(crop) * (SMOOTH_CT if modality == "CT" else 1 / bands[-1])
-    return NoiseEstimate(float(min(seen.sigma, limit, most)), _normal(bands))
+    believed = BELIEVED_MR if modality == "MR" else 1.0
+    return NoiseEstimate(float(min(believed * min(seen.sigma, limit), most)), _normal(bands))
 
 
 def finest_level(plane: Image) -> float:
