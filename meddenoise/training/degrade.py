@@ -177,7 +177,7 @@ def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
 def draw_level(mix: NoiseMix, rng: np.random.Generator, own: NoiseEstimate = NOTHING) -> float:
     """A noise level in 255ths of the range, high enough that `own` is at most `own_limit` of the total."""
     least = own.sigma * np.sqrt((1 - mix.own_limit) / mix.own_limit)
-    low = min(max(mix.sigma_min, least), (1 - LEAST_CHANGE) * mix.sigma_max)
+    low = max(mix.sigma_min, min(float(least), (1 - LEAST_CHANGE) * mix.sigma_max))
     if rng.random() < mix.uniform_share:
         return float(rng.uniform(low, mix.sigma_max))
     return float(np.exp(rng.uniform(np.log(low), np.log(mix.sigma_max))))
