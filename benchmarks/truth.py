@@ -23,7 +23,7 @@ from naming import names_of
 from pictures import load_pictures
 from script import run
 from truth_exact import harm, natural, phantoms
-from truth_methods import PEERS, Cache, Column, choose_columns, fits
+from truth_methods import Cache, Column, choose_columns, fits
 from truth_real import cines, repeats
 from truth_table import print_tables
 from truth_trial import Trial, outcomes

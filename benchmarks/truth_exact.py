@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from cases import Case, Stabiliser, radial_power
+from cases import Case, Stabiliser
 from numpy.typing import NDArray
 from pictures import Picture, Plane, central_crop
 from stabilise import Anscombe, SigmaMap

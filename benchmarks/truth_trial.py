@@ -13,7 +13,7 @@ from meddenoise.series import Series
 Box = tuple[slice, slice]
 WHOLE: Box = (slice(None), slice(None))
 BEST_DB = 20.0
-"""Where less than a hundredth of the noise power is left, the measurement's own error rules: it stops here."""
+"""Gains stop here: where less than a hundredth of the noise power is left, chance rules the measurement."""
 
 
 @dataclass(frozen=True)
