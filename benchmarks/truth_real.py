@@ -12,7 +12,7 @@ import numpy as np
 from cases import Case, radial_power
 from numpy.typing import NDArray
 from pictures import Plane, split_files
-from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
 from truth_trial import Box, Judge, Outcome, Trial
 
@@ -24,8 +24,8 @@ Mask = NDArray[np.bool_]
 
 DRIFT_PX = 6.0
 """What changes over more than about that many pixels is drift."""
-RIM_PX = 11
-MOVED = 2.0
+RIM_PX = 4
+LOCAL_PX, MOVED = 4.0, 3.0
 """Times the median of the local power of a difference above which something moved."""
 SETTLED = 1.5
 """Frames with more than that times the median noise of the run are no reference: a filter has to settle."""
@@ -82,15 +82,17 @@ def repeats(folder: Path) -> Iterator[Trial]:
 
 
 def still_part(first: Plane, second: Plane) -> Mask:
-    """Where two acquisitions of one object show the same: inside it, and away from what has moved.
+    """Where two acquisitions of one object show the same: the object with its rim, but for what has moved.
 
-    Rims that moved by a tenth of a pixel, with their ringing, differ by far more than noise. What is left
+    A rim that moved by a tenth of a pixel differs, with its ringing, by far more than noise. What is left
     out is chosen by the pair alone, the same for all methods.
     """
     smooth = gaussian_filter((first + second) / 2, 2.0)
-    inside = binary_erosion(smooth > 0.5 * threshold_otsu(smooth), iterations=RIM_PX)
-    local = gaussian_filter(without_drift(first - second) ** 2, DRIFT_PX)
-    still: Mask = inside & (local < MOVED * np.median(local[inside]))
+    inside = binary_dilation(smooth > 0.5 * threshold_otsu(smooth), iterations=RIM_PX)
+    power = without_drift(first - second) ** 2
+    local = gaussian_filter(power, LOCAL_PX)
+    moved = inside & (local > MOVED * np.median(local[inside]))
+    still: Mask = inside & ~binary_dilation(moved, iterations=RIM_PX)
     return still
 
 

@@ -55,7 +55,7 @@ def lines_of(rows: list[Row]) -> dict[str, list[Row]]:
 
 def cells(rows: list[Row], methods: Sequence[str]) -> list[str]:
     """Number of images or frames, the noisy image, and each method."""
-    ones = {(row["image"], row["part"]): row for row in rows}
+    ones = {(row["row"], row["image"], row["part"]): row for row in rows}
     noisy = [psnr(row["noise_ms"], row["peak"]) for row in ones.values() if row["noise_ms"]]
     values = [_text(mean_gain(rows, method)) for method in methods]
     return [str(len(ones)), f"{fmean(noisy):.2f}" if noisy else "-", *values]
