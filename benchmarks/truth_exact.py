@@ -1,7 +1,7 @@
 """Trials with exact truth: phantoms of seeds never trained on, photographs, and nearly no noise."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from cases import Case, Stabiliser
@@ -35,6 +35,7 @@ from meddenoise.pipeline import as_map
 
 FIRST_SEED = 9000
 """Phantoms of this seed and above are never trained on."""
+KINDS = ("ct", "mr", "xray", "fluoro")
 DOSES = {"ct": (0.25, 0.1), "xray": (0.25, 0.1), "fluoro": (1.0, 0.3)}
 RICIAN_PERCENT = (3.0, 6.0)
 PLANES = 4
@@ -62,20 +63,26 @@ class Logarithm:
         return values
 
 
-def phantoms(seeds: int, doses: int) -> Iterator[Trial]:
-    """All kinds of phantoms, from FIRST_SEED on, at the first `doses` of their doses."""
-    for kind in ("ct", "mr", "xray", "fluoro"):
+def phantoms(seeds: int) -> Iterator[Trial]:
+    """All kinds of phantoms, from FIRST_SEED on, at two doses each."""
+    for kind in KINDS:
         for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-            phantom = make_phantom(kind, size=SIDE, planes=1 if kind == "xray" else PLANES, seed=seed)
-            if kind == "mr":
-                peak = peak_of(phantom)
-                noises: list[Level] = [
-                    (f"Rician {percent:g} %", RicianNoise(percent / 100 * peak)) for percent in RICIAN_PERCENT
-                ]
-            else:
-                noises = [(f"dose {100 * dose:g} %", dose_noise(phantom, dose)[0]) for dose in DOSES[kind]]
-            for name, noise in noises[-doses:]:
+            phantom = held_back(kind, seed)
+            for name, noise in noises_of(phantom):
                 yield phantom_trial(phantom, noise, "phantoms", f"{kind} {name}")
+
+
+def held_back(kind: str, seed: int = FIRST_SEED) -> Phantom:
+    """A phantom that was never trained on."""
+    return make_phantom(kind, size=SIDE, planes=1 if kind == "xray" else PLANES, seed=seed)
+
+
+def noises_of(phantom: Phantom) -> list[Level]:
+    """Two strengths of the noise of the phantom's modality by name, the stronger last."""
+    if phantom.name == "mr":
+        levels = {percent: percent / 100 * peak_of(phantom) for percent in RICIAN_PERCENT}
+        return [(f"Rician {percent:g} %", RicianNoise(sigma)) for percent, sigma in levels.items()]
+    return [(f"dose {100 * dose:g} %", dose_noise(phantom, dose)[0]) for dose in DOSES[phantom.name]]
 
 
 def phantom_trial(phantom: Phantom, noise: NoiseOptions, group: str, row: str) -> Trial:
@@ -158,14 +165,14 @@ def noisy_case(picture: Picture, clean: Plane, noise: NoiseOptions, seed: int) -
     return Case("", "", picture.name, picture.modality, clean, noisy, picture.peak, sigma, sigma, nps)
 
 
-def harm(pictures: list[Picture], kinds: tuple[str, ...], side: int) -> Iterator[Trial]:
+def harm(pictures: list[Picture], side: int) -> Iterator[Trial]:
     """Phantoms with next to no noise, and none; photographs without any."""
-    for kind in kinds:
-        phantom = make_phantom(kind, size=SIDE, planes=1 if kind == "xray" else PLANES, seed=FIRST_SEED)
+    for kind in KINDS:
+        phantom = held_back(kind)
         for level in FAINT:
             noise = GaussianNoise(level / 255 * peak_of(phantom))
             name = f"white {level}" if level else "no noise"
-            yield replace(phantom_trial(phantom, noise, "harm", f"{kind} {name}"))
+            yield phantom_trial(phantom, noise, "harm", f"{kind} {name}")
     for picture in pictures:
         clean = central_crop(picture.plane, side)
         yield plane_trial(noisy_case(picture, clean, GaussianNoise(0.0), 0), "harm", "photo no noise")
