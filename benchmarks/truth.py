@@ -22,7 +22,9 @@ from typing import Any
 from naming import names_of
 from pictures import load_pictures
 from script import run
-from truth_exact import harm, natural, phantoms
+from truth_contrast import acr, inserted
+from truth_exact import SIDE, harm, natural, phantoms
+from truth_medical import medical, volumes
 from truth_methods import Cache, Column, choose_columns, fits
 from truth_real import cines, repeats
 from truth_table import print_tables
@@ -35,7 +37,7 @@ Row = dict[str, Any]
 
 METHODS_SHOWN = ("nlm", "nlm auto", "bm3d", "bm3d+model", "direct", "diffdenoise", "befoi")
 QUICK = ("nlm", "direct")
-SIDE = 256
+LEVELS = (15, 25, 50)
 
 
 def main() -> int:
@@ -47,10 +49,14 @@ def main() -> int:
     rows: list[Row] = []
     for group in arguments.groups:
         for trial in GROUPS[group](arguments):
+            if not trial.cases:
+                rows.append(
+                    {"group": trial.group, "row": trial.row, "modality": trial.modality, "note": trial.note}
+                )
             rows += [
                 row
                 for name, column in columns.items()
-                if fits(name, trial)
+                if trial.cases and fits(name, trial)
                 for row in _measure(trial, name, column, cache)
             ]
             if sys.stderr.isatty():
@@ -92,7 +98,7 @@ def _measure(trial: Trial, name: str, column: Column, cache: Cache) -> list[Row]
 
 
 def _phantoms(arguments: argparse.Namespace) -> Iterator[Trial]:
-    yield from phantoms(1, 2) if arguments.quick else phantoms(2, 2)
+    yield from phantoms(1 if arguments.quick else 2)
 
 
 def _repeats(arguments: argparse.Namespace) -> Iterator[Trial]:
@@ -105,12 +111,26 @@ def _cines(arguments: argparse.Namespace) -> Iterator[Trial]:
 
 def _natural(arguments: argparse.Namespace) -> Iterator[Trial]:
     pictures = load_pictures(arguments.folder, arguments.images, modalities=("",), side=SIDE)
-    yield from natural(pictures, SIDE, (25,) if arguments.quick else (15, 25, 50), every=not arguments.quick)
+    yield from natural(pictures, SIDE, LEVELS[1:2] if arguments.quick else LEVELS, every=not arguments.quick)
 
 
 def _harm(arguments: argparse.Namespace) -> Iterator[Trial]:
     pictures = load_pictures(arguments.folder, arguments.images, modalities=("",), side=SIDE)
-    yield from harm(pictures, ("ct", "mr", "xray", "fluoro"), SIDE)
+    yield from harm(pictures, SIDE)
+
+
+def _medical(arguments: argparse.Namespace) -> Iterator[Trial]:
+    every = not arguments.quick
+    yield from medical(arguments.folder, arguments.images, SIDE, LEVELS if every else LEVELS[1:2], every)
+
+
+def _volumes(arguments: argparse.Namespace) -> Iterator[Trial]:
+    yield from volumes(arguments.folder)
+
+
+def _contrast(arguments: argparse.Namespace) -> Iterator[Trial]:
+    yield from inserted(1)
+    yield from acr(arguments.folder)
 
 
 GROUPS: dict[str, Callable[[argparse.Namespace], Iterator[Trial]]] = {
@@ -118,6 +138,9 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Iterator[Trial]]] = {
     "repeats": _repeats,
     "cines": _cines,
     "natural": _natural,
+    "medical": _medical,
+    "volumes": _volumes,
+    "contrast": _contrast,
     "harm": _harm,
 }
 

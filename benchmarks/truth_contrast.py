@@ -25,8 +25,8 @@ from meddenoise.pipeline import as_map
 ACROSS_PX = 8
 """Diameter of the discs inserted; their contrast is the noise around them: CNR 1."""
 APART_PX, MARGIN_PX, CLEAR_PX = 24, 20, 12
-FLAT = 0.25
-"""A place is flat where the truth varies by less than that, in units of the noise."""
+FLAT = 0.6
+"""A place is flat where the truth has less than that standard deviation, in units of the noise."""
 FEWEST = 8
 """Discs that a median needs; more seeds are drawn until there are that many."""
 CORE, RING = 0.75, (1.75, 2.75)
@@ -42,13 +42,16 @@ class Discs:
     shape: tuple[int, int]
 
     def contrasts(self, plane: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Mean of the core less mean of the ring, of each disc."""
-        down, right = np.indices(self.shape)
+        """Mean of the core less mean of the ring, of each disc; discs are whole radii from the border."""
+        reach = int(np.ceil(RING[1] * self.radius)) + 1
         found = []
         for row, column in self.centres:
-            distance = np.hypot(down - row, right - column) / self.radius
+            top, left = max(round(row) - reach, 0), max(round(column) - reach, 0)
+            part = plane[top : round(row) + reach + 1, left : round(column) + reach + 1].astype(np.float64)
+            down, right = np.indices(part.shape)
+            distance = np.hypot(down + top - row, right + left - column) / self.radius
             core, ring = distance <= CORE, (distance >= RING[0]) & (distance <= RING[1])
-            found.append(float(plane[core].mean(dtype=np.float64) - plane[ring].mean(dtype=np.float64)))
+            found.append(float(part[core].mean() - part[ring].mean()))
         return np.array(found)
 
     def drawn(self, heights: Sequence[float]) -> Plane:
@@ -61,7 +64,7 @@ class Discs:
 
 
 def flat_places(truth: Plane, sigma: Plane) -> list[tuple[float, float]]:
-    """Centres on a grid around which all planes [N, Y, X] of the truth are flat against the noise."""
+    """Centres on a grid around which all planes [N, Y, X] of the truth are flat beside the noise."""
     height, width = truth.shape[-2:]
     found = []
     for row in range(MARGIN_PX, height - MARGIN_PX + 1, APART_PX // 2):
@@ -72,7 +75,7 @@ def flat_places(truth: Plane, sigma: Plane) -> list[tuple[float, float]]:
                 slice(column - CLEAR_PX, column + CLEAR_PX + 1),
             )
             free = all(max(abs(row - r), abs(column - c)) >= APART_PX for r, c in found)
-            if free and np.ptp(truth[near], axis=(-2, -1)).max() < FLAT * sigma[row, column]:
+            if free and truth[near].std(axis=(-2, -1)).max() < FLAT * sigma[row, column]:
                 found.append((float(row), float(column)))
     return found
 
@@ -152,7 +155,7 @@ def judge_pairs(discs: Discs, drawn: Plane, peak: float) -> Judge:
 
 @dataclass(frozen=True)
 class Insert:
-    """Where the low-contrast insert of an ACR series is: planes of slices 8 to 11, centre and radius, pixels."""
+    """Where the low-contrast insert of an ACR series is: the planes of slices 8 to 11, a square in pixels."""
 
     planes: tuple[int, ...]
     centre: tuple[int, int]

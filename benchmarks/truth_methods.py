@@ -60,7 +60,7 @@ def fits(name: str, trial: Trial) -> bool:
     """False where a method has nothing to say: BeFOI outside fluoroscopy, BM3D without a noise model."""
     if name == GIVEN_MODEL:
         return all(case.has_model for case in trial.cases)
-    return name.split()[0] not in CINE_ONLY or trial.modality == "XA"
+    return name.split()[0] not in CINE_ONLY or trial.modality in ("XA", "RF")
 
 
 def pipeline(options: Options, given: bool) -> Column:
