@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.methods.direct import DirectDenoiser, lost_mean, told_more
+from meddenoise.methods.direct import DirectDenoiser, direct_bands, lost_mean
 from meddenoise.networks.noise_unet import NoiseUNet
+from meddenoise.noise import NoiseEstimate
 
 
 class Biased(NoiseUNet):
@@ -78,10 +79,8 @@ def test_the_bias_of_rician_noise_is_taken_out(signal: float, result: float) -> 
     assert float(clean.mean()) / 7 == pytest.approx(result, abs=0.15)
 
 
-@pytest.mark.parametrize(
-    ("modality", "finest", "factor"),
-    [("CT", 1.0, 1.0), ("CT", 0.25, 1.3), ("MR", 0.25, 1.0), ("CT", 1.4, 1.0)],
-)
-def test_only_smooth_noise_in_ct_is_told_stronger(modality: str, finest: float, factor: float) -> None:
-    assert told_more(torch.tensor([2.0, 1.5, 1.0, finest]), modality) == pytest.approx(factor)
-    assert told_more(torch.zeros(4), modality) == 1
+@pytest.mark.parametrize("count", [4, 16])
+def test_a_spectrum_of_four_bands_is_given_as_many_as_the_network_takes(count: int) -> None:
+    bands = direct_bands(NoiseEstimate(1.0, (2.0, 1.5, 1.0, 0.5)), count)
+    assert bands.tolist() == [band for band in (2.0, 1.5, 1.0, 0.5) for _ in range(count // 4)]
+    assert direct_bands(None, count).tolist() == [0.0] * count

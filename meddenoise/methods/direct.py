@@ -89,11 +89,11 @@ class Direct:
 def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     """A network that is ready to run, as the denoiser of one series."""
     rician = setup.noise is not None and setup.noise.model == "rician"
-    bands = _bands(setup.noise, network.bands)
+    bands = direct_bands(setup.noise, network.bands)
     return DirectDenoiser(network, bands, setup.modality == "MR", rician, network.middle)
 
 
-def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
+def direct_bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
     """The spectrum as `count` numbers: each radial band again for its finer parts and both directions."""
     if noise is None:
         return torch.zeros(count)
