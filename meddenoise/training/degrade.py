@@ -61,7 +61,8 @@ class NoiseMix:
     heavy: float = 0.0
     """Share of noise with heavy tails (kurtosis up to 8), as iterative and learned reconstructions leave."""
     bands: int = 4
-    """Numbers that describe the spectrum: 4 radial bands, or 16 (8 radial bands in two directions)."""
+    """Numbers that describe the spectrum, as the network takes them: 4 radial bands, or 16 (8 radial bands in
+    two directions)."""
     radial: float = 0.3
     """Share of spectra of 16 numbers that are given as four radial bands, all an estimator may know."""
     level_spread: float = 0.3

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,9 @@ class SupervisedTask:
         weights = {row.source: row.weight for row in recipe.data}
         moving = recipe.network_options.get("frames", 1) > 1
         source = FrameSource if moving else PatchSource
-        self.source = source(training, weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
+        self.bands = int(recipe.network_options.get("bands", len(WHITE)))
+        mix = replace(recipe.noise, bands=self.bands)
+        self.source = source(training, weights, mix, recipe.loop.patch, recipe.loop.seed)
         self.cases = _cases(validation, moving)
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
@@ -103,11 +105,10 @@ class SupervisedTask:
         reward a network for leaving noise.
         """
         table: dict[str, list[float]] = defaultdict(list)
-        count = int(self.recipe.network_options.get("bands", len(WHITE)))
         for case in self.cases:
             sigma = torch.full_like(case.clean, max(case.sigma, 1e-3))
             bands = torch.tensor([case.bands or (0.0,) * len(WHITE)], dtype=torch.float32)
-            told = (bands.repeat_interleave(count // len(WHITE), dim=1), torch.zeros(1))
+            told = (bands.repeat_interleave(self.bands // len(WHITE), dim=1), torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
             error = float((result - case.clean).square().mean())
             table[f"{_NAMES.get(case.modality, case.modality)}-{case.level}"].append(
