@@ -65,7 +65,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny_recipe(**loop: object) -> Recipe:
-    recipe = read_recipe("direct")
+    recipe = read_recipe("direct-own")
     options = dataclasses.replace(
         recipe.loop,
         steps=6,
@@ -79,7 +79,6 @@ def tiny_recipe(**loop: object) -> Recipe:
     return dataclasses.replace(
         recipe,
         network_options=TINY,
-        start="",
         loop=dataclasses.replace(options, **loop),  # type: ignore[arg-type]
         data=(DataRow(modality="DX", range=255.0),),
     )
@@ -308,7 +307,7 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
     alone = load_checkpoint(one, sha256=None).tensors
     shared = load_checkpoint(tmp_path / "two" / "checkpoint.safetensors", sha256=None).tensors
     for name, tensor in alone.items():
-        assert torch.allclose(shared[name], tensor, rtol=0, atol=1e-4), name
+        assert torch.allclose(shared[name], tensor, rtol=0, atol=5e-4), name
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8)])
