@@ -83,8 +83,10 @@ def _measures(rows: Rows) -> list[tuple[str, float, Measure]]:
             found.append(
                 (f"correlated, {whose}: above BM3D+model", CORRELATED_DB, _over(coloured, (GIVEN_MODEL,)))
             )
-    for modality in ("CT", "MR"):
-        found.append((f"volumes, {modality}: above one slice", VOLUME_DB, _with_neighbours(rows, modality)))
+    found += [
+        (f"volumes, {modality}: above one slice", VOLUME_DB, _with_neighbours(rows, modality))
+        for modality in ("CT", "MR")
+    ]
     found.append(("contrast of discs of CNR 1 kept, median, %", 100 * SHARE, _kept(rows)))
     found.append(("harm: worst image, dB", HARM_DB, _worst(rows.of("harm"))))
     found.append(("everywhere: worst image, dB", HARM_DB, _worst(rows)))
