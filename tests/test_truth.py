@@ -205,6 +205,15 @@ def test_the_table_fits_100_columns_and_says_where_no_image_is_clean_enough(
     assert "IM1 other frames" in text and empty.split()[3:] == ["0", *["none"] * 7]
 
 
+def test_the_document_holds_the_same_lines_and_targets() -> None:
+    from truth_document import compose
+
+    rows = [row("nlm", "repeats", "knee", 4.0), row("direct", "repeats", "knee", 3.5)]
+    text = compose([{"settings": {"images": "6", "groups": "['repeats']"}, "rows": rows}])
+    assert "| knee | 1 | 28.1 | +4.00 | +3.50 |" in text
+    assert "| repeats: above NLM, mean | +1.00 | -0.50 \\* |" in text
+
+
 def test_a_run_judges_photographs_and_keeps_what_peers_gave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,4 +246,4 @@ def test_a_run_judges_photographs_and_keeps_what_peers_gave(
     assert len(list((tmp_path / "kept").iterdir())) == 2
     gains = {r["method"]: r["gain_db"] for r in results[0] if r["row"] == "white 25"}
     assert gains["nlm"] > 10 and gains["gaussian"] > 3
-    assert "natural: dB closer" in capsys.readouterr().out
+    assert "photographs" in capsys.readouterr().out
