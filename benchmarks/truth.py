@@ -44,34 +44,34 @@ def main() -> int:
     """Run all trials asked for and print the tables; 2 where nothing can be run."""
     arguments = _parse()
     options = Options(device=arguments.device, precision=arguments.precision)
-    columns = choose_columns(arguments.methods, dict(arguments.weights), arguments.given, options)
+    columns, left_out = choose_columns(arguments.methods, dict(arguments.weights), arguments.given, options)
+    for name, why in left_out.items():
+        print(f"{name} left out: {why}", file=sys.stderr)
     cache = Cache(arguments.cache)
     rows: list[Row] = []
     for group in arguments.groups:
         for trial in GROUPS[group](arguments):
-            if not trial.cases:
-                rows.append(
-                    {"group": trial.group, "row": trial.row, "modality": trial.modality, "note": trial.note}
-                )
-            rows += [
-                row
-                for name, column in columns.items()
-                if trial.cases and fits(name, trial)
-                for row in _measure(trial, name, column, cache)
-            ]
+            rows += _results(trial, columns, cache)
             if sys.stderr.isatty():
                 print(f"\r{len(rows)} results, {group}        ", end="", file=sys.stderr, flush=True)
-    if not rows:
-        print(
-            f"nothing to measure in {arguments.folder}: it has no image of {arguments.groups}.",
-            file=sys.stderr,
-        )
+        if arguments.json is not None:  # after each group: a run may take hours
+            settings = {name: str(value) for name, value in vars(arguments).items()}
+            document = {"settings": settings, "left_out": left_out, "rows": rows}
+            arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    if not any("method" in row for row in rows):
+        what = " and ".join(arguments.groups)
+        print(f"nothing to measure: no picture for {what} in {arguments.folder}.", file=sys.stderr)
         return 2
-    if arguments.json is not None:
-        settings = {name: str(value) for name, value in vars(arguments).items()}
-        arguments.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=1, allow_nan=False))
     print_tables(rows)
     return 0
+
+
+def _results(trial: Trial, columns: dict[str, Column], cache: Cache) -> list[Row]:
+    """The rows of one trial; one without methods where no image could serve."""
+    if not trial.cases:
+        return [{"group": trial.group, "row": trial.row, "modality": trial.modality, "note": trial.note}]
+    fitting = {name: column for name, column in columns.items() if fits(name, trial)}
+    return [row for name, column in fitting.items() for row in _measure(trial, name, column, cache)]
 
 
 def _measure(trial: Trial, name: str, column: Column, cache: Cache) -> list[Row]:

@@ -12,6 +12,8 @@ from peers import bm3d_told_model, classical
 from pictures import Plane
 from truth_trial import Trial
 
+from meddenoise.errors import MeddenoiseError
+from meddenoise.methods.filters import require_bm3d
 from meddenoise.options import Options
 from meddenoise.pipeline import denoise_series
 
@@ -30,20 +32,25 @@ class Run:
 
 
 Column = Callable[[Trial], Run]
+Denoise = Callable[[Case], Plane]
 
 
 def choose_columns(
     methods: Sequence[str], weights: dict[str, str], given: bool, options: Options
-) -> dict[str, Column]:
-    """The columns by name: those named, and one for each checkpoint of `direct` in `weights`.
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """The columns by name, with one for each checkpoint of `direct` in `weights`; and peers that cannot run.
 
     `given` adds a second column to each learned method, in which it is given the true level.
     """
     columns: dict[str, Column] = {}
+    left_out: dict[str, str] = {}
     learned: dict[str, Options] = {}
     for name in methods:
         if name in PEERS:
-            columns[name] = peer(PEERS[name])
+            try:
+                columns[name] = peer(PEERS[name]())
+            except MeddenoiseError as error:
+                left_out[name] = str(error)
         elif name == "nlm auto":
             columns[name] = pipeline(replace(options, method="nlm"), given=False)
         else:
@@ -53,7 +60,7 @@ def choose_columns(
         columns[name] = pipeline(settings, given=False)
         if given:
             columns[name + GIVEN] = pipeline(settings, given=True)
-    return columns
+    return columns, left_out
 
 
 def fits(name: str, trial: Trial) -> bool:
@@ -77,7 +84,7 @@ def pipeline(options: Options, given: bool) -> Column:
     return run
 
 
-def peer(denoise: Callable[[Case], Plane]) -> Column:
+def peer(denoise: Denoise) -> Column:
     """Plane by plane, given what is true of the noise of each."""
 
     def run(trial: Trial) -> Run:
@@ -88,11 +95,17 @@ def peer(denoise: Callable[[Case], Plane]) -> Column:
     return run
 
 
-PEERS: dict[str, Callable[[Case], Plane]] = {
-    "nlm": classical("nlm"),
-    "bm3d": classical("bm3d"),
-    GIVEN_MODEL: bm3d_told_model,
+def _bm3d_given_model() -> Denoise:
+    require_bm3d()
+    return bm3d_told_model
+
+
+PEERS: dict[str, Callable[[], Denoise]] = {
+    "nlm": lambda: classical("nlm"),
+    "bm3d": lambda: classical("bm3d"),
+    GIVEN_MODEL: _bm3d_given_model,
 }
+"""Makers of the peers; they raise UsageError where a package is missing."""
 
 
 class Cache:

@@ -13,16 +13,19 @@ from truth_targets import targets_of
 Row = dict[str, Any]
 
 TITLES = {
-    "phantoms": "phantoms: dB closer to the exact truth",
-    "repeats": "repeats: dB of the noise gone, judged by the other acquisition",
-    "cines": "cines: dB of the noise gone, judged by other frames",
-    "natural": "natural: dB closer to photographs",
-    "medical": "medical: dB closer to images of little noise",
-    "volumes": "volumes: dB closer, with neighbours and without",
-    "contrast": "contrast: share kept, median, %",
-    "harm": "harm: dB closer where there is little noise",
+    "phantoms": "phantoms, exact truth",
+    "repeats": "repeats, by the other scan",
+    "cines": "cines, by other frames",
+    "natural": "photographs",
+    "medical": "medical, little own noise",
+    "volumes": "contiguous slices",
+    "contrast": "contrast of discs kept",
+    "harm": "little noise, and none",
 }
-NO_NOISE = "no noise: RMS of the change, 255ths"
+CAPTION = (
+    "dB closer to the truth than the noisy image (PSNR in column 3); of repeats and cines, dB of the noise "
+    "gone. %: median share of contrast. ±: RMS of the change to an image without noise, 255ths."
+)
 
 
 def print_tables(rows: list[Row]) -> None:
@@ -42,7 +45,8 @@ def methods_of(rows: Iterable[Row]) -> list[str]:
 
 def truth_table(rows: list[Row], methods: Sequence[str]) -> Table:
     """One line for each row of each group, and the mean of each modality in it."""
-    table = Table("", "n", "noisy", *methods, box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table = Table("", "n", "noisy", *methods, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), caption=CAPTION)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for group in dict.fromkeys(row["group"] for row in rows):
@@ -50,10 +54,10 @@ def truth_table(rows: list[Row], methods: Sequence[str]) -> Table:
         table.add_section()
         table.add_row(TITLES[group], style="bold")
         for name, *cells in lines(mine, methods):
-            table.add_row(f"  {name}", *cells)
+            table.add_row(f" {name}", *cells)
         seconds = [[row["seconds"] for row in mine if row.get("method") == method] for method in methods]
         shown = [f"{median(values):.2f} s" if values else "" for values in seconds]
-        table.add_row("  seconds a plane", "", "", *shown, style="dim")
+        table.add_row(" seconds a plane", "", "", *shown, style="dim")
     return table
 
 
@@ -100,7 +104,7 @@ def _cells(rows: list[Row], methods: Sequence[str]) -> list[str]:
     """Number of images, frames or discs, PSNR of the noisy ones, and each method."""
     ones = {(row["row"], row["image"], row["part"]): row for row in rows if "method" in row}
     if not ones:
-        return ["0", rows[0]["note"]]
+        return ["0", "", *["none"] * len(methods)]
     noisy = [psnr(row["noise_ms"], row["peak"]) for row in ones.values() if row["noise_ms"]]
     values = [_value([row for row in rows if row.get("method") == method]) for method in methods]
     return [str(len(ones)), f"{fmean(noisy):.1f}" if noisy else "", *values]

@@ -7,6 +7,8 @@ from typing import Any
 
 from truth_methods import GIVEN_MODEL, PEERS
 
+from meddenoise.methods import METHODS
+
 Row = dict[str, Any]
 Target = tuple[str, str, dict[str, str]]
 
@@ -46,7 +48,7 @@ class Rows:
 def targets_of(rows: Sequence[Row]) -> list[Target]:
     """Each target that the rows decide: text, what is wanted, and what each learned method reached."""
     names = dict.fromkeys(row["method"] for row in rows if "method" in row)
-    learned = [name for name in names if name not in PEERS and name != "nlm auto"]
+    learned = [name for name in names if name not in PEERS and not _is_filter(name)]
     everything = Rows([row for row in rows if "method" in row])
     made = [
         _target(text, least, {name: value for name in learned if (value := measure(name)) is not None})
@@ -83,13 +85,21 @@ def _measures(rows: Rows) -> list[tuple[str, float, Measure]]:
             found.append(
                 (f"correlated, {whose}: above BM3D+model", CORRELATED_DB, _over(coloured, (GIVEN_MODEL,)))
             )
-    for modality in ("CT", "MR"):
-        found.append((f"volumes, {modality}: above one slice", VOLUME_DB, _with_neighbours(rows, modality)))
+    found += [
+        (f"volumes, {modality}: above one slice", VOLUME_DB, _with_neighbours(rows, modality))
+        for modality in ("CT", "MR")
+    ]
     found.append(("contrast of discs of CNR 1 kept, median, %", 100 * SHARE, _kept(rows)))
     found.append(("harm: worst image, dB", HARM_DB, _worst(rows.of("harm"))))
     found.append(("everywhere: worst image, dB", HARM_DB, _worst(rows)))
     found.append((f"above {REFERENCE}, mean of groups both ran in", BEHIND_DB, _beside_reference(rows)))
     return found
+
+
+def _is_filter(name: str) -> bool:
+    """True for methods without weights; any other name is that of a checkpoint."""
+    row = METHODS.get(name.split()[0])
+    return row is not None and not row.learned
 
 
 def _target(text: str, least: float, values: dict[str, float]) -> Target:
