@@ -20,6 +20,7 @@ from meddenoise.training.data import PatchSource, TrainingImage
 from meddenoise.training.degrade import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.state import read_notes
 
 TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, own_counted=0, map_unknown=0, bands_unknown=0)
 NOTHING = NoiseEstimate(0.0)
@@ -172,6 +173,41 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     )
     first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
+
+
+def digest_of(folder: Path) -> str:
+    return str(read_notes(folder / "state.safetensors")["digest"])
+
+
+def test_a_run_takes_the_quick_precision_and_keeps_it_on_another_machine(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one from when every recipe that named no precision meant bf16."""
+    assert all(read_recipe(name).loop.precision == "auto" for name in shipped_recipes())
+    whole = {
+        precision: run_training(
+            tiny_recipe(precision=precision), Images(images), tmp_path / precision, watch=Silence()
+        ).read_bytes()
+        for precision in ("bf16", "fp32")
+    }
+    assert whole["bf16"] != whole["fp32"]
+    for first, begun in (("auto", "bf16"), ("auto", "fp32"), ("bf16", "bf16")):
+        other = "fp32" if begun == "bf16" else "bf16"
+        output = tmp_path / f"{first}-{begun}"
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=begun: is_)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(tiny_recipe(precision=first), Images(images), output, watch=Silence(stop_at=4))
+        assert digest_of(output) == digest_of(tmp_path / begun)
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=other: is_)
+        resumed = run_training(tiny_recipe(precision="auto"), Images(images), output, watch=Silence())
+        assert resumed.read_bytes() == whole[begun]
+        with pytest.raises(TrainingError, match=f"precision = {begun}' became 'precision = {other}"):
+            run_training(tiny_recipe(precision=other), Images(images), output, watch=Silence())
+
+
+def test_a_precision_that_does_not_exist_is_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="'fp16' in the recipe: give auto, fp32 or bf16"):
+        run_training(tiny_recipe(precision="fp16"), Images(images), tmp_path, watch=Silence())
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
