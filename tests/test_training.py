@@ -306,13 +306,17 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
         assert torch.allclose(shared[name], tensor, rtol=0, atol=1e-4), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8)])
-def test_orthogonal_directions_keep_their_space_and_lose_their_size(shape: tuple[int, int, int]) -> None:
+def test_orthogonal_directions_keep_their_space_and_lose_their_size(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
     matrices = (
         torch.randn(shape, generator=torch.Generator().manual_seed(0))
         * torch.logspace(-3, 3, shape[0])[:, None, None]
     )
-    turned = orthogonalise(matrices)
+    turned = orthogonalise(matrices, dtype)
+    assert turned.dtype == torch.float32
     values = torch.linalg.svdvals(turned)
     assert values.min() > 0.4 and values.max() < 1.4
     assert ((turned * matrices).sum(dim=(1, 2)) > 0).all()  # never uphill

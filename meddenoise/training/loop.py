@@ -191,15 +191,17 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay)
-    precision = quick_precision(accelerator.device) if options.precision == "auto" else options.precision
+    notes = check_resume(task, options, state) if resume and state.exists() else None
+    precision = (notes and precision_of(str(notes["digest"]))) or options.precision
+    if precision == "auto":
+        precision = quick_precision(accelerator.device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay, dtype)
     run = _Run(state, accelerator, network, ema, optimizer, precision)
-    if resume and state.exists():
-        notes = check_resume(task, options, state)
+    if notes is not None:
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
         run.began -= float(notes["elapsed"])
-        run.precision = precision_of(str(notes["digest"])) or precision
     run.network, run.optimizer = accelerator.prepare(network, optimizer)
     return run
 
