@@ -186,8 +186,6 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
         )
     if options.seconds > 0 and accelerator.num_processes > 1:
         raise TrainingError("a time budget is kept by one process alone: start one, or give --steps.")
-    if options.precision not in ("auto", "fp32", "bf16"):
-        raise TrainingError(f"precision is {options.precision!r} in the recipe: give auto, fp32 or bf16.")
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
