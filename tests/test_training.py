@@ -20,6 +20,7 @@ from meddenoise.training.data import PatchSource, TrainingImage, to_batch
 from meddenoise.training.degrade import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.state import read_notes
 from meddenoise.training.supervised import mean_error
 
 TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, map_unknown=0, bands_unknown=0)
@@ -214,6 +215,36 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
 
 
+def digest_of(folder: Path) -> str:
+    return str(read_notes(folder / "state.safetensors")["digest"])
+
+
+def test_a_run_takes_the_quick_precision_and_keeps_it_on_another_machine(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one from when every recipe that named no precision meant bf16."""
+    assert all(read_recipe(name).loop.precision == "auto" for name in shipped_recipes())
+    whole = {
+        precision: run_training(
+            tiny_recipe(precision=precision), Images(images), tmp_path / precision, watch=Silence()
+        ).read_bytes()
+        for precision in ("bf16", "fp32")
+    }
+    assert whole["bf16"] != whole["fp32"]
+    for first, begun in (("auto", "bf16"), ("auto", "fp32"), ("bf16", "bf16")):
+        other = "fp32" if begun == "bf16" else "bf16"
+        output = tmp_path / f"{first}-{begun}"
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=begun: is_)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(tiny_recipe(precision=first), Images(images), output, watch=Silence(stop_at=4))
+        assert digest_of(output) == digest_of(tmp_path / begun)
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=other: is_)
+        resumed = run_training(tiny_recipe(precision="auto"), Images(images), output, watch=Silence())
+        assert resumed.read_bytes() == whole[begun]
+        with pytest.raises(TrainingError, match=f"precision = {begun}' became 'precision = {other}"):
+            run_training(tiny_recipe(precision=other), Images(images), output, watch=Silence())
+
+
 def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
     run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
@@ -259,6 +290,9 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
         read_recipe(str(path))
     path.write_text(start + '[training]\nsteps = "many"\n[[data]]\n')
     with pytest.raises(TrainingError, match="steps is 'many'"):
+        read_recipe(str(path))
+    path.write_text(start + '[training]\nprecision = "fp16"\n[[data]]\n')
+    with pytest.raises(TrainingError, match="precision is 'fp16': give auto, fp32 or bf16"):
         read_recipe(str(path))
     path.write_text("method = 'direct'")
     with pytest.raises(TrainingError, match="no 'network'"):
@@ -310,13 +344,17 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
         assert torch.allclose(shared[name], tensor, rtol=0, atol=5e-4), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8)])
-def test_orthogonal_directions_keep_their_space_and_lose_their_size(shape: tuple[int, int, int]) -> None:
+def test_orthogonal_directions_keep_their_space_and_lose_their_size(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
     matrices = (
         torch.randn(shape, generator=torch.Generator().manual_seed(0))
         * torch.logspace(-3, 3, shape[0])[:, None, None]
     )
-    turned = orthogonalise(matrices)
+    turned = orthogonalise(matrices, dtype)
+    assert turned.dtype == torch.float32
     values = torch.linalg.svdvals(turned)
     assert values.min() > 0.4 and values.max() < 1.4
     assert ((turned * matrices).sum(dim=(1, 2)) > 0).all()  # never uphill

@@ -250,4 +250,6 @@ def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
         wanted = type(known[key])
         if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
             raise TrainingError(f"{path}: {key} is {value!r}, it must be of type {wanted.__name__}.")
+        if key == "precision" and value not in ("auto", "fp32", "bf16"):
+            raise TrainingError(f"{path}: precision is {value!r}: give auto, fp32 or bf16.")
     return kind(**table)
