@@ -17,7 +17,7 @@ from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, likely_modality
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import SeriesNoise
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
@@ -37,8 +37,9 @@ class Result:
     series: Series = field(repr=False)
     choice: Choice
     device: Device
-    noise: NoiseEstimate
-    sigma_after: float
+    noise: SeriesNoise
+    after: SeriesNoise
+    """The noise that is left, as `noise` of every plane."""
     seconds: float
     warnings: tuple[str, ...]
     mode: str | None = None
@@ -69,7 +70,12 @@ def denoise_series(
     if options.strength > 0 and _has_noise(series, noise, warnings):
         modality, sampling = likely_modality(series), choose_sampling(options)
         setup = Setup(
-            noise, modality, checkpoint=choice.checkpoint, sampling=sampling, window=fit_window(series)
+            noise.middle,
+            modality,
+            checkpoint=choice.checkpoint,
+            sampling=sampling,
+            window=fit_window(series),
+            planes=noise,
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
@@ -91,7 +97,7 @@ def denoise_series(
         choice=choice,
         device=device,
         noise=noise,
-        sigma_after=estimate_series(result).sigma,
+        after=estimate_series(result),
         seconds=perf_counter() - started,
         warnings=(*warnings, *checks.warnings),
         mode=_mode(row, made.mode),
@@ -102,7 +108,7 @@ def denoise_series(
 
 
 def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: NoiseEstimate, options: Options
+    series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
 ) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     told = options.sigma is not None or options.noise_profile is not None
@@ -110,12 +116,12 @@ def _judge(
     return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.strength))
 
 
-def _noise_of(series: Series, options: Options) -> NoiseEstimate:
+def _noise_of(series: Series, options: Options) -> SeriesNoise:
     """What the options say of the noise, and an estimate of what they do not say."""
     if options.noise_profile is not None:
         return expect_noise(series, options.noise_profile)
     noise = estimate_series(series)
-    return noise if options.sigma is None else replace(noise, sigma=options.sigma)
+    return noise if options.sigma is None else noise.with_sigma(options.sigma)
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
@@ -157,7 +163,7 @@ class _Made:
 
 
 def _run(
-    series: Series, engine: Engine, noise: NoiseEstimate, options: Options, tick: Callable[[int], None]
+    series: Series, engine: Engine, noise: SeriesNoise, options: Options, tick: Callable[[int], None]
 ) -> _Made:
     """All planes of a series through the engine."""
     shape, path = series.pixels.shape, series.path
@@ -196,16 +202,15 @@ def _leave(series: Series, options: Options) -> _Made:
     return _Made(copy_planes(series.pixels, series.path), spread, choose_sampling(options).mode)
 
 
-def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength: float) -> Measurement:
+def _check(series: Series, engine: Engine | None, noise: SeriesNoise, strength: float) -> Measurement:
     """What a method shows without a reference, in the middle plane; nothing where it did not run."""
     if engine is None:
         why = "nothing was removed: leak, residual and risk are not measured."
         return Measurement(dict.fromkeys(MEASURES), (why,))
     middle = len(series) // 2
     noisy, sigma = load_planes(series, middle, middle + 1, noise, engine.context)
-    return check_method(
-        engine, Sample(noisy, sigma, series.valid(middle, middle + 1), middle), noise, strength
-    )
+    sample = Sample(noisy, sigma, series.valid(middle, middle + 1), middle)
+    return check_method(engine, sample, noise.plane(middle), strength)
 
 
 def as_map(series: Series, values: Planes) -> Series:
@@ -221,7 +226,7 @@ def as_map(series: Series, values: Planes) -> Series:
     )
 
 
-def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> bool:
+def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
@@ -265,7 +270,7 @@ def store_planes(
     return series.store(clean, start, stop)
 
 
-def _describe(choice: Choice, options: Options, noise: NoiseEstimate, device: Device) -> Derivation:
+def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Device) -> Derivation:
     method = choice.method.name
     settings = {
         **asdict(options),

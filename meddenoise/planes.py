@@ -4,14 +4,12 @@ import numpy as np
 
 from meddenoise.engine import Planes
 from meddenoise.holes import fill_holes
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.series import Series
 
 
-def load_planes(
-    series: Series, start: int, stop: int, noise: NoiseEstimate, context: int
-) -> tuple[Planes, Planes]:
+def load_planes(series: Series, start: int, stop: int, noise: Noise, context: int) -> tuple[Planes, Planes]:
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
@@ -25,7 +23,8 @@ def load_planes(
     index = frames * channels + planes % channels
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
-    sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
+    own = zip(range(start, stop), filled[start - low : stop - low], strict=True)
+    sigma = np.stack([sigma_map(noise.plane(n), plane) for n, plane in own])
     return shown(series, filled)[index - low], sigma
 
 

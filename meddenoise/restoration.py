@@ -94,7 +94,7 @@ def restore_series(
         choice=choice,
         device=engine.device,
         noise=estimate_series(series),
-        sigma_after=estimate_series(result).sigma,
+        after=estimate_series(result),
         seconds=perf_counter() - started,
         warnings=(
             *(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),

@@ -33,5 +33,5 @@ def test_what_the_file_states_is_taken() -> None:
 
 def test_rician_noise_is_found_where_no_modality_is_stated() -> None:
     estimate = estimate_series(unnamed("mr", 80, rician=True))
-    assert estimate.model == "rician"
+    assert estimate.middle.model == "rician"
     assert estimate.sigma == pytest.approx(80, rel=0.1)
