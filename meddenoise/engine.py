@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from meddenoise.device import Device, keep_freed_memory
 from meddenoise.errors import MeddenoiseError
-from meddenoise.methods import Denoiser, Method, Sampled, SamplingDenoiser, Setup
-from meddenoise.methods import SpectralDenoiser, WindowDenoiser
+from meddenoise.methods import (
+    Denoiser,
+    Method,
+    Sampled,
+    SamplingDenoiser,
+    Setup,
+    SpectralDenoiser,
+    WindowDenoiser,
+)
 from meddenoise.tiling import TilePlan, cut, plan_tiles, stitch
 
 Planes = NDArray[np.float32]

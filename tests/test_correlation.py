@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.change import Scene
 from meddenoise.noise.correlation import (
     REACH,
     autocorrelation,
@@ -18,8 +20,6 @@ from meddenoise.noise.correlation import (
     spectrum_of,
     unit_noise,
 )
-from meddenoise.noise.by_plane import Reading, estimate_planes
-from meddenoise.noise.change import Scene
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import Amplitude, coloured_noise, ct_amplitude, gaussian_amplitude
 from meddenoise.phantom import make_phantom

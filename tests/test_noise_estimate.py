@@ -15,7 +15,7 @@ from meddenoise.noise import BAND_EDGES, NoiseEstimate, SeriesNoise
 from meddenoise.noise.blocks import RING_EDGES, measure_blocks, ring_areas, usable_pixels
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.change import Scene
-from meddenoise.noise.estimate import estimate_plane, sigma_map
+from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.floor import ring_floors
 
 Plane = NDArray[np.float32]

@@ -13,7 +13,6 @@ from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
 
-
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
 

@@ -23,8 +23,8 @@ Mask = NDArray[np.bool_]
 def estimate_plane(plane: Plane, valid: Mask | None = None, modality: str = "") -> NoiseEstimate:
     """The noise of one plane [Y, X] from its own pixels, in their unit; sigma 0 where none can be seen.
 
-    `valid` [Y, X] is False where pixels are no image, None where all are. `modality` is a DICOM code: CT noise may follow the
-    place, MR noise (and that of an empty code) may be Rician, other noise the signal.
+    `valid` [Y, X] is False where pixels are no image, None where all are. `modality` is a DICOM code: CT
+    noise may follow the place, MR noise (and that of an empty code) may be Rician, other noise the signal.
     """
     valid = np.ones(plane.shape, bool) if valid is None else valid
     if min(plane.shape, default=0) < SMALL_BLOCK:
