@@ -3,7 +3,7 @@
 import logging
 import sys
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meddenoise.errors import InputError
 from meddenoise.io import Item, read_item
@@ -37,7 +37,7 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         mode=result.mode,
         weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
         seed=options.seed,
-        noise=_noise(result),
+        noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
         metrics=result.checks,
         seconds=round(result.seconds, 3),
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
@@ -46,16 +46,6 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         trust=None if result.trust is None else asdict(result.trust),
         fingerprint=mark,
     )
-
-
-def _noise(result: "Result") -> dict[str, Any]:
-    before, after = result.noise, result.after
-    return {
-        "sigma_before": before.sigma,
-        "sigma_after": after.sigma,
-        "unit": result.series.unit,
-        "by_plane": [(own.sigma, left.sigma) for own, left in zip(before.planes, after.planes, strict=True)],
-    }
 
 
 def compare(row: Row, result: Series, series: Series, item: Item | None) -> tuple[Row, Series | None]:

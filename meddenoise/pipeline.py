@@ -38,8 +38,7 @@ class Result:
     choice: Choice
     device: Device
     noise: SeriesNoise
-    after: SeriesNoise
-    """The noise that is left, as `noise` of every plane."""
+    sigma_after: float
     seconds: float
     warnings: tuple[str, ...]
     mode: str | None = None
@@ -97,7 +96,7 @@ def denoise_series(
         choice=choice,
         device=device,
         noise=noise,
-        after=estimate_series(result),
+        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
         warnings=(*warnings, *checks.warnings),
         mode=_mode(row, made.mode),
@@ -230,7 +229,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
-    if noise.sigma > floor:
+    if noise.range()[1] > floor:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
@@ -284,6 +283,12 @@ def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Devi
     del settings["device"]
     description = (
         f"Noise reduced by meddenoise {__version__}, method {method}, "
-        f"noise level {noise.sigma:.4g}, strength {options.strength:g}. Not for diagnostic use."
+        f"noise level {_words(noise)}, strength {options.strength:g}. Not for diagnostic use."
     )
     return Derivation(method, description, json.dumps(settings, sort_keys=True))
+
+
+def _words(noise: SeriesNoise) -> str:
+    """The level of all planes, or the lowest and highest where those differ."""
+    low, high = (f"{level:.4g}" for level in noise.range())
+    return low if low == high else f"{low} to {high} by plane"

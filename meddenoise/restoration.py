@@ -94,7 +94,7 @@ def restore_series(
         choice=choice,
         device=engine.device,
         noise=estimate_series(series),
-        after=estimate_series(result),
+        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
         warnings=(
             *(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),

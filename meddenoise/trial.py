@@ -155,7 +155,7 @@ def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -
         name,
         result.choice.weights,
         result.seconds * noisy.channels / len(noisy),
-        result.after.sigma,
+        result.sigma_after,
         risk,
         result.trust,
         metrics,
