@@ -367,7 +367,8 @@ def test_a_run_keeps_the_ratio_of_its_frames_under_a_profile_of_fewer_frames(fra
     values = (scene + noise).astype(np.float32)
     run = Series(
         pixels=values, slope=np.ones(frames), intercept=np.zeros(frames), stored_range=(-1e9, 1e9),
-        geometry=Geometry(), format="dicom", path=Path("run.dcm"), files=(), modality="XA", frame_time_ms=66.0,
+        geometry=Geometry(), format="dicom", path=Path("run.dcm"), files=(), modality="XA",
+        frame_time_ms=66.0,
     )  # fmt: skip
     counts = Counts(series=1, planes=6, settled=4)
     profile = replace(EXAMPLE, sigmas=(64.0, 25.6, 16.0, 16.0, 16.0, 16.0), sigma=16.0, counts=counts)
