@@ -90,9 +90,10 @@ def test_only_smooth_noise_in_ct_is_told_stronger(modality: str, finest: float, 
 
 def test_planes_of_a_batch_have_spectra_of_their_own() -> None:
     torch.manual_seed(0)
-    denoiser = DirectDenoiser(
-        NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval(), torch.ones(4), False, modality="CT"
-    )
+    untrained = NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval()
+    for parameter in untrained.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    denoiser = DirectDenoiser(untrained, torch.ones(4), False, modality="CT")
     noisy, sigma = torch.cat([plane(-3.0), plane(-2.0)]), torch.tensor([0.5, 0.7])
     spectra = [NoiseEstimate(0.5, (1.6, 1.3, 0.9, 0.4)), NoiseEstimate(0.7)]
     with torch.inference_mode():
