@@ -84,3 +84,19 @@ def test_a_spectrum_of_four_bands_is_given_as_many_as_the_network_takes(count: i
     bands = direct_bands(NoiseEstimate(1.0, (2.0, 1.5, 1.0, 0.5)), count)
     assert bands.tolist() == [band for band in (2.0, 1.5, 1.0, 0.5) for _ in range(count // 4)]
     assert direct_bands(None, count).tolist() == [0.0] * count
+
+
+def test_planes_of_a_batch_have_spectra_of_their_own() -> None:
+    torch.manual_seed(0)
+    untrained = NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval()
+    for parameter in untrained.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    denoiser = DirectDenoiser(untrained, torch.ones(4), False)
+    noisy, sigma = torch.cat([plane(-3.0), plane(-2.0)]), torch.tensor([0.5, 0.7])
+    spectra = [NoiseEstimate(0.5, (1.6, 1.3, 0.9, 0.4)), NoiseEstimate(0.7)]
+    with torch.inference_mode():
+        together = denoiser.for_planes(spectra)(noisy, sigma)
+        apart = [denoiser.for_planes([spectra[n]])(noisy[n, None], sigma[n, None]) for n in range(2)]
+        plain = denoiser(noisy, sigma)
+    torch.testing.assert_close(together, torch.cat(apart))
+    assert not torch.allclose(together[0], plain[0]) and torch.allclose(together[1], plain[1])

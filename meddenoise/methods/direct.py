@@ -1,7 +1,7 @@
 """direct: one pass of a noise-level conditioned regression network, trained on simulated physics noise."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,9 +11,7 @@ from meddenoise.methods import Setup
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
-
-if TYPE_CHECKING:
-    from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import NoiseEstimate
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
@@ -27,12 +25,16 @@ class DirectDenoiser:
 
     network: NoiseUNet
     bands: Tensor
-    """[K], or all zero where the spectrum is unknown."""
+    """[K], or [B, K] for a batch of planes; all zero where the spectrum is unknown."""
     magnitude: bool
     """True for MR: planes without negative values have a physical floor at 0."""
     rician: bool = False
     """True where the noise is known to be Rician: denoised behind the stabilising transform."""
     context: int = 0
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> "DirectDenoiser":
+        """The same for a batch of planes with noise of these spectra."""
+        return replace(self, bands=torch.stack([direct_bands(plane, self.network.bands) for plane in noise]))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """Clean [B, 1, H, W] of `noisy` [B, 2 context + 1, H, W]; `sigma` [B] or [B, 1, H, W] in its units.
@@ -93,7 +95,7 @@ def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     return DirectDenoiser(network, bands, setup.modality == "MR", rician, network.middle)
 
 
-def direct_bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
+def direct_bands(noise: NoiseEstimate | None, count: int) -> Tensor:
     """The spectrum as `count` numbers: each radial band again for its finer parts and both directions."""
     if noise is None:
         return torch.zeros(count)

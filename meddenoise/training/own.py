@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.data import middle
 
 CROP = 256
@@ -29,7 +29,7 @@ def own_noise(plane: Image, modality: str, most: float = np.inf) -> NoiseEstimat
     little to leave noise.
     """
     crop = middle(plane, CROP)
-    seen = estimate_noise(crop[None], modality=modality)
+    seen = estimate_plane(crop, modality=modality)
     bands = np.minimum(seen.bands, MOST)
     bands[-1] = max(seen.bands[-1], LEAST_FINE)
     limit = finest_level(crop) * (SMOOTH_CT if modality == "CT" else 1 / bands[-1])
