@@ -35,7 +35,7 @@ class Row:
     training_data: tuple[str, ...]
     """One attribution a data set."""
     scores: Mapping[str, float]
-    """By table; `validation-<modality>`, the PSNR in dB `choose` compares, is there for each modality."""
+    """By table; `validation-<modality>`, the dB that `choose` compares, is there for each modality."""
     card: str
     recipe: str
     source: Literal["bundled"] | HubFile
