@@ -58,8 +58,8 @@ MEASURED = (
     "`benchmarks/publish.py` from what `benchmarks/quality.py` measured."
 )
 JUDGED = (
-    "Measured where the truth is known: no reference has noise in it. Written by `benchmarks/publish.py` from "
-    "what `benchmarks/truth.py` measured."
+    "Measured where the truth is known: no reference has noise in it. Written by `benchmarks/publish.py` "
+    "from what `benchmarks/truth.py` measured."
 )
 RESTORED = (
     "Mean PSNR in dB over the window, and SSIM, on validation images (of inpainting, over the hole). Written "
@@ -85,7 +85,7 @@ def main() -> None:
     if any("gain_db" in row for row in documents[0]["rows"]):
         column = arguments.column or arguments.name
         scores = truth_scores(documents[0]["rows"], column, metadata.modalities)
-        tables = [JUDGED, truth_table_of(documents[0], column)]
+        tables = [JUDGED, truth_table_of(documents[0], column, arguments.name)]
     elif metadata.method in METHODS:
         groups = _join(documents)
         scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])

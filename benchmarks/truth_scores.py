@@ -33,13 +33,12 @@ def truth_scores(rows: Sequence[Row], method: str, modalities: Sequence[str]) ->
     return scores
 
 
-def truth_table_of(document: dict[str, Any], method: str) -> str:
-    """One Markdown table a group: the method and its peers."""
+def truth_table_of(document: dict[str, Any], method: str, name: str) -> str:
+    """One Markdown table a group: the column `method`, called `name`, and its peers."""
     columns = [method, *PEERS]
     parts = [
-        f"`python benchmarks/truth.py DATA --images {document['settings']['images']}`: {CAPTION} The peers are "
-        "given the true level, `bm3d+model` the whole noise model; the network estimates its own. Medians of "
-        "seconds are those of one loaded core, for comparison only."
+        f"`python benchmarks/truth.py DATA --images {document['settings']['images']}`: {CAPTION} The peers "
+        "are given the true level, `bm3d+model` the whole noise model; the network estimates its own."
     ]
     rows = [row for row in document["rows"] if row.get("method") in columns]
     for group, title in TITLES.items():
@@ -47,7 +46,9 @@ def truth_table_of(document: dict[str, Any], method: str) -> str:
         if not mine:
             continue
         parts += [f"### {title[0].upper()}{title[1:]}", ""]
-        parts.append("| | n | noisy | " + " | ".join(columns) + " |\n" + "|---" * (len(columns) + 3) + "|")
+        parts.append(
+            "| | n | noisy | " + " | ".join([name, *PEERS]) + " |\n" + "|---" * (len(columns) + 3) + "|"
+        )
         parts[-1] += "".join("\n| " + " | ".join(cells) + " |" for cells in lines(mine, columns))
     return "\n\n".join(part for part in parts if part)
 
