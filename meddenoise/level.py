@@ -1,12 +1,17 @@
-"""The noise of a series, from some of its planes, and the modality where the file does not say it."""
+"""The noise of a series: from some of its planes, the profile of its device, or a map in a file."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
 from meddenoise.holes import fill_holes
+from meddenoise.io.modality import likely_modality, same_kind
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import MAX_PLANES, estimate_noise
+from meddenoise.noise.map_file import read_noise_map
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
 
@@ -28,14 +33,30 @@ def estimate_series(series: Series) -> NoiseEstimate:
 def expect_noise(series: Series, profile: NoiseProfile) -> NoiseEstimate:
     """The noise of a series by the profile of its device: the level goes by the brightness of some planes.
 
-    Raises UnsupportedError where the units differ, or as `estimate_series`.
+    Raises UnsupportedError where unit or modality differ, or as `estimate_series`.
     """
     if series.unit != profile.unit and series.unit and profile.unit:
         raise UnsupportedError(
             f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
             "measure a profile of such images."
         )
+    if not same_kind(series.modality, profile.modality):
+        raise UnsupportedError(
+            f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: "
+            "measure a profile of such images."
+        )
     return profile.estimate(*_some_planes(series))
+
+
+def map_noise(series: Series, path: Path) -> NoiseEstimate:
+    """The noise of a series with the level of a map in a file; spectrum and model are estimated.
+
+    Raises as `read_noise_map` and `estimate_series`.
+    """
+    given = read_noise_map(path, series)
+    power = np.square(given[given > 0], dtype=np.float64)
+    sigma = float(np.sqrt(power.mean())) if power.size else 0.0
+    return replace(estimate_series(series), sigma=sigma, variance=None, field=None, given=given)
 
 
 def _some_planes(series: Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -56,17 +77,3 @@ def _some_planes(series: Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]
             f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
         )
     return fill_holes(values, valid), valid
-
-
-def likely_modality(series: Series) -> str:
-    """The series' own modality; "CT" for a file that states none but holds air of about -1000 HU, else "".
-
-    NIfTI and PNG files state no modality. CT noise may follow the place; whether the noise is Rician, as in
-    MR, the estimator sees by itself.
-    """
-    if series.modality:
-        return series.modality
-    middle = len(series) // 2
-    values = series.values(middle, middle + 1)[series.valid(middle, middle + 1)]
-    air = np.mean((values > -1100) & (values < -850)) if values.size else 0.0
-    return "CT" if air > 0.03 and np.mean(values < -2000) < 0.01 else ""

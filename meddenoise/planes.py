@@ -25,6 +25,8 @@ def load_planes(
     index = frames * channels + planes % channels
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
+    if noise.given is not None:
+        return shown(series, filled)[index - low], np.ascontiguousarray(noise.given[start:stop])
     sigma = np.stack([sigma_map(noise, plane) for plane in filled[start - low : stop - low]])
     return shown(series, filled)[index - low], sigma
 

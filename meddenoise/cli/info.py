@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.image_options import Modality
 from meddenoise.cli.streams import printable, tell
 
 if TYPE_CHECKING:
     from meddenoise.io import Item
+    from meddenoise.io.modality import Taken
     from meddenoise.series import Series
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.")]
@@ -21,20 +23,22 @@ def register(app: typer.Typer) -> None:
     app.command()(info)
 
 
-def info(inputs: Inputs, as_json: AsJson = False) -> None:
-    """Show what would be read: series, geometry, bit depth, photometric interpretation, noise.
+def info(inputs: Inputs, modality: Modality = None, as_json: AsJson = False) -> None:
+    """Show what would be read: series, modality, geometry, bit depth, photometric interpretation, noise.
 
     Example: meddenoise info study/
     """
     from meddenoise.errors import InputError, NothingReadableError
     from meddenoise.io import discover, read_item
+    from meddenoise.io.modality import check_code, take
 
+    code = None if modality is None else check_code(modality)
     found = discover(inputs)
     failures = [problem.error for problem in found.failed]
     shown = 0
     for item in found.items:
         try:
-            facts = _describe(item, read_item(item))
+            facts = _describe(item, take(read_item(item), code))
         except InputError as error:
             failures.append(error)
             continue
@@ -53,9 +57,10 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _describe(item: "Item", series: "Series") -> dict[str, Any]:
+def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
     from meddenoise.level import estimate_series
 
+    series = taken.seen
     planes, height, width = series.pixels.shape
     noise = estimate_series(series)
     low, high = series.stored_range
@@ -65,6 +70,7 @@ def _describe(item: "Item", series: "Series") -> dict[str, Any]:
         "files": len(item.files),
         "format": series.format,
         "modality": series.modality,
+        "modality_from": taken.why,
         "shape": [planes // series.channels, height, width],
         "spacing_mm": list(series.geometry.spacing_mm) if series.geometry.known else None,
         "origin_mm": list(series.geometry.origin_mm) if series.geometry.known else None,
@@ -74,7 +80,7 @@ def _describe(item: "Item", series: "Series") -> dict[str, Any]:
         "photometric": _photometric(series),
         "unit": series.unit,
         "noise": {"sigma": noise.sigma, "bands": list(noise.bands), "model": noise.model},
-        "warnings": list(series.warnings),
+        "warnings": [*series.warnings, *taken.warnings],
     }
 
 
@@ -89,7 +95,8 @@ def _as_text(facts: dict[str, Any]) -> str:
     bits = f"{facts['bits']} bits" if facts["bits"] else facts["pixel_type"]
     lines = [
         printable(facts["input"]),
-        f"  {facts['format']} {facts['modality']}".rstrip() + f", files: {facts['files']}",
+        f"  {facts['format']}, files: {facts['files']}",
+        f"  modality {facts['modality'] or 'unknown'}, {facts['modality_from']}",
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),
         f"  noise {facts['noise']['sigma']:.4g} {facts['unit']}".rstrip() + f" ({facts['noise']['model']})",

@@ -77,7 +77,7 @@ def train(
 
     For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
     """
-    from meddenoise.cli.run import load_profile
+    from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
     from meddenoise.training import Images, Manner, run_training
 

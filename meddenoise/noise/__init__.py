@@ -21,6 +21,8 @@ class NoiseEstimate:
     `variance` (a, b): variance = max(a m + b, 0) as a function of the local mean m (Poisson-Gaussian); None
     where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
     `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
+    `given` is a map [N, Y, X] of the standard deviation in every pixel of a series, which then is what counts
+    in place of `sigma`, `variance` and `field`; `sigma` is its root mean square where it is above 0.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
     """
 
@@ -29,3 +31,4 @@ class NoiseEstimate:
     variance: tuple[float, float] | None = None
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
+    given: NDArray[np.float32] | None = None
