@@ -82,7 +82,8 @@ class Display:
             f"{row.noise['sigma_after']:.4g}{unit}{_gain(row)}, {row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
-        self._say(f"modality: {row.input}: {row.modality or 'unknown'}, {row.modality_from}.", least=1)
+        taken = ", ".join(filter(None, (row.modality, row.modality_from)))
+        self._say(f"modality: {row.input}: {taken}.", least=1)
         self._tell_trust(row)
         for warning in row.warnings:
             self._say(f"warning: {row.input}: {warning}", least=0)

@@ -96,7 +96,7 @@ def _as_text(facts: dict[str, Any]) -> str:
     lines = [
         printable(facts["input"]),
         f"  {facts['format']}, files: {facts['files']}",
-        f"  modality {facts['modality'] or 'unknown'}, {facts['modality_from']}",
+        "  modality " + ", ".join(filter(None, (facts["modality"], facts["modality_from"]))),
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),
         f"  noise {facts['noise']['sigma']:.4g} {facts['unit']}".rstrip() + f" ({facts['noise']['model']})",
