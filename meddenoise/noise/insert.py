@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from meddenoise import __version__
 from meddenoise.errors import UnsupportedError
 from meddenoise.noise.grammar import measure, parse_noise
-from meddenoise.noise.models import CtDoseNoise, NoiseOptions, ProfileNoise, RicianNoise
+from meddenoise.noise.models import ProfileNoise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.series import Derivation, Series
 
@@ -44,9 +44,13 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
         unit=series.unit,
         modality=series.modality,
     )
-    noises = [parse_noise(text, scale) for text in texts]
-    for text, noise in zip(texts, noises, strict=True):
-        _refuse_unfit(series, text, noise, values[valid])
+    noises = []
+    for text in texts:
+        # first what the words alone tell: levels of another physics may not even be computed
+        _refuse_unfit(series, text, text.startswith("rician:"), values[valid])
+        noises.append(parse_noise(text, scale))
+        if isinstance(noises[-1], ProfileNoise):
+            _refuse_unfit(series, text, noises[-1].rician, values[valid])
     # What is no image takes the darkest value: air for CT, nothing for the others.
     noisy = np.where(valid, values, values[valid].min() if valid.any() else 0).astype(np.float32)
     rng = np.random.default_rng([seed, index])
@@ -74,12 +78,11 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     return Inserted(series.with_pixels(pixels, done), tuple(infos), float(lost.mean()))
 
 
-def _refuse_unfit(series: Series, text: str, noise: NoiseOptions, values: NDArray[np.float32]) -> None:
+def _refuse_unfit(series: Series, text: str, rician: bool, values: NDArray[np.float32]) -> None:
     """Raises UnsupportedError where the physics of a noise is not that of the image."""
-    if isinstance(noise, CtDoseNoise) and series.modality not in ("", "CT"):
+    if text.startswith("ct-dose:") and series.modality not in ("", "CT"):
         raise UnsupportedError(f"{series.path} is {series.modality}, not CT: {text} needs Hounsfield units.")
-    magnitude = isinstance(noise, RicianNoise) or (isinstance(noise, ProfileNoise) and noise.rician)
-    if not magnitude:
+    if not rician:
         return
     if series.unit == "HU" or series.modality == "CT":
         why = "is in HU" if series.unit == "HU" else "is CT"

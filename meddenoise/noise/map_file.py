@@ -28,10 +28,9 @@ def read_noise_map(path: Path, series: Series) -> Planes:
         raise InputError(f"--noise-map must be one image or series: {why}")
     noise = read_item(found.items[0])
     _check_kind(path, noise, series)
-    levels = _fit(path, noise, series)
-    defined = _fit(path, noise, series, noise.valid(0, len(noise)))
-    valid = series.valid(0, len(series))
-    _check_levels(path, np.where(defined, levels, np.float32(np.nan)), valid)
+    stated = np.where(noise.valid(0, len(noise)), noise.values(0, len(noise)), np.float32(np.nan))
+    levels, valid = _fit(path, stated, noise, series), series.valid(0, len(series))
+    _check_levels(path, levels, valid)
     return np.where(valid, levels, np.float32(0))
 
 
@@ -53,9 +52,8 @@ def _check_kind(path: Path, noise: Series, series: Series) -> None:
         )
 
 
-def _fit(path: Path, noise: Series, series: Series, planes: NDArray[np.generic] | None = None) -> Planes:
-    """The values of a map, or what `planes` says of each, laid over the planes of a series."""
-    values = noise.values(0, len(noise)) if planes is None else planes
+def _fit(path: Path, values: Planes, noise: Series, series: Series) -> Planes:
+    """The values of a map laid over the planes of a series."""
     fits = values.shape[1:] == series.pixels.shape[1:]
     if fits and len(values) == 1:
         return np.broadcast_to(values, series.pixels.shape)
