@@ -70,7 +70,7 @@ class Job:
 class Listener(Protocol):
     """Is told what happens, from any thread but never from two at a time."""
 
-    def found(self, series: int, images: int, skipped: int) -> None:
+    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""
 
     def started(self, device: str) -> None:

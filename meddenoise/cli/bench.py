@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meddenoise.cli import complete
 from meddenoise.cli.image_options import Modality
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ Output = Annotated[
 ]
 DeviceName = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="auto: a GPU that works, else the CPU."),
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="auto: a GPU that works, else the CPU.",
+        autocompletion=complete.device,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from meddenoise.cli import complete
+
 Sigma = Annotated[
     str, typer.Option(metavar="auto|FLOAT", help="Noise level in the image's unit; auto estimates it.")
 ]
@@ -32,6 +34,7 @@ Modality = Annotated[
         metavar="CODE",
         help="What a NIfTI, PNG or TIFF shows: CT, MR, DX, CR, MG, XA, RF, PT, NM, US or OT. "
         "Default: a guess from header and values.",
+        autocompletion=complete.modality,
     ),
 ]
 Strength = Annotated[

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, one object a series.")]
 
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Name the files that are skipped.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the `info` command to the program."""
     app.command()(info)
 
 
-def info(inputs: Inputs, modality: Modality = None, as_json: AsJson = False) -> None:
+def info(
+    inputs: Inputs, modality: Modality = None, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
     """Show what would be read: series, modality, geometry, bit depth, photometric interpretation, noise.
 
     Example: meddenoise info study/
@@ -46,6 +50,8 @@ def info(inputs: Inputs, modality: Modality = None, as_json: AsJson = False) -> 
         typer.echo(json.dumps(facts) if as_json else _as_text(facts))
     if found.skipped:
         tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
+        for problem in found.skipped if verbose else ():
+            tell(f"skipped: {problem.path}")
     if not found.items:
         names = ", ".join(map(str, inputs))
         raise NothingReadableError(

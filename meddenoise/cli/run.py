@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from meddenoise.cli import complete
 from meddenoise.cli.image_options import Modality, NoiseMap, Profile, Sigma, Strength
 from meddenoise.cli.request import gather, start
 
@@ -32,15 +33,25 @@ Output = Annotated[Path | None, _output("denoised")]
 UpscaledOutput = Annotated[Path | None, _output("upscaled")]
 InpaintedOutput = Annotated[Path | None, _output("inpainted")]
 MethodName = Annotated[
-    str, typer.Option(metavar="NAME", help="A name of `meddenoise methods`; auto: the best for the modality.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A name of `meddenoise methods`; auto: the best for the modality.",
+        autocompletion=complete.method_or_auto,
+    ),
 ]
 Mode = Annotated[
-    str | None, typer.Option(metavar="distilled|diffusion", help="One pass, or the full sampler.")
+    str | None,
+    typer.Option(
+        metavar="distilled|diffusion", help="One pass, or the full sampler.", autocompletion=complete.mode
+    ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|PATH|hf://...", help="The checkpoint. Default: by modality, from the manifest."
+        metavar="NAME|PATH|hf://...",
+        help="The checkpoint. Default: by modality, from the manifest.",
+        autocompletion=complete.checkpoint,
     ),
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Sampler steps; selects --mode diffusion.")]
@@ -60,13 +71,17 @@ DeviceName = Annotated[
         "--device",
         metavar="auto|cpu|cuda[:N]|mps",
         help="auto: a GPU that works, else the CPU.",
+        autocompletion=complete.device,
         rich_help_panel=_COMPUTING,
     ),
 ]
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="auto|fp32|bf16", help="auto: the fastest within 0.02 dB of fp32.", rich_help_panel=_COMPUTING
+        metavar="auto|fp32|bf16",
+        help="auto: the fastest within 0.02 dB of fp32.",
+        autocompletion=complete.precision,
+        rich_help_panel=_COMPUTING,
     ),
 ]
 Tile = Annotated[
@@ -84,7 +99,11 @@ BatchSize = Annotated[
 FormatName = Annotated[
     str,
     typer.Option(
-        "--format", metavar="same|dicom|nifti|png|tiff", help="Format written.", rich_help_panel=_WRITING
+        "--format",
+        metavar="same|dicom|nifti|png|tiff",
+        help="Format written.",
+        autocompletion=complete.format,
+        rich_help_panel=_WRITING,
     ),
 ]
 Uncertainty = Annotated[
