@@ -40,7 +40,13 @@ def test_every_command_is_in_one_panel_with_others_of_its_kind() -> None:
     text = help_of()
     panels = re.split(r"╭─ ([^─╮]+) ─", text)[1:]
     shown = dict(zip(panels[::2], panels[1::2], strict=True))
-    assert list(shown) == ["Options", "Work on images", "Look and judge", "Learn", "Make and measure noise"]
+    assert list(shown) == [
+        "Options",
+        "Work on images",
+        "Look and judge",
+        "Methods and training",
+        "Make and measure noise",
+    ]
     inside = [re.findall(r"^│ ([a-z]+) ", panel, re.MULTILINE) for panel in list(shown.values())[1:]]
     assert sorted(name for names in inside for name in names) == sorted(COMMANDS)
     assert inside[0] == ["denoise", "upscale", "inpaint"]

@@ -126,7 +126,7 @@ def _program(
 _PANELS = {
     "Work on images": (denoise, upscale, inpaint),
     "Look and judge": (info, eval, bench),
-    "Learn": (train, methods, weights),
+    "Methods and training": (train, methods, weights),
     "Make and measure noise": (phantom, simulate, noise),
 }
 for _title, _modules in _PANELS.items():
