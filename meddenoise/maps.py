@@ -6,7 +6,7 @@ import numpy as np
 
 from meddenoise.engine import Planes
 from meddenoise.io.scratch import make_planes, release
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import Noise
 from meddenoise.planes import load_planes
 from meddenoise.series import Series
 
@@ -24,7 +24,7 @@ def subtract(series: Series, result: Series) -> Series:
     return as_map(result, residual)
 
 
-def noise_map(series: Series, noise: NoiseEstimate) -> Series:
+def noise_map(series: Series, noise: Noise) -> Series:
     """The standard deviation of the noise in every pixel, as methods are given it: a float32 series."""
     levels = make_planes(series.pixels.shape, np.float32, series.path)
     for n in range(len(series)):

@@ -21,7 +21,7 @@ from meddenoise.level import estimate_series, expect_noise, map_noise
 from meddenoise.maps import as_map
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import SeriesNoise
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
@@ -41,7 +41,7 @@ class Result:
     series: Series = field(repr=False)
     choice: Choice
     device: Device
-    noise: NoiseEstimate
+    noise: SeriesNoise
     sigma_after: float
     seconds: float
     warnings: tuple[str, ...]
@@ -78,7 +78,14 @@ def denoise_series(
     warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
         sampling, window = choose_sampling(options), fit_window(seen)
-        setup = Setup(noise, seen.modality, checkpoint=choice.checkpoint, sampling=sampling, window=window)
+        setup = Setup(
+            noise.middle,
+            seen.modality,
+            checkpoint=choice.checkpoint,
+            sampling=sampling,
+            window=window,
+            planes=noise,
+        )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
         if engine.context and not series.is_cine:
@@ -112,7 +119,7 @@ def denoise_series(
 
 
 def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: NoiseEstimate, options: Options
+    series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
 ) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     given = (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
@@ -120,7 +127,7 @@ def _judge(
     return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.share))
 
 
-def _noise_of(taken: Taken, options: Options) -> NoiseEstimate:
+def _noise_of(taken: Taken, options: Options) -> SeriesNoise:
     """What the options say of the noise, and an estimate of what they do not say."""
     if options.noise_profile is not None:
         # no profile is refused because of a guess
@@ -128,7 +135,7 @@ def _noise_of(taken: Taken, options: Options) -> NoiseEstimate:
     if options.noise_map is not None:
         return map_noise(taken.seen, Path(options.noise_map))
     noise = estimate_series(taken.seen)
-    return noise if options.sigma is None else replace(noise, sigma=options.sigma)
+    return noise if options.sigma is None else noise.with_sigma(options.sigma)
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
@@ -158,7 +165,7 @@ class _Made:
 
 
 def _run(
-    series: Series, engine: Engine, noise: NoiseEstimate, options: Options, tick: Callable[[int], None]
+    series: Series, engine: Engine, noise: SeriesNoise, options: Options, tick: Callable[[int], None]
 ) -> _Made:
     """All planes of a series through the engine."""
     shape, path = series.pixels.shape, series.path
@@ -197,23 +204,22 @@ def _leave(series: Series, options: Options) -> _Made:
     return _Made(copy_planes(series.pixels, series.path), spread, choose_sampling(options).mode)
 
 
-def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength: float) -> Measurement:
+def _check(series: Series, engine: Engine | None, noise: SeriesNoise, strength: float) -> Measurement:
     """What a method shows without a reference, in the middle plane; nothing where it did not run."""
     if engine is None:
         why = "nothing was removed: leak, residual and risk are not measured."
         return Measurement(dict.fromkeys(MEASURES), (why,))
     middle = len(series) // 2
     noisy, sigma = load_planes(series, middle, middle + 1, noise, engine.context)
-    return check_method(
-        engine, Sample(noisy, sigma, series.valid(middle, middle + 1), middle), noise, strength
-    )
+    sample = Sample(noisy, sigma, series.valid(middle, middle + 1), middle)
+    return check_method(engine, sample, noise.plane(middle), strength)
 
 
-def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> bool:
+def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
-    if noise.sigma > floor:
+    if noise.range()[1] > floor:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
@@ -255,30 +261,36 @@ def store_planes(
     return series.store(clean, start, stop)
 
 
-def _describe(choice: Choice, options: Options, noise: NoiseEstimate, device: Device) -> Derivation:
+def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Device) -> Derivation:
     method = choice.method.name
     settings = {
         **asdict(options),
         "method": method,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "sigma": noise.sigma,
-        "noise_map": None if noise.given is None else _digest(noise.given),
+        "noise_map": None if options.noise_map is None else _digest(noise),
         "precision": device.precision,
         "version": __version__,
     }
     # Where it ran is no setting: the same study denoised again elsewhere stays the same object.
     del settings["device"]
-    by = "" if noise.given is None else " by a map"
+    by = "" if options.noise_map is None else " by a map"
     description = (
         f"Noise reduced by meddenoise {__version__}, method {method}, "
-        f"noise level {noise.sigma:.4g}{by}, strength {options.strength:g}. Not for diagnostic use."
+        f"noise level {_words(noise)}{by}, strength {options.strength:g}. Not for diagnostic use."
     )
     return Derivation(method, description, json.dumps(settings, sort_keys=True))
 
 
-def _digest(planes: Planes) -> str:
-    """Of their values, wherever they lie."""
+def _words(noise: SeriesNoise) -> str:
+    """The level of all planes, or the lowest and highest where those differ."""
+    low, high = (f"{level:.4g}" for level in noise.range())
+    return low if low == high else f"{low} to {high} by plane"
+
+
+def _digest(noise: SeriesNoise) -> str:
+    """Of the map that was given, wherever it lies."""
     found = hashlib.sha256()
-    for plane in planes:
-        found.update(np.ascontiguousarray(plane).data)
+    for plane in noise.planes:
+        found.update(np.ascontiguousarray(plane.given).data)
     return found.hexdigest()
