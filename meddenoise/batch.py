@@ -59,7 +59,8 @@ def run(request: Request, listener: Listener) -> Outcome:
         raise _nothing_readable(request, found)
     references = _find_references(tasks, request.reference)
     counting = _Counting(listener)
-    counting.found(len(tasks), sum(task.item.frames for task in tasks), len(found.skipped))
+    skipped = [problem.path for problem in found.skipped]
+    counting.found(len(tasks), sum(task.item.frames for task in tasks), skipped)
     places = _open_places(request, tasks)
     for problem in found.failed:
         failure = Failure(str(problem.path), str(problem.error))

@@ -56,6 +56,19 @@ def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
     return _best(rows, modality, f"method {method!r}")
 
 
+def choose_any(method: str, shares: Sequence[str] = ()) -> Row:
+    """The checkpoint of `method`, or of those in `shares`, with the best validation score of all.
+
+    Raises WeightsError where there is none.
+    """
+    rows = [row for row in manifest().values() if row.method in (method, *shares)]
+    if not rows:
+        raise WeightsError(
+            f"the method {method!r} has no checkpoint: give one with --weights, made by `meddenoise train`."
+        )
+    return max(rows, key=lambda row: max(row.scores[_validation(code)] for code in row.modality))
+
+
 def best_for(modality: str, methods: Collection[str]) -> Row:
     """The checkpoint with the best validation score for a DICOM `modality` of any of some methods.
 

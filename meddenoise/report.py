@@ -47,6 +47,8 @@ class Row:
     warnings: tuple[str, ...] = ()
     trust: dict[str, Any] | None = None
     """`verdict`, `reasons`, `notes`, `values` by names of `trust.CHECKS`, `bins`; None for other tasks."""
+    modality_from: str = ""
+    """Who or what told the modality, as a part of a sentence."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 

@@ -40,7 +40,7 @@ class Ears:
         self.device = ""
 
     def found(self, series, images, skipped):
-        self.total, self.skipped = images, skipped
+        self.total, self.skipped = images, len(skipped)
 
     def started(self, device):
         self.device = device

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.image_options import Modality
 from meddenoise.cli.streams import tell
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def noise(
     inputs: Inputs,
     output: Output = None,
     source: From = "auto",
+    modality: Modality = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +56,7 @@ def noise(
 
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists already: choose another output, or add --overwrite.")
-    measured = measure_profile(_read(inputs), source)  # type: ignore[arg-type]
+    measured = measure_profile(_read(inputs, modality), source)  # type: ignore[arg-type]
     if output is not None:
         write_profile(measured.profile, output)
     if as_json:
@@ -67,17 +69,22 @@ def noise(
         typer.echo(output)
 
 
-def _read(inputs: list[Path]) -> list[Any]:
-    """All series of the inputs. Raises the first problem: a part of the frames is no measurement."""
+def _read(inputs: list[Path], modality: str | None) -> list[Any]:
+    """All series of the inputs, of `modality` where their files state none.
+
+    Raises the first problem: a part of the frames is no measurement.
+    """
     from meddenoise.errors import NothingReadableError
     from meddenoise.io import discover, read_item
+    from meddenoise.io.modality import check_code, take
 
+    code = None if modality is None else check_code(modality)
     found = discover(inputs)
     if found.failed:
         raise found.failed[0].error
     if not found.items:
         raise NothingReadableError(f"{inputs[0]} holds no image that can be read: give images.")
-    return [read_item(item) for item in found.items]
+    return [take(read_item(item), code).series for item in found.items]
 
 
 def _facts(measured: "Measured") -> dict[str, Any]:

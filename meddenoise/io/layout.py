@@ -47,6 +47,11 @@ def stem(path: Path) -> str:
     return name
 
 
+def meant_format(path: Path) -> str | None:
+    """The format that everyone expects behind a file name; None where it has no suffix of an image."""
+    return SUFFIXES.get(path.name[len(stem(path)) :].lower())
+
+
 def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -> list[Path]:
     files = source.files
     if isinstance(source, Series):

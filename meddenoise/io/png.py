@@ -23,7 +23,10 @@ from meddenoise.series import Series
 SUFFIX = ".png"
 LEVEL = 3
 """zlib level: 6 takes three times as long for a few percent."""
+MOST_TEXT = 4096
+"""Characters of text that are looked through for a modality."""
 
+_PROCESSING = "Processing"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
@@ -85,7 +88,7 @@ def read(item: Item) -> Series:
     colours, alpha = split_alpha(frame)
     told = ("palette colours are written as RGB",) if head.kind == _PALETTE else ()
     pixels = np.ascontiguousarray(colours)
-    return series_of(item, pixels, len(pixels), Kept(alpha, head.chunks), told)
+    return series_of(item, pixels, len(pixels), Kept(alpha, head.chunks), told, _texts(head.chunks))
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -99,7 +102,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         if scaling.inverted:
             chunks.append(_text("Inverted", "yes, before the line above: grey = white - grey"))
     if series.derivation is not None:
-        chunks.append(_text("Processing", series.derivation.description))
+        chunks.append(_text(_PROCESSING, series.derivation.description))
     with staged(targets) as staging:
         for number, target in enumerate(targets):
             start = number * series.channels
@@ -199,6 +202,19 @@ def _finer(chunk: tuple[bytes, bytes], finer: tuple[float, float]) -> tuple[byte
     return name, struct.pack(
         ">IIB", min(round(across * finer[1]), most), min(round(down * finer[0]), most), unit
     )
+
+
+def _texts(chunks: Sequence[tuple[bytes, bytes]]) -> str:
+    """Keyword and text of every text chunk, but for compressed ones and those of meddenoise itself."""
+    texts = []
+    for name, body in chunks:
+        keyword, _, rest = body.partition(b"\0")
+        if name == b"tEXt":
+            texts.append((keyword + b": " + rest).decode("latin-1"))
+        elif name == b"iTXt" and rest[:1] == b"\0" and keyword != _PROCESSING.encode():
+            words = rest[2:].split(b"\0", 2)[-1]
+            texts.append(f"{keyword.decode('latin-1')}: {words.decode(errors='replace')}")
+    return "; ".join(texts)[:MOST_TEXT]
 
 
 def _text(keyword: str, value: str) -> tuple[bytes, bytes]:
