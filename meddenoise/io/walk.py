@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meddenoise.errors import CorruptError, InputError, NotAnImageError, first_line
 from meddenoise.io import FORMATS, Discovery, Entry, Item, Problem, get_format
-from meddenoise.io.atomic import is_temporary
+from meddenoise.io.temporary import is_own_file
 
 
 def search(paths: Iterable[Path]) -> Discovery:
@@ -107,7 +107,7 @@ def _walk(folder: Path, visited: set[tuple[int, int]], failed: list[Problem]) ->
                 continue
             if stat.S_ISDIR(mode):
                 folders.append(child)
-            elif stat.S_ISREG(mode) and not is_temporary(child):
+            elif stat.S_ISREG(mode) and not is_own_file(child):
                 yield child
         pending.extend(reversed(folders))
 
