@@ -20,7 +20,9 @@ from meddenoise import place as place_module
 from meddenoise.batch import Request, run
 from meddenoise.crew import Orders
 from meddenoise.errors import NothingReadableError, OutputError, UsageError, WeightsError
+from meddenoise.finished import INDEX
 from meddenoise.io import discover, read, write
+from meddenoise.io.temporary import temporary_name
 from meddenoise.options import Options
 from meddenoise.place import Place
 from meddenoise.report import Report
@@ -90,7 +92,9 @@ def start(*inputs, ears=None, options=QUICK, output=None, report=True, reference
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files of a folder but the index that resuming reads."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != INDEX)
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def test_a_folder_is_mirrored_beside_itself_with_a_report(study):
@@ -202,6 +206,29 @@ def test_finished_results_are_kept_and_what_is_new_is_added(study):
     assert ears.images == ears.total
     content = json.loads((out / "meddenoise-report.json").read_text())
     assert len(content["series"]) == 3
+
+
+def test_resuming_needs_no_report(study):
+    out = study.with_name("study_denoised")
+    start(study, report=False)
+    assert files(out) == ["ct.dcm", "mr/IM0001"]
+    outcome, ears = start(study, report=False)
+    assert (outcome.written, outcome.kept, outcome.failed) == (0, 2, 0)
+    assert {row.noise["unit"] for row in ears.finished} == {"HU", ""}
+    assert start(study)[0].kept == 2
+    report = out / "meddenoise-report.json"
+    assert len(json.loads(report.read_text())["series"]) == 2
+    report.write_text("{}")
+    assert start(study)[0].kept == 2
+    assert len(json.loads(report.read_text())["series"]) == 2
+
+
+def test_single_results_in_one_folder_share_an_index(tmp_path):
+    inputs = [png(tmp_path / f"{number}.png", level=60 + 20 * number) for number in range(3)]
+    assert start(*inputs, report=False)[0].written == 3
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [INDEX]
+    assert start(*inputs, report=False)[0].kept == 3
+    assert start(inputs[1], report=False)[0].kept == 1
 
 
 def test_a_deleted_result_is_made_again_and_a_changed_input_is_refused_until_overwrite(study):
@@ -422,7 +449,12 @@ def test_a_killed_run_is_resumed_without_overwrite(long_study):
     for name in files(out):  # what lies under its own name is complete
         if name.endswith(".png"):
             read(out / name)
+    left = temporary_name().replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    (out / left).write_bytes(b"half")
+    (out / temporary_name().replace(f"-{os.getpid()}-", f"-{os.getppid()}-")).touch()
     outcome, ears = start(long_study, options=Options(method="nlm"))
     assert outcome.failed == 0, ears.failures
     assert outcome.written + outcome.kept == 12
     assert not [name for name in files(out) if "lock" in name]
+    assert not (out / left).exists()
+    assert len([name for name in files(out) if name.endswith(".tmp")]) == 1, "another process is at it"

@@ -65,6 +65,10 @@ class Display:
         if skipped:
             self._say(f"files without an image, skipped: {skipped}.", least=0)
 
+    def noted(self, text: str) -> None:
+        """Tell what was left out of the inputs, and why."""
+        self._say(text, least=0)
+
     def started(self, device: str) -> None:
         """Tell the device."""
         self._say(f"running on {device}.", least=0 if self._console.is_terminal else 1)

@@ -26,7 +26,7 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
 
     Example: meddenoise info study/
     """
-    from meddenoise.errors import InputError, NothingReadableError
+    from meddenoise.errors import InputError
     from meddenoise.io import discover, read_item
 
     found = discover(inputs)
@@ -42,11 +42,10 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(facts) if as_json else _as_text(facts))
     if found.skipped:
         tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
+    for note in found.notes:
+        tell(f"meddenoise: {note}")
     if not found.items:
-        names = ", ".join(map(str, inputs))
-        raise NothingReadableError(
-            str(failures[0]) if failures else f"{names} holds no image that can be read: give images."
-        )
+        raise found.nothing_readable(inputs)
     for failure in failures:
         tell(f"meddenoise: {failure}")
     if failures:

@@ -69,14 +69,15 @@ def noise(
 
 def _read(inputs: list[Path]) -> list[Any]:
     """All series of the inputs. Raises the first problem: a part of the frames is no measurement."""
-    from meddenoise.errors import NothingReadableError
     from meddenoise.io import discover, read_item
 
-    found = discover(inputs)
+    found = discover(inputs, results=False)
     if found.failed:
         raise found.failed[0].error
     if not found.items:
-        raise NothingReadableError(f"{inputs[0]} holds no image that can be read: give images.")
+        raise found.nothing_readable(inputs)
+    for note in found.notes:
+        tell(f"note: {note}")
     return [read_item(item) for item in found.items]
 
 

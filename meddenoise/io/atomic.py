@@ -35,8 +35,9 @@ class Staging:
 
     def publish(self) -> None:
         """Give every file its own name."""
-        for temporary, self.current in self._moves:
-            temporary.replace(self.current)
+        for temporary, target in self._moves:
+            self.current = target
+            temporary.replace(target)
         self.current = None
         for folder in {target.parent for _, target in self._moves}:
             _sync_folder(folder)

@@ -17,6 +17,7 @@ from meddenoise.errors import CorruptError, UnsupportedError
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.own import is_result
 from meddenoise.io.raster import grey, join_alpha, series_of, split_alpha
 from meddenoise.series import Series
 
@@ -29,6 +30,10 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
 # What describes the picture and not its encoding (PNG specification, 11.3).
 _KEPT = (b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+
+
+_PROCESSING = b"Processing\0\0\0\0\0"
+"""How an iTXt chunk of that keyword begins: uncompressed, no language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ def sniff(path: Path) -> bool:
 
 def scan(path: Path) -> Entry:
     """The entry of one PNG. Raises CorruptError or UnsupportedError."""
-    _head(path)
-    return Entry(path, 1)
+    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_PROCESSING)]
+    made = texts[-1][len(_PROCESSING) :].decode(errors="replace") if texts else ""
+    return Entry(path, 1, result=is_result(made))
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:

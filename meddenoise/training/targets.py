@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from meddenoise.errors import TrainingError
+from meddenoise.io.own import DRAWN
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
@@ -134,12 +135,15 @@ def write_previews(
     Raises TrainingError where they cannot be written.
     """
     from PIL import Image as Pictures
+    from PIL.PngImagePlugin import PngInfo
 
     for number, image in enumerate(images[:PREVIEWS]):
         views = np.hstack(_steps(teacher, image, options, number))
         grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
         path = folder / f"preview-{number}.png"
-        _guard(path, partial(grey.save, format="PNG"))
+        info = PngInfo()
+        info.add_itxt("Processing", f"{DRAWN}: a preview of training")
+        _guard(path, partial(grey.save, format="PNG", pnginfo=info))
 
 
 def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> Image:
