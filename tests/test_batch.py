@@ -39,10 +39,13 @@ class Ears:
 
     def __init__(self):
         self.rows, self.finished, self.failures, self.images, self.total, self.skipped = [], [], [], 0, 0, 0
-        self.device = ""
+        self.device, self.notes = "", []
 
     def found(self, series, images, skipped):
         self.total, self.skipped = images, skipped
+
+    def noted(self, text):
+        self.notes.append(text)
 
     def started(self, device):
         self.device = device
@@ -131,6 +134,36 @@ def test_an_output_with_the_suffix_of_an_image_is_the_file_itself(study, tmp_pat
     ]  # fmt: skip
     start(study / "ct.dcm", output=tmp_path / "folder")
     assert "ct.dcm" in files(tmp_path / "folder")
+
+
+def test_files_of_several_folders_are_mirrored_below_what_they_have_in_common(tmp_path, monkeypatch):
+    for name in ("a/x.png", "a/deep/y.png", "b/x.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        png(tmp_path / "in" / name, level=100)
+    listed = [tmp_path / "in" / name for name in ("a/x.png", "a/deep/y.png", "b/x.png")]
+    monkeypatch.chdir(tmp_path / "in" / "a")
+    here = [Path("x.png"), Path("deep/y.png"), Path("../b/x.png")]
+    for inputs, output in ((listed, tmp_path / "out"), (here, tmp_path / "relative")):
+        assert start(*inputs, output=output, report=False)[0].written == 3
+        assert files(output) == ["a/deep/y.png", "a/x.png", "b/x.png"]
+    assert start(*listed[:2], output=tmp_path / "near", report=False)[0].written == 2
+    assert files(tmp_path / "near") == ["deep/y.png", "x.png"]
+
+
+def test_slices_of_one_series_listed_from_two_folders_stay_one_series(tmp_path):
+    listed = [save(ct_slice(n), tmp_path / "in" / str(n % 2) / "same.dcm") for n in range(2)]
+    outcome, ears = start(*listed, output=tmp_path / "out", report=False)
+    assert outcome.written == 1 and ears.rows[0].shape[0] == 2
+    assert files(tmp_path / "out") == ["0/same.dcm", "1/same.dcm"]
+
+
+def test_a_result_beside_its_source_is_not_denoised_again(study):
+    start(study / "ct.dcm", report=False)
+    outcome, ears = start(study, report=False)
+    assert outcome.written == 2
+    assert [note.partition(":")[0] for note in ears.notes] == [
+        "results of meddenoise among other images, skipped"
+    ]
 
 
 def test_a_whole_folder_can_become_one_file(tmp_path):
