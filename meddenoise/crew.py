@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from meddenoise.account import Images, compare, draw, row_of
 from meddenoise.errors import MeddenoiseError, OutputError, UsageError
+from meddenoise.finished import Finished
 from meddenoise.io import Item, read_item, write
 from meddenoise.options import Options
 from meddenoise.place import Place
@@ -64,6 +65,8 @@ class Job:
 
     task: Task
     place: Place
+    finished: Finished
+    """What is finished in the folder of the place."""
     reference: Item | None = None
 
 
@@ -72,6 +75,9 @@ class Listener(Protocol):
 
     def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""
+
+    def noted(self, text: str) -> None:
+        """Something about the inputs that a user should know."""
 
     def started(self, device: str) -> None:
         """The first series is about to be denoised on `device`, and why there."""
@@ -147,8 +153,10 @@ class Crew:
         stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
         mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
-        row = place.find(mark) if orders.resume and not orders.overwrite else None
+        place.tidy(targets)
+        row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
+            place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return
         if not orders.overwrite and not place.may_replace(mark):
@@ -158,6 +166,7 @@ class Crew:
         place.begin(mark)
         self._write(task, series, result)
         written = self._account(job, series, result, mark)
+        job.finished.add(written)
         place.record(written, str(result.device), result.device.precision)
         self.tell(lambda: self._listener.written(written))
 

@@ -47,6 +47,18 @@ class UnsupportedError(InputError):
     """A sound file of a kind meddenoise does not handle."""
 
 
+class OwnResultError(InputError):
+    """A result of meddenoise in a folder of other images."""
+
+
+class CopyError(InputError):
+    """A file with the same object, byte for byte, as another of its folder."""
+
+
+class OutsideError(InputError):
+    """A link that leads out of the folder it was found in."""
+
+
 class NothingReadableError(InputError):
     """None of the inputs holds an image."""
 

@@ -25,7 +25,7 @@ class Geometry:
     known: bool = True
 
 
-DENOISED, UPSCALED, INPAINTED = "denoised", "upscaled", "inpainted"
+DENOISED, UPSCALED, INPAINTED = RESULTS = "denoised", "upscaled", "inpainted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,9 @@ from meddenoise import __version__
 from meddenoise.errors import OutputError, UsageError
 from meddenoise.io import Item, get_format, output_paths
 from meddenoise.io.layout import meant_format, stem
+from meddenoise.io.own import MARKS
 from meddenoise.options import Options
 from meddenoise.report import REPORT
-
-MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
-"""What is put behind the names of results that lie beside their sources, by task."""
 
 
 @dataclass(frozen=True, slots=True)

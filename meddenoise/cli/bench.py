@@ -106,14 +106,13 @@ def _read(path: Path, what: str) -> "Series":
     Raises NothingReadableError where there is none.
     """
     from meddenoise.cli.streams import tell
-    from meddenoise.errors import NothingReadableError
     from meddenoise.io import discover, read_item
 
-    found = discover([path])
+    found = discover([path], results=False)
     if not found.items:
-        if len(found.failed) == 1:
-            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
-        raise NothingReadableError(f"{path} holds no image that can be read: give an image or its folder.")
+        raise found.nothing_readable([path])
+    for note in found.notes:
+        tell(f"warning: {what}: {note}")
     item = max(found.items, key=lambda item: item.frames)
     if len(found.items) > 1:
         tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is taken, the largest.")

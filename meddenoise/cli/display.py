@@ -70,6 +70,10 @@ class Display:
         for path in skipped:
             self._say(f"skipped: {path}", least=1)
 
+    def noted(self, text: str) -> None:
+        """Tell what was left out of the inputs, and why."""
+        self._say(text, least=0)
+
     def started(self, device: str) -> None:
         """Tell the device."""
         self._say(f"running on {device}.", least=0 if self._console.is_terminal else 1)

@@ -32,7 +32,7 @@ def info(
 
     Example: meddenoise info study/
     """
-    from meddenoise.errors import InputError, NothingReadableError
+    from meddenoise.errors import InputError
     from meddenoise.io import discover, read_item
     from meddenoise.io.modality import check_code, take
 
@@ -52,11 +52,10 @@ def info(
         tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
         for problem in found.skipped if verbose else ():
             tell(f"skipped: {problem.path}")
+    for note in found.notes:
+        tell(f"meddenoise: {note}")
     if not found.items:
-        names = ", ".join(map(str, inputs))
-        raise NothingReadableError(
-            str(failures[0]) if failures else f"{names} holds no image that can be read: give images."
-        )
+        raise found.nothing_readable(inputs)
     for failure in failures:
         tell(f"meddenoise: {failure}")
     if failures:

@@ -74,16 +74,17 @@ def _read(inputs: list[Path], modality: str | None) -> list[Any]:
 
     Raises the first problem: a part of the frames is no measurement.
     """
-    from meddenoise.errors import NothingReadableError
     from meddenoise.io import discover, read_item
     from meddenoise.io.modality import check_code, take
 
     code = None if modality is None else check_code(modality)
-    found = discover(inputs)
+    found = discover(inputs, results=False)
     if found.failed:
         raise found.failed[0].error
     if not found.items:
-        raise NothingReadableError(f"{inputs[0]} holds no image that can be read: give images.")
+        raise found.nothing_readable(inputs)
+    for note in found.notes:
+        tell(f"note: {note}")
     return [take(read_item(item), code).series for item in found.items]
 
 

@@ -48,15 +48,13 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
     """
     from rich.console import Console
 
-    from meddenoise.errors import MeddenoiseError, NothingReadableError, UsageError
+    from meddenoise.errors import MeddenoiseError, UsageError
     from meddenoise.io import discover
 
-    found = discover([input])
+    found = discover([input], results=False)
     failures: list[MeddenoiseError] = [problem.error for problem in found.failed]
     if not found.items:
-        raise NothingReadableError(
-            str(failures[0]) if failures else f"{input} holds no image that can be read: give images."
-        )
+        raise found.nothing_readable([input])
     output, root, record = _plan(input, out, found.items, overwrite)
     rows = []
     for index, item in enumerate(found.items):
@@ -69,6 +67,8 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
     if rows:
         _write_record(record, noise, seed, rows)
     console = Console(stderr=True, highlight=False)
+    for note in found.notes:
+        console.print(note, markup=False, soft_wrap=True)
     for failure in failures:
         console.print(f"meddenoise: {failure}", markup=False, soft_wrap=True)
     for row in rows:

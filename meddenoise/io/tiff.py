@@ -16,6 +16,7 @@ from meddenoise.errors import CorruptError, InputError, UnsupportedError, first_
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.own import is_result
 from meddenoise.io.raster import join_alpha, series_of, split_alpha
 from meddenoise.series import Series
 
@@ -55,7 +56,8 @@ def scan(path: Path) -> Entry:
     """The entry of one TIFF. Raises CorruptError or UnsupportedError."""
     with _opened(path) as file:
         _check_pages(file, path)
-        return Entry(path, len(file.pages))
+        first: Any = file.pages[0]
+        return Entry(path, len(file.pages), result=is_result(str(first.software)))
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
