@@ -33,9 +33,7 @@ _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
 # What describes the picture and not its encoding (PNG specification, 11.3).
 _KEPT = (b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
-
-
-_PROCESSING = b"Processing\0\0\0\0\0"
+_DESCRIBED = _PROCESSING.encode() + b"\0\0\0\0\0"
 """How an iTXt chunk of that keyword begins: uncompressed, no language."""
 
 
@@ -68,8 +66,8 @@ def sniff(path: Path) -> bool:
 
 def scan(path: Path) -> Entry:
     """The entry of one PNG. Raises CorruptError or UnsupportedError."""
-    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_PROCESSING)]
-    made = texts[-1][len(_PROCESSING) :].decode(errors="replace") if texts else ""
+    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_DESCRIBED)]
+    made = texts[-1][len(_DESCRIBED) :].decode(errors="replace") if texts else ""
     return Entry(path, 1, result=is_result(made))
 
 
