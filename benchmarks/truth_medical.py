@@ -17,7 +17,7 @@ from truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
 from truth_trial import Trial, against, plane_trial
 
 from meddenoise.io import read
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom.acquire import to_series
@@ -108,7 +108,7 @@ def references(picture: Picture, listed: dict[str, float]) -> list[Reference]:
 
 def own_noise(plane: Plane, modality: str) -> float:
     """The program's estimate of the noise in a plane."""
-    return estimate_noise(plane[None], modality=modality).sigma
+    return estimate_plane(plane, modality=modality).sigma
 
 
 def halved(plane: Plane) -> Plane:
