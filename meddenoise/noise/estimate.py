@@ -61,7 +61,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
 
 
 def sigma_map(estimate: NoiseEstimate, plane: Plane) -> Plane:
-    """Local noise standard deviation of a plane [Y, X]: the map that was given, else of RMS `estimate.sigma`."""
+    """Local noise standard deviation of a plane [Y, X]: the map given, else of RMS `estimate.sigma`."""
     if estimate.given is not None:
         return np.ascontiguousarray(estimate.given, np.float32)
     local = Dependence(np.ones(0), estimate.variance).over(plane)
