@@ -108,6 +108,7 @@ def _show(profile: "NoiseProfile") -> None:
         ("measured from", f"{profile.source}: {counts.planes} planes, {counts.settled} of them at one level"),
         ("left out", f"{counts.moved:.1%} moved, {counts.saturated:.1%} saturated"),
         ("level", f"{profile.sigma:.4g}{unit} ({profile.model})"),
+        ("level of each plane", _levels(profile)),
         ("variance at mean m", _line(profile)),
         ("spectrum", ", ".join(f"{f:g}: {p:.2f}" for f, p in _spectrum(profile)) + " (white: 1)"),
         ("correlated over", f"{profile.correlation_px:.2f} pixels along a line (white: 1)"),
@@ -123,6 +124,12 @@ def _line(profile: "NoiseProfile") -> str:
     if profile.gain == 0:
         return f"{profile.offset:.4g}, at any brightness"
     return f"{profile.gain:.4g} m {'+' if profile.offset >= 0 else '-'} {abs(profile.offset):.4g}"
+
+
+def _levels(profile: "NoiseProfile") -> str:
+    """The range, and that of the first plane, which begins a run."""
+    low, high = min(profile.sigmas), max(profile.sigmas)
+    return f"{low:.4g} to {high:.4g}, the first {profile.sigmas[0]:.4g}"
 
 
 def _spectrum(profile: "NoiseProfile") -> list[tuple[float, float]]:
