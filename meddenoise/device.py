@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from meddenoise.errors import UsageError
+from meddenoise.errors import UsageError, first_line
 
 Precision = Literal["fp32", "bf16"]
 
@@ -43,11 +43,13 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     device, reason = (
         _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
     )
-    if precision == "auto":
-        chosen: Precision = "bf16" if _is_quick_in_bf16(device) else "fp32"
-    else:
-        chosen = "bf16" if precision == "bf16" else "fp32"
-    return Device(device, chosen, reason)
+    given: Precision = "bf16" if precision == "bf16" else "fp32"
+    return Device(device, quick_precision(device) if precision == "auto" else given, reason)
+
+
+def quick_precision(device: torch.device) -> Precision:
+    """bf16 where `device` computes in it, fp32 where it would only imitate it, many times slower."""
+    return "bf16" if _is_quick_in_bf16(device) else "fp32"
 
 
 def keep_freed_memory() -> None:
@@ -90,12 +92,14 @@ def _find_named(name: str) -> torch.device:
 
 def _why_not(device: torch.device) -> str | None:
     """None where a small convolution on `device` gives the right sum, else what went wrong."""
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "torch finds no Apple GPU"
     try:
         image = torch.ones(1, 1, 8, 8, device=device)
         result = torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device=device)).sum().item()
     # Drivers fail in as many types as there are back ends; any failure means: not this device.
     except Exception as error:
-        return str(error).strip().partition("\n")[0] or type(error).__name__
+        return first_line(error)
     return None if result == 324 else f"a test sum came out as {result}, not 324"
 
 
@@ -103,6 +107,7 @@ def _describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the Apple GPU"
 
 
+@lru_cache
 def _is_quick_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

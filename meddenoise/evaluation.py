@@ -19,7 +19,7 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.pairing import align_planes, align_series, pair_items
+from meddenoise.pairing import align_series, follow, pair_items
 from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
@@ -160,13 +160,11 @@ def evaluate_series(
         mask &= read_mask(options.mask, result, "measured")
     protocol = _protocol(result, reference, mask, options)
     if noisy is not None:
-        protocol = replace(protocol, noise=estimate_series(noisy))
+        protocol = replace(protocol, noise=estimate_series(follow(result, noisy)))
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
-    if noisy is None:
-        removal = measure_remaining(result)
-    else:
-        removal = measure_removal(noisy, result, align_planes(result, noisy))
+    source = None if noisy is None else follow(result, noisy)
+    removal = measure_remaining(result) if source is None else measure_removal(source, result)
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
@@ -221,9 +219,10 @@ def _trust(
     noise = pair.protocol.noise
     if noisy is None or noise is None:
         return None
-    measured = with_removal(examine_series(noisy, result, noise), pair.removal)
+    before = follow(result, noisy)
+    measured = with_removal(examine_series(before, result, noise), pair.removal)
     if options.lesions is not None:
-        measured = lesions_again(measured, (noisy, result), noise, options.lesions)
+        measured = lesions_again(measured, (before, result), noise, options.lesions)
     trust = judge(measured)
     return trust if clean is None else judge_by_reference(trust, examine_reference(result, clean, noise))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise.page import Drawing, Entry, Noise, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.drawing import Shown
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.removal import measure_removal
@@ -45,7 +45,7 @@ def entry(**more: Any) -> Entry:
     """An entry with everything in it."""
     settings: dict[str, Any] = {
         "key": "key", "title": "in/disc", "facts": (("Seed", "0"),), "about": ("CT", "8 × 96 × 128", "nlm"),
-        "noise": Noise(20.0, 2.0, 19.9, "HU"), "metrics": {"psnr": 40.0, "ssim": None},
+        "noise": Levels(20.0, 2.0, 19.9, "HU"), "metrics": {"psnr": 40.0, "ssim": None},
         "warnings": ("beware",),
     }  # fmt: skip
     return Entry(**(settings | more))

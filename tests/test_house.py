@@ -21,9 +21,9 @@ LAYERS = (
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
-    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "trust"},
+    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "maps", "trust"},
     {"pipeline", "restoration", "training", "trial", "trial_report", "contact"},
-    {"tasks", "place", "account", "crew", "batch"},
+    {"tasks", "finished", "place", "account", "crew", "batch"},
     {"cli"},
 )
 """An import may only point down this list; within a layer to its siblings, if no circle comes of it."""

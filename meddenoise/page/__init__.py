@@ -5,7 +5,7 @@ the page around them from what the report says, `earlier` takes the pictures of 
 page. `page.css` and `page.js` go into the file as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meddenoise.trust import Trust
@@ -20,7 +20,7 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class Levels:
     """Noise before and after, and what was removed, on the same flat places; None where not measured."""
 
     before: float | None = None
@@ -40,7 +40,7 @@ class Entry:
     """Label and value, of how it was made."""
     about: tuple[str, ...]
     """Modality, size, method: the line under the title."""
-    noise: Noise
+    noise: Levels
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     metrics_before: Mapping[str, float | None] = field(default_factory=dict)
     """Of the noisy image against the same reference."""
@@ -48,6 +48,8 @@ class Entry:
     """Of the metrics that have one."""
     warnings: tuple[str, ...] = ()
     trust: Trust | None = None
+    by_plane: Sequence[Sequence[float | None]] = ()
+    """Noise (before, after) of every plane; None where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

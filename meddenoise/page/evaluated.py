@@ -9,7 +9,7 @@ from meddenoise.evaluation import Evaluation, Pair
 from meddenoise.io import read_item
 from meddenoise.metrics import METRICS
 from meddenoise.metrics.measure import Measurement
-from meddenoise.page import Drawing, Entry, Noise, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.compose import write_page
 from meddenoise.page.drawing import Shown, draw_series
 from meddenoise.page.gallery import MANY, MOST_BYTES, MOST_DRAWN
@@ -89,7 +89,7 @@ def _entry(pair: Pair) -> Entry:
             ("Noisy", "" if pair.noisy is None else str(pair.noisy)),
             ("Protocol", protocol.describe()),
         ),
-        noise=Noise(pair.removal.before, pair.removal.after, pair.removal.removed, protocol.unit),
+        noise=Levels(pair.removal.before, pair.removal.after, pair.removal.removed, protocol.unit),
         metrics=_values(pair.metrics),
         metrics_before={} if pair.before is None else _values(pair.before),
         units={name: row.unit_in(protocol) for name, row in METRICS.items()},

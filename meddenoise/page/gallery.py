@@ -4,7 +4,7 @@ from pathlib import Path
 
 from meddenoise.errors import OutputError
 from meddenoise.metrics import METRICS, Protocol
-from meddenoise.page import Drawing, Entry, Noise, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.compose import write_page
 from meddenoise.page.earlier import read_drawings
 from meddenoise.page.verdicts import read_trust
@@ -107,10 +107,11 @@ def _entry(row: Row) -> Entry:
         title=row.input,
         about=tuple(filter(None, (row.modality, size, row.method, done))),
         facts=facts,
-        noise=Noise(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
+        noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
         metrics=row.metrics,
         metrics_before=row.noisy_metrics,
         units={name: metric.unit_in(protocol) for name, metric in METRICS.items()},
         warnings=row.warnings,
         trust=read_trust(row.trust),
+        by_plane=row.noise.get("by_plane") or (),
     )

@@ -38,11 +38,12 @@ class Check:
     def judge(self, value: float) -> Verdict:
         """The verdict on one value."""
         sign = -1 if self.falling else 1
-        for verdict, limit in (
+        steps: tuple[tuple[Verdict, float | None], ...] = (
             ("reject", self.reject),
             ("no effect", self.no_effect),
             ("look", self.look),
-        ):
+        )
+        for verdict, limit in steps:
             if limit is not None and sign * value >= sign * limit:
                 return verdict
         return "ok"

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.pairing import align_planes
+from meddenoise.pairing import follow
 from meddenoise.series import Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.examine import SMALLEST_SIDE, Mask, Pair, Plane, why_unfit
@@ -39,19 +39,21 @@ def judge_by_reference(trust: Trust, found: Values, method: str = "") -> Trust:
     return judge(Values(kept | found.values, trust.bins, (*trust.notes, *found.notes)), method)
 
 
-def examine_reference(result: Series, reference: Series, noise: NoiseEstimate) -> Values:
+def examine_reference(result: Series, reference: Series, noise: Noise) -> Values:
     """MEASURED for the worst of some planes of a result; `noise` is that of the series it was made from.
 
     Raises InputError where planes of result and reference do not agree.
     """
-    pairs = list(some_pairs(reference, result, align_planes(result, reference)))
-    why = why_unfit(pairs, noise)
+    pairs = list(some_pairs(follow(result, reference), result, noise))
+    why = why_unfit(pairs)
     if why:
         note = f"the result was not checked against the reference: {why}."
         return Values(dict.fromkeys(MEASURED), notes=(note,))
-    null = simulate_null(noise, pairs[0].before.shape)
-    enough = [pair for pair in pairs if np.count_nonzero(pair.valid) > SMALLEST_SIDE**2]
-    scored = [_examine(pair, noise, null) for pair in enough]
+    scored = [
+        _examine(pair, simulate_null(pair.noise, pair.before.shape))
+        for pair in pairs
+        if pair.noise.sigma > 0 and np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
+    ]
     kept = [share for _, _, shares in scored for share in shares]
     return Values(
         {
@@ -62,9 +64,9 @@ def examine_reference(result: Series, reference: Series, noise: NoiseEstimate) -
     )
 
 
-def _examine(pair: Pair, noise: NoiseEstimate, null: Null) -> tuple[float, float, Sequence[float]]:
+def _examine(pair: Pair, null: Null) -> tuple[float, float, Sequence[float]]:
     """Strongest spot lost and invented, and what is left of every faint spot."""
-    truth, sigma = pair.before, sigma_map(noise, pair.before)
+    truth, sigma = pair.before, sigma_map(pair.noise, pair.before)
     inside = pair.valid & (sigma > 0)
     unit = np.divide(1, sigma, out=np.zeros_like(sigma), where=inside)
     missing = np.where(inside, truth - pair.after, 0).astype(np.float32)

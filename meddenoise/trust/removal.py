@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from meddenoise.holes import fill_holes
 from meddenoise.metrics.flat import Patches, Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
-from meddenoise.pairing import Planes as Order
 from meddenoise.series import Series
 
 LOST_FREEDOM = 3
@@ -84,12 +83,9 @@ class Removal:
         )
 
 
-def measure_removal(noisy: Series, result: Series, order: Order | None = None) -> Removal:
-    """The noise of a series and of what was made of it, on the same grid.
-
-    `order` is the plane of `noisy` that each of `result` was made from; None: the same.
-    """
-    frames = [_measure(noisy, result, range(n, n + result.channels), order) for n in _starts(result)]
+def measure_removal(noisy: Series, result: Series) -> Removal:
+    """The noise of a series and of what was made of it, on the same grid and in the same order."""
+    frames = [_measure(noisy, result, range(n, n + result.channels)) for n in _starts(result)]
     known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
@@ -151,16 +147,13 @@ def _starts(series: Series) -> range:
     return range(0, len(series), series.channels)
 
 
-def _measure(noisy: Series, result: Series, planes: range, order: Order | None) -> _Frame | None:
+def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
     """One frame, its colours measured in the places of the first of them."""
     places: Places | None = None
     powers, cuts = [], []
     for n in planes:
-        source = n if order is None else int(order[n])
-        valid = noisy.valid(source, source + 1) & result.valid(n, n + 1)
-        before, after = (
-            fill_holes(series.values(at, at + 1), valid)[0] for series, at in ((noisy, source), (result, n))
-        )
+        valid = noisy.valid(n, n + 1) & result.valid(n, n + 1)
+        before, after = (fill_holes(series.values(n, n + 1), valid)[0] for series in (noisy, result))
         places = places or find_places(before, valid[0])
         if places is None:
             return None
@@ -183,4 +176,5 @@ def _measure(noisy: Series, result: Series, planes: range, order: Order | None) 
 
 def _mean(products: Patches) -> float:
     count = products[0].size
-    return float(products.mean()) * count / (count - LOST_FREEDOM)
+    mean = float(products.mean())
+    return mean * count / (count - LOST_FREEDOM)
