@@ -15,6 +15,7 @@ ones. --choosing prints those of the even ones.
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -37,9 +38,10 @@ from meddenoise.trust import CHECKS, Values, judge
 
 Row = dict[str, Any]
 GOOD = ("direct", "diffdenoise", "nlm")
-HARM = 1.1
-"""A spoiler is bad where its error is so many times that of its base, the method that it spoils."""
-NO_GAIN = 0.9
+HARM = 1.1, 0.1
+"""A spoiler is bad where its error is so many times that of its base, the method that it spoils, and by so
+much of the error of the input more."""
+NO_GAIN = 0.8
 """A good method counts as such where its error is below this share of that of the input."""
 NEAR_BEST = 1.25
 """... and below so many times that of the best of them."""
@@ -158,7 +160,8 @@ def _truth(row: Row, errors: dict[tuple[str, int, str], float]) -> str:
         best = min(errors[*whose, name] for name in GOOD if (*whose, name) in errors)
         return "good" if row["error"] < min(NO_GAIN, NEAR_BEST * best) else "neither"
     base = errors.get((*whose, spoiler.base), 1.0)
-    return "bad" if spoiler.always or row["error"] > HARM * base else "neither"
+    harmful = row["error"] > max(HARM[0] * base, HARM[1] + base)
+    return "bad" if spoiler.always or harmful else "neither"
 
 
 def _confusion(rows: list[Row]) -> list[Row]:
@@ -227,10 +230,9 @@ def _thresholds() -> str:
 def _head(arguments: argparse.Namespace) -> str:
     seeds = " ".join(map(str, arguments.seeds))
     data = "" if arguments.data is None else f" --data DATA --images {arguments.images}"
-    return (
-        f"`python benchmarks/trust.py{data} --seeds {seeds} --size {arguments.size}`, {date.today()}, "
-        f"meddenoise {__version__}."
-    )
+    names = f" --methods {shlex.join(arguments.methods)}" if arguments.methods else ""
+    command = f"python benchmarks/trust.py{data} --seeds {seeds} --size {arguments.size}{names}"
+    return f"`{command}`, {date.today()}, meddenoise {__version__}."
 
 
 def _insert(path: Path, text: str) -> None:

@@ -82,15 +82,7 @@ def denoise_series(
     noise = _noise_of(taken, options)
     warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        sampling, window = choose_sampling(options), fit_window(seen)
-        setup = Setup(
-            noise.middle,
-            seen.modality,
-            checkpoint=choice.checkpoint,
-            sampling=sampling,
-            window=window,
-            planes=noise,
-        )
+        setup = _set_up(seen, noise, choice, options)
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
         if engine.context and not series.is_cine:
@@ -122,6 +114,12 @@ def denoise_series(
         modality=seen.modality,
         modality_from=taken.why,
     )
+
+
+def _set_up(seen: Series, noise: SeriesNoise, choice: Choice, options: Options) -> Setup:
+    """What the method is given to know of the series."""
+    return Setup(noise.middle, seen.modality, checkpoint=choice.checkpoint, planes=noise,
+        sampling=choose_sampling(options), window=fit_window(seen))  # fmt: skip
 
 
 def _judge(change: Change, engine: Engine | None, noise: SeriesNoise, options: Options) -> Trust:

@@ -156,8 +156,8 @@ def test_the_shift_of_a_range_counts_only_beyond_its_own_uncertainty():
     # noise far coarser than it was taken for, as in maps of low signal, moves means by itself
     coarse = gaussian_filter(np.random.default_rng(3).normal(0, 1, (SIZE, SIZE)), 6)
     coarse *= SIGMA / coarse.std()
-    pair = Pair((scene() + coarse).astype(np.float32), scene(), ALL)
-    assert examine([pair], WHITE).values["mean_shift"] < 0.25
+    pair = Pair((scene() + coarse).astype(np.float32), scene(), ALL, WHITE)
+    assert examine([pair]).values["mean_shift"] < 0.25
 
 
 def test_the_worst_check_decides_and_its_reason_comes_first():
