@@ -1,5 +1,6 @@
 """DICOM out: a derived series, told as such, with everything else as it was."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
