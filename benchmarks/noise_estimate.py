@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.restoration import estimate_sigma
 
-from meddenoise.noise import BAND_EDGES, NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise import BAND_EDGES, NoiseEstimate, SeriesNoise
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.change import Scene
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import CtDoseNoise
 from meddenoise.noise.simulate import simulate
 
@@ -60,7 +62,7 @@ def main() -> None:
     for image in load_images(options.data, options.split, options.per_modality):
         if options.group and image.group != options.group:
             continue
-        own = estimate_noise(image.planes, modality=MODALITY[image.group]).sigma
+        own = _estimate(image.planes, image.group).sigma
         for case, noisy, noise in noisy_versions(image):
             if options.case not in case:
                 continue
@@ -76,12 +78,16 @@ def main() -> None:
 
 def measure(image: Image, noisy: Plane, noise: Plane | None, own: float) -> Row:
     """Estimate over truth, the same with `own` noise, wavelet MAD over truth, worst ratio among the bands."""
-    estimate = estimate_noise(noisy, modality=MODALITY[image.group])
+    estimate = _estimate(noisy, image.group).middle
     added = 0.0 if noise is None else float(noise.std())
     true = float(np.hypot(added, image.own_sigma))
     wavelet = wavelet_sigma(noisy)
     total = max(float(np.hypot(added, own)), 1e-9)
     return estimate.sigma / true, estimate.sigma / total, wavelet / true, band_ratio(estimate, noise)
+
+
+def _estimate(planes: Plane, group: str) -> SeriesNoise:
+    return estimate_planes(Scene.of(planes), Reading(MODALITY[group]))
 
 
 def wavelet_sigma(planes: Plane) -> float:
@@ -253,18 +259,18 @@ def print_cine(data: Path, split: str) -> None:
         frames = frames.reshape(-1, *frames.shape[-2:])
         late = frames[2:]
         true = float(np.sqrt(late.var(axis=0, ddof=1)[4:-4, 4:-4].mean()))
-        timed = estimate_noise(frames, modality="XA", frame_time_ms=66.0).sigma
-        single = estimate_noise(frames[-1:], modality="XA").sigma
+        timed = estimate_planes(Scene.of(frames), Reading("XA", timed=True)).sigma
+        single = estimate_plane(frames[-1], modality="XA").sigma
         wavelet = wavelet_sigma(late)
         print(f"{name.split('/')[-1]:10} {true:6.2f} {timed:6.2f} {single:6.2f} {wavelet:6.2f}")
 
 
 def print_speed() -> None:
     plane = np.random.default_rng(0).normal(size=(1, 512, 512)).astype(np.float32)
-    estimate_noise(plane)
+    estimate_plane(plane[0])
     start = time.perf_counter()
     for _ in range(5):
-        estimate_noise(plane)
+        estimate_plane(plane[0])
     print(f"{(time.perf_counter() - start) * 200:.0f} ms a 512x512 plane")
 
 

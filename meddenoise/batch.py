@@ -61,7 +61,8 @@ def run(request: Request, listener: Listener) -> Outcome:
         raise _nothing_readable(request, found)
     references = _find_references(tasks, request.reference)
     counting = _Counting(listener)
-    counting.found(len(tasks), sum(task.item.frames for task in tasks), len(found.skipped))
+    skipped = [problem.path for problem in found.skipped]
+    counting.found(len(tasks), sum(task.item.frames for task in tasks), skipped)
     for note in found.notes:
         counting.noted(note)
     places = _open_places(request, tasks)

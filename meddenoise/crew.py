@@ -33,6 +33,8 @@ class Orders:
     options: Options = field(default_factory=Options)
     format: str = "same"
     residual: bool = False
+    noise_map: bool = False
+    """Whether the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
@@ -42,9 +44,18 @@ class Orders:
     """What is to be filled in, of the task "inpaint"."""
 
     @property
+    def noise_level_file(self) -> Path | None:
+        """The map that the level of the noise is read from."""
+        return None if self.options.noise_map is None else Path(self.options.noise_map)
+
+    @property
     def maps(self) -> tuple[str, ...]:
         """The maps written beside every result."""
-        asked = {"residual": self.residual, "uncertainty": self.options.uncertainty}
+        asked = {
+            "residual": self.residual,
+            "uncertainty": self.options.uncertainty,
+            "noise_map": self.noise_map,
+        }
         return tuple(kind for kind, is_asked in asked.items() if is_asked)
 
 
@@ -62,7 +73,7 @@ class Job:
 class Listener(Protocol):
     """Is told what happens, from any thread but never from two at a time."""
 
-    def found(self, series: int, images: int, skipped: int) -> None:
+    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""
 
     def noted(self, text: str) -> None:
@@ -139,7 +150,8 @@ class Crew:
         if task.refused is not None:
             raise task.refused
         place.enter()
-        mark = fingerprint(task, orders.options, orders.format, str(orders.residual), *stamp(orders.mask))
+        stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
+        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         place.tidy(targets)
         row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
@@ -177,11 +189,14 @@ class Crew:
             return process_series(series, options, self._orders.mask, tick)
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
-        from meddenoise.pipeline import subtract
+        from meddenoise.maps import noise_map, subtract
 
         write(result.series, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:
-            image = subtract(series, result.series) if kind == "residual" else result.uncertainty
+            if kind == "residual":
+                image: Series | None = subtract(series, result.series)
+            else:
+                image = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
             assert image is not None
             write(image, map_path(task, kind), format="nifti")
 

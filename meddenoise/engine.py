@@ -1,6 +1,6 @@
 """Run a method over planes: batches of tiles, workers, repeatable noise, and retreat when memory runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
@@ -10,14 +10,24 @@ import torch
 from numpy.typing import NDArray
 
 from meddenoise.device import Device, keep_freed_memory
-from meddenoise.errors import MeddenoiseError
-from meddenoise.methods import Method, Sampled, SamplingDenoiser, Setup, WindowDenoiser
+from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.methods import (
+    Denoiser,
+    Method,
+    Sampled,
+    SamplingDenoiser,
+    Setup,
+    SpectralDenoiser,
+    WindowDenoiser,
+)
 from meddenoise.tiling import TilePlan, cut, plan_tiles, stitch
 
 Planes = NDArray[np.float32]
 
 SMALLEST_TILE = 128
 """Below this a network sees too little around a pixel to know structure from noise."""
+LEAST_OVERLAP = 32
+"""Pixels that tiles share at least, to blend what they make of their borders."""
 GPU_BATCH_PIXELS = 16 * 512 * 512
 """Enough to fill a GPU, some hundred MiB of activations."""
 CPU_BATCH_PIXELS = 112 * 112
@@ -34,13 +44,17 @@ class Denoised:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers."""
+    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers.
+
+    Methods are given `assumed` times the noise that `Engine.run` is given.
+    """
 
     device: Device
     tile: int | None = None
     overlap: int | None = None
     batch_size: int | None = None
     seed: int = 0
+    assumed: float = 1.0
 
 
 class Engine:
@@ -78,11 +92,14 @@ class Engine:
     def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Denoised:
         """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
 
-        `first` is the index of the first plane in its series: with the seed and the tile it decides what a
-        sampler draws, so that neither batches nor the order of tiles change the result.
+        `first` is the index of the first plane in its series: it tells whose spectrum counts, and with the
+        seed and the tile what a sampler draws, so that neither batches nor the order of tiles change the
+        result.
 
         Raises MeddenoiseError where even the smallest tile on the CPU does not fit into memory.
         """
+        if self._options.assumed != 1:
+            sigma = sigma * np.float32(self._options.assumed)
         while True:
             try:
                 return self._attempt(noisy, sigma, first)
@@ -110,6 +127,7 @@ class Engine:
         setup = replace(self._setup, device=str(device), precision=device.precision)
         self._denoiser = self._method.load(setup)
         chooser = self._denoiser if isinstance(self._denoiser, WindowDenoiser) else self._method
+        _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile
 
     def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
@@ -136,16 +154,23 @@ class Engine:
 
     def _denoise_batch(self, x: Planes, level: Planes, seeds: list[tuple[int, int, int]]) -> Planes:
         """Clean tiles [B, 1, Y, X], or with their spread [B, 2, Y, X]."""
-        device = self._device.device
+        device, denoiser = self._device.device, self._denoiser_for([plane for _, plane, _ in seeds])
         with torch.inference_mode():
             noisy, sigma = torch.from_numpy(x).to(device), torch.from_numpy(level).to(device)
-            if isinstance(self._denoiser, SamplingDenoiser):
-                drawn = self._denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
+            if isinstance(denoiser, SamplingDenoiser):
+                drawn = denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
             else:
-                drawn = Sampled(self._denoiser(noisy, sigma))
+                drawn = Sampled(denoiser(noisy, sigma))
             images = [drawn.clean] if drawn.spread is None else [drawn.clean, drawn.spread]
             result: Planes = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
         return result
+
+    def _denoiser_for(self, planes: Sequence[int]) -> Denoiser:
+        """The denoiser for a batch with these planes of the series."""
+        noise = self._setup.planes
+        if noise is None or not isinstance(self._denoiser, SpectralDenoiser):
+            return self._denoiser
+        return self._denoiser.for_planes([noise.plane(plane) for plane in planes])
 
     def _map(self, denoise: Callable[[int], list[Planes]], starts: range) -> list[list[Planes]]:
         """`denoise` at every start; on a CPU in as many workers as torch has threads, one thread each.
@@ -177,7 +202,7 @@ class Engine:
         tile = self._tile or max(shape)
         overlap = self._options.overlap
         if overlap is None or (overlap >= tile and tile != self._options.tile):
-            overlap = min(max(32, tile // 16), tile // 2)
+            overlap = min(max(LEAST_OVERLAP, tile // 16), tile // 2)
         return plan_tiles(shape, tile, overlap)
 
     def _size_batch(self, plan: TilePlan) -> int:
@@ -207,6 +232,26 @@ class Engine:
                 f"{on} even for one tile of {tile} pixels at a time: close other programs or use a machine "
                 "with more memory."
             )
+
+
+def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> None:
+    """Raises UsageError for tiles in which a network that sees whole planes sees too little.
+
+    On a CT phantom of 256 x 256 pixels `direct` changed by 10 to 12 HU (root mean square) in tiles of 64,
+    however much they shared, by 1 HU in tiles of 128. Networks that work in windows of their own know better.
+    """
+    if not method.uses_weights or (own is not None and own < SMALLEST_TILE):
+        return
+    if options.tile is not None and options.tile < SMALLEST_TILE:
+        raise UsageError(
+            f"--tile is {options.tile}: {method.name!r} sees too little around a pixel in less than "
+            f"{SMALLEST_TILE}, and leaves squares; give {SMALLEST_TILE} or more."
+        )
+    if options.overlap is not None and options.overlap < LEAST_OVERLAP:
+        raise UsageError(
+            f"--overlap is {options.overlap}: {method.name!r} leaves squares where tiles share less than "
+            f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

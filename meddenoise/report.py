@@ -35,7 +35,7 @@ class Row:
     weights: dict[str, str] | None
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int
-    noise: dict[str, float | str | None]
+    noise: dict[str, Any]
     """`sigma_before`, `sigma_after` in `unit`."""
     metrics: dict[str, float | None]
     """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""
@@ -47,6 +47,8 @@ class Row:
     warnings: tuple[str, ...] = ()
     trust: dict[str, Any] | None = None
     """`verdict`, `reasons`, `notes`, `values` by names of `trust.CHECKS`, `bins`; None for other tasks."""
+    modality_from: str = ""
+    """Who or what told the modality, as a part of a sentence."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 

@@ -74,10 +74,16 @@ class Series:
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""
+    exposures: tuple[float, ...] = ()
+    """Exposure or tube current of each slice or frame; empty where it does not change or one lacks it."""
     padding: tuple[float, float] | None = None
     """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
     inverted: bool = False
     """True where low values are shown white (MONOCHROME1)."""
+    hint: str = field(default="", repr=False, compare=False)
+    """Text of the header, of formats that state no modality: it may tell it. It may name people too."""
+    shown: tuple[float, float] | None = None
+    """Values that the file says to display as black and white; None where it does not say so."""
     finer: tuple[float, float] = (1.0, 1.0)
     """Rows and columns over one row and column of the grid that `header` tells of."""
     warnings: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ class Ears:
         self.device, self.notes = "", []
 
     def found(self, series, images, skipped):
-        self.total, self.skipped = images, skipped
+        self.total, self.skipped = images, len(skipped)
 
     def noted(self, text):
         self.notes.append(text)

@@ -11,6 +11,7 @@ from meddenoise.device import Device, _cpu_has_bf16, choose_device, keep_freed_m
 from meddenoise.engine import Engine, EngineOptions, is_out_of_memory
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Sampled, SamplingDenoiser, Setup, get
+from meddenoise.noise import NoiseEstimate, SeriesNoise
 
 CPU = Device(torch.device("cpu"), "fp32", "test")
 rng = np.random.default_rng(3)
@@ -315,3 +316,45 @@ def test_precision_follows_the_processor_unless_given(tmp_path):
 def test_raising_the_malloc_thresholds_does_no_harm():
     keep_freed_memory()
     assert torch.ones(1 << 20).sum() == 1 << 20
+
+
+class Spectral(Method):
+    """Adds the lowest band of the noise of each plane."""
+
+    def for_planes(self, noise):
+        low = torch.tensor([plane.bands[0] for plane in noise]).reshape(-1, 1, 1, 1)
+        return Method(lambda noisy, sigma: noisy[:, :1] + low)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_every_plane_is_denoised_by_its_own_spectrum_whatever_the_batch(batch):
+    noise = SeriesNoise(tuple(NoiseEstimate(1.0, (float(k), 1.0, 1.0, 1.0)) for k in range(6)))
+    setup = Setup(noise.middle, planes=noise)
+    running = Engine(Spectral(half), setup, EngineOptions(CPU, tile=32, overlap=8, batch_size=batch))
+    noisy = planes(3)
+    clean = running.run(noisy, np.ones((3, 40, 56), np.float32), first=2).clean
+    added = np.array([2, 3, 4], np.float32)[:, None, None]
+    np.testing.assert_allclose(clean, noisy[:, 0] + added, rtol=1e-6)
+
+
+def test_without_a_noise_for_each_plane_the_denoiser_runs_as_it_was_loaded():
+    noisy, sigma = planes(), np.ones((3, 40, 56), np.float32)
+    clean = engine(Spectral(half)).run(noisy, sigma).clean
+    np.testing.assert_array_equal(clean, noisy[:, 0] / 2 + 1)
+
+
+@pytest.mark.parametrize(("own", "refused"), [(None, True), (1024, True), (28, False)])
+def test_tiles_that_leave_squares_are_refused_for_networks_of_whole_planes(own, refused):
+    """`direct` left squares of up to 55 HU on a CT phantom in tiles of 64."""
+    network = Method(half, tile=own, uses_weights=True)
+    for options, match in (
+        ({"tile": 64}, "--tile is 64: 'test' sees too little"),
+        ({"tile": 128, "overlap": 8}, "--overlap is 8: 'test' leaves squares"),
+    ):
+        if refused:
+            with pytest.raises(UsageError, match=match):
+                engine(network, **options)
+        else:
+            engine(network, **options)
+        engine(Method(half), **options)
+    engine(network, tile=128, overlap=32)

@@ -21,7 +21,7 @@ LAYERS = (
     | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
-    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "trust"},
+    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "maps", "trust"},
     {"pipeline", "restoration", "training", "trial", "trial_report", "contact"},
     {"tasks", "finished", "place", "account", "crew", "batch"},
     {"cli"},

@@ -12,10 +12,17 @@ Planes = NDArray[Any]
 class Bits(Protocol):
     """The part of a pixel format that this needs."""
 
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    samples: int
+    @property
+    def bits_allocated(self) -> int: ...
+
+    @property
+    def bits_stored(self) -> int: ...
+
+    @property
+    def high_bit(self) -> int: ...
+
+    @property
+    def samples(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

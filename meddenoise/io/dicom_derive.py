@@ -39,8 +39,8 @@ _ENHANCED = {
 """Enhanced and legacy converted CT, MR, US, XA, XRF, 3D X-ray and PET, with or without functional groups."""
 
 _ENHANCED_MR = (f"{_IMAGES}.4.1", f"{_IMAGES}.4.3")
-# MR Pulse Sequence and Bulk Motion Synchronization (PS3.3 C.8.13.4, C.8.13.8): required of images of type
-# ORIGINAL or MIXED; validators refuse them in all others.
+# MR Pulse Sequence and Bulk Motion Synchronization (PS3.3 C.8.13.4, C.8.13.8): required of images whose type
+# is ORIGINAL or MIXED; validators refuse them in all others.
 _ORIGINAL_ONLY = (
     *(
         "PulseSequenceName",

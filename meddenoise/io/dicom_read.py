@@ -115,6 +115,7 @@ def _series(
         identity=tuple((label, text(dataset, keyword)) for label, keyword in IDENTITY.items()),
         channels=form.samples,
         frame_time_ms=time,
+        exposures=_exposures(frames),
         padding=_padding(dataset, form),
         inverted=form.photometric == "MONOCHROME1",
         warnings=(*warnings, *oddities(frames), *_lossy(dataset), *_gaps(forms, time)),
@@ -171,6 +172,12 @@ def _rescale(
     else:
         unit = "" if kind in (None, "US") else str(kind)
     return slope, intercept, unit, []
+
+
+def _exposures(frames: list[Frame]) -> tuple[float, ...]:
+    """Of each frame, by the first element that all of them state and that changes; empty where none does."""
+    columns = zip(*(frame.exposures for frame in frames), strict=True)
+    return next((column for column in columns if 0 < min(column) < max(column)), ())
 
 
 def _subject(dataset: Dataset) -> str:

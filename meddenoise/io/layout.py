@@ -47,6 +47,11 @@ def stem(path: Path) -> str:
     return name
 
 
+def meant_format(path: Path) -> str | None:
+    """The format that everyone expects behind a file name; None where it has no suffix of an image."""
+    return SUFFIXES.get(path.name[len(stem(path)) :].lower())
+
+
 def below(file: Path, base: Path) -> Path:
     """The file as seen from the folder `base`, however both are written; its name where it lies elsewhere."""
     try:

@@ -84,6 +84,8 @@ def read(item: Item) -> Series:
         path=path,
         files=(path,),
         frame_time_ms=_frame_time_ms(header) if item.cine else None,
+        hint=_texts(header),
+        shown=_window(header),
         warnings=tuple(warnings),
         header=Kept(head, tail, dtype.str, compressed),
     )
@@ -230,6 +232,18 @@ def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:
         warnings.append("the intercept stated is no number: 0 is taken")
         return slope, 0.0
     return slope, intercept
+
+
+def _texts(header: Any) -> str:
+    """Description, auxiliary file and name of the intent."""
+    fields = (bytes(header[name].item()) for name in ("descrip", "aux_file", "intent_name"))
+    return " ".join(text.split(b"\0")[0].decode("latin-1") for text in fields).strip()
+
+
+def _window(header: Any) -> tuple[float, float] | None:
+    """The display range stated; 0 and 0 stand for none."""
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return (low, high) if low < high and np.isfinite(high - low) else None
 
 
 def _range(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -24,15 +24,16 @@ from meddenoise.series import Series
 SUFFIX = ".png"
 LEVEL = 3
 """zlib level: 6 takes three times as long for a few percent."""
+MOST_TEXT = 4096
+"""Characters of text that are looked through for a modality."""
 
+_PROCESSING = "Processing"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
 # What describes the picture and not its encoding (PNG specification, 11.3).
 _KEPT = (b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
-
-
-_PROCESSING = b"Processing\0\0\0\0\0"
+_DESCRIBED = _PROCESSING.encode() + b"\0\0\0\0\0"
 """How an iTXt chunk of that keyword begins: uncompressed, no language."""
 
 
@@ -65,8 +66,8 @@ def sniff(path: Path) -> bool:
 
 def scan(path: Path) -> Entry:
     """The entry of one PNG. Raises CorruptError or UnsupportedError."""
-    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_PROCESSING)]
-    made = texts[-1][len(_PROCESSING) :].decode(errors="replace") if texts else ""
+    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_DESCRIBED)]
+    made = texts[-1][len(_DESCRIBED) :].decode(errors="replace") if texts else ""
     return Entry(path, 1, result=is_result(made))
 
 
@@ -93,7 +94,8 @@ def read(item: Item) -> Series:
     colours, alpha = split_alpha(frame)
     pixels = np.ascontiguousarray(colours)
     palette, told = _keep_palette(path, len(pixels), alpha) if head.kind == _PALETTE else (None, "")
-    return series_of(item, pixels, len(pixels), Kept(alpha, head.chunks, palette), (told,) if told else ())
+    kept = Kept(alpha, head.chunks, palette)
+    return series_of(item, pixels, len(pixels), kept, (told,) if told else (), _texts(head.chunks))
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -107,7 +109,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         if scaling.inverted:
             chunks.append(_text("Inverted", "yes, before the line above: grey = white - grey"))
     if series.derivation is not None:
-        chunks.append(_text("Processing", series.derivation.description))
+        chunks.append(_text(_PROCESSING, series.derivation.description))
     with staged(targets) as staging:
         for number, target in enumerate(targets):
             start = number * series.channels
@@ -246,6 +248,19 @@ def _finer(chunk: tuple[bytes, bytes], finer: tuple[float, float]) -> tuple[byte
     return name, struct.pack(
         ">IIB", min(round(across * finer[1]), most), min(round(down * finer[0]), most), unit
     )
+
+
+def _texts(chunks: Sequence[tuple[bytes, bytes]]) -> str:
+    """Keyword and text of every text chunk, but for compressed ones and those of meddenoise itself."""
+    texts = []
+    for name, body in chunks:
+        keyword, _, rest = body.partition(b"\0")
+        if name == b"tEXt":
+            texts.append((keyword + b": " + rest).decode("latin-1"))
+        elif name == b"iTXt" and rest[:1] == b"\0" and keyword != _PROCESSING.encode():
+            words = rest[2:].split(b"\0", 2)[-1]
+            texts.append(f"{keyword.decode('latin-1')}: {words.decode(errors='replace')}")
+    return "; ".join(texts)[:MOST_TEXT]
 
 
 def _text(keyword: str, value: str) -> tuple[bytes, bytes]:

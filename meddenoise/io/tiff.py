@@ -30,6 +30,9 @@ _PHOTOMETRICS = {"MINISBLACK", "MINISWHITE", "RGB"}
 _SOFTWARE, _ICC = "Software", "InterColorProfile"
 # Layouts of microscopes and ImageJ live in the description, so it stays as it is.
 _TEXTS = ("DocumentName", "Make", "Model", "Artist", "HostComputer", "Copyright", "DateTime")
+_NAMING = ("DocumentName", "Make", "Model")
+MOST_TEXT = 4096
+"""Characters of text that are looked through for a modality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def read(item: Item) -> Series:
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     told = (f"{bad} pixels are NaN or infinite: they stay as they are",) if bad else ()
     inverted = first.photometric.name == "MINISWHITE"
-    return replace(series_of(item, pixels, channels, kept, told), inverted=inverted)
+    series = series_of(item, pixels, channels, kept, told, _hint(first))
+    return replace(series, inverted=inverted)
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -237,6 +241,12 @@ def _read_options(page: Any) -> dict[str, Any]:
     if texts:
         options["extratags"] = texts
     return options
+
+
+def _hint(page: Any) -> str:
+    """Description, name and device of the picture."""
+    texts = [page.description, *(page.tags[name].value for name in _NAMING if name in page.tags)]
+    return "; ".join(text for text in texts if isinstance(text, str))[:MOST_TEXT]
 
 
 def _encoded(text: str) -> bytes:

@@ -1,6 +1,8 @@
-"""SHELF of noise: `NoiseEstimate`, what is known of the noise in a series, and where its parts live."""
+"""SHELF of noise: what is known of it in one plane (`NoiseEstimate`) and in a series (`SeriesNoise`)."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -21,6 +23,8 @@ class NoiseEstimate:
     `variance` (a, b): variance = max(a m + b, 0) as a function of the local mean m (Poisson-Gaussian); None
     where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
     `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
+    `given` is a map [Y, X] of the standard deviation in every pixel, which then is what counts in place of
+    `variance` and `field`; `sigma` is its root mean square where it is above 0.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
     """
 
@@ -29,3 +33,63 @@ class NoiseEstimate:
     variance: tuple[float, float] | None = None
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
+    given: NDArray[np.float32] | None = None
+
+    def plane(self, index: int) -> "NoiseEstimate":
+        """Itself: one estimate may serve every plane of a series, as `SeriesNoise` has one for each."""
+        return self
+
+    @property
+    def middle(self) -> "NoiseEstimate":
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNoise:
+    """The noise of every plane of a series, in the order of its planes.
+
+    It changes along a series: tube-current modulation and the patient's shape in CT, the first frames of a
+    fluoroscopy run, the distance to the coil in MR.
+    """
+
+    planes: tuple[NoiseEstimate, ...]
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    def plane(self, index: int) -> NoiseEstimate:
+        """The noise of one plane."""
+        return self.planes[index]
+
+    @property
+    def sigma(self) -> float:
+        """Root mean square level of the planes that have noise; 0 where none has."""
+        levels = self._levels()
+        return sqrt(sum(level**2 for level in levels) / len(levels)) if levels else 0.0
+
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest level of the planes that have noise; (0, 0) where none has."""
+        levels = self._levels()
+        return (min(levels), max(levels)) if levels else (0.0, 0.0)
+
+    @property
+    def middle(self) -> NoiseEstimate:
+        """The noise of the plane of middle level, to stand for all; of level 0 where none has any."""
+        noisy = sorted((plane for plane in self.planes if plane.sigma > 0), key=lambda plane: plane.sigma)
+        return noisy[len(noisy) // 2] if noisy else NoiseEstimate(0.0)
+
+    def pick(self, order: Iterable[int]) -> "SeriesNoise":
+        """The noise of some planes, in this order."""
+        return SeriesNoise(tuple(self.planes[index] for index in order))
+
+    def with_sigma(self, sigma: float) -> "SeriesNoise":
+        """The same spectra and dependences, every plane at one level."""
+        return SeriesNoise(tuple(replace(plane, sigma=sigma) for plane in self.planes))
+
+    def _levels(self) -> list[float]:
+        return [plane.sigma for plane in self.planes if plane.sigma > 0]
+
+
+Noise = NoiseEstimate | SeriesNoise
+"""The noise of a series, whose planes may share one: `sigma` of them all, `middle` and `plane(index)`."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.holes import fill_holes
-from meddenoise.level import estimate_series, likely_modality
+from meddenoise.io.modality import likely_modality
+from meddenoise.level import estimate_series
 from meddenoise.manifest import OTHER
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius
@@ -20,9 +21,9 @@ from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_p
 from meddenoise.noise.stabilise import Rician
 from meddenoise.series import Series
 from meddenoise.training.data import draw_shares, turn
-from meddenoise.training.degrade import bands_of
 from meddenoise.training.load import SPLITS, Found, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
+from meddenoise.training.spectra import bands_of
 
 Image = NDArray[np.float32]
 FEW = 20
@@ -207,15 +208,18 @@ def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iter
     scale = 255 / width
     scaled = (planes - np.float32(low)) * np.float32(scale)
     if reading.simulated is None:
-        noise = _scaled(estimate_series(series), series, low, scale)
-        if noise.sigma < LEAST_SIGMA:
+        estimate = estimate_series(series)
+        if _scaled(estimate.middle, series, low, scale).sigma < LEAST_SIGMA:
             return
-        for doubt in _doubts(item, noise):
+        for doubt in _doubts(item, estimate.middle):
             doubts.setdefault(doubt, []).append(str(item.series.path))
-        if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
-            scaled = Rician(noise.sigma).forward(scaled).astype(np.float32)
-            noise = NoiseEstimate(1.0, noise.bands)
-        for plane in scaled:
+        for plane, own in zip(scaled, estimate.planes[::step], strict=True):
+            noise = _scaled(own, series, low, scale)
+            if noise.sigma < LEAST_SIGMA:
+                continue
+            if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
+                plane = Rician(noise.sigma).forward(plane).astype(np.float32)
+                noise = NoiseEstimate(1.0, noise.bands)
             yield from _usable(plane, noise, modality, item, reading)
         return
     for number, plane in enumerate(scaled):
