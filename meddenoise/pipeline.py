@@ -1,6 +1,5 @@
 """One series denoised: the whole story on one page."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +21,7 @@ from meddenoise.maps import as_map
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import SeriesNoise
+from meddenoise.noise.map_file import digest
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
@@ -82,7 +82,7 @@ def denoise_series(
     noise = _noise_of(taken, options)
     warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        setup = _set_up(seen, noise, choice, options)
+        setup = _set_up(seen, choice, noise, options)
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
         if engine.context and not series.is_cine:
@@ -116,10 +116,15 @@ def denoise_series(
     )
 
 
-def _set_up(seen: Series, noise: SeriesNoise, choice: Choice, options: Options) -> Setup:
-    """What the method is given to know of the series."""
-    return Setup(noise.middle, seen.modality, checkpoint=choice.checkpoint, planes=noise,
-        sampling=choose_sampling(options), window=fit_window(seen))  # fmt: skip
+def _set_up(seen: Series, choice: Choice, noise: SeriesNoise, options: Options) -> Setup:
+    return Setup(
+        noise.middle,
+        seen.modality,
+        checkpoint=choice.checkpoint,
+        sampling=choose_sampling(options),
+        window=fit_window(seen),
+        planes=noise,
+    )
 
 
 def _judge(change: Change, engine: Engine | None, noise: SeriesNoise, options: Options) -> Trust:
@@ -270,7 +275,7 @@ def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Devi
         "method": method,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "sigma": noise.sigma,
-        "noise_map": None if options.noise_map is None else _digest(noise),
+        "noise_map": None if options.noise_map is None else digest(noise),
         "precision": device.precision,
         "version": __version__,
     }
@@ -288,11 +293,3 @@ def _words(noise: SeriesNoise) -> str:
     """The level of all planes, or the lowest and highest where those differ."""
     low, high = (f"{level:.4g}" for level in noise.range())
     return low if low == high else f"{low} to {high} by plane"
-
-
-def _digest(noise: SeriesNoise) -> str:
-    """Of the map that was given, wherever it lies."""
-    found = hashlib.sha256()
-    for plane in noise.planes:
-        found.update(np.ascontiguousarray(plane.given).data)
-    return found.hexdigest()
