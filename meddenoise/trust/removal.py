@@ -175,6 +175,5 @@ def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
 
 
 def _mean(products: Patches) -> float:
-    count = products[0].size
-    mean = float(products.mean())
-    return mean * count / (count - LOST_FREEDOM)
+    count = products.shape[1] * products.shape[2]
+    return float(products.mean()) * count / (count - LOST_FREEDOM)
