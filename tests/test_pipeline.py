@@ -259,7 +259,7 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
     [
         ({"sigma": -1.0}, "--sigma"),
         ({"sigma": float("nan")}, "--sigma"),
-        ({"strength": 1.5}, "--strength"),
+        ({"strength": 2.5}, "--strength"),
         ({"tile": 4}, "--tile"),
         ({"tile": 64, "overlap": 64}, "--overlap"),
         ({"batch_size": 0}, "--batch-size"),
