@@ -75,6 +75,11 @@ class Engine:
         self._load(options.device)
 
     @property
+    def name(self) -> str:
+        """That of its method."""
+        return self._method.name
+
+    @property
     def device(self) -> Device:
         """Where it runs now; another than was asked for once memory ran out there."""
         return self._device

@@ -28,7 +28,8 @@ from meddenoise.planes import load_planes, shown
 from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
 from meddenoise.trust import Trust
-from meddenoise.trust.series import Run, check_trust
+from meddenoise.trust.removal import Removal, measure_removal
+from meddenoise.trust.series import Change, Run, check_trust
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
@@ -42,9 +43,13 @@ class Result:
     choice: Choice
     device: Device
     noise: SeriesNoise
-    sigma_after: float
+    """That which the method was given."""
     seconds: float
     warnings: tuple[str, ...]
+    removal: Removal | None = None
+    """The noise before and after as measured; None for other tasks."""
+    done: dict[str, str | float] | None = None
+    """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     mode: str | None = None
     """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
     uncertainty: Series | None = field(default=None, repr=False)
@@ -93,18 +98,19 @@ def denoise_series(
         device = engine.device
         warnings += engine.warnings
     result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
+    removal = measure_removal(series, result)
     return Result(
         series=result,
         choice=choice,
         device=device,
         noise=noise,
-        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
-        warnings=(*warnings, *checks.warnings),
+        warnings=(*warnings, *checks.warnings, *filter(None, [removal.misfit(series.unit)])),
+        removal=removal,
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
-        trust=_judge(seen, result, engine, noise, options),
+        trust=_judge(Change(seen, result, removal), engine, noise, options),
         modality=seen.modality,
         modality_from=taken.why,
     )
@@ -121,13 +127,11 @@ def _set_up(seen: Series, choice: Choice, noise: SeriesNoise, options: Options) 
     )
 
 
-def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
-) -> Trust:
+def _judge(change: Change, engine: Engine | None, noise: SeriesNoise, options: Options) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     given = (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
-    seen = estimate_series(series) if given else noise
-    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.share))
+    seen = estimate_series(change.noisy) if given else noise
+    return check_trust(change, seen, None if engine is None else Run(engine, noise, options.share))
 
 
 def _noise_of(taken: Taken, options: Options) -> SeriesNoise:

@@ -60,7 +60,8 @@ def test_noise_goes_and_the_image_stays(dtype):
     change = result.series.values(0, 3) - series.values(0, 3)
     assert abs(change.mean()) < 0.5
     assert result.noise.sigma == pytest.approx(SIGMA, rel=0.15)
-    assert result.sigma_after < 0.6 * SIGMA
+    assert result.removal.before == pytest.approx(SIGMA, rel=0.1)
+    assert result.removal.after < 0.6 * SIGMA
     assert result.warnings == ()
 
 
