@@ -177,4 +177,4 @@ def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
 def _mean(products: Patches) -> float:
     count = products[0].size
     mean = float(products.mean())
-    return mean * count / (count - LOST_FREEDOM)
+    return float(mean * count / (count - LOST_FREEDOM))
