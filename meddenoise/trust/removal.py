@@ -175,5 +175,6 @@ def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
 
 
 def _mean(products: Patches) -> float:
-    count = float(products.shape[1] * products.shape[2])
-    return float(products.mean()) * (count / (count - LOST_FREEDOM))
+    count = products[0].size
+    mean = float(products.mean())
+    return float(mean * count / (count - LOST_FREEDOM))
