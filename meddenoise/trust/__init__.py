@@ -78,8 +78,8 @@ CHECKS: Mapping[str, Check] = {
         "largest shift of the mean of a range of brightness (a tissue), in noise standard deviations",
         "tissues changed their brightness, by up to {value:.2f} of the noise (from {look:g} on)",
         advice=("--sigma with the level you know", "--method {other}"),
-        look=0.3,
-        reject=0.5,
+        look=0.55,
+        reject=0.8,
     ),
     "lesion_survival": Check(
         "share of their contrast that small discs keep, put into the input just above the noise; median",
@@ -93,7 +93,7 @@ CHECKS: Mapping[str, Check] = {
         "share of the noise that is left in the flat places of the image",
         "{value:.0%} of the noise is left (from {look:.0%} on)",
         advice=("--sigma with a higher level", "--method {other}"),
-        look=0.4,
+        look=0.42,
         no_effect=2 / 3,
     ),
     "grain_coarser": Check(

@@ -62,9 +62,8 @@ class Removal:
 
         None where so little noise is left that nobody sees its grain: all methods leave its coarse part.
         """
-        if self.spectra is None or not self.before or not self.after:
-            return None
-        if self.after < VISIBLE * self.before:
+        left = self.left
+        if self.spectra is None or not self.after or left is None or left < VISIBLE:
             return None
         before, after = (mean_frequency(one) for one in self.spectra)
         return 1 - after / before
