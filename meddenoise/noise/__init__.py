@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 BAND_EDGES = (0.0, 0.125, 0.25, 0.375, 0.7072)
 """Edges of the radial frequency bands in cycles a pixel (Nyquist 0.5; corners reach 0.707)."""
+SPECTRUM_EDGES = (0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.7072)
+"""Edges of the radial bands of `NoiseEstimate.spectrum`: every band of BAND_EDGES in two."""
 WHITE: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -22,6 +24,9 @@ class NoiseEstimate:
     where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
     `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
+    `spectrum` is finer than `bands` and consistent with it: the relative amplitude in each radial band of
+    SPECTRUM_EDGES, first where |fx| >= |fy|, then where |fy| > |fx| (16 numbers); None where only `bands` is
+    known. `uncertainty` is the relative error of `sigma` to be expected; None where it is not known.
     """
 
     sigma: float
@@ -29,3 +34,5 @@ class NoiseEstimate:
     variance: tuple[float, float] | None = None
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
+    spectrum: tuple[float, ...] | None = None
+    uncertainty: float | None = None

@@ -99,6 +99,19 @@ class ScoreOptions:
     """Share of even patches in place of anatomy."""
 
 
+@dataclass(frozen=True, slots=True)
+class EstimatorOptions:
+    """What the noise estimator sees besides the images of [[data]]."""
+
+    exact: tuple[str, ...] = ()
+    """Folders whose images are taken as free of noise; that of the others is estimated and counted."""
+    phantoms: int = 48
+    phantom_weight: float = 0.15
+    scenes: int = 300
+    """Planes of random shapes and textures."""
+    scene_weight: float = 0.25
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional:
     """The diffusion network of Med-cDiff, from which the one-pass network is distilled."""
@@ -144,6 +157,7 @@ class Recipe:
     data: tuple[DataRow, ...]
     stages: Stages | None = None
     score: ScoreOptions = ScoreOptions()
+    estimator: EstimatorOptions = EstimatorOptions()
     conditional: Conditional | None = None
     start: str = ""
     """Checkpoint of one frame that a student of several begins as; empty for random weights."""
@@ -190,6 +204,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         data=tuple(_fill(path, DataRow, row) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
+        estimator=_fill(path, EstimatorOptions, table.get("estimator", {})),
         conditional=_conditional(path, table) if "conditional" in table else None,
         start=str(table.get("start", "")),
     )
