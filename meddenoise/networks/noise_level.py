@@ -81,7 +81,7 @@ class NoiseLevelNet(nn.Module):
             unit, span = scales(image, cells)
             steps, floor = self._enter(image, unit, zero)
             known = torch.stack([torch.log(span / unit) / 4, zero], dim=1)
-        dtype = self.tail.weight.dtype
+        dtype = self.down.weight.dtype
         told = self.told(known.to(dtype))[:, :, None, None]
         features = steps.to(dtype) + told + self.floor(floor.to(dtype))
         for block in self.fine:
@@ -90,6 +90,12 @@ class NoiseLevelNet(nn.Module):
         for block in self.coarse:
             features = block(features)
         return self._read(features, cells, known, torch.log(unit), torch.log(span * SURELY_SEEN))
+
+    def lower_trunk(self, dtype: torch.dtype) -> None:
+        """Run the trunk in `dtype` (bfloat16); the entry and what is read off in the end stay float32."""
+        self.to(dtype)
+        for part in (self.head, self.tail, self.hidden, self.last):
+            part.float()
 
     def _enter(self, image: Tensor, unit: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
         """Companded differences in units of `unit` [B, C, H/4, W/4], and how near to a physical zero."""
@@ -104,7 +110,7 @@ class NoiseLevelNet(nn.Module):
         return steps, torch.cat(near, dim=1) * zero[:, None, None, None]
 
     def _read(self, features: Tensor, cells: Tensor, known: Tensor, unit: Tensor, floor: Tensor) -> Reading:
-        features = functional.relu(features)
+        features = functional.relu(features).to(self.tail.weight.dtype)
         views, local = self.tail(features).float().split([self.tail.out_channels - 1, 1], dim=1)
         weights = views.masked_fill(~cells, -torch.inf).flatten(2).softmax(dim=2)
         seen = torch.einsum("bvn,bcn->bvc", weights, features.float().flatten(2))

@@ -179,7 +179,7 @@ def _counted(noise: _Noise, own: NoiseEstimate) -> _Noise:
 
 
 def _rounded(noise: _Noise, rng: np.random.Generator) -> _Noise:
-    """Whole numbers from 0 to 255, as an 8-bit file; rounding is white noise where there is noise to round."""
+    """Whole numbers as in an 8-bit file; rounding is white noise where there is noise to round."""
     level = float(np.sqrt(np.mean(noise.level**2)))
     step = min(level / 0.3, 1.0) ** 2 / 12
     power = (level**2 * noise.spectrum**2 + step) / max(level**2 + step, 1e-9) if level else noise.spectrum**2

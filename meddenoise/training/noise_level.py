@@ -23,7 +23,7 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.training.scenes import draw_phantom, draw_scene
 
 METHOD = "noise-estimator"
-SIZES = 64, 96, 128, 160
+SIZES = 64, 96, 128
 """Sides of the patches, a batch of one size at a time: small matrices too."""
 SCENE_SIZE = 192
 LEAST_AMPLITUDE = 0.05
