@@ -1,6 +1,5 @@
 """The noise of a plane by the learned estimator, held against the classical one."""
 
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np

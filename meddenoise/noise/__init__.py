@@ -1,6 +1,7 @@
-"""SHELF of noise: `NoiseEstimate`, what is known of the noise in a series, and where its parts live."""
+"""SHELF of noise: what is known of it in one plane (`NoiseEstimate`) and in a series (`SeriesNoise`)."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -36,3 +37,35 @@ class NoiseEstimate:
     model: Literal["gaussian", "rician"] = "gaussian"
     spectrum: tuple[float, ...] | None = None
     uncertainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesNoise:
+    """The noise of every plane of a series, in the order of its planes.
+
+    It changes along a series: tube-current modulation and the patient's shape in CT, the first frames of a
+    fluoroscopy run, the distance to the coil in MR.
+    """
+
+    planes: tuple[NoiseEstimate, ...]
+
+    def __len__(self) -> int:
+        return len(self.planes)
+
+    def plane(self, index: int) -> NoiseEstimate:
+        """The noise of one plane."""
+        return self.planes[index]
+
+    @property
+    def sigma(self) -> float:
+        """Root mean square level of the planes that have noise; 0 where none has."""
+        levels = self._levels()
+        return sqrt(sum(level**2 for level in levels) / len(levels)) if levels else 0.0
+
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest level of the planes that have noise; (0, 0) where none has."""
+        levels = self._levels()
+        return (min(levels), max(levels)) if levels else (0.0, 0.0)
+
+    def _levels(self) -> list[float]:
+        return [plane.sigma for plane in self.planes if plane.sigma > 0]

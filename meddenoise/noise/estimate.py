@@ -50,6 +50,15 @@ def estimate_noise(
     return _estimate_frames(planes, mask, size, modality, spatial)
 
 
+def estimate_plane(plane: Planes, valid: Mask, modality: str = "") -> NoiseEstimate:
+    """The noise of one plane [Y, X] from its own pixels, in their unit; sigma 0 where none can be seen.
+
+    `valid` [Y, X] is False where pixels are no image. `modality` is a DICOM code: CT noise may follow the
+    place, MR noise (and that of an empty code) may be Rician, other noise the signal.
+    """
+    return estimate_noise(plane[None], modality=modality, valid=valid[None])
+
+
 def sigma_map(estimate: NoiseEstimate, plane: Planes) -> Planes:
     """Local noise standard deviation of a plane [Y, X], its root mean square `estimate.sigma`."""
     local = Dependence(np.ones(0), estimate.variance).over(plane)
