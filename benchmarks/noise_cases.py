@@ -231,7 +231,7 @@ def rician(data: Path) -> Iterator[Case]:
 
 
 def dose(data: Path) -> Iterator[Case]:
-    """The noise of each phantom's own physics: it follows place and signal; its spectrum is what was drawn."""
+    """The noise of each phantom's own physics, which follows place and signal."""
     for kind, doses in (("ct", (0.5, 0.25, 0.1)), ("xray", (0.5, 0.1, 0.03)), ("fluoro", (4, 1, 0.3))):
         for seed in (20, 21):
             phantom = make_phantom(kind, size=256, planes=1, seed=seed)

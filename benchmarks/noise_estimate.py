@@ -89,6 +89,7 @@ def score(case: Case, method: str, estimate: NoiseEstimate) -> Result:
         "group": case.group,
         "case": case.name,
         "method": method,
+        "modality": case.modality,
         "share": case.share,
         # Where there is no noise, the level in parts of a thousandth of the range.
         "ratio": estimate.sigma / (case.sigma or case.span / 1000),

@@ -14,7 +14,7 @@ MODALITY = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}
 DRIFT = 6.0
 """Pixels of the Gaussian that takes drift out of the difference of two acquisitions."""
 BRIGHT = 0.25
-"""Share of the brightest signal from which pixels belong to the object, where magnitudes are as good as normal."""
+"""Share of the brightest signal from which pixels belong to the object, where noise is as good as normal."""
 PER_GROUP = 6
 
 
