@@ -1,6 +1,6 @@
 """A small network that reads the noise of a plane: level, spectrum, where it is, and how sure it is."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.networks.trunk import compand, pad_to
+from meddenoise.noise import SPECTRUM_EDGES
 from meddenoise.noise.cells import CELLS, cell_shares
 
 CELL = 8
@@ -18,6 +19,10 @@ SURELY_SEEN = 5e-4
 """Noise below this share of the plane's range counts as this much: less cannot be told from none."""
 SIGNALS = (2.0, 8.0, 32.0)
 """Brightness, in units of the input, at which its closeness to a physical zero is given as one half."""
+SHAPES = 24
+"""Learned filters beside those of the spectrum."""
+LEAST_POWER = 1e-4
+"""Added to powers in units of the input before a logarithm."""
 
 
 class Reading(NamedTuple):
@@ -39,92 +44,92 @@ class Reading(NamedTuple):
 class NoiseLevelNet(nn.Module):
     """Level, spectrum and place of the noise of planes, exactly equivariant to offset and scale.
 
-    A plane enters through kernels that sum to zero and is divided by how much its quiet cells differ from
-    pixel to pixel, so that a x + b gives log(a) more in every level and the same spectrum. Cells of CELL
-    pixels are then weighed by attention, so that flat places tell the noise; invalid cells have no weight.
-
-    Plain 3x3 convolutions with ReLU after a pixel-unshuffle, as `NoiseUNet` has them.
+    The plane is seen through blocks of two cells a side under a Hann window: their power in the cells of the
+    spectrum, and what learned filters show, all without a mean and in units of the quiet cells' differences.
+    So a x + b gives log(a) more in every level and the same spectrum. 3x3 convolutions over the blocks judge
+    which of them hold noise and nothing else; the powers of these, by attention, are a first reading, and a
+    small perceptron corrects it. Invalid blocks have no weight.
     """
 
-    def __init__(
-        self,
-        channels: Sequence[int] = (48, 80),
-        blocks: Sequence[int] = (1, 1),
-        views: int = 4,
-        hidden: int = 192,
-    ) -> None:
-        """`channels` and `blocks`: of the grids of 4 and of CELL pixels; `views`: maps of attention."""
+    def __init__(self, channels: int = 64, blocks: int = 3, views: int = 4, hidden: int = 128) -> None:
+        """`blocks`: residual blocks over the grid of cells; `views`: maps of attention."""
         super().__init__()
-        first, last = channels
-        self.head = nn.Conv2d(16, first, 3, bias=False)
-        self.floor = nn.Conv2d(len(SIGNALS), first, 1, bias=False)
-        self.told = nn.Linear(2, first)
-        self.fine = nn.ModuleList([_Block(first) for _ in range(blocks[0])])
-        self.down = nn.Conv2d(first, last, 2, stride=2)
-        self.coarse = nn.ModuleList([_Block(last) for _ in range(blocks[1])])
-        self.tail = nn.Conv2d(last, views + 1, 1)
-        self.hidden = nn.Linear(views * last + 2, hidden)
+        self.head = nn.Parameter(torch.randn(SHAPES, CELL**2, 2, 2) / (2 * CELL))
+        self.floor = nn.Conv2d(CELLS + SHAPES + len(SIGNALS), channels, 1)
+        self.told = nn.Linear(2, channels)
+        self.trunk = nn.ModuleList([_Block(channels) for _ in range(blocks)])
+        self.tail = nn.Conv2d(channels, views + 1, 1)
+        seen = views * (channels + 2 * CELLS) + 2
+        self.norm = nn.LayerNorm(seen)
+        self.hidden = nn.Linear(seen, hidden)
         self.last = nn.Linear(hidden, CELLS + 3)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for layer in (self.tail, self.last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor, valid: Tensor, zero: Tensor) -> Reading:
         """The reading of planes.
 
-        image: [B, 1, H, W] float32, at least CELL pixels a side; valid: the same, 1 where pixels count and
+        image: [B, 1, H, W] float32, at least two cells a side; valid: the same, 1 where pixels count and
         0 elsewhere; zero: [B], 1 where the image's 0 may be a physical floor (magnitude MR), else 0.
         """
         image, valid = pad_to(image, CELL), pad_to(valid, CELL, mode="constant")
         with torch.autocast(image.device.type, enabled=False):
             cells = usable_cells(valid)
             unit, span = scales(image, cells)
-            steps, floor = self._enter(image, unit, zero)
+            power, shapes = self._enter(image, unit)
+            bright = functional.avg_pool2d(image, CELL) / unit[:, None, None, None]
+            near = [zero[:, None, None, None] / (1 + (bright / signal).square()) for signal in SIGNALS]
+            entered = torch.cat([torch.log(power + LEAST_POWER), shapes, *near], dim=1)
             known = torch.stack([torch.log(span / unit) / 4, zero], dim=1)
-        dtype = self.down.weight.dtype
-        told = self.told(known.to(dtype))[:, :, None, None]
-        features = steps.to(dtype) + told + self.floor(floor.to(dtype))
-        for block in self.fine:
+        dtype = self.floor.weight.dtype
+        features = self.floor(entered.to(dtype)) + self.told(known.to(dtype))[:, :, None, None]
+        for block in self.trunk:
             features = block(features)
-        features = self.down(features)
-        for block in self.coarse:
-            features = block(features)
-        return self._read(features, cells, known, torch.log(unit), torch.log(span * SURELY_SEEN))
+        seen = functional.relu(features).to(self.tail.weight.dtype)
+        return self._read(seen, power, _whole_blocks(cells), known, (unit, span))
 
     def lower_trunk(self, dtype: torch.dtype) -> None:
         """Run the trunk in `dtype` (bfloat16); the entry and what is read off in the end stay float32."""
-        self.to(dtype)
-        for part in (self.head, self.tail, self.hidden, self.last):
-            part.float()
+        for part in (self.floor, self.told, self.trunk):
+            part.to(dtype)
 
-    def _enter(self, image: Tensor, unit: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
-        """Companded differences in units of `unit` [B, C, H/4, W/4], and how near to a physical zero."""
-        kernel = self.head.weight.float()
-        kernel = kernel - kernel.mean(dim=(1, 2, 3), keepdim=True)
-        blocks = functional.pad(functional.pixel_unshuffle(image, 4), (1, 1, 1, 1), mode="replicate")
-        blocks = blocks.contiguous(memory_format=torch.channels_last)
-        unit = unit[:, None, None, None]
-        steps = compand(functional.conv2d(blocks, kernel) / unit, 16.0)
-        bright = functional.avg_pool2d(image, 4) / unit
-        near = [1 / (1 + (bright / signal).square()) for signal in SIGNALS]
-        return steps, torch.cat(near, dim=1) * zero[:, None, None, None]
+    def _enter(self, image: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """Power [B, CELLS, h, w] of each block, 1 for white noise of one unit, and companded shapes."""
+        bank, mix = (part.to(image.device) for part in _filters())
+        head = self.head - self.head.mean(dim=(1, 2, 3), keepdim=True)
+        grid = functional.pixel_unshuffle(image, CELL).contiguous(memory_format=torch.channels_last)
+        grid = functional.pad(grid, (0, 1, 0, 1), mode="replicate")
+        waves = functional.conv2d(grid, torch.cat([bank, head])) / unit[:, None, None, None]
+        squares = waves[:, : len(bank)].square()
+        return functional.conv2d(squares, mix), compand(waves[:, len(bank) :], 4.0)
 
-    def _read(self, features: Tensor, cells: Tensor, known: Tensor, unit: Tensor, floor: Tensor) -> Reading:
-        features = functional.relu(features).to(self.tail.weight.dtype)
-        views, local = self.tail(features).float().split([self.tail.out_channels - 1, 1], dim=1)
-        weights = views.masked_fill(~cells, -torch.inf).flatten(2).softmax(dim=2)
-        seen = torch.einsum("bvn,bcn->bvc", weights, features.float().flatten(2))
-        summary = torch.cat([torch.log(seen + 0.05).flatten(1), known], dim=1)
-        hidden = functional.relu(self.hidden(summary.to(self.hidden.weight.dtype)))
-        level, error, rician, spectrum = self.last(hidden).float().split([1, 1, 1, CELLS], dim=1)
-        total = torch.logsumexp(2 * spectrum + spectrum.new_tensor(cell_shares()).log(), dim=1, keepdim=True)
+    def _read(
+        self, seen: Tensor, power: Tensor, blocks: Tensor, known: Tensor, scale: tuple[Tensor, Tensor]
+    ) -> Reading:
+        views, local = self.tail(seen).float().split([self.tail.out_channels - 1, 1], dim=1)
+        weights = views.masked_fill(~blocks, -torch.inf).flatten(2).softmax(dim=2)
+        mean = torch.einsum("bvn,bcn->bvc", weights, power.flatten(2)) + LEAST_POWER
+        logs = torch.einsum("bvn,bcn->bvc", weights, torch.log(power + LEAST_POWER).flatten(2))
+        found = torch.einsum("bvn,bcn->bvc", weights, seen.float().flatten(2))
+        parts = [part.flatten(1) for part in (mean.log(), logs, torch.log(found + 0.05))]
+        summary = self.norm(torch.cat([*parts, known], dim=1))
+        hidden = functional.silu(self.hidden(summary))
+        level, error, rician, spectrum = self.last(hidden).split([1, 1, 1, CELLS], dim=1)
+        shares = spectrum.new_tensor(cell_shares())
+        first = mean[:, 0]
+        spectrum = spectrum + first.log() / 2
+        spectrum = spectrum - torch.logsumexp(2 * spectrum + shares.log(), dim=1, keepdim=True) / 2
+        unit, span = scale
+        level = level[:, 0] + torch.log(first @ shares) / 2 + unit.log()
         return Reading(
-            level=level[:, 0] + unit,
-            local=local + unit[:, None, None, None],
-            spectrum=spectrum - total / 2,
+            level=level,
+            local=local + level[:, None, None, None],
+            spectrum=spectrum,
             error=error[:, 0],
             rician=rician[:, 0],
-            floor=floor,
+            floor=torch.log(span * SURELY_SEEN),
         )
 
 
@@ -152,6 +157,13 @@ def scales(image: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     return unit, torch.maximum(span, unit)
 
 
+def _whole_blocks(cells: Tensor) -> Tensor:
+    """True where a block of two cells a side is usable; where none is, that of the usable cells."""
+    last = functional.pad(cells.float(), (0, 1, 0, 1))
+    whole = -functional.max_pool2d(-last, 2, stride=1) > 0.5
+    return torch.where(whole.any(dim=(2, 3), keepdim=True), whole, cells)
+
+
 def _quantile(values: Tensor, chosen: Tensor, share: float) -> Tensor:
     """The value [B] below which `share` of the chosen ones are; 0 where none is chosen."""
     rows = values.flatten(1).masked_fill(~chosen.flatten(1), torch.inf).sort(dim=1).values
@@ -159,6 +171,39 @@ def _quantile(values: Tensor, chosen: Tensor, share: float) -> Tensor:
     place = ((count - 1).clamp(min=0) * share).round().long()
     found = rows.gather(1, place[:, None])[:, 0]
     return torch.where(count > 0, found, torch.zeros_like(found))
+
+
+@lru_cache(maxsize=1)
+def _filters() -> tuple[Tensor, Tensor]:
+    """Waves under a Hann window, without mean, as kernels [N, CELL², 2, 2] over cells, and the mean of their
+    squares over each cell of the spectrum [CELLS, N, 1, 1], 1 for white noise of unit variance.
+
+    The lowest band holds no wave of a block; it is given the power of the lowest ones there are.
+    """
+    side = 2 * CELL
+    hann = torch.hann_window(side + 2, periodic=False, dtype=torch.float64)[1:-1]
+    place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    waves, cells = [], []
+    for ky in range(-side // 2 + 1, side // 2 + 1):
+        for kx in range(side // 2 + 1):
+            if kx in (0, side // 2) and ky < 0 or (kx == 0 and ky == 0):
+                continue
+            fy, fx = abs(ky) / side, kx / side
+            radial = sum((fy**2 + fx**2) ** 0.5 >= edge for edge in SPECTRUM_EDGES[1:-1])
+            phase = 2 * torch.pi / side * (ky * place[:, None] + kx * place[None, :])
+            for wave in (phase.cos(), phase.sin()):
+                wave = wave * hann[:, None] * hann[None, :]
+                wave = wave - wave.mean()
+                if float(wave.square().sum()) > 1e-6:
+                    waves.append(wave)
+                    cells.append(2 * max(radial, 1) + (fy > fx))
+    bank = torch.stack(waves)
+    kernels = bank.view(-1, 2, CELL, 2, CELL).permute(0, 2, 4, 1, 3).reshape(len(bank), CELL**2, 2, 2)
+    mix = torch.zeros(CELLS, len(bank), dtype=torch.float64)
+    mix[torch.tensor(cells), torch.arange(len(bank))] = 1
+    mix[:2] = mix[2:4]
+    mix /= mix @ bank.square().sum(dim=(1, 2))[:, None]
+    return kernels.float(), mix[:, :, None, None].float()
 
 
 class _Block(nn.Module):

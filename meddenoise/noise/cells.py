@@ -20,13 +20,12 @@ def spectrum_cells(amplitude: Array, width: int) -> NDArray[np.float64]:
     """
     cell, times = _grid(amplitude.shape[0], width)
     power = np.square(amplitude, dtype=np.float64) * times
-    total = float(power.sum() / times.sum())
-    if not total > 0:
+    if not power.any():
         return np.ones(CELLS)
     sums = np.bincount(cell.ravel(), power.ravel(), minlength=CELLS)
     counts = np.bincount(cell.ravel(), times.ravel(), minlength=CELLS)
-    mean = np.where(counts > 0, sums / np.maximum(counts, 1), total)
-    return np.asarray(np.sqrt(mean / total))
+    mean = np.where(counts > 0, sums / np.maximum(counts, 1), power.sum() / times.sum())
+    return np.asarray(np.sqrt(mean / (mean * cell_shares()).sum()))
 
 
 @lru_cache
