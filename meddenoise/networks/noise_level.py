@@ -186,7 +186,7 @@ def _filters() -> tuple[Tensor, Tensor]:
     waves, cells = [], []
     for ky in range(-side // 2 + 1, side // 2 + 1):
         for kx in range(side // 2 + 1):
-            if kx in (0, side // 2) and ky < 0 or (kx == 0 and ky == 0):
+            if (kx in (0, side // 2) and ky < 0) or kx == ky == 0:
                 continue
             fy, fx = abs(ky) / side, kx / side
             radial = sum((fy**2 + fx**2) ** 0.5 >= edge for edge in SPECTRUM_EDGES[1:-1])

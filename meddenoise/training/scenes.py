@@ -11,7 +11,7 @@ Image = NDArray[np.float32]
 
 FIRST_SEED = 100_000
 """Phantoms to learn from have seeds from here on, which no benchmark uses."""
-PHANTOM_SIZES = 160, 192, 256, 320
+PHANTOM_SIZES = 144, 192, 256
 
 
 def draw_scene(size: int, rng: np.random.Generator) -> Image:
