@@ -1,6 +1,6 @@
 """Run a method over planes: batches of tiles, workers, repeatable noise, and retreat when memory runs out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Event
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from meddenoise.device import Device, keep_freed_memory
 from meddenoise.errors import MeddenoiseError
-from meddenoise.methods import Method, Sampled, SamplingDenoiser, Setup, WindowDenoiser
+from meddenoise.methods import (
+    Denoiser,
+    Method,
+    Sampled,
+    SamplingDenoiser,
+    Setup,
+    SpectralDenoiser,
+    WindowDenoiser,
+)
 from meddenoise.tiling import TilePlan, cut, plan_tiles, stitch
 
 Planes = NDArray[np.float32]
@@ -78,8 +86,9 @@ class Engine:
     def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Denoised:
         """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
 
-        `first` is the index of the first plane in its series: with the seed and the tile it decides what a
-        sampler draws, so that neither batches nor the order of tiles change the result.
+        `first` is the index of the first plane in its series: it tells whose spectrum counts, and with the
+        seed and the tile what a sampler draws, so that neither batches nor the order of tiles change the
+        result.
 
         Raises MeddenoiseError where even the smallest tile on the CPU does not fit into memory.
         """
@@ -136,16 +145,23 @@ class Engine:
 
     def _denoise_batch(self, x: Planes, level: Planes, seeds: list[tuple[int, int, int]]) -> Planes:
         """Clean tiles [B, 1, Y, X], or with their spread [B, 2, Y, X]."""
-        device = self._device.device
+        device, denoiser = self._device.device, self._denoiser_for([plane for _, plane, _ in seeds])
         with torch.inference_mode():
             noisy, sigma = torch.from_numpy(x).to(device), torch.from_numpy(level).to(device)
-            if isinstance(self._denoiser, SamplingDenoiser):
-                drawn = self._denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
+            if isinstance(denoiser, SamplingDenoiser):
+                drawn = denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
             else:
-                drawn = Sampled(self._denoiser(noisy, sigma))
+                drawn = Sampled(denoiser(noisy, sigma))
             images = [drawn.clean] if drawn.spread is None else [drawn.clean, drawn.spread]
             result: Planes = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
         return result
+
+    def _denoiser_for(self, planes: Sequence[int]) -> Denoiser:
+        """The denoiser for a batch with these planes of the series."""
+        noise = self._setup.planes
+        if noise is None or not isinstance(self._denoiser, SpectralDenoiser):
+            return self._denoiser
+        return self._denoiser.for_planes([noise.plane(plane) for plane in planes])
 
     def _map(self, denoise: Callable[[int], list[Planes]], starts: range) -> list[list[Planes]]:
         """`denoise` at every start; on a CPU in as many workers as torch has threads, one thread each.

@@ -19,8 +19,8 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.noise import NoiseEstimate
-from meddenoise.pairing import align_series, pair_items
+from meddenoise.noise import Noise
+from meddenoise.pairing import align_series, follow, pair_items
 from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
@@ -159,7 +159,7 @@ def evaluate_series(
         mask &= read_mask(options.mask, result, "measured")
     protocol = _protocol(result, reference, mask, options)
     if noisy is not None:
-        protocol = replace(protocol, noise=estimate_series(noisy))
+        protocol = replace(protocol, noise=estimate_series(follow(result, noisy)))
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
@@ -208,14 +208,13 @@ def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], No
     return replace(pair, items=triple, trust=_trust(result, before, pair.protocol.noise, options))
 
 
-def _trust(
-    result: Series, noisy: Series | None, noise: NoiseEstimate | None, options: Options
-) -> Trust | None:
+def _trust(result: Series, noisy: Series | None, noise: Noise | None, options: Options) -> Trust | None:
     if noisy is None or noise is None:
         return None
-    measured = examine_series(noisy, result, noise)
+    before = follow(result, noisy)
+    measured = examine_series(before, result, noise)
     if options.lesions is not None:
-        measured = lesions_again(measured, (noisy, result), noise, options.lesions)
+        measured = lesions_again(measured, (before, result), noise, options.lesions)
     return judge(measured)
 
 

@@ -1,33 +1,54 @@
-"""The noise of a series, from some of its planes, and the modality where the file does not say it."""
+"""The noise of a series, plane by plane, and the modality where the file does not say it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
 from meddenoise.holes import fill_holes
-from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import MAX_PLANES, estimate_noise
+from meddenoise.noise import SeriesNoise
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.change import Scene
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
 
 LARGEST = 1e15
 """Sums of squares of a plane with larger values leave the range of float32."""
+MOST_WORKERS = 8
+"""Planes measured at a time, each with some 20 MiB of blocks."""
 
 
-def estimate_series(series: Series) -> NoiseEstimate:
-    """The noise of a series in its own unit, from some of its planes.
+def estimate_series(series: Series, predicted: Sequence[float] | None = None) -> SeriesNoise:
+    """The noise of every plane of a series in its own unit.
 
+    `predicted` are levels of its frames, in any unit, that steady the curve where the measured ones follow
+    them; those that the stated exposure leads to where there are none.
     Raises UnsupportedError for values beyond what single precision can compute with.
     """
-    values, valid = _some_planes(series)
-    return estimate_noise(
-        values, modality=likely_modality(series), valid=valid, frame_time_ms=series.frame_time_ms
+    frames = len(series) // series.channels
+    if predicted is None and len(series.exposures) == frames and min(series.exposures, default=0) > 0:
+        predicted = [exposure**-0.5 for exposure in series.exposures]
+    reading = Reading(
+        likely_modality(series),
+        series.frame_time_ms is not None,
+        predicted,
+        min(MOST_WORKERS, os.cpu_count() or 1),
     )
+    colours = [
+        estimate_planes(Scene(frames, partial(_load, series, channel)), reading).planes
+        for channel in range(series.channels)
+    ]
+    return SeriesNoise(tuple(plane for frame in zip(*colours, strict=True) for plane in frame))
 
 
-def expect_noise(series: Series, profile: NoiseProfile) -> NoiseEstimate:
-    """The noise of a series by the profile of its device: the level goes by the brightness of some planes.
+def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
+    """The noise of a series by the profile of its device: the level of a plane goes by its brightness.
 
+    Frames of a cine keep the ratio of their own levels, which the profile's frames steady.
     Raises UnsupportedError where the units differ, or as `estimate_series`.
     """
     if series.unit != profile.unit and series.unit and profile.unit:
@@ -35,27 +56,29 @@ def expect_noise(series: Series, profile: NoiseProfile) -> NoiseEstimate:
             f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
             "measure a profile of such images."
         )
-    return profile.estimate(*_some_planes(series))
+    places = np.ndindex(len(series) // series.channels, series.channels)
+    planes = (_load(series, channel, frame) for frame, channel in places)
+    given = SeriesNoise(tuple(profile.estimate(plane[None], valid[None]) for plane, valid in planes))
+    if not series.is_cine:
+        return given
+    seen = estimate_series(series, profile.levels(len(series) // series.channels))
+    if not seen.sigma > 0:
+        return given
+    usual = seen.middle.sigma
+    pairs = zip(given.planes, seen.planes, strict=True)
+    return SeriesNoise(tuple(replace(one, sigma=one.sigma * own.sigma / usual) for one, own in pairs))
 
 
-def _some_planes(series: Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values [N, Y, X], holes filled, and where they are image."""
-    channels = series.channels
-    frames = len(series) // channels
-    count = min(frames, MAX_PLANES)
-    if series.frame_time_ms is None:
-        picked = np.linspace(0, frames - 1, count).astype(int) * channels
-    else:
-        # Frames that follow each other: their differences show the noise.
-        picked = (np.arange(count) + (frames - count) // 2) * channels
-    valid = np.concatenate([series.valid(n, n + 1) for n in picked])
-    values = np.concatenate([series.values(n, n + 1) for n in picked])
+def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A plane [Y, X], holes filled, and where it is image."""
+    index = frame * series.channels + channel
+    valid, values = series.valid(index, index + 1), series.values(index, index + 1)
     largest = float(np.abs(values).max(initial=0, where=valid))
     if not largest < LARGEST:
         raise UnsupportedError(
             f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
         )
-    return fill_holes(values, valid), valid
+    return fill_holes(values, valid)[0], valid[0]
 
 
 def likely_modality(series: Series) -> str:

@@ -74,7 +74,11 @@ def follow(result: Series, other: Series) -> Series:
     """`other` with the planes of `result`, in its order. Raises InputError as `align_planes`."""
     planes = align_planes(result, other)
     return replace(
-        other, pixels=other.pixels[planes], slope=other.slope[planes], intercept=other.intercept[planes]
+        other,
+        pixels=other.pixels[planes],
+        slope=other.slope[planes],
+        intercept=other.intercept[planes],
+        exposures=(),
     )
 
 

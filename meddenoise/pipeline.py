@@ -17,7 +17,7 @@ from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, likely_modality
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import SeriesNoise
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
@@ -37,7 +37,7 @@ class Result:
     series: Series = field(repr=False)
     choice: Choice
     device: Device
-    noise: NoiseEstimate
+    noise: SeriesNoise
     sigma_after: float
     seconds: float
     warnings: tuple[str, ...]
@@ -69,7 +69,12 @@ def denoise_series(
     if options.strength > 0 and _has_noise(series, noise, warnings):
         modality, sampling = likely_modality(series), choose_sampling(options)
         setup = Setup(
-            noise, modality, checkpoint=choice.checkpoint, sampling=sampling, window=fit_window(series)
+            noise.middle,
+            modality,
+            checkpoint=choice.checkpoint,
+            sampling=sampling,
+            window=fit_window(series),
+            planes=noise,
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
@@ -102,7 +107,7 @@ def denoise_series(
 
 
 def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: NoiseEstimate, options: Options
+    series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
 ) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     told = options.sigma is not None or options.noise_profile is not None
@@ -110,12 +115,12 @@ def _judge(
     return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.strength))
 
 
-def _noise_of(series: Series, options: Options) -> NoiseEstimate:
+def _noise_of(series: Series, options: Options) -> SeriesNoise:
     """What the options say of the noise, and an estimate of what they do not say."""
     if options.noise_profile is not None:
         return expect_noise(series, options.noise_profile)
     noise = estimate_series(series)
-    return noise if options.sigma is None else replace(noise, sigma=options.sigma)
+    return noise if options.sigma is None else noise.with_sigma(options.sigma)
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
@@ -157,7 +162,7 @@ class _Made:
 
 
 def _run(
-    series: Series, engine: Engine, noise: NoiseEstimate, options: Options, tick: Callable[[int], None]
+    series: Series, engine: Engine, noise: SeriesNoise, options: Options, tick: Callable[[int], None]
 ) -> _Made:
     """All planes of a series through the engine."""
     shape, path = series.pixels.shape, series.path
@@ -196,16 +201,15 @@ def _leave(series: Series, options: Options) -> _Made:
     return _Made(copy_planes(series.pixels, series.path), spread, choose_sampling(options).mode)
 
 
-def _check(series: Series, engine: Engine | None, noise: NoiseEstimate, strength: float) -> Measurement:
+def _check(series: Series, engine: Engine | None, noise: SeriesNoise, strength: float) -> Measurement:
     """What a method shows without a reference, in the middle plane; nothing where it did not run."""
     if engine is None:
         why = "nothing was removed: leak, residual and risk are not measured."
         return Measurement(dict.fromkeys(MEASURES), (why,))
     middle = len(series) // 2
     noisy, sigma = load_planes(series, middle, middle + 1, noise, engine.context)
-    return check_method(
-        engine, Sample(noisy, sigma, series.valid(middle, middle + 1), middle), noise, strength
-    )
+    sample = Sample(noisy, sigma, series.valid(middle, middle + 1), middle)
+    return check_method(engine, sample, noise.plane(middle), strength)
 
 
 def as_map(series: Series, values: Planes) -> Series:
@@ -221,11 +225,11 @@ def as_map(series: Series, values: Planes) -> Series:
     )
 
 
-def _has_noise(series: Series, noise: NoiseEstimate, warnings: list[str]) -> bool:
+def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
-    if noise.sigma > floor:
+    if noise.range()[1] > floor:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
@@ -265,7 +269,7 @@ def store_planes(
     return series.store(clean, start, stop)
 
 
-def _describe(choice: Choice, options: Options, noise: NoiseEstimate, device: Device) -> Derivation:
+def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Device) -> Derivation:
     method = choice.method.name
     settings = {
         **asdict(options),
@@ -279,6 +283,12 @@ def _describe(choice: Choice, options: Options, noise: NoiseEstimate, device: De
     del settings["device"]
     description = (
         f"Noise reduced by meddenoise {__version__}, method {method}, "
-        f"noise level {noise.sigma:.4g}, strength {options.strength:g}. Not for diagnostic use."
+        f"noise level {_words(noise)}, strength {options.strength:g}. Not for diagnostic use."
     )
     return Derivation(method, description, json.dumps(settings, sort_keys=True))
+
+
+def _words(noise: SeriesNoise) -> str:
+    """The level of all planes, or the lowest and highest where those differ."""
+    low, high = (f"{level:.4g}" for level in noise.range())
+    return low if low == high else f"{low} to {high} by plane"

@@ -209,7 +209,8 @@ def _from_image(series: Sequence[Series]) -> Measured:
     one = series[0]
     if len(series) > 1:
         raise UsageError(f"{series[1].path} is one series too many: one image needs no other.")
-    estimate = estimate_series(one)
+    found = estimate_series(one)
+    estimate = found.middle
     if not estimate.sigma > 0:
         raise InputError(f"{one.path} shows no noise: give an image as it was acquired.")
     notes = ["one image was used: frames or repeated scans tell gain, spectrum and lag far better."]
@@ -217,7 +218,7 @@ def _from_image(series: Sequence[Series]) -> Measured:
         notes.append("its noise follows the place, which a profile does not keep: one level for all.")
     gain, offset = estimate.variance or (0.0, estimate.sigma**2)
     frequency, power = _spectrum(estimate)
-    window = fit_window(one)
+    window, sigmas = fit_window(one), tuple(plane.sigma for plane in found.planes)
     profile = NoiseProfile(
         unit=one.unit,
         modality=likely_modality(one),
@@ -230,8 +231,8 @@ def _from_image(series: Sequence[Series]) -> Measured:
         power=power,
         correlation_px=_correlation(frequency, power),
         window=window,
-        sigmas=(estimate.sigma,),
-        steps=_steps((estimate.sigma,), window),
+        sigmas=sigmas,
+        steps=_steps(sigmas, window),
         counts=Counts(series=1, planes=len(one), settled=len(one)),
     )
     return Measured(profile, tuple(notes))

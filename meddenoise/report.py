@@ -35,7 +35,7 @@ class Row:
     weights: dict[str, str] | None
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int
-    noise: dict[str, float | str | None]
+    noise: dict[str, Any]
     """`sigma_before`, `sigma_after` in `unit`."""
     metrics: dict[str, float | None]
     """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""

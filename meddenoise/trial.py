@@ -210,6 +210,6 @@ def _estimated_error(noisy: Series, name: str) -> float | None:
     planes, sigma = load_planes(noisy, middle, middle + 1, noise, run.engine.context)
     seen = selfcheck.Sample(planes, sigma, noisy.valid(middle, middle + 1), middle)
     try:
-        return float(np.sqrt(max(selfcheck.estimate_risk(run.engine, seen, noise), 0.0)))
+        return float(np.sqrt(max(selfcheck.estimate_risk(run.engine, seen, noise.plane(middle)), 0.0)))
     except UndefinedError:
         return None

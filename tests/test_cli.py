@@ -125,6 +125,8 @@ def test_info_tells_what_would_be_read():
     assert facts["photometric"] == "MONOCHROME2"
     assert facts["unit"] == "HU"
     assert facts["noise"]["sigma"] > 0
+    low, high = facts["noise"]["range"]
+    assert 0 < low <= facts["noise"]["sigma"] <= high
     text = RUNNER.invoke(app, ["info", CT]).stdout
     assert "1 x 128 x 128 pixels, 16 bits, MONOCHROME2" in text
 

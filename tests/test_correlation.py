@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.change import Scene
 from meddenoise.noise.correlation import (
     REACH,
     autocorrelation,
@@ -18,7 +20,7 @@ from meddenoise.noise.correlation import (
     spectrum_of,
     unit_noise,
 )
-from meddenoise.noise.estimate import estimate_noise, sigma_map
+from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import Amplitude, coloured_noise, ct_amplitude, gaussian_amplitude
 from meddenoise.phantom import make_phantom
 
@@ -85,7 +87,7 @@ def test_noise_estimated_on_phantoms_leads_to_the_right_network(
     level = 25 / 255 * (2000 if name == "ct" else float(np.ptp(phantom.truth)))
     rng = np.random.default_rng(3)
     noise = level * coloured_noise(phantom.truth.shape, gaussian_amplitude(kernel_px), rng)
-    estimate = estimate_noise(phantom.truth + noise, modality=phantom.kind.modality)
+    estimate = estimate_planes(Scene.of(phantom.truth + noise), Reading(phantom.kind.modality)).middle
     assert nearest_radius(blind_radius(estimate), (0, 2, 4)) == network
 
 

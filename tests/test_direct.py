@@ -7,6 +7,7 @@ from torch import Tensor
 
 from meddenoise.methods.direct import DirectDenoiser, lost_mean, told_more
 from meddenoise.networks.noise_unet import NoiseUNet
+from meddenoise.noise import NoiseEstimate
 
 
 class Biased(NoiseUNet):
@@ -85,3 +86,18 @@ def test_the_bias_of_rician_noise_is_taken_out(signal: float, result: float) -> 
 def test_only_smooth_noise_in_ct_is_told_stronger(modality: str, finest: float, factor: float) -> None:
     assert told_more(torch.tensor([2.0, 1.5, 1.0, finest]), modality) == pytest.approx(factor)
     assert told_more(torch.zeros(4), modality) == 1
+
+
+def test_planes_of_a_batch_have_spectra_of_their_own() -> None:
+    torch.manual_seed(0)
+    denoiser = DirectDenoiser(
+        NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval(), torch.ones(4), False, modality="CT"
+    )
+    noisy, sigma = torch.cat([plane(-3.0), plane(-2.0)]), torch.tensor([0.5, 0.7])
+    spectra = [NoiseEstimate(0.5, (1.6, 1.3, 0.9, 0.4)), NoiseEstimate(0.7)]
+    with torch.inference_mode():
+        together = denoiser.for_planes(spectra)(noisy, sigma)
+        apart = [denoiser.for_planes([spectra[n]])(noisy[n, None], sigma[n, None]) for n in range(2)]
+        plain = denoiser(noisy, sigma)
+    torch.testing.assert_close(together, torch.cat(apart))
+    assert not torch.allclose(together[0], plain[0]) and torch.allclose(together[1], plain[1])

@@ -11,6 +11,7 @@ from meddenoise.device import Device, _cpu_has_bf16, choose_device, keep_freed_m
 from meddenoise.engine import Engine, EngineOptions, is_out_of_memory
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Sampled, SamplingDenoiser, Setup, get
+from meddenoise.noise import NoiseEstimate, SeriesNoise
 
 CPU = Device(torch.device("cpu"), "fp32", "test")
 rng = np.random.default_rng(3)
@@ -307,3 +308,28 @@ def test_precision_follows_the_processor_unless_given(tmp_path):
 def test_raising_the_malloc_thresholds_does_no_harm():
     keep_freed_memory()
     assert torch.ones(1 << 20).sum() == 1 << 20
+
+
+class Spectral(Method):
+    """Adds the lowest band of the noise of each plane."""
+
+    def for_planes(self, noise):
+        low = torch.tensor([plane.bands[0] for plane in noise]).reshape(-1, 1, 1, 1)
+        return Method(lambda noisy, sigma: noisy[:, :1] + low)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_every_plane_is_denoised_by_its_own_spectrum_whatever_the_batch(batch):
+    noise = SeriesNoise(tuple(NoiseEstimate(1.0, (float(k), 1.0, 1.0, 1.0)) for k in range(6)))
+    setup = Setup(noise.middle, planes=noise)
+    running = Engine(Spectral(half), setup, EngineOptions(CPU, tile=32, overlap=8, batch_size=batch))
+    noisy = planes(3)
+    clean = running.run(noisy, np.ones((3, 40, 56), np.float32), first=2).clean
+    added = np.array([2, 3, 4], np.float32)[:, None, None]
+    np.testing.assert_allclose(clean, noisy[:, 0] + added, rtol=1e-6)
+
+
+def test_without_a_noise_for_each_plane_the_denoiser_runs_as_it_was_loaded():
+    noisy, sigma = planes(), np.ones((3, 40, 56), np.float32)
+    clean = engine(Spectral(half)).run(noisy, sigma).clean
+    np.testing.assert_array_equal(clean, noisy[:, 0] / 2 + 1)

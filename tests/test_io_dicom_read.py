@@ -359,3 +359,12 @@ def test_an_offset_table_is_not_needed(tmp_path: Path) -> None:
     film.compress(RLELossless, encoding_plugin="pydicom")
     film.PixelData = encapsulate([get_frame(film.PixelData, 0, number_of_frames=1)], has_bot=False)
     assert np.array_equal(only(save(film, tmp_path / "c.dcm")).pixels[0], ct_slice().pixel_array)
+
+
+def test_exposure_is_read_where_every_plane_states_it(tmp_path: Path) -> None:
+    (series,) = slices(tmp_path / "all", *({"Exposure": 10 * n + 5} for n in range(3)))
+    assert series.exposures == (5, 15, 25)
+    (series,) = slices(tmp_path / "some", {"Exposure": 5}, {"Exposure": None}, {"Exposure": 7})
+    assert series.exposures == ()
+    (series,) = slices(tmp_path / "current", *({"XRayTubeCurrent": 100 + n} for n in range(2)))
+    assert series.exposures == (100, 101)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from meddenoise.noise import BAND_EDGES, NoiseEstimate
+from meddenoise.noise import BAND_EDGES, NoiseEstimate, SeriesNoise
 from meddenoise.noise.blocks import RING_EDGES, measure_blocks, ring_areas, usable_pixels
-from meddenoise.noise.estimate import estimate_noise, sigma_map
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.change import Scene
+from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.floor import ring_floors
 
 Plane = NDArray[np.float32]
@@ -39,6 +41,17 @@ def textured(size: int = 256, seed: int = 0) -> Plane:
     strength = np.exp(1.2 * coloured((1, size, size), lambda f: np.exp(-((f / 0.01) ** 2)), seed + 1)[0])
     texture = 10 * power * strength * (clean > 250)
     return np.asarray(clean + texture, np.float32)[None]
+
+
+def estimate_noise(
+    planes: Plane, modality: str = "", valid: NDArray[np.bool_] | None = None
+) -> NoiseEstimate:
+    """The estimate of the middle level of planes [N, Y, X]."""
+    return estimate_planes(Scene.of(planes, valid), Reading(modality)).middle
+
+
+def estimate_cine(frames: Plane, modality: str = "XA") -> SeriesNoise:
+    return estimate_planes(Scene.of(frames), Reading(modality, timed=True))
 
 
 def white(shape: tuple[int, ...], seed: int = 1) -> Plane:
@@ -234,7 +247,7 @@ def test_cine_noise_comes_from_differences_even_over_strong_texture() -> None:
     for t in range(12):
         frames[t, 30:50, 20 + 4 * t : 40 + 4 * t] += 300
     noisy = frames + 15 * white(frames.shape)
-    timed = estimate_noise(noisy, modality="XA", frame_time_ms=66.0)
+    timed = estimate_cine(noisy)
     assert timed.sigma == pytest.approx(15, rel=0.1)
     assert estimate_noise(noisy, modality="XA").sigma > 30
 
@@ -243,13 +256,13 @@ def test_cine_filtered_in_time_is_not_underestimated() -> None:
     noise = 20 * white((16, 128, 128))
     for t in range(1, 16):
         noise[t] = 0.6 * noise[t] + 0.4 * noise[t - 1]
-    estimate = estimate_noise(anatomy(128) + noise, modality="RF", frame_time_ms=33.0)
+    estimate = estimate_cine(anatomy(128) + noise, "RF")
     assert estimate.sigma == pytest.approx(float(noise[8:].std()), rel=0.1)
 
 
 def test_frames_that_repeat_one_noise_are_judged_in_space() -> None:
     frames = np.repeat(anatomy() + 40 * white((1, 256, 256)), 6, axis=0)
-    assert estimate_noise(frames, modality="XA", frame_time_ms=33.0).sigma == pytest.approx(40, rel=0.1)
+    assert estimate_cine(frames).sigma == pytest.approx(40, rel=0.1)
 
 
 @settings(max_examples=10, deadline=None)
@@ -265,12 +278,12 @@ def test_estimate_scales_with_the_image_and_ignores_an_offset(
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8), (1, 1, 1), (1, 1, 300), (2, 3, 3), (1, 15, 200), (1, 16, 16)])
-@pytest.mark.parametrize("frame_time_ms", [None, 33.0])
-def test_small_planes_are_no_failure(shape: tuple[int, ...], frame_time_ms: float | None) -> None:
-    estimate = estimate_noise(white(shape), modality="MR", frame_time_ms=frame_time_ms)
-    assert 0 <= estimate.sigma < 2
+@pytest.mark.parametrize("timed", [False, True])
+def test_small_planes_are_no_failure(shape: tuple[int, ...], timed: bool) -> None:
+    estimate = estimate_planes(Scene.of(white(shape)), Reading("MR", timed=timed))
+    assert len(estimate) == shape[0] and 0 <= estimate.sigma < 2
     if shape[0]:
-        assert sigma_map(estimate, white(shape)[0]).shape == shape[1:]
+        assert sigma_map(estimate.plane(0), white(shape)[0]).shape == shape[1:]
 
 
 @pytest.mark.parametrize("size", [10, 16, 24, 48, 64])
@@ -281,9 +294,9 @@ def test_small_planes_of_noise_are_measured(size: int) -> None:
 @pytest.mark.parametrize("size", [8, 32, 128])
 def test_planes_without_a_valid_pixel_have_no_noise(size: int) -> None:
     planes = white((2, size, size))
-    for time in (None, 33.0):
-        estimate = estimate_noise(planes, valid=np.zeros(planes.shape, bool), frame_time_ms=time)
-        assert estimate == NoiseEstimate(0.0)
+    for timed in (False, True):
+        scene = Scene.of(planes, np.zeros(planes.shape, bool))
+        assert estimate_planes(scene, Reading(timed=timed)).planes == (NoiseEstimate(0.0),) * 2
 
 
 def test_not_a_number_is_left_out() -> None:

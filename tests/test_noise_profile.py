@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
+from meddenoise.level import expect_noise
 from meddenoise.noise.lag import covariance, differences, lag_of, predictions
 from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.profile import Counts, NoiseProfile
@@ -346,3 +347,35 @@ def test_the_level_follows_the_brightness_of_new_images():
     assert EXAMPLE.estimate(dark, valid).variance == (2.0, 9.0)
     level = replace(EXAMPLE, gain=0.0).estimate(bright, valid)
     assert level.sigma == 20.0 and level.variance is None
+
+
+def test_frames_of_a_profile_go_on_settled_and_several_runs_are_pooled():
+    counts = Counts(series=2, planes=6, settled=4)
+    profile = replace(EXAMPLE, sigmas=(60.0, 30.0, 20.0, 80.0, 30.0, 20.0), counts=counts)
+    assert profile.levels(5) == (70.0, 30.0, 20.0, 20.0, 20.0)
+    assert profile.levels(2) == (70.0, 30.0)
+    assert replace(profile, sigmas=profile.sigmas[:5]).levels(5) is None
+    assert replace(profile, source="repeats").levels(5) is None
+
+
+@pytest.mark.parametrize("frames", [3, 12])
+def test_a_run_keeps_the_ratio_of_its_frames_under_a_profile_of_fewer_frames(frames):
+    true = np.array([4.0, 1.6, *[1.0] * 10])[:frames]
+    rng = np.random.default_rng(0)
+    scene = np.tile(np.linspace(100, 140, 96, dtype=np.float32), (96, 1))
+    noise = np.sqrt(2 * scene + 9) * true[:, None, None] * rng.standard_normal((frames, 96, 96))
+    values = (scene + noise).astype(np.float32)
+    run = Series(
+        pixels=values, slope=np.ones(frames), intercept=np.zeros(frames), stored_range=(-1e9, 1e9),
+        geometry=Geometry(), format="dicom", path=Path("run.dcm"), files=(), modality="XA",
+        frame_time_ms=66.0,
+    )  # fmt: skip
+    counts = Counts(series=1, planes=6, settled=4)
+    profile = replace(EXAMPLE, sigmas=(64.0, 25.6, 16.0, 16.0, 16.0, 16.0), sigma=16.0, counts=counts)
+    expected = expect_noise(run, profile)
+    settled = np.sqrt(2 * 120 + 9)
+    if frames > 3:
+        assert [p.sigma for p in expected.planes] == pytest.approx((settled * true).tolist(), rel=0.12)
+    assert all(plane.bands == expected.plane(0).bands for plane in expected.planes)
+    still = expect_noise(replace(run, frame_time_ms=None), profile)
+    assert [plane.sigma for plane in still.planes] == pytest.approx([settled] * frames, rel=0.05)

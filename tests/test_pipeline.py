@@ -247,7 +247,7 @@ def test_memory_stays_below_three_times_the_native_size_plus_a_constant(monkeypa
     assert growth < 2
 
 
-def test_frames_of_a_cine_are_estimated_from_consecutive_frames():
+def test_frames_of_a_cine_are_estimated_as_planes_are():
     still = make_series(12)
     assert estimate_series(replace(still, frame_time_ms=40.0)).sigma == pytest.approx(SIGMA, rel=0.2)
     assert estimate_series(still).sigma == pytest.approx(SIGMA, rel=0.2)
@@ -398,3 +398,48 @@ def test_an_inverted_image_is_measured_as_the_upright_one(drawing):
         for series in (replace(upright, modality="DX"), turned)
     )
     assert first == pytest.approx(second, rel=1e-3, abs=1e-4)
+
+
+LOUD = np.array([4.0, 1.5, *[1.0] * 6])
+"""Noise of the frames of a run, relative to the settled ones."""
+
+
+def loud_first():
+    """A cine whose first frames are the noisiest, as of machines that average over time."""
+    run = make_series(len(LOUD), frame_time_ms=66.0)
+    noise = run.values(0, len(run)) - TRUTH.astype(np.float32)
+    pixels = np.rint(TRUTH + 1024 + LOUD[:, None, None] * noise).astype(np.int16)
+    return replace(run, pixels=pixels)
+
+
+@pytest.mark.parametrize("method", ["nlm", "wavelet", "direct"])
+def test_a_loud_first_frame_is_denoised_by_its_own_level(method):
+    run = loud_first()
+    result = denoise_series(run, Options(method=method, device="cpu"))
+    levels = [plane.sigma for plane in result.noise.planes]
+    assert levels == pytest.approx((SIGMA * LOUD).tolist(), rel=0.15)
+    kept = [rms(result.series, n) / rms(run, n) for n in range(len(run))]
+    assert kept[0] < 0.45 and max(kept) < 0.6
+    described = json.loads(result.series.derivation.settings)
+    assert described["sigma"] == result.noise.sigma
+    assert " to " in result.series.derivation.description
+
+
+def test_one_sigma_given_is_that_of_all_planes():
+    result = denoise_series(loud_first(), Options(method="gaussian", sigma=30.0))
+    assert {plane.sigma for plane in result.noise.planes} == {30.0}
+    assert "noise level 30," in result.series.derivation.description
+
+
+def test_blank_planes_stay_as_they_are_between_others():
+    series = make_series(6)
+    series.pixels[[0, 3]] = 1024
+    series.pixels[5] = 32767
+    result = denoise_series(series, Options(method="nlm"))
+    for blank in (0, 3, 5):
+        assert np.array_equal(result.series.pixels[blank], series.pixels[blank])
+    assert [rms(result.series, n) < 0.6 * rms(series, n) for n in (1, 2, 4)] == [True] * 3
+
+
+def rms(series, index):
+    return float(np.sqrt(np.mean((series.values(index, index + 1)[0] - TRUTH) ** 2)))

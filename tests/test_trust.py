@@ -33,7 +33,7 @@ def noisy(noise, seed=1):
 
 
 def values(after, noise=WHITE, seed=1, valid=ALL):
-    return examine([Pair(noisy(noise, seed), after.astype(np.float32), valid)], noise)
+    return examine([Pair(noisy(noise, seed), after.astype(np.float32), valid, noise)])
 
 
 @pytest.mark.parametrize("noise", [WHITE, COLOURED], ids=["white", "coloured"])
@@ -77,12 +77,12 @@ def test_a_method_that_takes_the_rician_bias_back_is_not_blamed():
     magnitude = np.hypot(signal + rng.normal(0, SIGMA, signal.shape), rng.normal(0, SIGMA, signal.shape))
     noise = NoiseEstimate(SIGMA, model="rician")
     for after in (signal, mean_magnitude(signal, SIGMA)):
-        found = examine([Pair(magnitude.astype(np.float32), after, ALL)], noise)
+        found = examine([Pair(magnitude.astype(np.float32), after, ALL, noise)])
         assert judge(found).verdict == "ok", found
     # nor where the estimator did not see what the noise is; of what is no magnitude it is a shift
     plain = NoiseEstimate(SIGMA)
     for may_be, verdict in ((True, "ok"), (False, "reject")):
-        found = examine([Pair(magnitude.astype(np.float32), signal, ALL, may_be)], plain)
+        found = examine([Pair(magnitude.astype(np.float32), signal, ALL, plain, may_be)])
         assert judge(found).verdict == verdict, found
     assert mean_magnitude(np.zeros(1, np.float32), 2.0)[0] == pytest.approx(2 * np.sqrt(np.pi / 2))
     assert mean_magnitude(np.full(1, 100, np.float32), 1.0)[0] == pytest.approx(100.005, abs=1e-3)
@@ -102,7 +102,7 @@ def test_pixels_that_are_no_image_do_not_count():
 )
 def test_what_cannot_be_judged_has_no_verdict_but_a_reason(size, noise, words):
     plane = np.zeros((size, size), np.float32)
-    found = judge(examine([Pair(plane, plane, plane == 0)], noise))
+    found = judge(examine([Pair(plane, plane, plane == 0, noise)]))
     assert found.verdict is None and found.reasons == ()
     assert words in found.notes[0]
     assert found.values == dict.fromkeys(EXAMINED)

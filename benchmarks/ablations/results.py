@@ -11,7 +11,7 @@ from ablations.measure import SCORES, score
 from ablations.runs import Test
 from ablations.sampling import CLEARLY, apply_student
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.recipe import TargetOptions
 
 PAIRS = 4
@@ -21,7 +21,7 @@ def fusion(lab: Lab) -> Finding:
     """A7: fusion on and off, told the true, the estimated and a wrong level."""
     test = lab.test
     sigma = test.source.noise.sigma
-    estimated = estimate_noise(_mosaic(test)[None])
+    estimated = estimate_plane(_mosaic(test))
     tellings = {
         "true": NoiseEstimate(sigma),
         f"estimated ({estimated.sigma / sigma:.2f} of it)": estimated,

@@ -73,7 +73,12 @@ def _describe(item: "Item", series: "Series") -> dict[str, Any]:
         "bits": None if is_float else max(int(high) - int(low), 1).bit_length(),
         "photometric": _photometric(series),
         "unit": series.unit,
-        "noise": {"sigma": noise.sigma, "bands": list(noise.bands), "model": noise.model},
+        "noise": {
+            "sigma": noise.sigma,
+            "range": list(noise.range()),
+            "bands": list(noise.middle.bands),
+            "model": noise.middle.model,
+        },
         "warnings": list(series.warnings),
     }
 
@@ -92,9 +97,16 @@ def _as_text(facts: dict[str, Any]) -> str:
         f"  {facts['format']} {facts['modality']}".rstrip() + f", files: {facts['files']}",
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),
-        f"  noise {facts['noise']['sigma']:.4g} {facts['unit']}".rstrip() + f" ({facts['noise']['model']})",
+        _noise_line(facts["noise"], facts["unit"]),
     ]
     if facts["frame_time_ms"]:
         lines.append(f"  {facts['frame_time_ms']:g} ms a frame")
     lines += [f"  warning: {text}" for text in facts["warnings"]]
     return "\n".join(lines)
+
+
+def _noise_line(noise: dict[str, Any], unit: str) -> str:
+    """The level, and its range along the series where two of its digits can tell the ends apart."""
+    line = f"  noise {noise['sigma']:.4g} {unit}".rstrip() + f" ({noise['model']})"
+    low, high = (f"{level:.2g}" for level in noise["range"])
+    return line if low == high else f"{line}, {low} to {high} along the series"

@@ -11,6 +11,7 @@ from meddenoise.io.dicom_group import normal
 from meddenoise.io.dicom_values import item, items, number, numbers, text
 from meddenoise.series import Geometry, Vector
 
+_EXPOSURES = ("ExposureInmAs", "Exposure", "XRayTubeCurrentInmA", "XRayTubeCurrent")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 
@@ -27,6 +28,8 @@ class Frame:
     intercept: float
     rescale_type: str | None
     """None where there is no rescale."""
+    exposure: float | None = None
+    """Exposure, or the tube current where that is all; in units of `_EXPOSURES`."""
 
 
 def frames_of(dataset: Dataset, count: int) -> list[Frame]:
@@ -34,7 +37,7 @@ def frames_of(dataset: Dataset, count: int) -> list[Frame]:
     shared = item(dataset, "SharedFunctionalGroupsSequence")
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")
     if not groups and shared is None:
-        return [_frame(*[dataset] * 4)] * count
+        return [_frame(*[dataset] * 5)] * count
     frames = []
     for index in range(count):
         own = groups[index] if index < len(groups) else None
@@ -48,6 +51,7 @@ def frames_of(dataset: Dataset, count: int) -> list[Frame]:
                 macro("PlaneOrientationSequence"),
                 macro("PixelMeasuresSequence"),
                 macro("PixelValueTransformationSequence"),
+                macro("CTExposureSequence"),
             )
         )
     return frames
@@ -114,7 +118,7 @@ def oddities(frames: Sequence[Frame]) -> list[str]:
     return found
 
 
-def _frame(place: Dataset, turn: Dataset, measures: Dataset, values: Dataset) -> Frame:
+def _frame(place: Dataset, turn: Dataset, measures: Dataset, values: Dataset, dose: Dataset) -> Frame:
     spacing = next(filter(None, (numbers(measures, name) for name in _SPACINGS)), ())
     step = number(measures, "SpacingBetweenSlices") or number(measures, "SliceThickness")
     slope = number(values, "RescaleSlope")
@@ -127,6 +131,7 @@ def _frame(place: Dataset, turn: Dataset, measures: Dataset, values: Dataset) ->
         slope=1.0 if slope is None else slope,
         intercept=number(values, "RescaleIntercept", 0.0) or 0.0,
         rescale_type=None if slope is None else text(values, "RescaleType"),
+        exposure=next((value for name in _EXPOSURES if (value := number(dose, name))), None),
     )
 
 

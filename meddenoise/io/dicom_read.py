@@ -107,6 +107,7 @@ def _series(
         identity=tuple((label, text(dataset, keyword)) for label, keyword in IDENTITY.items()),
         channels=form.samples,
         frame_time_ms=time,
+        exposures=_exposures(frames),
         padding=_padding(dataset, form),
         inverted=form.photometric == "MONOCHROME1",
         warnings=(*warnings, *oddities(frames), *_lossy(dataset), *_gaps(forms, time)),
@@ -163,6 +164,12 @@ def _rescale(
     else:
         unit = "" if kind in (None, "US") else str(kind)
     return slope, intercept, unit, []
+
+
+def _exposures(frames: list[Frame]) -> tuple[float, ...]:
+    """Of each frame; empty unless all state it."""
+    stated = tuple(frame.exposure for frame in frames if frame.exposure is not None and frame.exposure > 0)
+    return stated if len(stated) == len(frames) else ()
 
 
 def _subject(dataset: Dataset) -> str:

@@ -24,7 +24,7 @@ from meddenoise.methods.table import Row as Row
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from meddenoise.noise import NoiseEstimate
+    from meddenoise.noise import Noise, NoiseEstimate
 
 ENTRY_POINT_GROUP = "meddenoise.methods"
 
@@ -71,6 +71,17 @@ class WindowDenoiser(Denoiser, Protocol):
         """Side of that plane; it stands in for the method's."""
 
 
+@runtime_checkable
+class SpectralDenoiser(Denoiser, Protocol):
+    """A denoiser with a use for the noise spectrum, which changes from plane to plane of a series."""
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> Denoiser:
+        """The same, sharing its weights, for a batch whose plane b has the spectrum of `noise[b]`.
+
+        The noise model ("rician") is that of the whole series, from `Setup.noise`.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a method with a sampler is to run; the others have no use for it, but for `fusion`.
@@ -91,6 +102,7 @@ class Sampling:
 class Setup:
     """What a method may know before the first plane: the noise, the modality, where and how it runs.
 
+    `noise` is that of the whole series, or of the plane of middle level where `planes` has one for each.
     `modality` is a DICOM code or empty. `checkpoint` is what `meddenoise.weights` opened.
     """
 
@@ -102,6 +114,8 @@ class Setup:
     sampling: Sampling = Sampling()
     window: tuple[float, float] | None = None
     """Values (low, high) that are -1 and 1 (`normalize.fit_window`); None gives every plane its own."""
+    planes: Noise | None = None
+    """The noise of every plane: the engine gives a `SpectralDenoiser` that of the planes of each batch."""
 
 
 class Method(Protocol):

@@ -1,6 +1,7 @@
 """blindspot: the blind-spot network by itself, with or without the noisy image's own say."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +23,10 @@ LARGEST_PLANE = 1024
 
 @dataclass(frozen=True, slots=True)
 class BlindSpotDenoiser:
-    """The blind-spot network of a checkpoint, the noise spectrum of a series and the radius it asks for."""
+    """The blind-spot network of a checkpoint, the noise spectrum of a series and the radius it asks for.
+
+    `bands` [K], or [B, K] for a batch of planes.
+    """
 
     network: BlindSpotNet
     bands: Tensor
@@ -37,6 +41,10 @@ class BlindSpotDenoiser:
         Equivariant to offset and scale; unchanged where sigma is 0.
         """
         return on_stable(self._run, noisy, sigma, self.rician)
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> "BlindSpotDenoiser":
+        """The same for a batch of planes with noise of these spectra."""
+        return replace(self, bands=torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
 
     def blind(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """The estimate that has not seen the noise of the pixel it estimates; `sigma` [B, 1, H, W] > 0."""

@@ -4,8 +4,8 @@ Every plane is brought to zero mean and unit noise in float64 before its filter 
 method equivariant to shift and scale by construction.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from meddenoise.methods import Setup
 from meddenoise.methods.filters import bm3d, gaussian, median, nlm, require_bm3d, tv, wavelet
-from meddenoise.noise import WHITE
+from meddenoise.noise import WHITE, NoiseEstimate
 
 Plane = NDArray[np.float64]
 Filter = Callable[[Plane, tuple[float, ...]], Plane]
@@ -50,15 +50,26 @@ class PlaneDenoiser:
     filter: Filter
     bands: tuple[float, ...]
     context: int = 0
+    by_plane: tuple[tuple[float, ...], ...] = ()
+    """The bands of each plane of a batch, where they are not all the same."""
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> "PlaneDenoiser":
+        """The same for a batch of planes with noise of these spectra."""
+        return replace(self, by_plane=tuple(plane.bands for plane in noise))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         planes = noisy[:, noisy.shape[1] // 2].detach().to("cpu", torch.float64).numpy()
         levels = sigma.detach().to("cpu", torch.float64).numpy()
+        spectra = self.by_plane or (self.bands,) * len(planes)
         clean = [
-            self._by_map(plane, level[0]) if level.ndim else self._at(plane, float(level))
-            for plane, level in zip(planes, levels, strict=True)
+            replace(self, bands=bands)._filtered(plane, level)
+            for plane, level, bands in zip(planes, levels, spectra, strict=True)
         ]
         return torch.from_numpy(np.stack(clean))[:, None].to(noisy.device, noisy.dtype)
+
+    def _filtered(self, plane: Plane, level: Plane) -> Plane:
+        """The plane filtered for its noise level [] or map [1, H, W]."""
+        return self._by_map(plane, level[0]) if level.ndim else self._at(plane, float(level))
 
     def _at(self, plane: Plane, sigma: float) -> Plane:
         """The plane filtered for one noise level."""

@@ -1,7 +1,7 @@
 """diffdenoise: trained on noisy images alone; a student in one pass, or the sampler it learned from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.methods.stabilised import as_map, on_stable
 from meddenoise.methods.uncertainty import remaining_spread
+from meddenoise.noise import NoiseEstimate
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole."""
@@ -29,6 +30,10 @@ class DiffusionDenoiser:
     blind: BlindSpotDenoiser
     srds: Srds
     context: int = 0
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> "DiffusionDenoiser":
+        """The same for a batch of planes with noise of these spectra."""
+        return replace(self, blind=self.blind.for_planes(noise))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """As `sample`, every plane from the same noise."""

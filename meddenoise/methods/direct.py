@@ -1,7 +1,7 @@
 """direct: one pass of a noise-level conditioned regression network, trained on simulated physics noise."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,9 +11,7 @@ from meddenoise.methods import Setup
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
-
-if TYPE_CHECKING:
-    from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import NoiseEstimate
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
@@ -29,14 +27,18 @@ class DirectDenoiser:
 
     network: NoiseUNet
     bands: Tensor
-    """[K], or all zero where the spectrum is unknown."""
+    """[K], or [B, K] for a batch of planes; all zero where the spectrum is unknown."""
     magnitude: bool
     """True for MR: planes without negative values have a physical floor at 0."""
     rician: bool = False
     """True where the noise is known to be Rician: denoised behind the stabilising transform."""
-    told: float = 1.0
-    """What the network is told of the noise level, relative to what it is."""
+    modality: str = ""
+    """A DICOM code, for `told_more`."""
     context: int = 0
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> "DirectDenoiser":
+        """The same for a batch of planes with noise of these spectra."""
+        return replace(self, bands=torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """Clean [B, 1, H, W] of `noisy` [B, 2 context + 1, H, W]; `sigma` [B] or [B, 1, H, W] in its units.
@@ -50,23 +52,25 @@ class DirectDenoiser:
         floored = self.magnitude and not self.rician
         zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(floored)
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        clean = self.network(noisy, sigma * self.told, bands, zero)
+        told = told_more(bands, self.modality).reshape(-1, 1, 1, 1)
+        clean = self.network(noisy, sigma * told, bands, zero)
         middle = noisy[:, self.context, None]
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
         return result
 
 
-def told_more(bands: Tensor, modality: str) -> float:
-    """The factor by which the network is told more noise than there is: 1, but for smooth noise in CT.
+def told_more(bands: Tensor, modality: str) -> Tensor:
+    """The factor [B] of the noise level the network is given, by `bands` [B, K]: 1, but for smooth CT noise.
 
     The clean CT images it was trained on have smooth noise of their own, that of soft reconstruction
     kernels, and it learned to leave such noise alone. Told more, it removes more at reduced dose. The
     factor was set on the validation images of the model card. In MR smooth "noise" is often fine anatomy,
     and nothing is added.
     """
-    if modality != "CT" or not bool(bands.any()):
-        return 1.0
-    return 1 + SMOOTH_EXTRA * max(0.0, 1 - float(bands[-1]))
+    if modality != "CT":
+        return torch.ones_like(bands[..., -1])
+    more = 1 + SMOOTH_EXTRA * (1 - bands[..., -1]).clamp(min=0)
+    return torch.where(bands.any(dim=-1), more, 1.0)
 
 
 def lost_mean(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
@@ -106,12 +110,11 @@ class Direct:
 def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     """A network that is ready to run, as the denoiser of one series."""
     rician = setup.noise is not None and setup.noise.model == "rician"
-    bands = _bands(setup.noise, network.bands)
-    told = told_more(bands, setup.modality)
-    return DirectDenoiser(network, bands, setup.modality == "MR", rician, told, network.middle)
+    bands, modality = _bands(setup.noise, network.bands), setup.modality
+    return DirectDenoiser(network, bands, modality == "MR", rician, modality, network.middle)
 
 
-def _bands(noise: "NoiseEstimate | None", count: int) -> Tensor:
+def _bands(noise: NoiseEstimate | None, count: int) -> Tensor:
     return torch.zeros(count) if noise is None else torch.tensor(noise.bands, dtype=torch.float32)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import Noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,10 +18,10 @@ class Protocol:
     `data_range` is the R of PSNR and SSIM in `unit`, `range_source` how it was chosen; result and reference
     are both clipped to `window` (low, high) before they are compared, None where they are not. `mask`
     [N, Y, X] is True where a pixel counts, None where all do. `scope` "volume" pools all planes, "plane" is
-    the mean over planes of the plane's own value. `noise` is that of the noisy image in `unit`, None where it
-    is not known. `spacing_mm` is (row, column), None where it is not known: frequencies are then in cycles a
-    pixel. `crop` is the part of the image that was measured, `rois` and `edge` lie in that part.
-    `networks` is the folder with the weights of LPIPS and FID, None to fetch them.
+    the mean over planes of the plane's own value. `noise` is that of the noisy image in `unit`, plane by
+    plane, None where it is not known. `spacing_mm` is (row, column), None where it is not known: frequencies
+    are then in cycles a pixel. `crop` is the part of the image that was measured, `rois` and `edge` lie in
+    that part. `networks` is the folder with the weights of LPIPS and FID, None to fetch them.
     """
 
     data_range: float | None = None
@@ -30,7 +30,7 @@ class Protocol:
     mask: NDArray[np.bool_] | None = None
     mask_source: str = "all pixels"
     scope: Literal["volume", "plane"] = "volume"
-    noise: NoiseEstimate | None = None
+    noise: Noise | None = None
     window: tuple[float, float] | None = None
     spacing_mm: tuple[float, float] | None = None
     crop: Box | None = None

@@ -20,11 +20,12 @@ def residual_nps_distance(result: Image, noisy: Image, protocol: Protocol) -> fl
     if noise is None or noise.sigma <= 0:
         raise UndefinedError("the noisy image has no noise, or it is not known")
     values = []
-    for clean, before, mask in paired_planes(result, noisy, protocol):
-        sigma = sigma_map(noise, np.where(mask, before, 0.0).astype(np.float32))
+    for n, (clean, before, mask) in enumerate(paired_planes(result, noisy, protocol)):
+        own = noise.plane(n)
+        sigma = sigma_map(own, np.where(mask, before, 0.0).astype(np.float32))
         if min(clean.shape) >= SMALLEST and (mask & (sigma > 0)).any():
             residual = np.where(mask, before - clean, 0.0)
-            values.append(nps_distance(residual, sigma, noise.bands, mask))
+            values.append(nps_distance(residual, sigma, own.bands, mask))
     return mean_of_planes(values, f"no plane has {SMALLEST} pixels a side and noise")
 
 

@@ -1,6 +1,7 @@
 """SHELF of noise: what is known of it in one plane (`NoiseEstimate`) and in a series (`SeriesNoise`)."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
 
@@ -38,6 +39,15 @@ class NoiseEstimate:
     spectrum: tuple[float, ...] | None = None
     uncertainty: float | None = None
 
+    def plane(self, index: int) -> "NoiseEstimate":
+        """Itself: one estimate may serve every plane of a series, as `SeriesNoise` has one for each."""
+        return self
+
+    @property
+    def middle(self) -> "NoiseEstimate":
+        """Itself."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesNoise:
@@ -67,5 +77,23 @@ class SeriesNoise:
         levels = self._levels()
         return (min(levels), max(levels)) if levels else (0.0, 0.0)
 
+    @property
+    def middle(self) -> NoiseEstimate:
+        """The noise of the plane of middle level, to stand for all; of level 0 where none has any."""
+        noisy = sorted((plane for plane in self.planes if plane.sigma > 0), key=lambda plane: plane.sigma)
+        return noisy[len(noisy) // 2] if noisy else NoiseEstimate(0.0)
+
+    def pick(self, order: Iterable[int]) -> "SeriesNoise":
+        """The noise of some planes, in this order."""
+        return SeriesNoise(tuple(self.planes[index] for index in order))
+
+    def with_sigma(self, sigma: float) -> "SeriesNoise":
+        """The same spectra and dependences, every plane at one level."""
+        return SeriesNoise(tuple(replace(plane, sigma=sigma) for plane in self.planes))
+
     def _levels(self) -> list[float]:
         return [plane.sigma for plane in self.planes if plane.sigma > 0]
+
+
+Noise = NoiseEstimate | SeriesNoise
+"""The noise of a series, whose planes may share one: `sigma` of them all, `middle` and `plane(index)`."""

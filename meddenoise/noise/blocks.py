@@ -54,20 +54,19 @@ class Blocks:
         return self.mean, self.std, self.power, self.y, self.x
 
 
-def join_blocks(tables: list[Blocks]) -> Blocks:
-    """The blocks of several planes in one table."""
-    parts = zip(*(table._parts() for table in tables), strict=True)
-    return Blocks(tables[0].size, tables[0].step, *(np.concatenate(part) for part in parts))
+def measure_blocks(plane: Floats, usable: Mask, size: int, brightness: Floats | None = None) -> Blocks:
+    """The blocks of a plane [Y, X] whose pixels are usable (99.5 % of them).
 
-
-def measure_blocks(plane: Floats, usable: Mask, size: int) -> Blocks:
-    """The blocks of a plane [Y, X] whose pixels are usable (99.5 % of them)."""
+    Their means are those of `brightness` [Y, X] where it is given: what the signal is under a difference.
+    """
     step = max(size // 4, round(np.sqrt(plane.size / MAX_BLOCKS)))
     share = _windows(usable, size, step).mean(axis=(2, 3))
     rows, columns = np.nonzero(share >= 0.995)
     pixels = np.ascontiguousarray(_windows(plane, size, step)[rows, columns], np.float32)
     mean = pixels.mean(axis=(1, 2))
     pixels -= mean[:, None, None]
+    if brightness is not None:
+        mean = _windows(brightness, size, step)[rows, columns].mean(axis=(1, 2), dtype=np.float32)
     return Blocks(
         size,
         step,

@@ -33,6 +33,12 @@ class Scene:
     count: int
     load: Callable[[int], tuple[Plane, Mask]]
 
+    @classmethod
+    def of(cls, planes: Plane, valid: Mask | None = None) -> "Scene":
+        """A scene of planes [N, Y, X] at hand, `valid` where they are image, None for everywhere."""
+        mask = np.ones(planes.shape, bool) if valid is None else valid
+        return cls(len(planes), lambda index: (planes[index], mask[index]))
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

@@ -84,6 +84,17 @@ class NoiseProfile:
             sigmas=tuple(scale * sigma for sigma in self.sigmas),
         )
 
+    def levels(self, frames: int) -> tuple[float, ...] | None:
+        """The level of each frame of a run of so many, settled where it is longer than the one measured.
+
+        None where no frames were measured, or runs of several lengths.
+        """
+        runs = self.counts.series
+        if self.source != "frames" or len(self.sigmas) % runs:
+            return None
+        measured = np.median(np.reshape(self.sigmas, (runs, -1)), axis=0).tolist()
+        return tuple(measured[:frames]) + (self.sigma,) * (frames - len(measured))
+
     def sigma_at(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         """Noise standard deviation at each pixel of a plane [Y, X], from the means around them."""
         if self.gain == 0:

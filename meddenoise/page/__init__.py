@@ -5,7 +5,7 @@ the page around them from what the report says, `earlier` takes the pictures of 
 page. `page.css` and `page.js` go into the file as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meddenoise.trust import Trust
@@ -39,6 +39,8 @@ class Entry:
     """Of the metrics that have one."""
     warnings: tuple[str, ...] = ()
     trust: Trust | None = None
+    by_plane: Sequence[Sequence[float | None]] = ()
+    """Noise (before, after) of every plane; None where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ def _entry(row: Row) -> Entry:
         units={name: metric.unit_in(protocol) for name, metric in METRICS.items()},
         warnings=row.warnings,
         trust=read_trust(row.trust),
+        by_plane=row.noise.get("by_plane") or (),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from html import escape
 
 from meddenoise.page import Drawing, Entry
+from meddenoise.page.along import draw_along
 from meddenoise.page.meanings import meaning_of, name_of
 from meddenoise.page.tables import number, table, with_unit
 from meddenoise.page.verdicts import checks, verdict_line
@@ -30,6 +31,7 @@ def section(entry: Entry, drawing: Drawing | None, marked: str) -> str:
         _warnings(entry.warnings),
         _cards(entry),
         marked if drawing is not None else f'<p class="note">{escape(LEFT_OUT)}</p>',
+        draw_along(entry.by_plane, entry.noise[2]),
         _metrics(entry),
         checks(entry.trust, entry.noise[2]),
         f'<details class="facts"><summary>How it was made</summary>{facts(entry.facts)}</details>',

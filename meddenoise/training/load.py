@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
@@ -138,7 +138,7 @@ def _images(
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
         for image in [plane, halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
-                own = estimate_noise(middle(image, OWN_CROP)[None], modality=modality)
+                own = estimate_plane(middle(image, OWN_CROP), modality=modality)
                 like = (
                     None if scaled is None else scaled.estimate(image[None], np.ones((1, *image.shape), bool))
                 )

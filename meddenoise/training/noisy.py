@@ -206,15 +206,18 @@ def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iter
     scale = 255 / width
     scaled = (planes - np.float32(low)) * np.float32(scale)
     if reading.simulated is None:
-        noise = _scaled(estimate_series(series), series, low, scale)
-        if noise.sigma < LEAST_SIGMA:
+        estimate = estimate_series(series)
+        if _scaled(estimate.middle, series, low, scale).sigma < LEAST_SIGMA:
             return
-        for doubt in _doubts(item, noise):
+        for doubt in _doubts(item, estimate.middle):
             doubts.setdefault(doubt, []).append(str(item.series.path))
-        if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
-            scaled = Rician(noise.sigma).forward(scaled).astype(np.float32)
-            noise = NoiseEstimate(1.0, noise.bands)
-        for plane in scaled:
+        for plane, own in zip(scaled, estimate.planes[::step], strict=True):
+            noise = _scaled(own, series, low, scale)
+            if noise.sigma < LEAST_SIGMA:
+                continue
+            if noise.model == "rician":  # behind the transform the noise is white at every signal, as in use
+                plane = Rician(noise.sigma).forward(plane).astype(np.float32)
+                noise = NoiseEstimate(1.0, noise.bands)
             yield from _usable(plane, noise, modality, item, reading)
         return
     for number, plane in enumerate(scaled):

@@ -17,7 +17,7 @@ from meddenoise.errors import TrainingError
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_noise
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.diffusion import Condition
 from meddenoise.training.loop import describe, refuse_change
@@ -106,7 +106,7 @@ def as_training_images(
             image.modality,
             image.source,
             image.group,
-            own=estimate_noise(target[None], modality=image.modality) if simulated else NoiseEstimate(0.0),
+            own=estimate_plane(target, modality=image.modality) if simulated else NoiseEstimate(0.0),
             weight=1 / image.noise.sigma if simulated else 1.0,
             like=None if simulated else replace(image.noise, field=None),
         )

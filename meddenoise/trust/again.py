@@ -10,7 +10,7 @@ from meddenoise.errors import MeddenoiseError
 from meddenoise.io.layout import stem
 from meddenoise.level import likely_modality
 from meddenoise.methods import Sampling, Setup
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import Noise
 from meddenoise.normalize import fit_window
 from meddenoise.report import REPORT, Row, read_report
 from meddenoise.series import Series
@@ -28,9 +28,7 @@ class Lesions:
     method: str | None = None
 
 
-def lesions_again(
-    measured: Values, pair: tuple[Series, Series], noise: NoiseEstimate, wanted: Lesions
-) -> Values:
+def lesions_again(measured: Values, pair: tuple[Series, Series], noise: Noise, wanted: Lesions) -> Values:
     """The same with lesion survival, by the method, weights, mode and seed that the report tells.
 
     `pair` is the noisy series and the result. Strength, steps and other settings are the method's own. Where
@@ -50,14 +48,21 @@ def lesions_again(
         return _without(measured, str(error).rstrip("."))
 
 
-def rebuild(name: str, row: Row | None, noisy: Series, noise: NoiseEstimate) -> Run:
+def rebuild(name: str, row: Row | None, noisy: Series, noise: Noise) -> Run:
     """The method as it ran before. Raises UsageError and WeightsError as `choose`."""
     modality = likely_modality(noisy)
     weights = row.weights["name"] if row is not None and row.weights else None
     choice = choose(name, weights, noisy.modality)
     device = choose_device() if choice.method.uses_weights else choose_device("cpu", "fp32")
     sampling = Sampling("diffusion" if row is not None and row.mode == "diffusion" else None)
-    setup = Setup(noise, modality, checkpoint=choice.checkpoint, sampling=sampling, window=fit_window(noisy))
+    setup = Setup(
+        noise.middle,
+        modality,
+        checkpoint=choice.checkpoint,
+        sampling=sampling,
+        window=fit_window(noisy),
+        planes=noise,
+    )
     seed = 0 if row is None else row.seed
     return Run(Engine(choice.method, setup, EngineOptions(device, seed=seed)), noise, 1.0)
 

@@ -30,23 +30,26 @@ EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift")
 class Pair:
     """One plane [Y, X] before and after, in the unit of the image; `valid` is False where it is no image.
 
+    `noise` is that of the plane before.
     `magnitude` says that it may be one of MR, even where the noise was not recognised as Rician.
     """
 
     before: Plane
     after: Plane
     valid: Mask
+    noise: NoiseEstimate
     magnitude: bool = False
 
 
-def examine(pairs: Sequence[Pair], noise: NoiseEstimate) -> Values:
-    """The checks that need no method, of the worst of some planes of one shape; `noise` is that before."""
-    why = _unfit(pairs, noise)
+def examine(pairs: Sequence[Pair]) -> Values:
+    """The checks that need no method, of the worst of some planes of one shape."""
+    why = _unfit(pairs)
     if why:
         return nothing(why)
-    null = simulate_null(noise, pairs[0].before.shape)
     scored = [
-        _examine(pair, noise, null) for pair in pairs if np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
+        _examine(pair, simulate_null(pair.noise, pair.before.shape))
+        for pair in pairs
+        if pair.noise.sigma > 0 and np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
     ]
     if not scored:
         return nothing("too few pixels are image")
@@ -59,33 +62,33 @@ def nothing(why: str) -> Values:
     return Values(dict.fromkeys(EXAMINED), notes=(f"the change was not checked: {why}.",))
 
 
-def _unfit(pairs: Sequence[Pair], noise: NoiseEstimate) -> str:
+def _unfit(pairs: Sequence[Pair]) -> str:
     """Why nothing can be told; empty where it can."""
     if not pairs or min(pairs[0].before.shape) < SMALLEST_SIDE:
         return f"it takes planes of {SMALLEST_SIDE} pixels a side"
-    if noise.sigma <= 0:
+    if not any(pair.noise.sigma > 0 for pair in pairs):
         return "no noise is seen in the input to hold it against"
     return ""
 
 
-def _examine(pair: Pair, noise: NoiseEstimate, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]:
+def _examine(pair: Pair, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]:
     """The checks of one plane, and its ranges of brightness."""
-    sigma = sigma_map(noise, pair.before)
+    sigma = sigma_map(pair.noise, pair.before)
     inside = pair.valid & (sigma > 0)
     unit = np.divide(1, sigma, out=np.zeros_like(sigma), where=inside)
-    removed = np.where(inside, _removed(pair, noise, inside), 0).astype(np.float32)
+    removed = np.where(inside, _removed(pair, inside), 0).astype(np.float32)
     found = find_structure(pair.before * unit, removed * unit, inside, null)
     shift, bins = _shift(pair.after, removed, _Level(sigma, inside, null))
     values = {name: float(getattr(found, name)) for name in EXAMINED[:3]}
     return values | {"mean_shift": shift}, bins
 
 
-def _removed(pair: Pair, noise: NoiseEstimate, inside: Mask) -> Plane:
+def _removed(pair: Pair, inside: Mask) -> Plane:
     """Before minus after; of magnitude images minus the mean magnitude, where that is nearer.
 
     Rician noise lifts dark places, and a method may take that back.
     """
-    plain = pair.before - pair.after
+    plain, noise = pair.before - pair.after, pair.noise
     dark = inside & (pair.after < 2 * noise.sigma)
     if not (pair.magnitude or noise.model == "rician") or not dark.any():
         return plain

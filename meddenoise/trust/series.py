@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from meddenoise.engine import Engine
 from meddenoise.holes import fill_holes
 from meddenoise.metrics import UndefinedError
-from meddenoise.noise import NoiseEstimate
-from meddenoise.pairing import Planes, align_planes
+from meddenoise.noise import Noise
 from meddenoise.planes import load_planes
 from meddenoise.series import Series
 from meddenoise.trust import Trust, Values, judge
@@ -34,32 +33,29 @@ class Run:
     """How the result was made: the engine with its method, told `noise`, at `strength`."""
 
     engine: Engine
-    noise: NoiseEstimate
+    noise: Noise
     strength: float
 
 
-def check_trust(noisy: Series, result: Series, noise: NoiseEstimate, run: Run | None) -> Trust:
+def check_trust(noisy: Series, result: Series, noise: Noise, run: Run | None) -> Trust:
     """The verdict on `result`; `noise` is what the noisy series shows, `run` None where nothing was done.
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
     if run is None:
         return Trust("ok", notes=(UNCHANGED,))
-    measured = examine(list(_pairs(noisy, result, np.arange(len(result)))), noise)
+    measured = examine_series(noisy, result, noise)
     if run.engine.samples:
         return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)))
     return judge(with_lesions(measured, noisy, noise, run))
 
 
-def examine_series(noisy: Series, result: Series, noise: NoiseEstimate) -> Values:
-    """`examine` of some planes of a series and of those it was made from.
-
-    Raises InputError where their planes do not agree.
-    """
-    return examine(list(_pairs(noisy, result, align_planes(result, noisy))), noise)
+def examine_series(noisy: Series, result: Series, noise: Noise) -> Values:
+    """`examine` of some planes of a series and of those it was made from, which are in the same order."""
+    return examine(list(_pairs(noisy, result, noise)))
 
 
-def with_lesions(measured: Values, noisy: Series, noise: NoiseEstimate, run: Run) -> Values:
+def with_lesions(measured: Values, noisy: Series, noise: Noise, run: Run) -> Values:
     """The same with lesion survival in the middle plane."""
     try:
         kept: float | None = _survival(noisy, noise, run)
@@ -69,7 +65,7 @@ def with_lesions(measured: Values, noisy: Series, noise: NoiseEstimate, run: Run
     return replace(measured, values=measured.values | {"lesion_survival": kept}, notes=notes)
 
 
-def _survival(noisy: Series, noise: NoiseEstimate, run: Run) -> float:
+def _survival(noisy: Series, noise: Noise, run: Run) -> float:
     index = len(noisy) // 2
     planes, sigma = (
         _middle(part, LESION_SIDE)
@@ -87,20 +83,19 @@ def _survival(noisy: Series, noise: NoiseEstimate, run: Run) -> float:
     before: NDArray[np.float32] = planes[0, centre]
     _, local = load_planes(noisy, index, index + 1, noise, 0)
     scene = Scene(before, _middle(local, LESION_SIDE)[0], valid[0])
-    return survival(denoise, scene, denoise(before), noise).share
+    return survival(denoise, scene, denoise(before), noise.plane(index)).share
 
 
-def _pairs(noisy: Series, result: Series, order: Planes) -> Iterator[Pair]:
+def _pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
     """The middle of some planes; first and last are left out where there are more."""
     count = min(len(result), MOST_PLANES)
-    for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int):
-        source = int(order[n])
-        valid = result.valid(n, n + 1) & noisy.valid(source, source + 1)
-        before = fill_holes(noisy.values(source, source + 1), valid)
+    for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int).tolist():
+        valid = result.valid(n, n + 1) & noisy.valid(n, n + 1)
+        before = fill_holes(noisy.values(n, n + 1), valid)
         after = fill_holes(result.values(n, n + 1), valid)
         magnitude = noisy.modality in ("MR", "") and bool(before.min() >= 0)
         planes = [_middle(part[0], MOST_SIDE) for part in (before, after, valid)]
-        yield Pair(planes[0], planes[1], planes[2], magnitude)
+        yield Pair(planes[0], planes[1], planes[2], noise.plane(n), magnitude)
 
 
 def _middle(part: NDArray[Any], side: int) -> NDArray[Any]:
