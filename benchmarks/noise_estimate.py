@@ -78,7 +78,7 @@ def run(case: Case, weights: str) -> list[Result]:
         "wavelet": NoiseEstimate(peer),
         "classical": classical,
         "learned": learned,
-        "ruling": rule(classical, learned, case.modality),
+        "ruling": rule(classical, learned),
     }
     return [score(case, name, estimate) for name, estimate in methods.items()]
 

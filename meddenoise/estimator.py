@@ -1,5 +1,7 @@
 """The noise of a plane by the learned estimator, held against the classical one."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +16,7 @@ from meddenoise.networks.noise_level import CELL, NoiseLevelNet
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells
+from meddenoise.noise.estimate import estimate_plane
 from meddenoise.weights import load
 
 NAME = "noise-estimator"
@@ -22,6 +25,8 @@ SMALLEST = 2 * CELL
 """Planes with a shorter side have too few cells to tell noise from anatomy."""
 NONE = 1.5
 """Levels up to this many times the least that can be told from none count as none."""
+DISAGREE = 1.5
+"""Factor between the two levels from which a user is warned."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -87,6 +92,43 @@ def load_estimator(spec: str = NAME) -> NoiseEstimator:
     return NoiseEstimator(network)
 
 
-def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str = "") -> NoiseEstimate:
-    """The estimate to go by."""
-    return learned
+def estimate(plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
+    """The noise of a plane [Y, X] in its own unit by both estimators; sigma 0 where none can be seen.
+
+    Arguments as of `noise.estimate.estimate_plane`.
+    """
+    classical = estimate_plane(plane, valid, modality)
+    if min(plane.shape, default=0) < SMALLEST:
+        return classical
+    return rule(classical, load_estimator().estimate(plane, valid, modality))
+
+
+def rule(classical: NoiseEstimate, learned: NoiseEstimate) -> NoiseEstimate:
+    """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place."""
+    if learned.sigma == 0:
+        return replace(learned, second=classical.sigma)
+    variance = classical.variance
+    if variance is not None and classical.sigma > 0:
+        share = (learned.sigma / classical.sigma) ** 2
+        variance = (share * variance[0], share * variance[1])
+    rician = learned.model == "rician"
+    return replace(
+        learned,
+        variance=None if rician else variance,
+        field=None if rician else classical.field,
+        second=classical.sigma,
+    )
+
+
+def disagreement(planes: Iterable[NoiseEstimate]) -> str | None:
+    """One sentence where two estimators differ by more than DISAGREE on some planes; None where they agree."""
+    levels = [(plane.sigma, plane.second) for plane in planes if plane.second is not None]
+    apart = [(a, b) for a, b in levels if max(a, b) > DISAGREE * min(a, b)]
+    if not apart:
+        return None
+    first, second = max(apart, key=lambda pair: max(pair) / max(min(pair), 1e-30))
+    where = "" if len(levels) == 1 else f" on {len(apart)} of {len(levels)} planes"
+    return (
+        f"two estimates of the noise differ{where} ({first:.3g} was used, {second:.3g} is the other): "
+        "give --sigma if you know the level."
+    )

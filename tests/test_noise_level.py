@@ -9,7 +9,7 @@ import torch
 
 from meddenoise.checkpoint import load_checkpoint, load_state
 from meddenoise.networks import build
-from meddenoise.networks.noise_level import CELL, NoiseLevelNet, Reading, scales, usable_cells
+from meddenoise.networks.noise_level import CELL, NoiseLevelNet, NoiseReading, scales, usable_cells
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import CELLS, cell_shares, spectrum_cells
 from meddenoise.training.data import TrainingImage
@@ -39,8 +39,8 @@ def planes(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @torch.no_grad()
-def read(net: NoiseLevelNet, image: torch.Tensor, zero: float = 0.0) -> Reading:
-    reading: Reading = net(image, torch.ones_like(image), torch.full((len(image),), zero))
+def read(net: NoiseLevelNet, image: torch.Tensor, zero: float = 0.0) -> NoiseReading:
+    reading: NoiseReading = net(image, torch.ones_like(image), torch.full((len(image),), zero))
     return reading
 
 
@@ -155,11 +155,11 @@ def test_a_right_reading_has_no_error() -> None:
     level = ((batch.level.square() * batch.valid).sum(dim=(1, 2, 3)) / count).sqrt().log()
     local = torch.nn.functional.avg_pool2d(batch.level.square(), CELL).sqrt().log()
     nothing = torch.full_like(level, -9.0)
-    errors = measure(Reading(level, local, batch.spectrum.log(), level, level, nothing), batch)
+    errors = measure(NoiseReading(level, local, batch.spectrum.log(), level, level, nothing), batch)
     assert float(errors.level.abs().max()) < 1e-5
     assert float(errors.local.max()) < 1e-5
     assert float(errors.spectrum.max()) < 1e-5
-    wrong = measure(Reading(level + 0.3, local, batch.spectrum.log(), level, level, nothing), batch)
+    wrong = measure(NoiseReading(level + 0.3, local, batch.spectrum.log(), level, level, nothing), batch)
     assert wrong.level.tolist() == pytest.approx([0.3] * 4, abs=1e-5)
 
 

@@ -25,7 +25,7 @@ LEAST_POWER = 1e-4
 """Added to powers in units of the input before a logarithm."""
 
 
-class Reading(NamedTuple):
+class NoiseReading(NamedTuple):
     """The noise of planes [B]; logarithms are natural and of values in the plane's own units.
 
     `level` [B] log sigma; `local` [B, 1, h, w] log of the local sigma by cells of CELL pixels; `spectrum`
@@ -68,7 +68,7 @@ class NoiseLevelNet(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, image: Tensor, valid: Tensor, zero: Tensor) -> Reading:
+    def forward(self, image: Tensor, valid: Tensor, zero: Tensor) -> NoiseReading:
         """The reading of planes.
 
         image: [B, 1, H, W] float32, at least two cells a side; valid: the same, 1 where pixels count and
@@ -107,7 +107,7 @@ class NoiseLevelNet(nn.Module):
 
     def _read(
         self, seen: Tensor, power: Tensor, blocks: Tensor, known: Tensor, scale: tuple[Tensor, Tensor]
-    ) -> Reading:
+    ) -> NoiseReading:
         views, local = self.tail(seen).float().split([self.tail.out_channels - 1, 1], dim=1)
         weights = views.masked_fill(~blocks, -torch.inf).flatten(2).softmax(dim=2)
         mean = torch.einsum("bvn,bcn->bvc", weights, power.flatten(2)) + LEAST_POWER
@@ -123,7 +123,7 @@ class NoiseLevelNet(nn.Module):
         spectrum = spectrum - torch.logsumexp(2 * spectrum + shares.log(), dim=1, keepdim=True) / 2
         unit, span = scale
         level = level[:, 0] + torch.log(first @ shares) / 2 + unit.log()
-        return Reading(
+        return NoiseReading(
             level=level,
             local=local + level[:, None, None, None],
             spectrum=spectrum,

@@ -28,7 +28,8 @@ class NoiseEstimate:
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
     `spectrum` is finer than `bands` and consistent with it: the relative amplitude in each radial band of
     SPECTRUM_EDGES, first where |fx| >= |fy|, then where |fy| > |fx| (16 numbers); None where only `bands` is
-    known. `uncertainty` is the relative error of `sigma` to be expected; None where it is not known.
+    known. `uncertainty` is the relative error of `sigma` to be expected, `second` the level by another
+    estimator; None where they are not known.
     """
 
     sigma: float
@@ -38,6 +39,7 @@ class NoiseEstimate:
     model: Literal["gaussian", "rician"] = "gaussian"
     spectrum: tuple[float, ...] | None = None
     uncertainty: float | None = None
+    second: float | None = None
 
     def plane(self, index: int) -> "NoiseEstimate":
         """Itself: one estimate may serve every plane of a series, as `SeriesNoise` has one for each."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.networks import build
-from meddenoise.networks.noise_level import CELL, Reading
+from meddenoise.networks.noise_level import CELL, NoiseReading
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import cell_shares
 from meddenoise.training.data import PatchSource, TrainingImage, middle
@@ -153,7 +153,7 @@ def to_batch(drawn: Sequence[Labelled]) -> NoiseBatch:
     )
 
 
-def measure(reading: Reading, batch: NoiseBatch) -> Errors:
+def measure(reading: NoiseReading, batch: NoiseBatch) -> Errors:
     """The errors of a reading."""
     floor = reading.floor.exp()
     count = batch.valid.sum(dim=(1, 2, 3)).clamp(min=1)
@@ -175,7 +175,7 @@ def measure(reading: Reading, batch: NoiseBatch) -> Errors:
     return Errors(level, local, (off.abs() * weights).sum(dim=1), (power.sqrt() > 2 * floor).float())
 
 
-def total_loss(reading: Reading, batch: NoiseBatch) -> Tensor:
+def total_loss(reading: NoiseReading, batch: NoiseBatch) -> Tensor:
     """The loss of `NoiseLevelTask`."""
     errors = measure(reading, batch)
     width = reading.error.clamp(-4, 2)
