@@ -121,7 +121,7 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate) -> NoiseEstimate:
 
 
 def disagreement(planes: Iterable[NoiseEstimate]) -> str | None:
-    """One sentence where two estimators differ by more than DISAGREE on some planes; None where they agree."""
+    """One sentence where the estimators differ by more than DISAGREE on a plane; None where they agree."""
     levels = [(plane.sigma, plane.second) for plane in planes if plane.second is not None]
     apart = [(a, b) for a, b in levels if max(a, b) > DISAGREE * min(a, b)]
     if not apart:
