@@ -23,7 +23,8 @@ def draw_scene(size: int, rng: np.random.Generator) -> Image:
         image += inside * (value - image)
     if rng.random() < 0.5:
         image = gaussian_filter(image, rng.uniform(0.3, 1.2))
-    return np.clip(image, 0, 255).astype(np.float32)
+    scene: Image = np.clip(image, 0, 255).astype(np.float32)
+    return scene
 
 
 def draw_phantom(index: int) -> tuple[Image, str]:
