@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from gcbd_gan import train_generator
-from neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches
+from neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches, quick_autocast
 from numpy.typing import NDArray
 from pictures import Plane
 from timed import train_for
@@ -46,7 +46,7 @@ class DnCNN(nn.Module):
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Denoised [B, 1, H, W] in float32."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_autocast():
             residual: Tensor = self.layers(noisy.contiguous(memory_format=torch.channels_last))
         return noisy - residual.float()
 

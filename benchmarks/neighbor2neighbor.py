@@ -11,6 +11,8 @@ from timed import train_for
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.device import quick_precision
+
 Stack = NDArray[np.float32]
 
 RATE = 1e-3
@@ -42,6 +44,11 @@ class Trained:
         return denoised
 
 
+def quick_autocast() -> torch.autocast:
+    """bfloat16 where the processor computes in it, so that a peer takes the steps it can in its time."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=quick_precision(torch.device("cpu")) == "bf16")
+
+
 class PlainUNet(nn.Module):
     """`direct`'s trunk without what it is told: unshuffled input, two residual blocks a level, no norms."""
 
@@ -63,7 +70,7 @@ class PlainUNet(nn.Module):
         height, width = noisy.shape[-2:]
         grown = (0, -width % self.multiple, 0, -height % self.multiple)
         features = functional.pixel_unshuffle(functional.pad(noisy, grown, mode="replicate"), 2)
-        with torch.autocast("cpu", torch.bfloat16):
+        with quick_autocast():
             residual = self._trunk(self.head(features.contiguous(memory_format=torch.channels_last)))
         residual = functional.pixel_shuffle(residual.float(), 2)
         return noisy - residual[..., :height, :width]

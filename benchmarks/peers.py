@@ -38,7 +38,7 @@ def choose_peers(names: Sequence[str], weights: str | None, options: Options) ->
             peers[name] = _ours(settings, told=True)
             peers[f"{name} auto"] = _ours(settings, told=False)
         else:
-            peers[name] = _classical(name)
+            peers[name] = classical(name)
             if name == "bm3d":
                 peers[TOLD_MODEL] = bm3d_told_model
     return peers
@@ -100,7 +100,8 @@ def _ours(options: Options, told: bool) -> Peer:
     return denoise
 
 
-def _classical(name: str) -> Peer:
+def classical(name: str) -> Peer:
+    """A filter without weights, given the level of the case alone."""
     denoiser = get(name).load(Setup())
 
     def denoise(case: Case) -> Plane:

@@ -76,7 +76,7 @@ def load_repeats(folder: Path, count: int) -> list[Repeats]:
             if len(series) >= 6:
                 frames = series.values(0, len(series))
                 name = str(path.relative_to(folder))
-                repeats.append(Repeats(name, series.modality or "XA", frames, _peak(series, "XA")))
+                repeats.append(Repeats(name, series.modality or "XA", frames, peak_of_series(series, "XA")))
     return repeats
 
 
@@ -106,11 +106,12 @@ def _pictures(path: Path, folder: Path, modality: str) -> list[Picture]:
         plane = series.values(len(series) // 2, len(series) // 2 + 1)[0]
         name = str(path.relative_to(folder))
         pixel_mm = series.geometry.spacing_mm[2] if series.geometry.known else 0.7
-        pictures.append(Picture(name, kind, plane, _peak(series, kind), pixel_mm))
+        pictures.append(Picture(name, kind, plane, peak_of_series(series, kind), pixel_mm))
     return pictures
 
 
-def _peak(series: Series, modality: str) -> float:
+def peak_of_series(series: Series, modality: str) -> float:
+    """What 255 grey levels stand for: 2000 HU, 255 of an 8-bit image, else the 99.9 percentile."""
     if modality == "CT":
         return 2000.0
     low, high = series.stored_range

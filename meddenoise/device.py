@@ -43,11 +43,13 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     device, reason = (
         _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
     )
-    if precision == "auto":
-        chosen: Precision = "bf16" if _is_quick_in_bf16(device) else "fp32"
-    else:
-        chosen = "bf16" if precision == "bf16" else "fp32"
-    return Device(device, chosen, reason)
+    given: Precision = "bf16" if precision == "bf16" else "fp32"
+    return Device(device, quick_precision(device) if precision == "auto" else given, reason)
+
+
+def quick_precision(device: torch.device) -> Precision:
+    """bf16 where `device` computes in it, fp32 where it would only imitate it, many times slower."""
+    return "bf16" if _is_quick_in_bf16(device) else "fp32"
 
 
 def keep_freed_memory() -> None:
@@ -103,6 +105,7 @@ def _describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the Apple GPU"
 
 
+@lru_cache
 def _is_quick_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

@@ -75,7 +75,7 @@ class Series:
     frame_time_ms: float | None = None
     """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""
     exposures: tuple[float, ...] = ()
-    """Exposure or tube current of each plane, in one unit; empty where not all of them state it."""
+    """Exposure or tube current of each slice or frame; empty where it does not change or one lacks it."""
     padding: tuple[float, float] | None = None
     """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
     inverted: bool = False

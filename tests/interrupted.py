@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch._dynamo  # noqa: F401  optimizers load it at their first step: once, not in every try
 from noisy_training import Silence, tiny_recipe
 
 from meddenoise.errors import MeddenoiseError

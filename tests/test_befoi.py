@@ -7,16 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.checkpoint import load_state
 from meddenoise.diffusion.mixing import Measured, mixing
 from meddenoise.diffusion.schedules import log_spaced
-from meddenoise.errors import WeightsError
-from meddenoise.networks import build
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training.befoi import of_frames
 from meddenoise.training.frames import TYPICAL, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.motion import MARGIN, make_sequence
-from meddenoise.weights import load
 
 SIGMA = 0.3
 RATIOS = log_spaced(80.0, 0.01, 60)
@@ -130,22 +125,3 @@ def test_networks_are_told_the_frame_then_its_neighbours_then_its_noise() -> Non
     for channel, index in enumerate((1, 0, 2)):
         np.testing.assert_allclose(told[channel], noisy.noisy[index] / 127.5 - 1, atol=1e-5)
     np.testing.assert_allclose(told[3], noisy.told / 127.5, rtol=1e-5)
-
-
-def test_a_network_of_frames_begins_as_that_of_one_whatever_the_neighbours_are() -> None:
-    single = load("direct")
-    options = single.metadata.network_options
-    one, three = build("noise-unet", dict(options)), build("noise-unet", {**options, "frames": 3})
-    load_state(one, single)
-    load_state(three, of_frames(single, 3))
-    frames = torch.from_numpy(np.stack([smooth(seed, 64) for seed in range(3)]))[None]
-    told = torch.full((1, 1, 64, 64), 10.0), torch.ones(1, 4), torch.zeros(1)
-    with torch.no_grad():
-        expected, made = one(frames[:, 1:2], *told), three(frames, *told)
-    assert not torch.equal(expected, frames[:, 1:2])
-    torch.testing.assert_close(made, expected, atol=1e-2, rtol=0)
-
-
-def test_a_network_of_another_kind_cannot_be_begun_with() -> None:
-    with pytest.raises(WeightsError, match=r"vpsde\.safetensors is no network of single frames"):
-        of_frames(load("vpsde"), 3)

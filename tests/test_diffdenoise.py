@@ -274,18 +274,19 @@ def short_recipe() -> Recipe:
     """Some hundred steps of small networks."""
     recipe = tiny_recipe()
     assert recipe.stages is not None
-    common = {"batch": 8, "patch": 48, "warmup": 20, "validate_every": 10**6, "save_every": 10**6}
+    common: dict[str, Any] = {"batch": 8, "patch": 48, "warmup": 20, "precision": "auto"}
+    common |= {"validate_every": 10**6, "save_every": 10**6}
     stages = replace(
         recipe.stages,
         blind_network={"channels": [16, 24, 32], "blocks": [1, 1, 1], "entry": 8, "radii": [0]},
-        blind=replace(recipe.stages.blind, steps=300, precision="bf16", **common),
-        diffusion=replace(recipe.stages.diffusion, steps=100, precision="bf16", **common),
+        blind=replace(recipe.stages.blind, steps=300, **common),
+        diffusion=replace(recipe.stages.diffusion, steps=100, **common),
     )
     return replace(
         recipe,
         stages=stages,
         network_options={"channels": [16, 24, 32], "blocks": [1, 1, 1], "unshuffle": 2},
-        loop=replace(recipe.loop, steps=300, precision="bf16", **common),
+        loop=replace(recipe.loop, steps=300, **common),
     )
 
 
@@ -322,13 +323,13 @@ def test_a_short_training_on_noisy_pictures_removes_their_noise(trained: str) ->
 
 @pytest.mark.slow
 def test_uncertainty_is_greater_at_edges_and_zero_where_nothing_was_done(trained: str) -> None:
-    """Measured over four pictures: 6.8 at edges, 5.0 in flat regions."""
+    """Measured over four pictures: 6.8 at edges, 5.0 in flat regions; two are enough to tell them apart."""
     options = Options(
         method="diffdenoise", mode="diffusion", weights=trained, sigma=LEVEL, uncertainty=True, device="cpu",
         steps=5, samples=4,
     )  # fmt: skip
     means = []
-    for number in range(4):
+    for number in range(2):
         series, truth = unseen(number)
         told = denoise(series, options).uncertainty
         assert told is not None

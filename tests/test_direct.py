@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.methods.direct import DirectDenoiser, lost_mean, told_more
+from meddenoise.methods.direct import DirectDenoiser, direct_bands, lost_mean
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
 
@@ -79,20 +79,19 @@ def test_the_bias_of_rician_noise_is_taken_out(signal: float, result: float) -> 
     assert float(clean.mean()) / 7 == pytest.approx(result, abs=0.15)
 
 
-@pytest.mark.parametrize(
-    ("modality", "finest", "factor"),
-    [("CT", 1.0, 1.0), ("CT", 0.25, 1.3), ("MR", 0.25, 1.0), ("CT", 1.4, 1.0)],
-)
-def test_only_smooth_noise_in_ct_is_told_stronger(modality: str, finest: float, factor: float) -> None:
-    assert told_more(torch.tensor([2.0, 1.5, 1.0, finest]), modality) == pytest.approx(factor)
-    assert told_more(torch.zeros(4), modality) == 1
+@pytest.mark.parametrize("count", [4, 16])
+def test_a_spectrum_of_four_bands_is_given_as_many_as_the_network_takes(count: int) -> None:
+    bands = direct_bands(NoiseEstimate(1.0, (2.0, 1.5, 1.0, 0.5)), count)
+    assert bands.tolist() == [band for band in (2.0, 1.5, 1.0, 0.5) for _ in range(count // 4)]
+    assert direct_bands(None, count).tolist() == [0.0] * count
 
 
 def test_planes_of_a_batch_have_spectra_of_their_own() -> None:
     torch.manual_seed(0)
-    denoiser = DirectDenoiser(
-        NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval(), torch.ones(4), False, modality="CT"
-    )
+    untrained = NoiseUNet(channels=(8, 8), blocks=(1, 1)).eval()
+    for parameter in untrained.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    denoiser = DirectDenoiser(untrained, torch.ones(4), False)
     noisy, sigma = torch.cat([plane(-3.0), plane(-2.0)]), torch.tensor([0.5, 0.7])
     spectra = [NoiseEstimate(0.5, (1.6, 1.3, 0.9, 0.4)), NoiseEstimate(0.7)]
     with torch.inference_mode():

@@ -361,10 +361,11 @@ def test_an_offset_table_is_not_needed(tmp_path: Path) -> None:
     assert np.array_equal(only(save(film, tmp_path / "c.dcm")).pixels[0], ct_slice().pixel_array)
 
 
-def test_exposure_is_read_where_every_plane_states_it(tmp_path: Path) -> None:
+def test_exposure_is_read_where_every_plane_states_it_and_it_changes(tmp_path: Path) -> None:
     (series,) = slices(tmp_path / "all", *({"Exposure": 10 * n + 5} for n in range(3)))
     assert series.exposures == (5, 15, 25)
-    (series,) = slices(tmp_path / "some", {"Exposure": 5}, {"Exposure": None}, {"Exposure": 7})
+    silent = {"XRayTubeCurrent": None}
+    (series,) = slices(tmp_path / "some", *({"Exposure": n or None} | silent for n in (5, 0, 7)))
     assert series.exposures == ()
-    (series,) = slices(tmp_path / "current", *({"XRayTubeCurrent": 100 + n} for n in range(2)))
+    (series,) = slices(tmp_path / "current", *({"XRayTubeCurrent": 100 + n, "Exposure": 9} for n in range(2)))
     assert series.exposures == (100, 101)

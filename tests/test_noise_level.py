@@ -17,7 +17,7 @@ from meddenoise.training.loop import Share
 from meddenoise.training.noise_draws import MODALITIES, draw_labelled
 from meddenoise.training.noise_level import NoiseLevelTask, measure, to_batch
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
-from meddenoise.training.scenes import draw_phantom, draw_scene
+from meddenoise.training.scenes import draw_scene
 
 CPU = torch.device("cpu")
 NONE = NoiseEstimate(0.0)
@@ -101,13 +101,6 @@ def test_the_network_is_small(network: NoiseLevelNet) -> None:
     assert sum(weights.numel() for weights in net.parameters()) * 2 < 1 << 20
 
 
-def test_scenes_and_phantoms_are_the_same_for_the_same_seed() -> None:
-    first, second = (draw_scene(64, np.random.default_rng(3)) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert 0 <= first.min() < first.max() <= 255
-    assert np.array_equal(draw_phantom(1)[0], draw_phantom(1)[0])
-
-
 def test_labels_are_the_noise_that_was_added() -> None:
     """On a flat plane all there is is noise: level and spectrum of what came out are those of the label."""
     mix = replace(read_recipe("noise-estimator").noise, sigma_min=5.0, sigma_max=20.0, rician=0.0)
@@ -169,17 +162,13 @@ def tiny_recipe() -> Recipe:
         recipe,
         network_options={"channels": 12, "blocks": 1, "hidden": 32},
         loop=replace(recipe.loop, batch=6, patch=64, steps=60, warmup=10),
-        estimator=replace(recipe.estimator, exact=("scenes-on-disk",), phantoms=2, scenes=8),
-        data=(DataRow(folder="scenes-on-disk"),),
+        data=(DataRow(folder="pictures"),),
     )
 
 
 def images(count: int, seed: int) -> list[TrainingImage]:
     rng = np.random.default_rng(seed)
-    return [
-        TrainingImage(draw_scene(128, rng), "", "scenes-on-disk", str(n), NoiseEstimate(4.0))
-        for n in range(count)
-    ]
+    return [TrainingImage(draw_scene(128, rng), "DX", "pictures", str(n), NONE) for n in range(count)]
 
 
 @torch.no_grad()
@@ -201,7 +190,7 @@ def test_training_brings_the_loss_down_and_the_checkpoint_says_the_same(tmp_path
         optimizer.step()
     assert held_out(task, net) < before - 0.2
     scores = task.validate(net, CPU)
-    assert {"score", "spectrum", "rician", "level-scenes-on-disk"} <= scores.keys()
+    assert {"score", "spectrum", "rician", "level-pictures"} <= scores.keys()
     task.export(net, scores, 60, tmp_path / "net.safetensors")
     checkpoint = load_checkpoint(tmp_path / "net.safetensors", sha256=None)
     assert all(tensor.dtype == torch.float16 for tensor in checkpoint.tensors.values())

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from meddenoise.io.scratch import copy_planes, each_plane, make_planes, release
 
 PROGRAM = """
 import sys
+import tempfile
 from pathlib import Path
 from meddenoise.io import scratch
 from meddenoise.cli.main import run
@@ -72,14 +74,16 @@ def test_planes_beyond_the_limit_keep_their_values_when_they_are_released(tmp_pa
 
 @needs_proc
 @pytest.mark.usefixtures("small_limit")
-def test_released_planes_take_no_memory_and_no_name_in_the_temporary_folder(tmp_path: Path) -> None:
-    before = set(Path(os.environ.get("TMPDIR", "/tmp")).glob("meddenoise-*"))
+def test_released_planes_take_no_memory_and_no_name_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # other tests make files in the common one
     planes = make_planes((16, 512, 512), np.float32, tmp_path)
     planes[...] = 1
     held = resident("(deleted)")
     release(planes)
     assert held - resident("(deleted)") >= planes.nbytes
-    assert set(Path(os.environ.get("TMPDIR", "/tmp")).glob("meddenoise-*")) == before
+    assert list(tmp_path.iterdir()) == []
     assert planes.sum() == planes.size
 
 

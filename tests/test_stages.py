@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
-from meddenoise.training import Images, Manner, run_training, stages
+from meddenoise.training import Images, Manner, run_training, stages, targets
 from meddenoise.training.noisy import NoisyBatch
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.targets import _read, _write
@@ -310,14 +311,14 @@ def test_a_time_budget_ends_with_every_stage_written_and_goes_on_from_there(
     series = plane()
     assert denoise(series, Options(weights=str(path), device="cpu")).series is not None
     before = {name: (output / name).read_bytes() for name in KEPT}
-    targets = len(list((output / "targets" / "training").glob("*.safetensors")))
+    made = len(list((output / "targets" / "training").glob("*.safetensors")))
     # More time: what later stages were made from stays, the student goes on.
     watch = Silence()
     run_training(recipe, Images(folder), output, Manner(seconds=12.0), watch=watch)
     assert watch.steps > 0
     for name in ("blind/checkpoint.safetensors", "diffusion/checkpoint.safetensors"):
         assert (output / name).read_bytes() == before[name]
-    assert len(list((output / "targets" / "training").glob("*.safetensors"))) == targets
+    assert len(list((output / "targets" / "training").glob("*.safetensors"))) == made
 
 
 @pytest.fixture(scope="module")
@@ -438,3 +439,19 @@ def test_brightness_beyond_half_precision_survives_in_the_targets(tmp_path: Path
     target = np.linspace(-1e5, 3e5, 64, dtype=np.float32).reshape(8, 8)
     _write(tmp_path / "00000.safetensors", target)
     assert np.array_equal(_read(tmp_path / "00000.safetensors"), target)  # type: ignore[arg-type]
+
+
+def test_targets_are_made_in_one_precision_on_whatever_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher: Any = SimpleNamespace(identity="a b")
+    options = tiny_recipe().stages.targets  # type: ignore[union-attr]
+    for quick in ("fp32", "bf16"):
+        monkeypatch.setattr(targets, "quick_precision", lambda device, is_=quick: is_)
+        assert targets._claim(tmp_path, teacher, options, 3) == "fp32"
+    notes = tmp_path / targets.MADE_FROM
+    notes.write_text(notes.read_text().replace("\nprecision = fp32", ""))  # as it was before it was noted
+    monkeypatch.setattr(targets, "quick_precision", lambda device: "fp32")
+    assert targets._claim(tmp_path, teacher, options, 3) == "bf16"
+    with pytest.raises(TrainingError, match="images = 3"):
+        targets._claim(tmp_path, teacher, options, 4)

@@ -16,12 +16,14 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.training import Images, Manner, run_training
-from meddenoise.training.data import PatchSource, TrainingImage
+from meddenoise.training.data import PatchSource, TrainingImage, to_batch
 from meddenoise.training.degrade import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.state import read_notes
+from meddenoise.training.supervised import mean_error
 
-TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, own_counted=0, map_unknown=0, bands_unknown=0)
+TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, map_unknown=0, bands_unknown=0)
 NOTHING = NoiseEstimate(0.0)
 TINY = {"channels": [8, 12], "blocks": [1, 1], "unshuffle": 2}
 
@@ -64,7 +66,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tiny_recipe(**loop: object) -> Recipe:
-    recipe = read_recipe("direct")
+    recipe = read_recipe("direct-own")
     options = dataclasses.replace(
         recipe.loop,
         steps=6,
@@ -116,12 +118,51 @@ def test_rician_noise_lifts_the_background_and_never_goes_below_zero() -> None:
     assert (drawn.noisy / drawn.told).mean() == pytest.approx(np.sqrt(np.pi / 2), rel=0.05)
 
 
-def test_without_noise_the_patch_is_untouched_and_its_own_noise_is_told() -> None:
+def test_an_exact_reference_may_be_left_without_noise() -> None:
     mix = NoiseMix(none=1, white=0, coloured=0, signal_dependent=0, told_error=0, clipped=0)
     clean = np.random.default_rng(0).normal(100, 3, (64, 64)).astype(np.float32)
-    drawn = degrade(clean, NoiseEstimate(3.0), "DX", mix, np.random.default_rng(0))
-    assert np.array_equal(drawn.noisy, clean)
-    assert 0.4 * 3 <= drawn.told[0, 0] <= 3 and np.ptp(drawn.told) == 0
+    drawn = degrade(clean, NOTHING, "DX", mix, np.random.default_rng(0))
+    assert np.array_equal(drawn.noisy, clean) and drawn.sigma == 0 and not drawn.own_share.any()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_noise_given_is_the_total_and_mostly_added(seed: int) -> None:
+    clean = np.full((64, 64), 100, np.float32)
+    own, mix = NoiseEstimate(3.0), dataclasses.replace(TOLD_EXACTLY, none=0.5)
+    drawn = degrade(clean, own, "DX", mix, np.random.default_rng(seed))
+    added = drawn.sigma**2 - 9
+    assert mix.own_limit * drawn.sigma**2 * 1.001 >= 9, "too little noise is added to learn from"
+    assert np.mean(drawn.told**2) == pytest.approx(added + 9, rel=0.2)
+    assert drawn.own_share.min() > 0 and drawn.own_share.max() < 1
+
+
+@pytest.mark.parametrize("rho", [0.1, 0.25])
+def test_the_loss_is_least_at_the_truth_whatever_noise_the_reference_has(rho: float) -> None:
+    """A network that removes a share of what it sees: regression towards the reference leaves its noise."""
+
+    class Remover(torch.nn.Module):
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+        def forward(self, noisy: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return noisy - self.share * (noisy - 100)
+
+    rng, own, mix = np.random.default_rng(0), NoiseEstimate(4.0), TOLD_EXACTLY
+    sigma = 4 * np.sqrt((1 - rho) / rho)
+    mix = dataclasses.replace(mix, white=1, coloured=0, signal_dependent=0, sigma_min=sigma, own_limit=0.9)
+    mix = dataclasses.replace(mix, sigma_max=sigma * 1.001, rician=0)
+    drawn = []
+    for _ in range(60):
+        reference = (100 + 4 * rng.standard_normal((48, 48))).astype(np.float32)
+        drawn.append((degrade(reference, own, "DX", mix, rng), reference))
+    batch, shares = to_batch(drawn), np.linspace(0.6, 1.2, 61)
+    cpu = torch.device("cpu")
+    losses = [float(mean_error(Remover(float(share)), batch, cpu)) for share in shares]
+    assert shares[int(np.argmin(losses))] == pytest.approx(1, abs=0.025)
+    plain = dataclasses.replace(batch, own_share=torch.zeros_like(batch.own_share))
+    losses = [float(mean_error(Remover(float(share)), plain, cpu)) for share in shares]
+    assert shares[int(np.argmin(losses))] == pytest.approx(1 - rho, abs=0.03)
 
 
 def test_a_batch_depends_on_its_step_alone() -> None:
@@ -174,6 +215,36 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
 
 
+def digest_of(folder: Path) -> str:
+    return str(read_notes(folder / "state.safetensors")["digest"])
+
+
+def test_a_run_takes_the_quick_precision_and_keeps_it_on_another_machine(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one from when every recipe that named no precision meant bf16."""
+    assert all(read_recipe(name).loop.precision == "auto" for name in shipped_recipes())
+    whole = {
+        precision: run_training(
+            tiny_recipe(precision=precision), Images(images), tmp_path / precision, watch=Silence()
+        ).read_bytes()
+        for precision in ("bf16", "fp32")
+    }
+    assert whole["bf16"] != whole["fp32"]
+    for first, begun in (("auto", "bf16"), ("auto", "fp32"), ("bf16", "bf16")):
+        other = "fp32" if begun == "bf16" else "bf16"
+        output = tmp_path / f"{first}-{begun}"
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=begun: is_)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(tiny_recipe(precision=first), Images(images), output, watch=Silence(stop_at=4))
+        assert digest_of(output) == digest_of(tmp_path / begun)
+        monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=other: is_)
+        resumed = run_training(tiny_recipe(precision="auto"), Images(images), output, watch=Silence())
+        assert resumed.read_bytes() == whole[begun]
+        with pytest.raises(TrainingError, match=f"precision = {begun}' became 'precision = {other}"):
+            run_training(tiny_recipe(precision=other), Images(images), output, watch=Silence())
+
+
 def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
     run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
@@ -206,7 +277,7 @@ def test_every_shipped_recipe_reads_and_the_weights_of_its_sources_sum_to_one() 
     for name in shipped_recipes():
         recipe = read_recipe(name)
         assert sum(row.weight for row in recipe.data) == pytest.approx(1)
-        assert name.endswith("-own") or all(row.attribution for row in recipe.data)
+        assert name.endswith("-own") or all(row.attribution or row.phantom for row in recipe.data)
 
 
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
@@ -219,6 +290,9 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
         read_recipe(str(path))
     path.write_text(start + '[training]\nsteps = "many"\n[[data]]\n')
     with pytest.raises(TrainingError, match="steps is 'many'"):
+        read_recipe(str(path))
+    path.write_text(start + '[training]\nprecision = "fp16"\n[[data]]\n')
+    with pytest.raises(TrainingError, match="precision is 'fp16': give auto, fp32 or bf16"):
         read_recipe(str(path))
     path.write_text("method = 'direct'")
     with pytest.raises(TrainingError, match="no 'network'"):
@@ -267,16 +341,20 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
     alone = load_checkpoint(one, sha256=None).tensors
     shared = load_checkpoint(tmp_path / "two" / "checkpoint.safetensors", sha256=None).tensors
     for name, tensor in alone.items():
-        assert torch.allclose(shared[name], tensor, rtol=0, atol=1e-4), name
+        assert torch.allclose(shared[name], tensor, rtol=0, atol=5e-4), name
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(3, 8, 40), (2, 40, 8)])
-def test_orthogonal_directions_keep_their_space_and_lose_their_size(shape: tuple[int, int, int]) -> None:
+def test_orthogonal_directions_keep_their_space_and_lose_their_size(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
     matrices = (
         torch.randn(shape, generator=torch.Generator().manual_seed(0))
         * torch.logspace(-3, 3, shape[0])[:, None, None]
     )
-    turned = orthogonalise(matrices)
+    turned = orthogonalise(matrices, dtype)
+    assert turned.dtype == torch.float32
     values = torch.linalg.svdvals(turned)
     assert values.min() > 0.4 and values.max() < 1.4
     assert ((turned * matrices).sum(dim=(1, 2)) > 0).all()  # never uphill

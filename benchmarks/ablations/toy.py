@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
-from meddenoise.training.degrade import bands_of
 from meddenoise.training.noisy import NoisyImage
+from meddenoise.training.spectra import bands_of
 
 Image = NDArray[np.float32]
 

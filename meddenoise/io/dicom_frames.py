@@ -28,8 +28,8 @@ class Frame:
     intercept: float
     rescale_type: str | None
     """None where there is no rescale."""
-    exposure: float | None = None
-    """Exposure, or the tube current where that is all; in units of `_EXPOSURES`."""
+    exposures: tuple[float, ...] = ()
+    """By each of `_EXPOSURES`, 0 where it is not stated."""
 
 
 def frames_of(dataset: Dataset, count: int) -> list[Frame]:
@@ -131,7 +131,7 @@ def _frame(place: Dataset, turn: Dataset, measures: Dataset, values: Dataset, do
         slope=1.0 if slope is None else slope,
         intercept=number(values, "RescaleIntercept", 0.0) or 0.0,
         rescale_type=None if slope is None else text(values, "RescaleType"),
-        exposure=next((value for name in _EXPOSURES if (value := number(dose, name))), None),
+        exposures=tuple(number(dose, name, 0.0) or 0.0 for name in _EXPOSURES),
     )
 
 

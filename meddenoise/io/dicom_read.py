@@ -167,9 +167,9 @@ def _rescale(
 
 
 def _exposures(frames: list[Frame]) -> tuple[float, ...]:
-    """Of each frame; empty unless all state it."""
-    stated = tuple(frame.exposure for frame in frames if frame.exposure is not None and frame.exposure > 0)
-    return stated if len(stated) == len(frames) else ()
+    """Of each frame, by the first element that all of them state and that changes; empty where none does."""
+    columns = zip(*(frame.exposures for frame in frames), strict=True)
+    return next((column for column in columns if 0 < min(column) < max(column)), ())
 
 
 def _subject(dataset: Dataset) -> str:

@@ -17,8 +17,6 @@ LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
 
 CLIPPING = 3.0
-SMOOTH_EXTRA = 0.4
-"""How much more noise the network is told of in CT whose noise is smooth (see `told_more`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +30,11 @@ class DirectDenoiser:
     """True for MR: planes without negative values have a physical floor at 0."""
     rician: bool = False
     """True where the noise is known to be Rician: denoised behind the stabilising transform."""
-    modality: str = ""
-    """A DICOM code, for `told_more`."""
     context: int = 0
 
     def for_planes(self, noise: Sequence[NoiseEstimate]) -> "DirectDenoiser":
         """The same for a batch of planes with noise of these spectra."""
-        return replace(self, bands=torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
+        return replace(self, bands=torch.stack([direct_bands(plane, self.network.bands) for plane in noise]))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """Clean [B, 1, H, W] of `noisy` [B, 2 context + 1, H, W]; `sigma` [B] or [B, 1, H, W] in its units.
@@ -52,25 +48,10 @@ class DirectDenoiser:
         floored = self.magnitude and not self.rician
         zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(floored)
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        told = told_more(bands, self.modality).reshape(-1, 1, 1, 1)
-        clean = self.network(noisy, sigma * told, bands, zero)
+        clean = self.network(noisy, sigma, bands, zero)
         middle = noisy[:, self.context, None]
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
         return result
-
-
-def told_more(bands: Tensor, modality: str) -> Tensor:
-    """The factor [B] of the noise level the network is given, by `bands` [B, K]: 1, but for smooth CT noise.
-
-    The clean CT images it was trained on have smooth noise of their own, that of soft reconstruction
-    kernels, and it learned to leave such noise alone. Told more, it removes more at reduced dose. The
-    factor was set on the validation images of the model card. In MR smooth "noise" is often fine anatomy,
-    and nothing is added.
-    """
-    if modality != "CT":
-        return torch.ones_like(bands[..., -1])
-    more = 1 + SMOOTH_EXTRA * (1 - bands[..., -1]).clamp(min=0)
-    return torch.where(bands.any(dim=-1), more, 1.0)
 
 
 def lost_mean(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
@@ -110,12 +91,18 @@ class Direct:
 def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     """A network that is ready to run, as the denoiser of one series."""
     rician = setup.noise is not None and setup.noise.model == "rician"
-    bands, modality = _bands(setup.noise, network.bands), setup.modality
-    return DirectDenoiser(network, bands, modality == "MR", rician, modality, network.middle)
+    bands = direct_bands(setup.noise, network.bands)
+    return DirectDenoiser(network, bands, setup.modality == "MR", rician, network.middle)
 
 
-def _bands(noise: NoiseEstimate | None, count: int) -> Tensor:
-    return torch.zeros(count) if noise is None else torch.tensor(noise.bands, dtype=torch.float32)
+def direct_bands(noise: NoiseEstimate | None, count: int) -> Tensor:
+    """The spectrum as `count` numbers: that of the estimate where it is as fine, else each radial band again
+    for its finer parts and both directions."""
+    if noise is None:
+        return torch.zeros(count)
+    if noise.spectrum is not None and len(noise.spectrum) == count:
+        return torch.tensor(noise.spectrum)
+    return torch.tensor(noise.bands).repeat_interleave(count // len(noise.bands))
 
 
 DIRECT = Direct()

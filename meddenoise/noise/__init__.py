@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 BAND_EDGES = (0.0, 0.125, 0.25, 0.375, 0.7072)
 """Edges of the radial frequency bands in cycles a pixel (Nyquist 0.5; corners reach 0.707)."""
-SPECTRUM_EDGES = (0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.7072)
+SPECTRUM_EDGES = (0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.7072)
 """Edges of the radial bands of `NoiseEstimate.spectrum`: every band of BAND_EDGES in two."""
 WHITE: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 

@@ -98,8 +98,11 @@ def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wa
     """Regression towards clean images."""
     from meddenoise.training.load import load_images
     from meddenoise.training.supervised import SupervisedTask
+    from meddenoise.weights import load
 
     weights = _weights(manner)
+    if weights is None and recipe.start:
+        weights = load(recipe.start)
     training, validation = load_images(
         images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading, images.profile
     )

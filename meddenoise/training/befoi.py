@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
-from meddenoise.errors import WeightsError
 from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage, to_batch
@@ -40,8 +39,7 @@ class StudentTask(SupervisedTask):
         teacher: Checkpoint,
     ) -> None:
         assert recipe.conditional is not None
-        frames = recipe.network_options["frames"]
-        start = of_frames(load(recipe.start), frames) if recipe.start else None
+        start = load(recipe.start) if recipe.start else None
         super().__init__(recipe, training, validation, start)
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
         load_state(network, teacher)
@@ -64,19 +62,3 @@ class StudentTask(SupervisedTask):
             taught = (self.teacher.mean(Condition(told.to(share.device))) + 1) * (RANGE / 2)
         wanted[mine] = TRUTH * wanted[mine] + (1 - TRUTH) * taught
         return mean_error(network, replace(batch, clean=wanted), share.device)
-
-
-def of_frames(checkpoint: Checkpoint, frames: int) -> Checkpoint:
-    """A `NoiseUNet` of one frame as one of `frames`, with the same result whatever the neighbours are.
-
-    Raises WeightsError where it is another network.
-    """
-    kernel = checkpoint.tensors.get("head.weight")
-    if checkpoint.metadata.network != "noise-unet" or kernel is None:
-        raise WeightsError(f"{checkpoint.path} is no network of single frames to begin with: name another.")
-    planes = kernel.shape[1]
-    wide = kernel.new_zeros(kernel.shape[0], frames * planes, *kernel.shape[2:])
-    middle = slice(frames // 2 * planes, (frames // 2 + 1) * planes)
-    # what the network does with all of its kernels, it does with those of one frame before the others join
-    wide[:, middle] = kernel - kernel.mean(dim=(1, 2, 3), keepdim=True)
-    return replace(checkpoint, tensors=checkpoint.tensors | {"head.weight": wide})

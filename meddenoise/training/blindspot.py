@@ -90,7 +90,7 @@ class ValidationCase:
 
 def noisy_source(recipe: Recipe, images: Sequence[NoisyImage], options: LoopOptions) -> NoisySource:
     """The patches of a stage."""
-    weights = {row.folder: row.weight for row in recipe.data}
+    weights = {row.source: row.weight for row in recipe.data}
     return NoisySource(images, weights, options.patch, options.seed)
 
 
@@ -98,7 +98,7 @@ def noisy_settings(recipe: Recipe, images: Sequence[NoisyImage]) -> dict[str, ob
     """What a stage's result depends on besides its own options, for its digest."""
     assert recipe.stages is not None
     return {
-        "data": [(row.folder, row.weight) for row in recipe.data],
+        "data": [(row.source, row.weight) for row in recipe.data],
         "simulated": recipe.stages.simulated,
         "images": len(images),
         "radii": sorted({image.rho for image in images}),

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.degrade import Degraded, NoiseMix, degrade, degrade_like, pair, recorrupt
+from meddenoise.training.scenes import draw_scene
 
 Image = NDArray[np.float32]
+
+SCENES = "phantom:scenes"
+"""Source of the images whose patches are random scenes."""
+ANY = "*"
+"""Modality of images that stand for every one: each patch gets the noise of another."""
+MODALITIES = ("CT", "MR", "MR", "DX", "XA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Batch:
     zero: torch.Tensor
     clean: torch.Tensor
     scale: torch.Tensor
+    own_share: torch.Tensor
+    """[B, 1, H, W / 2 + 1]: share of the noise power that is the reference's own, 0 where it is exact."""
 
 
 class PatchSource:
@@ -79,6 +88,10 @@ class PatchSource:
         """
         for attempt in range(4):
             image = self.images[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))]
+            if image.modality == ANY:
+                image = replace(image, modality=str(rng.choice(MODALITIES)))
+            if image.source == SCENES:
+                return image, draw_scene(self.patch, rng), None
             height, width = image.plane.shape
             y = int(rng.integers(height - self.patch + 1))
             x = int(rng.integers(width - self.patch + 1))
@@ -122,6 +135,7 @@ def to_batch(pairs: Sequence[tuple[Degraded, Image]]) -> Batch:
         zero=torch.tensor([part.zero for part in parts], dtype=torch.float32),
         clean=torch.from_numpy(clean)[:, None],
         scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
+        own_share=torch.from_numpy(np.stack([part.own_share for part in parts]))[:, None],
     )
 
 

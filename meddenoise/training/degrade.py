@@ -1,27 +1,38 @@
-"""Random physics-like noise for training patches, with what an estimator would have told about it.
+"""Random physics-like noise for training patches, and the level and spectrum a network is given of it.
 
 Every patch draws a kind of noise (white, coloured, signal-dependent, Rician, none), a level, a spectrum and
-a slow variation over the patch. The network is told the level and the spectrum the way `noise.estimate`
-tells them: with errors, sometimes without the spectrum or the variation, and with the noise that the
-"clean" image already had counted in.
+a slow variation over the patch. The network is given the level and the spectrum of the *total*, the noise
+that the reference already had included, the way `noise.estimate` gives them: with errors, sometimes without
+the spectrum or the variation. How much of the total is the reference's own goes into the loss (`own_share`).
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.spectrum import filter_planes, mean_power
+from meddenoise.noise.spectrum import filter_planes
+from meddenoise.training.spectra import (
+    amplitude_of,
+    bands_of,
+    blurring,
+    directional_bands,
+    draw_amplitude,
+    white_spectrum,
+)
 
 Image = NDArray[np.float32]
 MORE = 0.7
 """Noise added for recorrupted pairs, relative to what is there. Less of it makes the partner noisier."""
-UNKNOWN = (0.0,) * len(WHITE)
-"""Bands where the spectrum is not known."""
+NOTHING = NoiseEstimate(0.0)
+EXACT = 0.6
+"""Own noise, in 255ths, below which a reference counts as exact where nothing is added to it: rounding to
+8 bits has 0.3."""
+LEAST_CHANGE = 0.3
+"""A draw of the level is kept this much below the top of the range, whatever the reference's own noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +56,15 @@ class NoiseMix:
     """Standard deviation of log(told sigma / true sigma)."""
     bands_unknown: float = 0.15
     map_unknown: float = 0.3
-    own_counted: float = 0.8
-    """Share of patches whose told noise counts what is estimated of the clean image itself."""
+    own_limit: float = 0.25
+    """Largest share of the noise power that may be the reference's own: beyond it nothing is learned."""
+    heavy: float = 0.0
+    """Share of noise with heavy tails (kurtosis up to 8), as iterative and learned reconstructions leave."""
+    bands: int = 4
+    """Numbers that describe the spectrum, as the network takes them: 4 radial bands, or 16 (8 radial bands in
+    two directions)."""
+    radial: float = 0.3
+    """Share of spectra of 16 numbers that are given as four radial bands, all an estimator may know."""
     level_spread: float = 0.3
     """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
     clipped: float = 0.15
@@ -55,13 +73,18 @@ class NoiseMix:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1."""
+    """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1.
+
+    `sigma` is the total level; `own_share` [H, W / 2 + 1] the share of the noise power that is the
+    reference's own, at each frequency of `rfft2`.
+    """
 
     noisy: Image
     told: Image
     bands: NDArray[np.float32]
     zero: float
     sigma: float
+    own_share: Image
 
 
 def degrade(
@@ -74,9 +97,9 @@ def degrade(
     """
     kind = _draw_kind(modality, mix, rng)
     magnitude = modality == "MR"
-    if kind == "none":
-        return tell(Truth(clean, np.zeros_like(clean), WHITE, own), magnitude, mix, rng)
-    sigma = draw_level(mix, rng)
+    if kind == "none" and own.sigma < EXACT:
+        return tell(Truth(clean, np.zeros_like(clean), white_spectrum(clean.shape), own), magnitude, mix, rng)
+    sigma = draw_level(mix, rng, own)
     amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = white_spectrum(clean.shape)
@@ -87,6 +110,8 @@ def degrade(
         level = level * slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
     noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
+    if rng.random() < mix.heavy:
+        noise = _heavy_tailed(noise, rng)
     if kind == "rician":
         other = level * filter_planes(_unit_noise(clean, level, False, rng), amplitude)
         noisy = np.hypot(clean + noise, other)
@@ -94,7 +119,7 @@ def degrade(
         noisy = clean + noise
     if rng.random() < mix.clipped:
         noisy = np.clip(np.rint(noisy), 0, 255)
-    return tell(Truth(noisy, level, bands_of(amplitude), own), magnitude, mix, rng)
+    return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -107,7 +132,7 @@ def degrade_like(
     noisy = clean + noise
     if like.model == "rician":
         noisy = np.hypot(noisy, noise_like(near, clean, rng))
-    return tell(Truth(noisy, level, like.bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+    return tell(Truth(noisy, level, amplitude_of(like, clean.shape), NOTHING), magnitude, mix, rng)
 
 
 def pair(
@@ -116,10 +141,11 @@ def pair(
     """A patch with its own real `noise` [H, W]; told as `own`, or by its level alone where that is 0."""
     noisy = clean + noise
     if own.sigma > 0:
-        level, bands = sigma_map(replace(own, field=None), noisy), own.bands
-    else:
-        level, bands = np.full_like(clean, noise.std()), UNKNOWN
-    return tell(Truth(noisy, level, bands, NoiseEstimate(0.0)), magnitude, mix, rng)
+        level = sigma_map(replace(own, field=None), noisy)
+        return tell(Truth(noisy, level, amplitude_of(own, clean.shape), NOTHING), magnitude, mix, rng)
+    level = np.full_like(clean, noise.std())
+    unknown = replace(mix, bands_unknown=1.0)
+    return tell(Truth(noisy, level, white_spectrum(clean.shape), NOTHING), magnitude, unknown, rng)
 
 
 def recorrupt(
@@ -136,7 +162,7 @@ def recorrupt(
     fresh = noise_like(own, clean, rng)
     level = sigma_map(own, clean) * np.float32(np.hypot(1, MORE))
     first = (noisy + np.float32(MORE) * fresh).astype(np.float32)
-    truth = Truth(first, level, own.bands, NoiseEstimate(0.0))
+    truth = Truth(first, level, amplitude_of(own, clean.shape), NOTHING)
     return tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
 
 
@@ -149,96 +175,62 @@ def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
     return "coloured" if kind == "signal_dependent" and modality == "CT" else kind
 
 
-def draw_level(mix: NoiseMix, rng: np.random.Generator) -> float:
-    """A noise level in 255ths of the range."""
+def draw_level(mix: NoiseMix, rng: np.random.Generator, own: NoiseEstimate = NOTHING) -> float:
+    """A noise level in 255ths of the range, high enough that `own` is at most `own_limit` of the total."""
+    least = own.sigma * np.sqrt((1 - mix.own_limit) / mix.own_limit)
+    low = max(mix.sigma_min, min(float(least), (1 - LEAST_CHANGE) * mix.sigma_max))
     if rng.random() < mix.uniform_share:
-        return float(rng.uniform(mix.sigma_min, mix.sigma_max))
-    return float(np.exp(rng.uniform(np.log(mix.sigma_min), np.log(mix.sigma_max))))
+        return float(rng.uniform(low, mix.sigma_max))
+    return float(np.exp(rng.uniform(np.log(low), np.log(mix.sigma_max))))
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A noisy patch, its noise map and spectrum, and what is estimated of the clean image itself."""
+    """A noisy patch, the map and the amplitude spectrum [H, W / 2 + 1] of the noise added, and the noise its
+    reference had before."""
 
     noisy: Image
     level: Image
-    bands: tuple[float, ...]
+    amplitude: Image
     own: NoiseEstimate
 
 
 def tell(truth: Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
-    """What an estimator would say of it, errors included."""
-    level, power = truth.level, np.square(truth.bands)
-    sigma = float(np.sqrt(np.mean(level**2)))
-    told = level if rng.random() >= mix.map_unknown else np.full_like(level, sigma)
-    if sigma == 0 or rng.random() < mix.own_counted:
-        # An estimator cannot tell the noise added from the noise, and the texture, that was there before.
-        own = (truth.own.sigma * rng.uniform(0.4, 1.0)) ** 2
-        told = np.sqrt(told**2 + own)
-        power = (sigma**2 * power + own * np.square(truth.own.bands)) / max(sigma**2 + own, 1e-9)
-    told = np.maximum(told * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
-    bands = np.sqrt(power) * np.exp(rng.normal(0, 0.15, len(power)))
-    if rng.random() < mix.bands_unknown:
-        bands = np.asarray(UNKNOWN)
+    """The patch with the total noise as an estimator would give it, errors included."""
+    added, own = float(np.mean(truth.level**2)), truth.own.sigma**2
+    total = added + own
+    given = truth.level if rng.random() >= mix.map_unknown else np.full_like(truth.level, np.sqrt(added))
+    given = np.sqrt(given**2 + np.float32(own))
+    power, share = np.square(truth.amplitude), np.zeros_like(truth.amplitude)
+    if own > 0:
+        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape))
+        after = np.float32(added) * power + before
+        share, power = before / np.maximum(after, 1e-9), after / np.float32(total)
+    given = np.maximum(given * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
+    bands = _given_bands(np.sqrt(power), mix, rng)
     zero = float(magnitude and truth.noisy.min() >= 0 and rng.random() < 0.9)
-    return Degraded(truth.noisy.astype(np.float32), told, bands.astype(np.float32), zero, sigma)
+    noisy = truth.noisy.astype(np.float32)
+    return Degraded(noisy, given, bands, zero, float(np.sqrt(total)), share.astype(np.float32))
 
 
-@lru_cache(maxsize=8)
-def _frequencies(shape: tuple[int, int]) -> tuple[Image, Image]:
-    fy = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
-    fx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
-    return fy, fx
+def _given_bands(amplitude: Image, mix: NoiseMix, rng: np.random.Generator) -> NDArray[np.float32]:
+    if rng.random() < mix.bands_unknown:
+        return np.zeros(mix.bands, np.float32)
+    if mix.bands == len(WHITE) or rng.random() < mix.radial:
+        bands = np.array(bands_of(amplitude)) * np.exp(rng.normal(0, 0.15, len(WHITE)))
+        return np.repeat(bands, mix.bands // len(WHITE)).astype(np.float32)
+    spectrum = np.array(directional_bands(amplitude))
+    return (spectrum * np.exp(rng.normal(0, 0.15, len(spectrum)))).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def white_spectrum(shape: tuple[int, int]) -> Image:
-    """The amplitude spectrum [H, W/2 + 1] of white noise."""
-    return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
-
-
-SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
-"""Shares of interpolated, ramp-filtered, k-space and scintillator noise in a modality."""
-OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
-
-
-def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
-    """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
-    fy, fx = _frequencies((shape[0], shape[1]))
-    angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 2.2)
-    u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
-    f = np.hypot(u * stretch, v)
-    kind = rng.choice(4, p=SPECTRA.get(modality, OTHER_SPECTRA))
-    if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
-        amplitude = np.exp(-2 * (np.pi * rng.uniform(0.3, 1.5) * f) ** 2)
-    elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
-        roll_off = np.exp(-((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4)))
-        amplitude = f ** rng.uniform(0.3, 1.0) * roll_off
-    elif kind == 2:  # zero-filled or windowed k-space
-        cut_x, cut_y = rng.uniform(0.2, 0.55, 2) if rng.random() < 0.5 else (rng.uniform(0.2, 0.5), 1.0)
-        amplitude = _edge(np.abs(fx), cut_x) * _edge(np.abs(fy), cut_y)
-    else:  # scintillator: MTF with 0.1 to 0.6 left at the Nyquist frequency
-        left, power = rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0)
-        amplitude = (1 + (2 * f) ** 2 * (left ** (-1 / power) - 1)) ** -power
-    amplitude = amplitude / np.sqrt(mean_power(amplitude, shape[1]) + 1e-12)
-    white = rng.uniform(0.0, 0.35)  # electronic noise stays white
-    mixed: Image = np.sqrt((1 - white**2) * amplitude**2 + white**2).astype(np.float32)
-    return mixed
-
-
-def _edge(f: Image, cut: float) -> Image:
-    edge: Image = 1 / (1 + np.exp((f - cut) / 0.02))
-    return edge
-
-
-def bands_of(amplitude: Image) -> tuple[float, ...]:
-    """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
-    height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
-    fy, fx = _frequencies((height, width))
-    band = np.digitize(np.hypot(fy, fx), BAND_EDGES[1:-1])
-    count = np.bincount(band.ravel(), minlength=len(WHITE))
-    power = np.bincount(band.ravel(), amplitude.ravel() ** 2, minlength=len(WHITE))
-    return tuple(np.sqrt(power / count).tolist())
+def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
+    """The noise with a random local strength of unit mean power: kurtosis up to about 8."""
+    texture = filter_planes(
+        rng.standard_normal(noise.shape, np.float32), blurring(noise.shape, rng.uniform(0.5, 3.0))
+    )
+    strength = np.exp(rng.uniform(0.15, 0.5) * texture / texture.std())
+    heavy: Image = (noise * strength / np.sqrt(np.mean(strength**2))).astype(np.float32)
+    return heavy
 
 
 def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:

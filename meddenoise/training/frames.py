@@ -10,14 +10,12 @@ from meddenoise.training.degrade import (
     Degraded,
     NoiseMix,
     Truth,
-    bands_of,
-    draw_amplitude,
     draw_level,
     signal_level,
     tell,
-    white_spectrum,
 )
 from meddenoise.training.motion import MARGIN, make_sequence
+from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
 Image = NDArray[np.float32]
 
@@ -79,7 +77,7 @@ def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.rand
     shares of `mix` that are white or flat. `own` is what is estimated of the clean frame itself.
     Source: methods of X-ray noise as in `degrade`; the lag of a first-order recursive filter.
     """
-    sigma, middle = draw_level(mix, rng), len(clean) // 2
+    sigma, middle = draw_level(mix, rng, own), len(clean) // 2
     shape = clean.shape[1:]
     amplitude = white_spectrum(shape) if rng.random() < mix.white else draw_amplitude(shape, "XA", rng)
     flat = rng.random() >= mix.signal_dependent
@@ -91,7 +89,7 @@ def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.rand
         noisy = np.clip(np.rint(noisy), 0, 255)
     if rng.random() < ALONE:
         noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
-    return tell(Truth(noisy, level[middle], bands_of(amplitude), own), False, mix, rng)
+    return tell(Truth(noisy, level[middle], amplitude, own), False, mix, rng)
 
 
 def _lagged_noise(shape: tuple[int, ...], lag: float, amplitude: Image, rng: np.random.Generator) -> Image:

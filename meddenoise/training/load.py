@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.pairing import align_planes, pair_items
 from meddenoise.series import Series
-from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.data import TrainingImage
+from meddenoise.training.drawn import draw_phantoms
+from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
 
 SPLITS = "SPLITS.csv"
 VALIDATION_SHARE = 0.1
-OWN_CROP = 256
-"""Middle of a plane whose own noise is estimated, where the anatomy is."""
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -47,8 +46,8 @@ def load_images(
     the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
     counts series. Raises TrainingError where a folder is missing or one side of the split is empty.
     """
-    training: list[TrainingImage] = []
-    validation: list[TrainingImage] = []
+    training = [image for row in rows for image in draw_phantoms(row)]
+    validation = [image for row in rows for image in draw_phantoms(row, held_out=True)]
     for item in walk(data, references, rows, progress):
         if item.partner is None:
             images = _images(item.series, item.row, item.group, not item.held_out, profile)
@@ -83,7 +82,7 @@ def walk(
 ) -> Iterator[Found]:
     """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
     splits = _read_splits(data / SPLITS)
-    found = [(row, *items) for row in rows for items in _items(data, references, row)]
+    found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
     for done, (row, item, partner) in enumerate(found):
         series = read_item(item)
         held_out = _is_validation(series, data, splits)
@@ -118,7 +117,7 @@ def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[T
     noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
     for plane, difference in zip(np.nan_to_num((target - np.float32(low)) * scale), noise, strict=True):
         if plane.std() > 3:
-            yield TrainingImage(plane, modality, row.folder, group, NoiseEstimate(0.0), difference)
+            yield TrainingImage(plane, modality, row.source, group, NoiseEstimate(0.0), difference)
 
 
 def _images(
@@ -138,11 +137,13 @@ def _images(
     for plane in _planes(volume, series.geometry.spacing_mm, augment):
         for image in [plane, halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
             if image.std() > 3:  # an empty plane teaches nothing
-                own = estimate_plane(middle(image, OWN_CROP), modality=modality)
+                own = NoiseEstimate(row.own)
+                if row.own < 0:
+                    own = own_noise(image, modality, row.most_own(group))
                 like = (
                     None if scaled is None else scaled.estimate(image[None], np.ones((1, *image.shape), bool))
                 )
-                yield TrainingImage(image, modality, row.folder, group, own, like=like)
+                yield TrainingImage(image, modality, row.source, group, own, like=like)
 
 
 def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from meddenoise.device import quick_precision
 from meddenoise.errors import TrainingError
 from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state
@@ -73,7 +75,8 @@ class LoopOptions:
     save_every: int = 500
     seconds: float = 0.0
     """Time to train for, instead of `steps`; 0 for no limit. Then the result depends on the machine."""
-    precision: str = "bf16"
+    precision: str = "auto"
+    """bf16, fp32, or auto: the quick one of the device. A resumed run keeps the one it began with."""
 
 
 FREE = ("steps", "validate_every", "save_every", "seconds")
@@ -90,6 +93,17 @@ def settings(options: LoopOptions) -> dict[str, object]:
 def describe(**values: object) -> str:
     """A digest text, one line a value."""
     return "\n".join(f"{name} = {value}" for name, value in values.items())
+
+
+def precision_of(digest: str) -> str | None:
+    """The precision a digest text names; None for one that leaves the choice to the device, or has none."""
+    found = re.search(r"^precision = (bf16|fp32)$", digest, re.MULTILINE)
+    return found and found[1]
+
+
+def with_precision(digest: str, precision: str) -> str:
+    """A digest text with `precision` where it leaves the choice to the device."""
+    return re.sub(r"^precision = auto$", f"precision = {precision}", digest, flags=re.MULTILINE)
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -112,7 +126,7 @@ def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progr
             values = {"loss": loss}
             last = run.done(options) >= 1
             if run.writes and (last or run.step % options.validate_every == 0):
-                with _autocast(run, options):
+                with _autocast(run):
                     scores = task.validate(run.ema, run.accelerator.device)
                 _log(output / "log.jsonl", run.step, loss, scores)
                 values |= scores
@@ -140,6 +154,7 @@ class _Run:
     network: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
+    precision: str
     step: int = 0
     best: float = -math.inf
     began: float = field(default_factory=perf_counter)
@@ -174,10 +189,14 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)
-    optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay)
-    run = _Run(state, accelerator, network, ema, optimizer)
-    if resume and state.exists():
-        notes = check_resume(task, options, state)
+    notes = check_resume(task, options, state) if resume and state.exists() else None
+    precision = (notes and precision_of(str(notes["digest"]))) or options.precision
+    if precision == "auto":
+        precision = quick_precision(accelerator.device)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay, dtype)
+    run = _Run(state, accelerator, network, ema, optimizer, precision)
+    if notes is not None:
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
         run.began -= float(notes["elapsed"])
@@ -188,7 +207,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
 def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = options.learning_rate * _schedule(run.step, run.done(options), options)
-    with _autocast(run, options):
+    with _autocast(run):
         loss = task.loss(run.network, run.step, Share.of(run.accelerator))
     value = float(loss.detach())
     if not math.isfinite(value):
@@ -205,10 +224,9 @@ def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
     return value
 
 
-def _autocast(run: _Run, options: LoopOptions) -> torch.autocast:
-    """The recipe's precision; not Accelerate's, of which a process can have only one."""
-    device = run.accelerator.device.type
-    return torch.autocast(device, torch.bfloat16, enabled=options.precision == "bf16")
+def _autocast(run: _Run) -> torch.autocast:
+    """The run's precision; not Accelerate's, of which a process can have only one."""
+    return torch.autocast(run.accelerator.device.type, torch.bfloat16, enabled=run.precision == "bf16")
 
 
 def _schedule(step: int, done: float, options: LoopOptions) -> float:
@@ -227,7 +245,7 @@ def _save(run: _Run, task: Task, options: LoopOptions) -> None:
         return
     inner = getattr(run.optimizer, "optimizer", run.optimizer)  # Accelerate wraps it
     notes = {
-        "digest": task.digest,
+        "digest": with_precision(task.digest, run.precision),
         "step": run.step,
         "best": run.best,
         "steps": options.steps,
@@ -247,7 +265,8 @@ def check_resume(task: Task, options: LoopOptions, state: Path) -> dict[str, Any
     Raises TrainingError for a changed recipe, another length too late, and a damaged file.
     """
     notes = read_notes(state)
-    refuse_change(state, str(notes["digest"]), task.digest)
+    before = str(notes["digest"])
+    refuse_change(state, before, with_precision(task.digest, precision_of(before) or "auto"))
     _refuse_new_length(state, notes, options)
     return notes
 

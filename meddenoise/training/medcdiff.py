@@ -180,7 +180,7 @@ def _score(cases: Sequence[Case], run: Callable[[Pair], Tensor], device: torch.d
 
 
 def _data(recipe: Recipe, training: list[TrainingImage]) -> dict[str, object]:
-    rows = [(row.folder, row.weight) for row in recipe.data]
+    rows = [(row.source, row.weight) for row in recipe.data]
     return {"task": recipe.method, "data": rows, "images": len(training)}
 
 

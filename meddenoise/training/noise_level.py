@@ -16,16 +16,15 @@ from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseReading
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import cell_shares
-from meddenoise.training.data import PatchSource, TrainingImage, middle
+from meddenoise.training.data import ANY, SCENES, PatchSource, TrainingImage, middle
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.noise_draws import Labelled, draw_labelled
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.scenes import draw_phantom, draw_scene
+from meddenoise.training.scenes import draw_scene
 
 METHOD = "noise-estimator"
 SIZES = 64, 96, 128
 """Sides of the patches, a batch of one size at a time: small matrices too."""
-SCENE_SIZE = 192
 LEAST_AMPLITUDE = 0.05
 """Amplitudes of a cell below this count as this."""
 LOCAL_WEIGHT, SPECTRUM_WEIGHT, RICIAN_WEIGHT = 0.3, 0.7, 0.15
@@ -80,8 +79,7 @@ class NoiseLevelTask:
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
             **asdict(recipe.noise),
-            estimator=asdict(recipe.estimator),
-            data=[(row.folder, row.weight) for row in recipe.data],
+            data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
         )
 
@@ -186,40 +184,21 @@ def total_loss(reading: NoiseReading, batch: NoiseBatch) -> Tensor:
     return loss + RICIAN_WEIGHT * (logits * batch.telling).mean()
 
 
-def _exact(image: TrainingImage) -> TrainingImage:
-    """The image taken as free of noise."""
-    return TrainingImage(image.plane, "", image.source, image.group, NoiseEstimate(0.0), weight=image.weight)
-
-
-def _phantoms(count: int) -> list[TrainingImage]:
-    made = [(index, *draw_phantom(index)) for index in range(count)]
-    return [
-        TrainingImage(plane, modality, "phantoms", f"phantom {index}", NoiseEstimate(0.0))
-        for index, plane, modality in made
-    ]
-
-
-def _scenes(count: int, seed: int) -> list[TrainingImage]:
-    rng = np.random.default_rng((seed, 1))
-    return [
-        TrainingImage(draw_scene(SCENE_SIZE, rng), "", "scenes", f"scene {index}", NoiseEstimate(0.0))
-        for index in range(count)
-    ]
-
-
 def _cases(recipe: Recipe, images: Sequence[TrainingImage]) -> list[tuple[str, NoiseBatch]]:
     """Middle crops of a few images of each source with the same noises at every validation."""
     rng, taken = np.random.default_rng(0), defaultdict[str, int](int)
-    extra = [
-        TrainingImage(draw_scene(SCENE_SIZE, rng), "", "scenes", "", NoiseEstimate(0.0)) for _ in range(24)
+    scenes = [
+        TrainingImage(draw_scene(SIZES[-1], rng), ANY, SCENES, "", NoiseEstimate(0.0))
+        for _ in range(VALIDATION_PER_SOURCE)
     ]
     cases = []
-    for image in [*images, *extra]:
+    for image in [*(image for image in images if image.source != SCENES), *scenes]:
         taken[image.source] += 1
         if taken[image.source] > VALIDATION_PER_SOURCE:
             continue
         for number in range(VALIDATION_DRAWS):
             crop = middle(image.plane, SIZES[number % len(SIZES)])
-            drawn = draw_labelled(crop, image.own, image.modality, recipe.noise, rng)
-            cases.append((image.source.partition("/")[0], to_batch([drawn])))
+            modality = "" if image.modality == ANY else image.modality
+            drawn = draw_labelled(crop, image.own, modality, recipe.noise, rng)
+            cases.append((image.source.replace(":", "-").partition("/")[0], to_batch([drawn])))
     return cases

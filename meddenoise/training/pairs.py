@@ -57,7 +57,7 @@ class PairSource:
     """Random patches with their degraded versions; a batch is a function of (seed, step) alone."""
 
     def __init__(self, recipe: Recipe, images: list[TrainingImage], options: LoopOptions) -> None:
-        weights = {row.folder: row.weight for row in recipe.data}
+        weights = {row.source: row.weight for row in recipe.data}
         self.seed, self.method = options.seed, recipe.method
         place = (images, weights, recipe.noise, options.patch, options.seed)
         if recipe.method == BEFOI:

@@ -2,7 +2,9 @@
 
 import tomllib
 from dataclasses import dataclass, fields
+from fnmatch import fnmatch
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +20,16 @@ CONDITIONAL = ("prediction", "loss", "schedule")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRow:
-    """A folder of clean images, how its values map to 0..255, and how often it is drawn."""
+    """A folder of clean images, how its values map to 0..255, and how often it is drawn.
+
+    Instead of a folder, `phantom` names what is drawn: a kind of `meddenoise phantom`, or "scenes", random
+    shapes and textures, others for every patch.
+    """
 
     folder: str = "."
+    phantom: str = ""
+    seeds: int = 8
+    """Phantoms that are made, of the seeds from FIRST_SEED on."""
     modality: str = ""
     """DICOM code; empty takes what the files say."""
     low: float = 0.0
@@ -28,8 +37,21 @@ class DataRow:
     range: float = 0.0
     """Width that becomes 255; 0 takes 2000 HU for CT, else what reaches to the 99.9th percentile."""
     weight: float = 1.0
+    own: float = -1.0
+    """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
     attribution: str = ""
     """Where the images come from and their licence, for the checkpoint and its card."""
+    limits: tuple[tuple[str, float], ...] = ()
+    """Pattern of file names, and the most own noise those files have: the recipe's table [own_noise]."""
+
+    def most_own(self, name: str) -> float:
+        """The most own noise, in 255ths, of the file `name`: that of the first pattern that fits."""
+        return next((most for pattern, most in self.limits if fnmatch(name, pattern)), inf)
+
+    @property
+    def source(self) -> str:
+        """The name its images share."""
+        return f"phantom:{self.phantom}" if self.phantom else self.folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +121,6 @@ class ScoreOptions:
     """Share of even patches in place of anatomy."""
 
 
-@dataclass(frozen=True, slots=True)
-class EstimatorOptions:
-    """What the noise estimator sees besides the images of [[data]]."""
-
-    exact: tuple[str, ...] = ()
-    """Folders whose images are taken as free of noise; that of the others is estimated and counted."""
-    phantoms: int = 48
-    phantom_weight: float = 0.15
-    scenes: int = 300
-    """Planes of random shapes and textures."""
-    scene_weight: float = 0.25
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditional:
     """The diffusion network of Med-cDiff, from which the one-pass network is distilled."""
@@ -157,10 +166,9 @@ class Recipe:
     data: tuple[DataRow, ...]
     stages: Stages | None = None
     score: ScoreOptions = ScoreOptions()
-    estimator: EstimatorOptions = EstimatorOptions()
     conditional: Conditional | None = None
     start: str = ""
-    """Checkpoint of one frame that a student of several begins as; empty for random weights."""
+    """Checkpoint the one-pass network begins as, of fewer frames or channels; empty for random weights."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -192,6 +200,7 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
     if missing:
         raise TrainingError(f"{path} is no recipe: it has no {missing[0]!r}; see the shipped ones.")
     options = dict(table["network"])
+    limits = [(str(pattern), float(most)) for pattern, most in table.get("own_noise", {}).items()]
     return Recipe(
         name=path.stem,
         method=str(table["method"]),
@@ -201,10 +210,9 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         licence=str(table.get("licence", "Apache-2.0")),
         loop=_fill(path, LoopOptions, table.get("training", {})),
         noise=_fill(path, NoiseMix, table.get("noise", {})),
-        data=tuple(_fill(path, DataRow, row) for row in table["data"]),
+        data=tuple(_fill(path, DataRow, {**row, "limits": limits}) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
-        estimator=_fill(path, EstimatorOptions, table.get("estimator", {})),
         conditional=_conditional(path, table) if "conditional" in table else None,
         start=str(table.get("start", "")),
     )
@@ -242,4 +250,6 @@ def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
         wanted = type(known[key])
         if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
             raise TrainingError(f"{path}: {key} is {value!r}, it must be of type {wanted.__name__}.")
+        if key == "precision" and value not in ("auto", "fp32", "bf16"):
+            raise TrainingError(f"{path}: precision is {value!r}: give auto, fp32 or bf16.")
     return kind(**table)

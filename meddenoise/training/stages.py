@@ -118,11 +118,11 @@ def train_stage(
 
 
 def pack(path: Path, student: Checkpoint, **others: Checkpoint) -> Path:
-    """All networks in one checkpoint; the `others`, used beside the student, in half precision.
+    """All networks in one checkpoint, in half precision: the student and the `others`, used next to it.
 
     The diffusion schedule is that of the part named "diffusion".
     """
-    tensors = {f"student.{name}": tensor for name, tensor in student.tensors.items()}
+    tensors = {f"student.{name}": tensor.half() for name, tensor in student.tensors.items()}
     parts: dict[str, object] = {}
     for prefix, part in others.items():
         tensors |= {f"{prefix}.{name}": tensor.half() for name, tensor in part.tensors.items()}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from meddenoise.device import quick_precision
 from meddenoise.errors import TrainingError
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
@@ -20,11 +21,12 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.diffusion import Condition
-from meddenoise.training.loop import describe, refuse_change
+from meddenoise.training.loop import describe, precision_of, refuse_change, with_precision
 from meddenoise.training.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.recipe import TargetOptions
 
 Image = NDArray[np.float32]
+CPU = torch.device("cpu")
 WHOLE = 1 << 20
 PREVIEWS = 4
 MADE_FROM = "made-from.txt"
@@ -55,7 +57,7 @@ def make_targets(
     Raises TrainingError where the folder holds the targets of other stages or settings, or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, teacher, options, len(images))
+    precision = _claim(folder, teacher, options, len(images))
     started = perf_counter()
     targets: list[Image | None] = []
     for number, image in enumerate(images):
@@ -63,7 +65,7 @@ def make_targets(
         target = _read(path)
         late = seconds > 0 and perf_counter() - started > seconds and number >= ENOUGH
         if target is None and not late:
-            target = _make(teacher, image, options, number)
+            target = _steps(teacher, image, options, number, precision)[-1]
             _write(path, target)
             target = _read(path)  # as a later run would see it, rounding included
         targets.append(target)
@@ -135,26 +137,25 @@ def write_previews(
     """
     from PIL import Image as Pictures
 
+    precision = quick_precision(CPU)
     for number, image in enumerate(images[:PREVIEWS]):
-        views = np.hstack(_steps(teacher, image, options, number))
+        views = np.hstack(_steps(teacher, image, options, number, precision))
         grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
         path = folder / f"preview-{number}.png"
         _guard(path, partial(grey.save, format="PNG"))
 
 
-def _make(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> Image:
-    return _steps(teacher, image, options, seed)[-1]
-
-
 @torch.inference_mode()
-def _steps(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int) -> list[Image]:
+def _steps(
+    teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: int, precision: str
+) -> list[Image]:
     """Noisy image, blind estimate, mean of the sampler, and target."""
     side = options.crop or WHOLE
     noisy, sigma = (
         torch.from_numpy(middle(plane, side).copy())[None, None] for plane in (image.plane, image.sigma())
     )
     bands = torch.tensor([image.noise.bands], dtype=torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         condition = teacher.condition(NoisyBatch(noisy, sigma, bands, image.rho))
         generators = [torch.Generator().manual_seed(seed)]
         mean, _ = teacher.srds(condition, sigma, bands, generators)
@@ -162,14 +163,21 @@ def _steps(teacher: Teacher, image: NoisyImage, options: TargetOptions, seed: in
     return [plane[0, 0].float().numpy() for plane in (noisy, condition, mean, result)]
 
 
-def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> None:
-    """Note what the targets of a folder come from, or refuse a folder of others."""
+def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> str:
+    """The precision to make a folder's targets in; notes what they come from, refuses a folder of others."""
     notes = folder / MADE_FROM
-    now = describe(teacher=teacher.identity, images=count, **asdict(options))
+    now = describe(teacher=teacher.identity, images=count, **asdict(options), precision="auto")
     if notes.exists():
-        refuse_change(folder, notes.read_text(encoding="utf-8"), now)
-    else:
-        _guard(notes, lambda part: part.write_text(now, encoding="utf-8"))
+        before = notes.read_text(encoding="utf-8")
+        precision = precision_of(before)
+        if precision is None:  # from before it was noted
+            precision = "bf16"
+            before += f"\nprecision = {precision}"
+        refuse_change(folder, before, with_precision(now, precision))
+        return precision
+    precision = quick_precision(CPU)
+    _guard(notes, lambda part: part.write_text(with_precision(now, precision), encoding="utf-8"))
+    return precision
 
 
 def _read(path: Path) -> Image | None:

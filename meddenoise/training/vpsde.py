@@ -46,14 +46,14 @@ class ScoreTask:
             )
         self.plus = bool(recipe.network_options.get("plus", False))
         training, validation = images
-        weights = {plane.source: 1.0 for plane in training} | {row.folder: row.weight for row in recipe.data}
+        weights = {plane.source: 1.0 for plane in training} | {row.source: row.weight for row in recipe.data}
         self.source = PatchDraws(training, weights, recipe.loop.patch, recipe.loop.seed, self.options.plain)
         self.cases = _cases(validation, recipe.loop.patch)
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
             **asdict(self.options),
-            data=[(row.folder, row.weight) for row in recipe.data],
+            data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
             start=start.sha256 if start else None,
         )

@@ -1,0 +1,59 @@
+"""docs/truth.md from what the truth benchmark measured.
+
+python benchmarks/truth.py DATA --json truth.json
+python benchmarks/truth_document.py docs/truth.md truth.json
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from script import Document, write_document
+from truth_table import CAPTION, TITLES, lines, methods_of
+from truth_targets import targets_of
+
+Row = dict[str, Any]
+
+HEAD = """# Closer to the truth
+
+Written by `benchmarks/truth_document.py` from what `benchmarks/truth.py` measured. No reference has noise in
+it: phantoms are exact (seeds from 9000 on, never trained on); a repeated scan is judged by the other
+acquisition, a frame of a still scene by other frames; photographs have next to no noise, and medical images
+serve only where their own noise is below 2 % of the noise power.
+`nlm` and `bm3d` are given the true level, `bm3d+model` its map, spectrum and dependence on signal as well;
+`nlm auto` and the learned methods estimate the noise themselves.
+"""
+
+
+def compose(documents: list[Document]) -> str:
+    """The page: a table for each group of trials and one of the targets."""
+    rows: list[Row] = [row for document in documents for row in document["rows"]]
+    methods = methods_of(rows)
+    parts = [HEAD, CAPTION]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        mine = [row for row in rows if row["group"] == group]
+        title = TITLES[group]
+        parts += [
+            f"## {title[0].upper()}{title[1:]}",
+            _table(["", "n", "noisy", *methods], lines(mine, methods)),
+        ]
+    targets = targets_of(rows)
+    if targets:
+        names = list(dict.fromkeys(name for _, _, reached in targets for name in reached))
+        cells = [
+            [text, wanted, *(reached.get(name, "") for name in names)] for text, wanted, reached in targets
+        ]
+        parts += ["## Targets", "An asterisk marks what is not met.", _table(["", "wanted", *names], cells)]
+    settings = documents[0]["settings"]
+    parts.append(f"Pictures of each kind: {settings['images']}; groups: {settings['groups']}.")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; asterisks are escaped."""
+    marks = "|---" + "|--:" * (len(head) - 1) + "|"
+    body = ["| " + " | ".join(cell.replace("*", "\\*") for cell in row) + " |" for row in [head, *rows]]
+    return "\n".join([body[0], marks, *body[1:]])
+
+
+if __name__ == "__main__":
+    write_document("docs/truth.md from measured JSON.", compose)

@@ -1,0 +1,149 @@
+"""The columns of the truth benchmark: peers given the true noise, and methods run as a user runs them."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from cases import Case
+from peers import bm3d_told_model, classical
+from pictures import Plane
+from truth_trial import Trial
+
+from meddenoise.errors import MeddenoiseError
+from meddenoise.methods.filters import require_bm3d
+from meddenoise.options import Options
+from meddenoise.pipeline import denoise_series
+
+GIVEN_MODEL = "bm3d+model"
+GIVEN = " given"
+"""Ends the name of a column whose method is given the true level."""
+CINE_ONLY = ("befoi",)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Judged planes of one result, cut to the trial's box, and seconds a plane."""
+
+    planes: list[Plane]
+    seconds: float
+
+
+Column = Callable[[Trial], Run]
+Denoise = Callable[[Case], Plane]
+
+
+def choose_columns(
+    methods: Sequence[str], weights: dict[str, str], given: bool, options: Options
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """The columns by name, with one for each checkpoint of `direct` in `weights`; and peers that cannot run.
+
+    `given` adds a second column to each learned method, in which it is given the true level.
+    """
+    columns: dict[str, Column] = {}
+    left_out: dict[str, str] = {}
+    learned: dict[str, Options] = {}
+    for name in methods:
+        if name in PEERS:
+            try:
+                columns[name] = peer(PEERS[name]())
+            except MeddenoiseError as error:
+                left_out[name] = str(error)
+        elif name == "nlm auto":
+            columns[name] = pipeline(replace(options, method="nlm"), given=False)
+        else:
+            learned[name] = replace(options, method=name)
+    learned |= {name: replace(options, method="direct", weights=path) for name, path in weights.items()}
+    for name, settings in learned.items():
+        columns[name] = pipeline(settings, given=False)
+        if given:
+            columns[name + GIVEN] = pipeline(settings, given=True)
+    return columns, left_out
+
+
+def fits(name: str, trial: Trial) -> bool:
+    """False where a method has nothing to say: BeFOI outside fluoroscopy, BM3D without a noise model."""
+    if name == GIVEN_MODEL:
+        return all(case.has_model for case in trial.cases)
+    return name.split()[0] not in CINE_ONLY or trial.modality in ("XA", "RF")
+
+
+def pipeline(options: Options, given: bool) -> Column:
+    """Whole series through the program, with its own estimate of the noise or the true level."""
+
+    def run(trial: Trial) -> Run:
+        settings = replace(options, sigma=trial.sigma) if given else options
+        started = perf_counter()
+        results = [denoise_series(series, settings).series for series in trial.series]
+        seconds = (perf_counter() - started) / sum(len(series) for series in trial.series)
+        planes = [results[which].values(n, n + 1)[0][trial.box] for which, n in trial.judged]
+        return Run(planes, seconds)
+
+    return run
+
+
+def peer(denoise: Denoise) -> Column:
+    """Plane by plane, given what is true of the noise of each."""
+
+    def run(trial: Trial) -> Run:
+        started = perf_counter()
+        planes = [denoise(case) for case in trial.cases]
+        return Run(planes, (perf_counter() - started) / len(planes))
+
+    return run
+
+
+def _bm3d_given_model() -> Denoise:
+    require_bm3d()
+    return bm3d_told_model
+
+
+PEERS: dict[str, Callable[[], Denoise]] = {
+    "nlm": lambda: classical("nlm"),
+    "bm3d": lambda: classical("bm3d"),
+    GIVEN_MODEL: _bm3d_given_model,
+}
+"""Makers of the peers; they raise UsageError where a package is missing."""
+
+
+class Cache:
+    """Results of peers kept in a folder, by everything that goes into them; None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self, name: str, column: Column, trial: Trial) -> Run:
+        """The column's result, from the folder where it is there."""
+        if self.folder is None or name not in PEERS:
+            return column(trial)
+        path = self.folder / f"{_digest(name, trial)}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return Run(list(kept["planes"]), float(kept["seconds"]))
+        run = column(trial)
+        scratch = path.with_suffix(".part.npz")
+        np.savez(scratch, planes=np.stack(run.planes), seconds=run.seconds)
+        scratch.replace(path)
+        return run
+
+
+def _digest(name: str, trial: Trial) -> str:
+    digest = hashlib.sha256(name.encode())
+    for case in trial.cases:
+        digest.update(np.ascontiguousarray(case.noisy).tobytes())
+        digest.update(repr(case.told).encode())
+        if name == GIVEN_MODEL:
+            digest.update(b"" if case.nps is None else case.nps.tobytes())
+            digest.update(_model_of(case.stabiliser))
+    return digest.hexdigest()
+
+
+def _model_of(stabiliser: object) -> bytes:
+    """All values of a stabiliser, its maps included."""
+    values = vars(stabiliser).values() if hasattr(stabiliser, "__dict__") else [repr(stabiliser)]
+    parts = [value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode() for value in values]
+    return type(stabiliser).__name__.encode() + b"".join(parts)

@@ -1,0 +1,103 @@
+"""A trial of the truth benchmark: noisy series, what is true of them, and how a result is judged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from cases import Case
+from peers import as_series
+from pictures import Plane
+
+from meddenoise.series import Series
+
+Box = tuple[slice, slice]
+WHOLE: Box = (slice(None), slice(None))
+BEST_DB = 20.0
+"""Gains stop here: where less than a hundredth of the noise power is left, chance rules the measurement."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is left of the noise in one part of a trial (a frame, a pair), or the share of contrast kept.
+
+    `noise_ms` and `left_ms` are mean squares of the error before and after, in units²; None where the part
+    is judged by contrast. `peak` is what 255 grey levels stand for.
+    """
+
+    part: str
+    peak: float
+    noise_ms: float | None = None
+    left_ms: float | None = None
+    share: float | None = None
+
+    @property
+    def gain_db(self) -> float | None:
+        """How much closer to the truth, dB; at most BEST_DB; None where there was no noise."""
+        if not self.noise_ms or self.left_ms is None:
+            return None
+        left = max(self.left_ms, self.noise_ms * 10 ** (-BEST_DB / 10))
+        return float(10 * np.log10(self.noise_ms / left))
+
+
+Judge = Callable[[Sequence[Plane]], list[Outcome]]
+"""The judged planes of a result, in order -> what is left in them."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Noisy `series`, run whole and each for itself; the planes `judged` (series, plane) of their results.
+
+    `cases` are the judged planes as the peers get them, each with all that is true of its noise: `box` cut
+    out of the plane, so that slow peers see no more than is judged. `judge` gets planes cut to `box`.
+    """
+
+    group: str
+    row: str
+    modality: str
+    image: str
+    series: tuple[Series, ...]
+    judged: tuple[tuple[int, int], ...]
+    cases: tuple[Case, ...]
+    judge: Judge = field(repr=False)
+    box: Box = WHOLE
+    note: str = ""
+
+    @property
+    def noisy(self) -> list[Plane]:
+        """The judged planes as they came."""
+        return [case.noisy for case in self.cases]
+
+    @property
+    def sigma(self) -> float:
+        """Root mean square of the true noise levels of the judged planes."""
+        return float(np.sqrt(np.mean([case.sigma**2 for case in self.cases])))
+
+
+def plane_trial(case: Case, group: str, row: str, note: str = "") -> Trial:
+    """A trial of one plane whose truth is known."""
+    series = (as_series(case.noisy, case.modality),)
+    kind = case.modality or "photo"
+    judge = against([case.clean], case.peak)
+    return Trial(group, row, kind, case.picture, series, ((0, 0),), (case,), judge, note=note)
+
+
+def against(truths: Sequence[Plane], peak: float) -> Judge:
+    """The judge of planes whose truth is known: their common mean square error."""
+
+    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+        return [Outcome("", peak, None, mean_square(planes, truths))]
+
+    return judge
+
+
+def mean_square(planes: Sequence[Plane], truths: Sequence[Plane]) -> float:
+    """Mean square difference over all planes."""
+    errors = [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(planes, truths, strict=True)]
+    return float(np.mean(errors))
+
+
+def outcomes(trial: Trial, planes: Sequence[Plane]) -> list[Outcome]:
+    """The judged planes of one result as outcomes that know the noise before."""
+    before = trial.judge(trial.noisy)
+    after = trial.judge(planes)
+    return [replace(new, noise_ms=old.left_ms) for old, new in zip(before, after, strict=True)]

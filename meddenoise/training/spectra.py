@@ -1,0 +1,112 @@
+"""Noise amplitude spectra for training: drawn at random, measured in bands, and taken from estimates.
+
+A spectrum is an array [H, W / 2 + 1], the amplitude at each frequency of `rfft2` relative to white noise.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.noise import BAND_EDGES, SPECTRUM_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise.correlation import spectrum_of
+from meddenoise.noise.spectrum import mean_power, radial_frequency
+
+Image = NDArray[np.float32]
+
+
+@lru_cache(maxsize=8)
+def _frequencies(shape: tuple[int, int]) -> tuple[Image, Image]:
+    fy = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
+    fx = np.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
+    return fy, fx
+
+
+@lru_cache(maxsize=8)
+def white_spectrum(shape: tuple[int, int]) -> Image:
+    """The amplitude spectrum [H, W/2 + 1] of white noise."""
+    return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
+
+
+SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
+"""Shares of interpolated, ramp-filtered, k-space and scintillator noise in a modality."""
+OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
+
+
+def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
+    """A random noise amplitude spectrum [H, W/2 + 1] of unit mean power: blurred, ramp-filtered, k-space."""
+    fy, fx = _frequencies((shape[0], shape[1]))
+    angle, stretch = rng.uniform(0, np.pi), 1.0 if rng.random() < 0.5 else rng.uniform(1.0, 2.2)
+    u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
+    f = np.hypot(u * stretch, v)
+    kind = rng.choice(4, p=SPECTRA.get(modality, OTHER_SPECTRA))
+    if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
+        amplitude = np.exp(-2 * (np.pi * rng.uniform(0.3, 1.5) * f) ** 2)
+    elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
+        roll_off = np.exp(-((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4)))
+        amplitude = f ** rng.uniform(0.3, 1.0) * roll_off
+    elif kind == 2:  # zero-filled or windowed k-space
+        cut_x, cut_y = rng.uniform(0.2, 0.55, 2) if rng.random() < 0.5 else (rng.uniform(0.2, 0.5), 1.0)
+        amplitude = _edge(np.abs(fx), cut_x) * _edge(np.abs(fy), cut_y)
+    else:  # scintillator: MTF with 0.1 to 0.6 left at the Nyquist frequency
+        left, power = rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0)
+        amplitude = (1 + (2 * f) ** 2 * (left ** (-1 / power) - 1)) ** -power
+    amplitude = amplitude / np.sqrt(mean_power(amplitude, shape[1]) + 1e-12)
+    white = rng.uniform(0.0, 0.35)  # electronic noise stays white
+    mixed: Image = np.sqrt((1 - white**2) * amplitude**2 + white**2).astype(np.float32)
+    return mixed
+
+
+def _edge(f: Image, cut: float) -> Image:
+    edge: Image = 1 / (1 + np.exp((f - cut) / 0.02))
+    return edge
+
+
+def bands_of(amplitude: Image) -> tuple[float, ...]:
+    """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
+    height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
+    fy, fx = _frequencies((height, width))
+    band = np.digitize(np.hypot(fy, fx), BAND_EDGES[1:-1])
+    count = np.bincount(band.ravel(), minlength=len(WHITE))
+    power = np.bincount(band.ravel(), amplitude.ravel() ** 2, minlength=len(WHITE))
+    return tuple(np.sqrt(power / count).tolist())
+
+
+def directional_bands(amplitude: Image) -> tuple[float, ...]:
+    """Amplitude in 8 radial bands, each along x (|fx| >= |fy|) and then along y, relative to white noise."""
+    height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
+    place = _directional_bins((height, width))
+    count = np.bincount(place, minlength=16)
+    power = np.bincount(place, amplitude.ravel() ** 2, minlength=16)
+    return tuple(np.sqrt(power / np.maximum(count, 1)).tolist())
+
+
+@lru_cache(maxsize=8)
+def _directional_bins(shape: tuple[int, int]) -> NDArray[np.int64]:
+    fy, fx = _frequencies(shape)
+    band = np.digitize(np.hypot(fy, fx), SPECTRUM_EDGES[1:-1])
+    bins: NDArray[np.int64] = (2 * band + (np.abs(fx) < np.abs(fy))).ravel()
+    return bins
+
+
+def amplitude_of(noise: NoiseEstimate, shape: tuple[int, ...]) -> Image:
+    """The amplitude spectrum [H, W / 2 + 1] of an estimate, unit mean power."""
+    amplitude = _amplitude(noise.bands, (shape[0], shape[1]))
+    return amplitude
+
+
+@lru_cache(maxsize=4096)
+def _amplitude(bands: tuple[float, ...], shape: tuple[int, int]) -> Image:
+    if bands == WHITE or not any(bands):
+        return white_spectrum(shape)
+    amplitude = spectrum_of(NoiseEstimate(1.0, bands))(radial_frequency(*shape))
+    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
+    return unit
+
+
+def blurring(shape: tuple[int, ...], kernel_px: float) -> Image:
+    """The amplitude spectrum [H, W / 2 + 1] of noise smoothed by a Gaussian kernel, unit mean power."""
+    fy, fx = _frequencies((shape[0], shape[1]))
+    blur = np.exp(-2 * (np.pi * kernel_px) ** 2 * (fy**2 + fx**2))
+    unit: Image = (blur / np.sqrt(mean_power(blur, shape[1]))).astype(np.float32)
+    return unit
