@@ -66,15 +66,9 @@ class NoiseLevelTask:
         self, recipe: Recipe, training: Sequence[TrainingImage], validation: Sequence[TrainingImage]
     ) -> None:
         self.recipe = recipe
-        exact = {row.folder for row in recipe.data if row.folder in recipe.estimator.exact}
-        images = [_exact(image) if image.source in exact else image for image in training]
-        made = [*_phantoms(recipe.estimator.phantoms), *_scenes(recipe.estimator.scenes, recipe.loop.seed)]
-        weights = {row.folder: row.weight for row in recipe.data}
-        weights |= {"phantoms": recipe.estimator.phantom_weight, "scenes": recipe.estimator.scene_weight}
-        self.source = PatchSource(
-            [*images, *made], weights, recipe.noise, recipe.loop.patch, recipe.loop.seed
-        )
-        self.cases = _cases(recipe, [_exact(i) if i.source in exact else i for i in validation])
+        weights = {row.source: row.weight for row in recipe.data}
+        self.source = PatchSource(list(training), weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
+        self.cases = _cases(recipe, validation)
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
