@@ -11,14 +11,8 @@ from scipy.ndimage import gaussian_filter, zoom
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import spectrum_cells
 from meddenoise.noise.spectrum import filter_planes, mean_power
-from meddenoise.training.degrade import (
-    NoiseMix,
-    draw_amplitude,
-    draw_level,
-    signal_level,
-    slow_variation,
-    white_spectrum,
-)
+from meddenoise.training.degrade import NoiseMix, draw_level, signal_level, slow_variation
+from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
 Image = NDArray[np.float32]
 
