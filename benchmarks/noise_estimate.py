@@ -2,6 +2,8 @@
 
     python benchmarks/noise_estimate.py DATA [--groups near-clean,texture] [--weights PATH] [--json FILE]
 
+Without weights, given or bundled, only the first two methods run.
+
 DATA is the folder with `SPLITS.csv`; phantoms are of seeds nothing was trained on. Methods: `wavelet`, the
 peer (MAD of the finest diagonal band); `classical`, the block statistics of `noise.estimate`; `learned`, the
 network; `ruling`, what `estimator.rule` makes of the two and every command uses. Of the level the median
@@ -23,7 +25,8 @@ from noise_cases import EXACT, Case
 from noise_real import REAL
 from skimage.restoration import estimate_sigma
 
-from meddenoise.estimator import load_estimator, rule
+from meddenoise.estimator import NAME, load_estimator, rule
+from meddenoise.manifest import manifest
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import bands_of_cells
 from meddenoise.noise.estimate import estimate_plane
@@ -43,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--groups", default="", help="parts of the names of groups, comma-separated")
-    parser.add_argument("--weights", default="noise-estimator")
+    parser.add_argument("--weights", default=NAME if NAME in manifest() else "", help="of the network")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
@@ -71,15 +74,12 @@ def cases(data: Path, groups: list[str]) -> Iterator[Case]:
 def run(case: Case, weights: str) -> list[Result]:
     """Every method on one case."""
     plane, valid = case.plane.astype(np.float32), np.ones(case.plane.shape, bool)
-    classical = estimate_plane(plane, valid, case.modality)
-    learned = load_estimator(weights).estimate(plane, valid, case.modality)
     peer = float(estimate_sigma(plane.astype(np.float64)))  # type: ignore[no-untyped-call]
-    methods = {
-        "wavelet": NoiseEstimate(peer),
-        "classical": classical,
-        "learned": learned,
-        "ruling": rule(classical, learned),
-    }
+    classical = estimate_plane(plane, valid, case.modality)
+    methods = {"wavelet": NoiseEstimate(peer), "classical": classical}
+    if weights:
+        learned = load_estimator(weights).estimate(plane, valid, case.modality)
+        methods |= {"learned": learned, "ruling": rule(classical, learned)}
     return [score(case, name, estimate) for name, estimate in methods.items()]
 
 
@@ -139,10 +139,9 @@ def print_speed(weights: str) -> None:
     """Milliseconds a 512 x 512 plane."""
     plane = np.random.default_rng(0).normal(size=(512, 512)).astype(np.float32)
     valid = np.ones(plane.shape, bool)
-    ways: dict[str, Callable[[], NoiseEstimate]] = {
-        "classical": lambda: estimate_plane(plane, valid),
-        "learned": lambda: load_estimator(weights).estimate(plane, valid),
-    }
+    ways: dict[str, Callable[[], NoiseEstimate]] = {"classical": lambda: estimate_plane(plane, valid)}
+    if weights:
+        ways["learned"] = lambda: load_estimator(weights).estimate(plane, valid)
     for name, way in ways.items():
         way()
         times = []
