@@ -120,15 +120,15 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate) -> NoiseEstimate:
     )
 
 
-def disagreement(planes: Iterable[NoiseEstimate]) -> str | None:
-    """One sentence where the estimators differ by more than DISAGREE on a plane; None where they agree."""
+def doubts(planes: Iterable[NoiseEstimate]) -> list[str]:
+    """One sentence where the estimators differ by more than DISAGREE on a plane; none where they agree."""
     levels = [(plane.sigma, plane.second) for plane in planes if plane.second is not None]
     apart = [(a, b) for a, b in levels if max(a, b) > DISAGREE * min(a, b)]
     if not apart:
-        return None
+        return []
     first, second = max(apart, key=lambda pair: max(pair) / max(min(pair), 1e-30))
     where = "" if len(levels) == 1 else f" on {len(apart)} of {len(levels)} planes"
-    return (
+    return [
         f"two estimates of the noise differ{where} ({first:.3g} was used, {second:.3g} is the other): "
         "give --sigma if you know the level."
-    )
+    ]

@@ -8,9 +8,9 @@ import torch
 
 from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.errors import WeightsError
-from meddenoise.estimator import NoiseEstimator, disagreement, load_estimator, rule
+from meddenoise.estimator import NoiseEstimator, doubts, load_estimator, rule
 from meddenoise.networks.noise_level import NoiseLevelNet
-from meddenoise.noise import WHITE, NoiseEstimate
+from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
 from meddenoise.noise.steady import steady
 
@@ -114,16 +114,21 @@ def test_rician_noise_has_one_level_everywhere() -> None:
 
 def test_estimates_that_agree_are_not_spoken_of() -> None:
     planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(0.0, second=0.0), NoiseEstimate(3.0)]
-    assert disagreement(planes) is None
+    assert doubts(planes) == []
 
 
 def test_estimates_that_differ_are_told_in_one_sentence() -> None:
     planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(5.0, second=15.0)]
-    assert disagreement(planes) == (
+    assert doubts(planes) == [
         "two estimates of the noise differ on 1 of 2 planes (5 was used, 15 is the other): "
         "give --sigma if you know the level."
-    )
-    assert "differ (2 was used, 0 is the other)" in str(disagreement([NoiseEstimate(2.0, second=0.0)]))
+    ]
+    assert "differ (2 was used, 0 is the other)" in doubts([NoiseEstimate(2.0, second=0.0)])[0]
+
+
+def test_a_level_that_is_given_is_in_no_doubt() -> None:
+    given = SeriesNoise((NoiseEstimate(5.0, second=50.0, uncertainty=0.1),)).with_sigma(7.0)
+    assert given.planes[0] == NoiseEstimate(7.0)
 
 
 def test_steadied_spectra_stay_those_of_their_bands() -> None:

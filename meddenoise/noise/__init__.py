@@ -91,7 +91,9 @@ class SeriesNoise:
 
     def with_sigma(self, sigma: float) -> "SeriesNoise":
         """The same spectra and dependences, every plane at one level."""
-        return SeriesNoise(tuple(replace(plane, sigma=sigma) for plane in self.planes))
+        return SeriesNoise(
+            tuple(replace(plane, sigma=sigma, uncertainty=None, second=None) for plane in self.planes)
+        )
 
     def _levels(self) -> list[float]:
         return [plane.sigma for plane in self.planes if plane.sigma > 0]
