@@ -1,11 +1,11 @@
 """Bundle a trained checkpoint: the file, its manifest row and its model card, every score from a benchmark.
 
-    python benchmarks/quality.py DATA --weights RUN/checkpoint.safetensors --json measured.json
-    python benchmarks/publish.py RUN/checkpoint.safetensors measured.json --name direct
+    python benchmarks/truth.py DATA --weights new=RUN/checkpoint.safetensors --json truth.json
+    python benchmarks/publish.py RUN/checkpoint.safetensors truth.json --name direct --column new
 
-Nothing is typed in by hand: what the card says was measured by the command that wrote `measured.json`; of
-checkpoints for `upscale` and `inpaint` that is `benchmarks/medcdiff.py`, of estimators of noise
-`benchmarks/noise_estimate.py`.
+Nothing is typed in by hand: what the card says was measured by the command that wrote the JSON. `truth.py`
+judges denoising checkpoints that are compared with each other, `quality.py` those for white noise,
+`medcdiff.py` those of `upscale` and `inpaint`, and `noise_estimate.py` estimators of noise.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from cases import SIGMAS
 from noise_card import TEXT, estimator_scores, estimator_table
 from pictures import MODALITIES
 from restored import ALIKE, restored_scores, restored_table
+from truth_scores import truth_scores, truth_table_of
 
 from meddenoise.checkpoint import CheckpointMetadata, read_metadata
 from meddenoise.manifest import MANIFEST, OTHER, read_manifest
@@ -61,6 +62,10 @@ MEASURED = (
     "are told the true level, `bm3d+model` the true spectrum and variance stabilisation too. Written by "
     "`benchmarks/publish.py` from what `benchmarks/quality.py` measured."
 )
+JUDGED = (
+    "Measured where the truth is known: no reference has noise in it. Written by `benchmarks/publish.py` "
+    "from what `benchmarks/truth.py` measured."
+)
 RESTORED = (
     "Mean PSNR in dB over the window, and SSIM, on validation images (of inpainting, over the hole). Written "
     "by `benchmarks/publish.py` from what `benchmarks/medcdiff.py` measured."
@@ -75,13 +80,18 @@ def main() -> None:
         "measured",
         type=Path,
         nargs="+",
-        help="of quality.py, for other groups each, of medcdiff.py or of noise_estimate.py",
+        help="of truth.py; of quality.py, for other groups each; of medcdiff.py; or of noise_estimate.py",
     )
     parser.add_argument("--name", required=True)
+    parser.add_argument("--column", help="its column in what truth.py measured (default: its name)")
     arguments = parser.parse_args()
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
     documents = [json.loads(path.read_text()) for path in arguments.measured]
-    if metadata.method in METHODS:
+    if any("gain_db" in row for row in documents[0]["rows"]):
+        column = arguments.column or arguments.name
+        scores = truth_scores(documents[0]["rows"], column, metadata.modalities)
+        tables = [JUDGED, truth_table_of(documents[0], column, arguments.name)]
+    elif metadata.method in METHODS:
         groups = _join(documents)
         scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])
         tables = [MEASURED, *(_table(group, groups[group]) for group in TITLES if group in groups)]

@@ -11,12 +11,14 @@ from pathlib import Path
 from meddenoise.choice import check_names
 from meddenoise.crew import Crew, Job, Listener, Orders
 from meddenoise.errors import NothingReadableError, UsageError
+from meddenoise.finished import Finished
 from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io.own import MARKS
 from meddenoise.options import check_options
 from meddenoise.pairing import pair_items
 from meddenoise.place import Place
 from meddenoise.report import Failure, Report, Row
-from meddenoise.tasks import MARKS, Task, plan_tasks
+from meddenoise.tasks import Task, plan_tasks
 from meddenoise.weights import verify
 
 
@@ -53,21 +55,26 @@ def run(request: Request, listener: Listener) -> Outcome:
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.
     threading.Thread(target=import_module, args=("meddenoise.pipeline",), daemon=True).start()
     orders = request.orders
-    found = discover(request.inputs)
+    found = discover(request.inputs, results=False)
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:
         raise _nothing_readable(request, found)
     references = _find_references(tasks, request.reference)
     counting = _Counting(listener)
-    counting.found(len(tasks), sum(task.item.frames for task in tasks), len(found.skipped))
+    skipped = [problem.path for problem in found.skipped]
+    counting.found(len(tasks), sum(task.item.frames for task in tasks), skipped)
+    for note in found.notes:
+        counting.noted(note)
     places = _open_places(request, tasks)
     for problem in found.failed:
         failure = Failure(str(problem.path), str(problem.error))
         counting.failed(failure)
         if len(places) == 1:
             places[tasks[0].report].record(failure)
+    finished = {folder: Finished(folder) for folder in {task.report.parent for task in tasks}}
     jobs = [
-        Job(task, places[task.report], reference) for task, reference in zip(tasks, references, strict=True)
+        Job(task, places[task.report], finished[task.report.parent], reference)
+        for task, reference in zip(tasks, references, strict=True)
     ]
     Crew(orders, counting).work(jobs)
     return counting.outcome
@@ -77,7 +84,8 @@ class _Counting:
     """A listener that counts and passes on."""
 
     def __init__(self, listener: Listener) -> None:
-        self.found, self.started, self.advanced = listener.found, listener.started, listener.advanced
+        self.found, self.noted = listener.found, listener.noted
+        self.started, self.advanced = listener.started, listener.advanced
         self._listener = listener
         self.outcome = Outcome(0, 0, 0)
 
@@ -108,14 +116,11 @@ def _check(request: Request) -> None:
 
 
 def _nothing_readable(request: Request, found: Discovery) -> NothingReadableError:
-    if found.failed:
-        return NothingReadableError(str(found.failed[0].error))
     if found.items:
         return NothingReadableError(
             f"{request.output} holds all the images there are: they are results already."
         )
-    names = ", ".join(map(str, request.inputs[:3])) + (", ..." if len(request.inputs) > 3 else "")
-    return NothingReadableError(f"{names} holds no image that can be read: give DICOM, NIfTI, PNG or TIFF.")
+    return found.nothing_readable(request.inputs)
 
 
 def _find_references(tasks: Sequence[Task], path: Path | None) -> Sequence[Item | None]:

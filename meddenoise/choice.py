@@ -6,7 +6,7 @@ from pathlib import Path
 
 from meddenoise import methods, weights
 from meddenoise.checkpoint import Checkpoint
-from meddenoise.errors import UsageError, unknown_name
+from meddenoise.errors import UsageError, WeightsError, unknown_name
 
 AUTO = "auto"
 
@@ -51,9 +51,10 @@ def choose_weights(
 ) -> Choice:
     """`chosen` with the checkpoint of that name, or the best of its own, or of the methods in `shares`.
 
+    One that was not trained for the modality is better than none, and comes with a warning.
     Raises as `choose`.
     """
-    spec = weights_spec or weights.choose(chosen.name, modality, shares).name
+    spec = weights_spec or _best_row(chosen.name, modality, shares).name
     checkpoint = _load(spec)
     if checkpoint.metadata.method not in (chosen.name, *shares):
         raise UsageError(
@@ -61,6 +62,13 @@ def choose_weights(
             "leave out --weights, or choose others."
         )
     return Choice(chosen, spec, checkpoint, _foreign(checkpoint, spec, modality))
+
+
+def _best_row(method: str, modality: str, shares: tuple[str, ...]) -> weights.Row:
+    try:
+        return weights.choose(method, modality, shares)
+    except WeightsError:
+        return weights.choose_any(method, shares)
 
 
 def check_names(method: str, weights_spec: str | None) -> None:
@@ -89,11 +97,12 @@ def _load_once(spec: str, stamp: tuple[int, int]) -> Checkpoint:
 
 
 def _foreign(checkpoint: Checkpoint, spec: str, modality: str) -> tuple[str, ...]:
-    """A warning where the file states a modality that the checkpoint was not trained for."""
+    """A warning where the checkpoint was not trained for the modality, or nobody knows whether it was."""
     trained = checkpoint.metadata.modalities
-    if not modality or modality in trained or weights.OTHER in trained:
+    if not trained or modality in trained or weights.OTHER in trained:
         return ()
+    instead = f"not on {modality}" if modality else "and the modality of this image is not known"
     return (
-        f"the checkpoint {spec} was trained on {', '.join(trained)}, not on {modality}: "
+        f"the checkpoint {spec} was trained on {', '.join(trained)}, {instead}: "
         "look at the result before you rely on it.",
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from meddenoise.account import Images, compare, draw, row_of
 from meddenoise.errors import MeddenoiseError, OutputError, UsageError
+from meddenoise.finished import Finished
 from meddenoise.io import Item, read_item, write
 from meddenoise.options import Options
 from meddenoise.place import Place
@@ -32,6 +33,8 @@ class Orders:
     options: Options = field(default_factory=Options)
     format: str = "same"
     residual: bool = False
+    noise_map: bool = False
+    """Whether the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
@@ -41,9 +44,18 @@ class Orders:
     """What is to be filled in, of the task "inpaint"."""
 
     @property
+    def noise_level_file(self) -> Path | None:
+        """The map that the level of the noise is read from."""
+        return None if self.options.noise_map is None else Path(self.options.noise_map)
+
+    @property
     def maps(self) -> tuple[str, ...]:
         """The maps written beside every result."""
-        asked = {"residual": self.residual, "uncertainty": self.options.uncertainty}
+        asked = {
+            "residual": self.residual,
+            "uncertainty": self.options.uncertainty,
+            "noise_map": self.noise_map,
+        }
         return tuple(kind for kind, is_asked in asked.items() if is_asked)
 
 
@@ -53,14 +65,19 @@ class Job:
 
     task: Task
     place: Place
+    finished: Finished
+    """What is finished in the folder of the place."""
     reference: Item | None = None
 
 
 class Listener(Protocol):
     """Is told what happens, from any thread but never from two at a time."""
 
-    def found(self, series: int, images: int, skipped: int) -> None:
+    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""
+
+    def noted(self, text: str) -> None:
+        """Something about the inputs that a user should know."""
 
     def started(self, device: str) -> None:
         """The first series is about to be denoised on `device`, and why there."""
@@ -133,10 +150,13 @@ class Crew:
         if task.refused is not None:
             raise task.refused
         place.enter()
-        mark = fingerprint(task, orders.options, orders.format, str(orders.residual), *stamp(orders.mask))
+        stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
+        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
-        row = place.find(mark) if orders.resume and not orders.overwrite else None
+        place.tidy(targets)
+        row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
+            place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return
         if not orders.overwrite and not place.may_replace(mark):
@@ -146,6 +166,7 @@ class Crew:
         place.begin(mark)
         self._write(task, series, result)
         written = self._account(job, series, result, mark)
+        job.finished.add(written)
         place.record(written, str(result.device), result.device.precision)
         self.tell(lambda: self._listener.written(written))
 
@@ -168,11 +189,14 @@ class Crew:
             return process_series(series, options, self._orders.mask, tick)
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
-        from meddenoise.pipeline import subtract
+        from meddenoise.maps import noise_map, subtract
 
         write(result.series, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:
-            image = subtract(series, result.series) if kind == "residual" else result.uncertainty
+            if kind == "residual":
+                image: Series | None = subtract(series, result.series)
+            else:
+                image = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
             assert image is not None
             write(image, map_path(task, kind), format="nifti")
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from meddenoise.errors import UsageError
+from meddenoise.errors import UsageError, first_line
 
 Precision = Literal["fp32", "bf16"]
 
@@ -92,12 +92,14 @@ def _find_named(name: str) -> torch.device:
 
 def _why_not(device: torch.device) -> str | None:
     """None where a small convolution on `device` gives the right sum, else what went wrong."""
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        return "torch finds no Apple GPU"
     try:
         image = torch.ones(1, 1, 8, 8, device=device)
         result = torch.nn.functional.conv2d(image, torch.ones(1, 1, 3, 3, device=device)).sum().item()
     # Drivers fail in as many types as there are back ends; any failure means: not this device.
     except Exception as error:
-        return str(error).strip().partition("\n")[0] or type(error).__name__
+        return first_line(error)
     return None if result == 324 else f"a test sum came out as {result}, not 324"
 
 

@@ -42,13 +42,17 @@ class Denoised:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers."""
+    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers.
+
+    Methods are given `assumed` times the noise that `Engine.run` is given.
+    """
 
     device: Device
     tile: int | None = None
     overlap: int | None = None
     batch_size: int | None = None
     seed: int = 0
+    assumed: float = 1.0
 
 
 class Engine:
@@ -92,6 +96,8 @@ class Engine:
 
         Raises MeddenoiseError where even the smallest tile on the CPU does not fit into memory.
         """
+        if self._options.assumed != 1:
+            sigma = sigma * np.float32(self._options.assumed)
         while True:
             try:
                 return self._attempt(noisy, sigma, first)

@@ -47,6 +47,18 @@ class UnsupportedError(InputError):
     """A sound file of a kind meddenoise does not handle."""
 
 
+class OwnResultError(InputError):
+    """A result of meddenoise in a folder of other images."""
+
+
+class CopyError(InputError):
+    """A file with the same object, byte for byte, as another of its folder."""
+
+
+class OutsideError(InputError):
+    """A link that leads out of the folder it was found in."""
+
+
 class NothingReadableError(InputError):
     """None of the inputs holds an image."""
 
@@ -65,10 +77,15 @@ class TrainingError(MeddenoiseError):
     """Training data, a recipe or a resume that cannot be used."""
 
 
+NEAR = 0.6
+"""Share of two names that must agree for one to be proposed for the other (difflib's own default): a
+swapped letter in three is near, half a name is not."""
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """The error for a name that is not in a table: what was typed, the nearest valid name, all of them."""
     names = sorted(valid)
-    near = get_close_matches(name, names, n=1, cutoff=0.4)
+    near = get_close_matches(name, names, n=1, cutoff=NEAR)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(f"there is no {kind} {name!r}: {hint}valid are {', '.join(names)}.")
 

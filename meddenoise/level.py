@@ -1,18 +1,21 @@
-"""The noise of a series, plane by plane, and the modality where the file does not say it."""
+"""The noise of a series, plane by plane: estimated, by the profile of its device, or by a map in a file."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
 from meddenoise.holes import fill_holes
-from meddenoise.noise import SeriesNoise
+from meddenoise.io.modality import likely_modality, same_kind
+from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.change import Scene
+from meddenoise.noise.map_file import read_noise_map
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
 
@@ -49,11 +52,16 @@ def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
     """The noise of a series by the profile of its device: the level of a plane goes by its brightness.
 
     Frames of a cine keep the ratio of their own levels, which the profile's frames steady.
-    Raises UnsupportedError where the units differ, or as `estimate_series`.
+    Raises UnsupportedError where unit or modality differ, or as `estimate_series`.
     """
     if series.unit != profile.unit and series.unit and profile.unit:
         raise UnsupportedError(
             f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
+            "measure a profile of such images."
+        )
+    if not same_kind(series.modality, profile.modality):
+        raise UnsupportedError(
+            f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: "
             "measure a profile of such images."
         )
     places = np.ndindex(len(series) // series.channels, series.channels)
@@ -69,6 +77,21 @@ def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
     return SeriesNoise(tuple(replace(one, sigma=one.sigma * own.sigma / usual) for one, own in pairs))
 
 
+def map_noise(series: Series, path: Path) -> SeriesNoise:
+    """The noise of a series with the level of a map in a file; spectrum and model are estimated.
+
+    Raises as `read_noise_map` and `estimate_series`.
+    """
+    given, seen = read_noise_map(path, series), estimate_series(series)
+    return SeriesNoise(tuple(_by_map(one, plane) for one, plane in zip(seen.planes, given, strict=True)))
+
+
+def _by_map(seen: NoiseEstimate, given: NDArray[np.float32]) -> NoiseEstimate:
+    power = np.square(given[given > 0], dtype=np.float64)
+    sigma = float(np.sqrt(power.mean())) if power.size else 0.0
+    return replace(seen, sigma=sigma, variance=None, field=None, given=given)
+
+
 def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """A plane [Y, X], holes filled, and where it is image."""
     index = frame * series.channels + channel
@@ -79,17 +102,3 @@ def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32]
             f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
         )
     return fill_holes(values, valid)[0], valid[0]
-
-
-def likely_modality(series: Series) -> str:
-    """The series' own modality; "CT" for a file that states none but holds air of about -1000 HU, else "".
-
-    NIfTI and PNG files state no modality. CT noise may follow the place; whether the noise is Rician, as in
-    MR, the estimator sees by itself.
-    """
-    if series.modality:
-        return series.modality
-    middle = len(series) // 2
-    values = series.values(middle, middle + 1)[series.valid(middle, middle + 1)]
-    air = np.mean((values > -1100) & (values < -850)) if values.size else 0.0
-    return "CT" if air > 0.03 and np.mean(values < -2000) < 0.01 else ""

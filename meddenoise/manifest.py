@@ -35,7 +35,7 @@ class Row:
     training_data: tuple[str, ...]
     """One attribution a data set."""
     scores: Mapping[str, float]
-    """By table; `validation-<modality>`, the PSNR in dB `choose` compares, is there for each modality."""
+    """By table; `validation-<modality>`, the dB that `choose` compares, is there for each modality."""
     card: str
     recipe: str
     source: Literal["bundled"] | HubFile
@@ -54,6 +54,19 @@ def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
     """
     rows = [row for row in manifest().values() if row.method in (method, *shares)]
     return _best(rows, modality, f"method {method!r}")
+
+
+def choose_any(method: str, shares: Sequence[str] = ()) -> Row:
+    """The checkpoint of `method`, or of those in `shares`, with the best validation score of all.
+
+    Raises WeightsError where there is none.
+    """
+    rows = [row for row in manifest().values() if row.method in (method, *shares)]
+    if not rows:
+        raise WeightsError(
+            f"the method {method!r} has no checkpoint: give one with --weights, made by `meddenoise train`."
+        )
+    return max(rows, key=lambda row: max(row.scores[_validation(code)] for code in row.modality))
 
 
 def best_for(modality: str, methods: Collection[str]) -> Row:

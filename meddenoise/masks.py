@@ -43,6 +43,15 @@ def read_hole(path: Path, series: Series) -> Mask:
     return hole
 
 
+def lie_together(one: Series, series: Series) -> bool:
+    """True where first, last and outer voxels of two series of one shape lie at the same places."""
+    count, *plane = series.pixels.shape
+    # frames of a cine follow each other in time, at one place
+    ends = (1 if series.frame_time_ms is not None else count, *plane)
+    mine, theirs = (_corners(item.geometry, ends) for item in (one, series))
+    return bool(np.abs(mine - theirs).max() <= SAME_PLACE * min(series.geometry.spacing_mm[1:]))
+
+
 def _from_image(path: Path, series: Series) -> Mask:
     found = discover([path])
     if len(found.items) != 1:
@@ -54,20 +63,11 @@ def _from_image(path: Path, series: Series) -> Mask:
     if marked.shape[1:] != series.pixels.shape[1:] or len(marked) not in (1, len(series)):
         raise _sized_otherwise(path, marked.shape, series)
     whole = len(marked) == len(series)
-    if whole and mask.geometry.known and series.geometry.known and not _together(mask, series):
+    if whole and mask.geometry.known and series.geometry.known and not lie_together(mask, series):
         raise InputError(
             f"the mask {path} lies elsewhere in the patient than {series.path}: draw it on that image."
         )
     return np.broadcast_to(marked, series.pixels.shape)
-
-
-def _together(mask: Series, series: Series) -> bool:
-    """True where first, last and outer voxels of both lie at the same places."""
-    count, *plane = series.pixels.shape
-    # frames of a cine follow each other in time, at one place
-    ends = (1 if series.frame_time_ms is not None else count, *plane)
-    mine, theirs = (_corners(item.geometry, ends) for item in (mask, series))
-    return bool(np.abs(mine - theirs).max() <= SAME_PLACE * min(series.geometry.spacing_mm[1:]))
 
 
 def _corners(geometry: Geometry, shape: tuple[int, ...]) -> NDArray[np.float64]:

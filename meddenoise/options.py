@@ -4,9 +4,11 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from meddenoise.errors import UsageError
+from meddenoise.io.modality import check_code
 from meddenoise.methods import Row, Sampling, rows
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 FACTORS = (2.0, 16.0)
 """Smallest and largest factor of "upscale" that its network was trained for."""
+STRONGEST = 2.0
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -31,7 +34,12 @@ class Options:
     """Noise standard deviation in the image's unit; None estimates it."""
     noise_profile: "NoiseProfile | None" = None
     """The noise of the device, in place of an estimate of level, spectrum and dependence."""
+    noise_map: str | None = None
+    """Path of a map of the noise's standard deviation in the image's unit, in place of an estimated level."""
+    modality: str | None = None
+    """DICOM code of what files that state none show; None guesses it."""
     strength: float = 1.0
+    """Up to 1 the share of the change that is made; beyond, how much more noise than estimated is assumed."""
     device: str = "auto"
     precision: str = "auto"
     tile: int | None = None
@@ -47,6 +55,11 @@ class Options:
     """What is done to a series; all but denoising has one method only."""
     factor: float = 1.0
     """Pixels of the result in one of the input, along rows and along columns; of the task "upscale"."""
+
+    @property
+    def share(self) -> float:
+        """The share of the change that is made."""
+        return min(self.strength, 1.0)
 
 
 DEFAULTS = Options()
@@ -68,14 +81,12 @@ def check_options(options: Options) -> None:
     ):
         if value is not None and value < least:
             raise UsageError(f"{option} is {value}: give {least} or more.")
-    if options.sigma is not None and not (math.isfinite(options.sigma) and options.sigma >= 0):
-        raise UsageError(f"--sigma is {options.sigma}: give auto, or a noise level of 0 or more.")
-    if options.sigma is not None and options.noise_profile is not None:
+    _check_noise(options)
+    if not 0 <= options.strength <= STRONGEST:
         raise UsageError(
-            "--sigma and --noise-profile both tell the level of the noise: leave one of them out."
+            f"--strength is {options.strength}: give 0 (the input) to 1 (the full result), or up to "
+            f"{STRONGEST:g} (as if there were that much more noise)."
         )
-    if not 0 <= options.strength <= 1:
-        raise UsageError(f"--strength is {options.strength}: give 0 (the input) to 1 (the full result).")
     if options.tile is not None and options.overlap is not None and options.overlap >= options.tile:
         raise UsageError(f"--overlap is {options.overlap} with tiles of {options.tile}: give less.")
     if options.precision not in ("auto", "fp32", "bf16"):
@@ -100,6 +111,24 @@ def choose_sampling(options: Options) -> Sampling:
         options.fusion,
         options.blind_radius,
     )
+
+
+def _check_noise(options: Options) -> None:
+    """Raises UsageError where noise or modality given are of no use or given twice."""
+    if options.sigma is not None and not (math.isfinite(options.sigma) and options.sigma >= 0):
+        raise UsageError(f"--sigma is {options.sigma}: give auto, or a noise level of 0 or more.")
+    levels = {
+        "--sigma": options.sigma,
+        "--noise-profile": options.noise_profile,
+        "--noise-map": options.noise_map,
+    }
+    given = [option for option, value in levels.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} each give the level of the noise: leave all but one out.")
+    if options.noise_map is not None and not Path(options.noise_map).exists():
+        raise UsageError(f"--noise-map {options.noise_map} does not exist: give an image or its folder.")
+    if options.modality is not None:
+        check_code(options.modality)
 
 
 def _check_method(options: Options, row: Row) -> None:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import InputError, UsageError
 from meddenoise.io import Item, read_item
-from meddenoise.io.layout import stem
+from meddenoise.io.layout import below, stem
+from meddenoise.io.own import without_mark
 from meddenoise.series import Series
 
 if TYPE_CHECKING:
     from meddenoise.io.dicom_links import Links
 
-_MARK = "_denoised"
 _ANGLE = 1e-3
 _SPACING = 1e-3
 _POSITION = 0.05
@@ -29,7 +29,7 @@ def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> 
     """For each result its partner among `others`, each used once; `option` names it in errors.
 
     A partner is what the DICOM header of a result names as its source, or has the same file names below its
-    folder (a result's mark `_denoised` aside), or is the only one left, or lies at the same place in the
+    folder (without marks such as `_denoised`), or is the only one left, or lies at the same place in the
     patient, or, where none of these tells, has the same index.
     Raises UsageError where a partner is missing or cannot be told.
     """
@@ -242,10 +242,9 @@ def _names(item: Item) -> set[str]:
     """File names below the root the item was found under, without suffixes and the mark of results."""
     names = set()
     for file in item.files:
-        folder = file.parent.relative_to(item.root) if file.is_relative_to(item.root) else Path()
-        names.add(str(folder / _plain(file)))
+        names.add(str(below(file, item.root).with_name(_plain(file))))
     return names
 
 
 def _plain(file: Path) -> str:
-    return stem(file).removesuffix(_MARK)
+    return without_mark(stem(file))

@@ -1,8 +1,10 @@
 """One series denoised: the whole story on one page."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -13,8 +15,10 @@ from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.io.modality import Taken, take
 from meddenoise.io.scratch import copy_planes, make_planes, release
-from meddenoise.level import estimate_series, expect_noise, likely_modality
+from meddenoise.level import estimate_series, expect_noise, map_noise
+from meddenoise.maps import as_map
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import SeriesNoise
@@ -49,6 +53,10 @@ class Result:
     """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
     trust: Trust | None = None
     """The verdict on what was denoised; None for other tasks."""
+    modality: str = ""
+    """What the series was taken for; empty where nothing told."""
+    modality_from: str = ""
+    """Who or what told, as a part of a sentence."""
 
 
 def denoise_series(
@@ -63,17 +71,19 @@ def denoise_series(
     MeddenoiseError where memory does not suffice for a single tile.
     """
     started = perf_counter()
-    choice, device = choose_for(series, options)
-    noise = _noise_of(series, options)
-    warnings, row = [*series.warnings, *choice.warnings], rows().get(choice.method.name)
+    taken = take(series, options.modality)
+    series, seen = taken.series, taken.seen
+    choice, device = choose_for(seen, options)
+    noise = _noise_of(taken, options)
+    warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        modality, sampling = likely_modality(series), choose_sampling(options)
+        sampling, window = choose_sampling(options), fit_window(seen)
         setup = Setup(
             noise.middle,
-            modality,
+            seen.modality,
             checkpoint=choice.checkpoint,
             sampling=sampling,
-            window=fit_window(series),
+            window=window,
             planes=noise,
         )
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
@@ -86,7 +96,7 @@ def denoise_series(
         tick(len(series))
     checks = Measurement({}, ())
     if row is not None and row.family == "self-supervised":
-        checks = _check(series, engine, noise, options.strength)
+        checks = _check(series, engine, noise, options.share)
     if engine is not None:
         device = engine.device
         warnings += engine.warnings
@@ -102,7 +112,9 @@ def denoise_series(
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
-        trust=_judge(series, result, engine, noise, options),
+        trust=_judge(seen, result, engine, noise, options),
+        modality=seen.modality,
+        modality_from=taken.why,
     )
 
 
@@ -110,16 +122,19 @@ def _judge(
     series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
 ) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
-    told = options.sigma is not None or options.noise_profile is not None
-    seen = estimate_series(series) if told else noise
-    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.strength))
+    given = (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
+    seen = estimate_series(series) if given else noise
+    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.share))
 
 
-def _noise_of(series: Series, options: Options) -> SeriesNoise:
+def _noise_of(taken: Taken, options: Options) -> SeriesNoise:
     """What the options say of the noise, and an estimate of what they do not say."""
     if options.noise_profile is not None:
-        return expect_noise(series, options.noise_profile)
-    noise = estimate_series(series)
+        # no profile is refused because of a guess
+        return expect_noise(taken.series, options.noise_profile)
+    if options.noise_map is not None:
+        return map_noise(taken.seen, Path(options.noise_map))
+    noise = estimate_series(taken.seen)
     return noise if options.sigma is None else noise.with_sigma(options.sigma)
 
 
@@ -131,25 +146,13 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
 
     Raises UsageError and WeightsError as `denoise_series`.
     """
-    choice = choose(options.method, options.weights, series.modality, series.is_cine)
+    modality = take(series, options.modality).seen.modality
+    choice = choose(options.method, options.weights, modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
     if choice.method.uses_weights:
         return choice, choose_device(options.device, options.precision)
     name = "cpu" if options.device == "auto" else options.device
     return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
-
-
-def subtract(series: Series, result: Series) -> Series:
-    """The residual, `series` minus `result`, as a float32 series in their unit.
-
-    Always float32: a difference is signed and the pixel types of most formats are not.
-    """
-    residual = make_planes(series.pixels.shape, np.float32, series.path)
-    for n in range(len(series)):
-        valid = series.valid(n, n + 1)
-        residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
-        release(residual, series.pixels, result.pixels)
-    return as_map(result, residual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +177,14 @@ def _run(
     for start, stop in chunks(series, engine):
         noisy, sigma = load_planes(series, start, stop, noise, engine.context)
         denoised = engine.run(noisy, sigma, start)
-        made.pixels[start:stop] = store_planes(
-            series, start, stop, shown(series, denoised.clean), options.strength
-        )
+        # where a map says that there is no noise, no method has a say
+        clean = np.where(sigma > 0, denoised.clean, noisy[:, engine.context])
+        made.pixels[start:stop] = store_planes(series, start, stop, shown(series, clean), options.share)
         if made.spread is not None:
             if denoised.spread is None:
                 raise UsageError("--uncertainty needs draws, and this method gives none: leave it out.")
             valid = series.valid(start, stop)
-            made.spread[start:stop] = np.where(valid, options.strength * denoised.spread, 0)
+            made.spread[start:stop] = np.where(valid & (sigma > 0), options.share * denoised.spread, 0)
             release(made.spread)
         release(series.pixels, made.pixels)
         tick(stop - start)
@@ -212,19 +215,6 @@ def _check(series: Series, engine: Engine | None, noise: SeriesNoise, strength: 
     return check_method(engine, sample, noise.plane(middle), strength)
 
 
-def as_map(series: Series, values: Planes) -> Series:
-    """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
-    limits = np.finfo(np.float32)
-    return replace(
-        series,
-        pixels=values,
-        slope=np.ones(len(values)),
-        intercept=np.zeros(len(values)),
-        stored_range=(float(limits.min), float(limits.max)),
-        padding=None,
-    )
-
-
 def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
@@ -240,7 +230,9 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
 
 def engine_options(options: Options, device: Device) -> EngineOptions:
     """What of the options is for the engine."""
-    return EngineOptions(device, options.tile, options.overlap, options.batch_size, options.seed)
+    return EngineOptions(
+        device, options.tile, options.overlap, options.batch_size, options.seed, max(options.strength, 1.0)
+    )
 
 
 def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
@@ -276,14 +268,16 @@ def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Devi
         "method": method,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "sigma": noise.sigma,
+        "noise_map": None if options.noise_map is None else _digest(noise),
         "precision": device.precision,
         "version": __version__,
     }
     # Where it ran is no setting: the same study denoised again elsewhere stays the same object.
     del settings["device"]
+    by = "" if options.noise_map is None else " by a map"
     description = (
         f"Noise reduced by meddenoise {__version__}, method {method}, "
-        f"noise level {_words(noise)}, strength {options.strength:g}. Not for diagnostic use."
+        f"noise level {_words(noise)}{by}, strength {options.strength:g}. Not for diagnostic use."
     )
     return Derivation(method, description, json.dumps(settings, sort_keys=True))
 
@@ -292,3 +286,11 @@ def _words(noise: SeriesNoise) -> str:
     """The level of all planes, or the lowest and highest where those differ."""
     low, high = (f"{level:.4g}" for level in noise.range())
     return low if low == high else f"{low} to {high} by plane"
+
+
+def _digest(noise: SeriesNoise) -> str:
+    """Of the map that was given, wherever it lies."""
+    found = hashlib.sha256()
+    for plane in noise.planes:
+        found.update(np.ascontiguousarray(plane.given).data)
+    return found.hexdigest()

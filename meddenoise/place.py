@@ -1,8 +1,9 @@
-"""One place that results are written to: its lock, its report, and what is finished there."""
+"""One place that results are written to: its lock, its report, and what was left unfinished there."""
 
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from time import monotonic
 from typing import BinaryIO
 
 from meddenoise.errors import OutputError
+from meddenoise.io.temporary import sweep
 from meddenoise.page import Drawing
 from meddenoise.page.gallery import Gallery
 from meddenoise.report import Failure, Report, Row, read_report, write_report
@@ -23,7 +25,8 @@ class Place:
     """The report at `path`, its page and the lock beside it, held from `enter` to `close`; safe for threads.
 
     The lock file lists the fingerprints whose writing was begun. The operating system frees the lock of a run
-    that was killed but leaves the file: what it lists and the report does not is half-written.
+    that was killed but leaves the file: what it lists and the
+    index of finished results does not is half-written.
     """
 
     def __init__(self, path: Path, report: Report, *, keep_report: bool, series: int = 1) -> None:
@@ -75,11 +78,17 @@ class Place:
                     self._report = self._report.with_failure(failure)
                 self._gallery.take_over(self.path, earlier.series)
 
-    def find(self, fingerprint: str) -> Row | None:
-        """The row of a finished result; None where there is none."""
+    def keep(self, row: Row) -> None:
+        """Take the row of a result that was finished before into the report, where it is missing there."""
         with self._mutex:
-            rows = self._report.series
-        return next((row for row in rows if row.fingerprint == fingerprint), None)
+            if all(known.fingerprint != row.fingerprint for known in self._report.series):
+                self._report = self._report.with_row(row)
+                self._changed = self._page_changed = True
+
+    def tidy(self, targets: Sequence[Path]) -> None:
+        """Remove what killed runs left beside these files and the report."""
+        for folder in {self.path.parent, *(target.parent for target in targets)}:
+            sweep(folder)
 
     def may_replace(self, fingerprint: str) -> bool:
         """True where what lies at the targets was left half-written by a killed run."""

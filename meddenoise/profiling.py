@@ -11,7 +11,8 @@ from scipy.ndimage import uniform_filter
 
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import InputError, UnsupportedError, UsageError, unknown_name
-from meddenoise.level import LARGEST, estimate_series, likely_modality
+from meddenoise.io.modality import likely_modality
+from meddenoise.level import LARGEST, estimate_series
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.change import Scene, local_mean

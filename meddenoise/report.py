@@ -47,6 +47,8 @@ class Row:
     warnings: tuple[str, ...] = ()
     trust: dict[str, Any] | None = None
     """`verdict`, `reasons`, `notes`, `values` by names of `trust.CHECKS`, `bins`; None for other tasks."""
+    modality_from: str = ""
+    """Who or what told the modality, as a part of a sentence."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 
@@ -117,7 +119,7 @@ def read_report(path: Path) -> Report | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             return None
-        rows = tuple(_parse_row(entry) for entry in content["series"])
+        rows = tuple(parse_row(entry) for entry in content["series"])
         failed = tuple(Failure(entry["input"], entry["error"]) for entry in content["failed"])
         run = {name: str(content[name]) for name in ("command", "started", "device", "precision")}
     except (OSError, ValueError, KeyError, TypeError):
@@ -125,7 +127,8 @@ def read_report(path: Path) -> Report | None:
     return Report(**run, series=rows, failed=failed)
 
 
-def _parse_row(entry: dict[str, Any]) -> Row:
+def parse_row(entry: dict[str, Any]) -> Row:
+    """The row that `row_as_json` made an entry of. Raises TypeError where values are missing."""
     tuples = ("shape", "spacing_mm", "warnings")
     known = {item.name for item in fields(Row)}
     values: dict[str, Any] = {

@@ -19,8 +19,10 @@ from meddenoise.engine import Engine, Planes
 from meddenoise.errors import UnsupportedError
 from meddenoise.grid import MOST, finer_shape, refine
 from meddenoise.holes import fill_holes
+from meddenoise.io.modality import take
 from meddenoise.io.scratch import copy_planes, release
-from meddenoise.level import estimate_series, likely_modality
+from meddenoise.level import estimate_series
+from meddenoise.maps import as_map
 from meddenoise.masks import Mask, read_hole
 from meddenoise.methods import Denoiser, Setup
 from meddenoise.methods.medcdiff import TILE, load_restorer
@@ -28,7 +30,6 @@ from meddenoise.normalize import fit_window
 from meddenoise.options import Options, choose_sampling
 from meddenoise.pipeline import (
     Result,
-    as_map,
     choose_for,
     chunks,
     denoise_series,
@@ -76,14 +77,16 @@ def restore_series(
     started = perf_counter()
     if series.channels != 1:
         raise UnsupportedError(f"{series.path} is in colour: convert it to grey levels first.")
-    choice = choose_restorer(series, options)
+    taken = take(series, options.modality)
+    series = taken.series
+    choice = choose_restorer(taken.seen, options)
     grid = series if hole is not None else refine(series, _checked_shape(series, options.factor))
     device = choose_device(options.device, options.precision)
     setup = Setup(
-        modality=likely_modality(series),
+        modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
         sampling=choose_sampling(options),
-        window=fit_window(series),
+        window=fit_window(taken.seen),
     )
     engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
     pixels, spread = _run(engine, series, grid, hole, options, tick)
@@ -97,9 +100,12 @@ def restore_series(
         sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
         warnings=(
-            *(*series.warnings, *choice.warnings, *engine.warnings, f"{_verb(options)}: {GENERATED}"),
+            *(*series.warnings, *taken.warnings, *choice.warnings, *engine.warnings),
+            f"{_verb(options)}: {GENERATED}",
             *_left_out(series, hole),
         ),
+        modality=taken.seen.modality,
+        modality_from=taken.why,
         mode="diffusion" if engine.samples else "distilled",
         uncertainty=None if spread is None else as_map(result, spread),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from meddenoise.errors import NothingReadableError
 from meddenoise.io import Item, discover
 
 
@@ -36,8 +35,5 @@ def items_under(paths: Sequence[Path]) -> tuple[list[Item], list[tuple[Path, str
     """
     found = discover(paths)
     if not found.items:
-        if len(found.failed) == 1:
-            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
-        names = ", ".join(map(str, paths))
-        raise NothingReadableError(f"{names} holds no image that can be read: give images or their folder.")
+        raise found.nothing_readable(paths)
     return list(found.items), [(problem.path, str(problem.error)) for problem in found.failed]

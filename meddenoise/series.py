@@ -25,7 +25,7 @@ class Geometry:
     known: bool = True
 
 
-DENOISED, UPSCALED, INPAINTED = "denoised", "upscaled", "inpainted"
+DENOISED, UPSCALED, INPAINTED = RESULTS = "denoised", "upscaled", "inpainted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,10 @@ class Series:
     """Stored values in this inclusive range are no image (pixel padding) and are never changed."""
     inverted: bool = False
     """True where low values are shown white (MONOCHROME1)."""
+    hint: str = field(default="", repr=False, compare=False)
+    """Text of the header, of formats that state no modality: it may tell it. It may name people too."""
+    shown: tuple[float, float] | None = None
+    """Values that the file says to display as black and white; None where it does not say so."""
     finer: tuple[float, float] = (1.0, 1.0)
     """Rows and columns over one row and column of the grid that `header` tells of."""
     warnings: tuple[str, ...] = ()

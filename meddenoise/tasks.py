@@ -10,12 +10,10 @@ from pathlib import Path
 from meddenoise import __version__
 from meddenoise.errors import OutputError, UsageError
 from meddenoise.io import Item, get_format, output_paths
-from meddenoise.io.layout import SUFFIXES, stem
+from meddenoise.io.layout import meant_format, stem
+from meddenoise.io.own import MARKS
 from meddenoise.options import Options
 from meddenoise.report import REPORT
-
-MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
-"""What is put behind the names of results that lie beside their sources, by task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ def _is_file_name(output: Path) -> bool:
 def _check_file_name(items: Sequence[Item], output: Path, format: str) -> None:
     """Raises UsageError where `output`, the name of one image, does not fit what the items give."""
     written = {item.format if format == "same" else format for item in items}
-    meant = SUFFIXES[output.name[len(stem(output)) :].lower()]
+    meant = meant_format(output)
     if written - {meant}:
         raise UsageError(
             f"the output {output} has a name for {meant}, but {written.pop()} is written: "

@@ -7,7 +7,7 @@ from pathlib import Path
 from meddenoise.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from meddenoise.errors import WeightsError, unknown_name
 from meddenoise.hub import SCHEME, HubFile, fetch, find_cached, forget
-from meddenoise.manifest import OTHER, Row, best_for, choose, manifest
+from meddenoise.manifest import OTHER, Row, best_for, choose, choose_any, manifest
 
 __all__ = [
     "OTHER",
@@ -15,6 +15,7 @@ __all__ = [
     "Row",
     "best_for",
     "choose",
+    "choose_any",
     "load",
     "locate",
     "locate_local",

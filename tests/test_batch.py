@@ -20,7 +20,9 @@ from meddenoise import place as place_module
 from meddenoise.batch import Request, run
 from meddenoise.crew import Orders
 from meddenoise.errors import NothingReadableError, OutputError, UsageError, WeightsError
+from meddenoise.finished import INDEX
 from meddenoise.io import discover, read, write
+from meddenoise.io.temporary import temporary_name
 from meddenoise.options import Options
 from meddenoise.place import Place
 from meddenoise.report import Report
@@ -37,10 +39,13 @@ class Ears:
 
     def __init__(self):
         self.rows, self.finished, self.failures, self.images, self.total, self.skipped = [], [], [], 0, 0, 0
-        self.device = ""
+        self.device, self.notes = "", []
 
     def found(self, series, images, skipped):
-        self.total, self.skipped = images, skipped
+        self.total, self.skipped = images, len(skipped)
+
+    def noted(self, text):
+        self.notes.append(text)
 
     def started(self, device):
         self.device = device
@@ -90,7 +95,9 @@ def start(*inputs, ears=None, options=QUICK, output=None, report=True, reference
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files of a folder but the index that resuming reads."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != INDEX)
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def test_a_folder_is_mirrored_beside_itself_with_a_report(study):
@@ -127,6 +134,36 @@ def test_an_output_with_the_suffix_of_an_image_is_the_file_itself(study, tmp_pat
     ]  # fmt: skip
     start(study / "ct.dcm", output=tmp_path / "folder")
     assert "ct.dcm" in files(tmp_path / "folder")
+
+
+def test_files_of_several_folders_are_mirrored_below_what_they_have_in_common(tmp_path, monkeypatch):
+    for name in ("a/x.png", "a/deep/y.png", "b/x.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        png(tmp_path / "in" / name, level=100)
+    listed = [tmp_path / "in" / name for name in ("a/x.png", "a/deep/y.png", "b/x.png")]
+    monkeypatch.chdir(tmp_path / "in" / "a")
+    here = [Path("x.png"), Path("deep/y.png"), Path("../b/x.png")]
+    for inputs, output in ((listed, tmp_path / "out"), (here, tmp_path / "relative")):
+        assert start(*inputs, output=output, report=False)[0].written == 3
+        assert files(output) == ["a/deep/y.png", "a/x.png", "b/x.png"]
+    assert start(*listed[:2], output=tmp_path / "near", report=False)[0].written == 2
+    assert files(tmp_path / "near") == ["deep/y.png", "x.png"]
+
+
+def test_slices_of_one_series_listed_from_two_folders_stay_one_series(tmp_path):
+    listed = [save(ct_slice(n), tmp_path / "in" / str(n % 2) / "same.dcm") for n in range(2)]
+    outcome, ears = start(*listed, output=tmp_path / "out", report=False)
+    assert outcome.written == 1 and ears.rows[0].shape[0] == 2
+    assert files(tmp_path / "out") == ["0/same.dcm", "1/same.dcm"]
+
+
+def test_a_result_beside_its_source_is_not_denoised_again(study):
+    start(study / "ct.dcm", report=False)
+    outcome, ears = start(study, report=False)
+    assert outcome.written == 2
+    assert [note.partition(":")[0] for note in ears.notes] == [
+        "results of meddenoise among other images, skipped"
+    ]
 
 
 def test_a_whole_folder_can_become_one_file(tmp_path):
@@ -202,6 +239,29 @@ def test_finished_results_are_kept_and_what_is_new_is_added(study):
     assert ears.images == ears.total
     content = json.loads((out / "meddenoise-report.json").read_text())
     assert len(content["series"]) == 3
+
+
+def test_resuming_needs_no_report(study):
+    out = study.with_name("study_denoised")
+    start(study, report=False)
+    assert files(out) == ["ct.dcm", "mr/IM0001"]
+    outcome, ears = start(study, report=False)
+    assert (outcome.written, outcome.kept, outcome.failed) == (0, 2, 0)
+    assert {row.noise["unit"] for row in ears.finished} == {"HU", ""}
+    assert start(study)[0].kept == 2
+    report = out / "meddenoise-report.json"
+    assert len(json.loads(report.read_text())["series"]) == 2
+    report.write_text("{}")
+    assert start(study)[0].kept == 2
+    assert len(json.loads(report.read_text())["series"]) == 2
+
+
+def test_single_results_in_one_folder_share_an_index(tmp_path):
+    inputs = [png(tmp_path / f"{number}.png", level=60 + 20 * number) for number in range(3)]
+    assert start(*inputs, report=False)[0].written == 3
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [INDEX]
+    assert start(*inputs, report=False)[0].kept == 3
+    assert start(inputs[1], report=False)[0].kept == 1
 
 
 def test_a_deleted_result_is_made_again_and_a_changed_input_is_refused_until_overwrite(study):
@@ -422,7 +482,12 @@ def test_a_killed_run_is_resumed_without_overwrite(long_study):
     for name in files(out):  # what lies under its own name is complete
         if name.endswith(".png"):
             read(out / name)
+    left = temporary_name().replace(f"-{os.getpid()}-", f"-{process.pid}-")
+    (out / left).write_bytes(b"half")
+    (out / temporary_name().replace(f"-{os.getpid()}-", f"-{os.getppid()}-")).touch()
     outcome, ears = start(long_study, options=Options(method="nlm"))
     assert outcome.failed == 0, ears.failures
     assert outcome.written + outcome.kept == 12
     assert not [name for name in files(out) if "lock" in name]
+    assert not (out / left).exists()
+    assert len([name for name in files(out) if name.endswith(".tmp")]) == 1, "another process is at it"

@@ -147,7 +147,7 @@ def test_a_reference_gives_metrics(study, tmp_path):
 
 def test_no_report_writes_none(study, tmp_path):
     denoise(study, *QUICK, "--no-report", "-o", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ct.dcm", "mr.dcm"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["ct.dcm", "mr.dcm"]
 
 
 def test_an_existing_result_of_other_settings_needs_overwrite(study):

@@ -282,6 +282,14 @@ def test_auto_without_a_gpu_takes_the_cpu_and_says_why():
         choose_device("cuda")
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="needs a machine without an Apple GPU")
+def test_a_gpu_that_is_not_there_is_told_in_one_line():
+    with pytest.raises(UsageError) as caught:
+        choose_device("mps")
+    sentence = "--device mps does not work here (torch finds no Apple GPU): use --device auto or cpu."
+    assert str(caught.value) == sentence
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_auto_takes_a_gpu_that_works_and_gives_what_the_cpu_gives():

@@ -33,9 +33,9 @@ LAYERS = (
     },
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
-    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "trust"},
+    | {"result_sets", "evaluation", "scoresheet", "page", "planes", "maps", "trust"},
     {"pipeline", "restoration", "training", "trial", "trial_report", "contact"},
-    {"tasks", "place", "account", "crew", "batch"},
+    {"tasks", "finished", "place", "account", "crew", "batch"},
     {"cli"},
 )
 """An import may only point down this list; within a layer to its siblings, if no circle comes of it."""

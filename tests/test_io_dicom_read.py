@@ -1,12 +1,16 @@
 """DICOM in: stored values of every encoding, stacks in order, rescale, padding, geometry, grouping."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
-from io_samples import RNG, ct_folder, ct_slice, packaged, save
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from io_samples import DONE, RNG, ct_folder, ct_slice, packaged, save
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
@@ -18,7 +22,7 @@ from pydicom.uid import (
 )
 
 from meddenoise.errors import NotAnImageError, UnsupportedError
-from meddenoise.io import discover, read, read_item
+from meddenoise.io import discover, read, read_item, write
 from meddenoise.io.dicom_header import read_header
 from meddenoise.io.dicom_pixels import decode, describe
 from meddenoise.io.gdcm import Gdcm
@@ -174,7 +178,7 @@ def test_phases_at_the_same_positions_become_stacks_of_their_own(tmp_path: Path)
 
 def test_duplicates_nothing_tells_apart_are_one_stack_with_a_warning(tmp_path: Path) -> None:
     for copy in range(2):
-        ct_folder(tmp_path / str(copy))
+        ct_folder(tmp_path / str(copy), SliceLocation=str(copy))
     series = only(tmp_path)
     assert len(series) == 8
     assert "4 of 8 planes repeat" in series.warnings[0]
@@ -231,6 +235,32 @@ def test_left_aligned_bits_and_overlay_bits_beside_them_are_understood(tmp_path:
     series = only(save(ct_slice(**changes, PixelPaddingValue=None), tmp_path / "a.dcm"))
     assert np.array_equal(series.pixels[0], values)
     assert series.stored_range == ((-2048, 2047) if signed else (0, 4095))
+
+
+@given(values=arrays(np.int64, (3, 4), elements=st.integers(-2048, 4095)), signed=st.booleans(),
+       shift=st.integers(1, 4), upper=st.booleans(), rle=st.booleans())  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_an_odd_high_bit_keeps_values_and_words(values, signed, shift, upper, rle) -> None:
+    """Whether the values are where the header says, or in the lowest bits all the same."""
+    values = np.clip(values, -2048, 2047) if signed else np.clip(values, 0, 4095)
+    values[0, 0], values[0, 1] = 1, 2047 if signed else 4095  # neither all empty nor all small
+    kind = np.int16 if signed else np.uint16
+    words = (values << shift if upper else values).astype(kind)
+    with TemporaryDirectory() as folder:
+        dataset = ct_slice(Rows=3, Columns=4, BitsStored=12, HighBit=11 + shift,
+                           PixelRepresentation=int(signed), PixelData=words.tobytes())  # fmt: skip
+        if rle:
+            dataset.BitsStored, dataset.HighBit = 16, 15  # or pydicom refuses the words
+            dataset.compress(RLELossless, words)
+            dataset.BitsStored, dataset.HighBit = 12, 11 + shift
+        (series,) = read(save(dataset, Path(folder) / "a.dcm"))
+        assert np.array_equal(series.pixels[0], values)
+        assert bool(series.warnings) is not upper
+        write(series.with_pixels(series.pixels, DONE), Path(folder) / "b.dcm")
+        after = dcmread(Path(folder) / "b.dcm")
+        assert np.array_equal(np.frombuffer(after.PixelData, kind).reshape(3, 4), words)
+        assert (after.BitsStored, after.HighBit) == (12, 11 + shift if upper else 11)
+        assert np.array_equal(read(Path(folder) / "b.dcm")[0].pixels[0], values)
 
 
 def test_a_modality_table_is_told_and_left_alone(tmp_path: Path) -> None:

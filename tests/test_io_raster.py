@@ -1,6 +1,7 @@
 """PNG and TIFF: every bit depth, alpha and metadata, and the grey levels other formats become."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,44 @@ def test_what_describes_a_png_stays(tmp_path: Path) -> None:
         assert again.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert again.info["Author"] == "someone" and again.info["icc_profile"] == b"profile"
         assert again.text["Processing"] == DONE.description
+
+
+@given(order=st.permutations(range(256)), seed=st.integers(0, 9))
+@settings(deadline=None, max_examples=15)
+def test_a_palette_of_all_greys_is_kept(order: list[int], seed: int) -> None:
+    with TemporaryDirectory() as folder:
+        image = Image.fromarray(RNG(seed).integers(0, 256, (5, 7), np.uint8), "P")
+        image.putpalette(np.repeat(np.array(order, np.uint8), 3).tobytes())
+        image.save(Path(folder) / "a.png")
+        series = only(Path(folder) / "a.png")
+        assert not series.warnings and series.channels == 1
+        assert np.array_equal(series.pixels[0], np.asarray(image.convert("L")))
+        changed = series.with_pixels(255 - series.pixels, DONE)
+        write(changed, Path(folder) / "b.png")
+        with Image.open(Path(folder) / "b.png") as after:
+            assert after.mode == "P" and after.getpalette() == image.getpalette()
+            assert np.array_equal(np.asarray(after.convert("L")), changed.pixels[0])
+
+
+@pytest.mark.parametrize(
+    ("greys", "transparent", "mode", "told"),
+    [
+        (16, None, "L", "the palette has 16 of 256 greys: written as grey without it"),
+        (256, 3, "LA", "the palette has transparent indices: written as grey without it"),
+    ],
+)
+def test_a_palette_that_cannot_hold_every_grey_is_left_for_grey(
+    greys: int, transparent: int | None, mode: str, told: str, tmp_path: Path
+) -> None:
+    image = Image.fromarray(RNG(1).integers(0, greys, (5, 7), np.uint8), "P")
+    image.putpalette(np.repeat(np.linspace(0, 255, greys).astype(np.uint8), 3).tobytes())
+    options = {} if transparent is None else {"transparency": transparent}
+    image.save(tmp_path / "a.png", **options)
+    series = only(tmp_path / "a.png")
+    assert series.warnings == (told,) and series.channels == 1
+    with Image.open(rewritten(tmp_path / "a.png")) as after:
+        assert after.mode == mode
+        assert np.array_equal(np.asarray(after), np.asarray(image.convert(mode)))
 
 
 def test_a_palette_becomes_rgb_and_says_so(tmp_path: Path) -> None:

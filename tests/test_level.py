@@ -1,4 +1,4 @@
-"""The modality of files that do not state it, and what follows for the noise estimate."""
+"""The noise of files that state no modality."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from meddenoise.errors import UnsupportedError
-from meddenoise.level import estimate_series, likely_modality
+from meddenoise.level import estimate_series
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
@@ -19,17 +19,6 @@ def unnamed(kind: str, sigma: float = 0.0, rician: bool = False) -> Series:
     if rician:
         noisy = np.hypot(noisy, sigma * rng.standard_normal(phantom.truth.shape))
     return replace(to_series(phantom, noisy.astype(np.float32), "noisy"), modality="")
-
-
-@pytest.mark.parametrize(
-    ("kind", "sigma", "modality"), [("ct", 0, "CT"), ("ct", 100, "CT"), ("mr", 60, ""), ("xray", 0, "")]
-)
-def test_ct_is_known_by_its_air(kind: str, sigma: float, modality: str) -> None:
-    assert likely_modality(unnamed(kind, sigma)) == modality
-
-
-def test_what_the_file_states_is_taken() -> None:
-    assert likely_modality(replace(unnamed("ct"), modality="PT")) == "PT"
 
 
 def test_rician_noise_is_found_where_no_modality_is_stated() -> None:

@@ -269,7 +269,7 @@ def test_a_run_writes_the_page_without_the_patient(study, tmp_path):
 
 def test_no_report_writes_no_page(study, tmp_path):
     denoise(study, "-o", tmp_path / "out", "--no-report")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.dcm", "1.dcm"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["0.dcm", "1.dcm"]
 
 
 def test_a_resumed_run_keeps_the_pictures_of_the_earlier_one_without_its_patient(study, tmp_path):
@@ -313,7 +313,7 @@ def test_a_page_that_cannot_be_made_is_told_and_loses_nothing(study, tmp_path, m
     monkeypatch.setattr(gallery_module, "write_page", broken)
     done = denoise(study, "-o", tmp_path / "out", code=1)
     assert "meddenoise-report.html could not be made (KeyError" in done.stderr
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").glob("[!.]*"))
     assert names == ["0.dcm", "1.dcm", "meddenoise-report.csv", "meddenoise-report.json"]
 
 

@@ -12,9 +12,10 @@ from drawing import ROW
 from meddenoise.choice import Choice
 from meddenoise.errors import MeddenoiseError, UnsupportedError, UsageError
 from meddenoise.level import estimate_series
+from meddenoise.maps import subtract
 from meddenoise.methods import METHODS
 from meddenoise.options import Options, check_options, choose_sampling
-from meddenoise.pipeline import denoise_series, subtract
+from meddenoise.pipeline import denoise_series
 from meddenoise.selfcheck import MEASURES
 from meddenoise.series import Geometry, Series
 

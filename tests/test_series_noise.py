@@ -103,6 +103,11 @@ def test_a_loud_first_frame_stays_loud_and_leaves_the_others_alone(timed: bool) 
     assert found == pytest.approx(true, rel=0.12)
 
 
+def test_a_run_that_ends_before_it_has_settled_keeps_its_levels() -> None:
+    true = np.array([33.0, 14.0, 9.3, 9.2])
+    assert levels(with_level(true, rho=0.4), timed=True) == pytest.approx(true, rel=0.12)
+
+
 @pytest.mark.parametrize("timed", [False, True])
 def test_blank_planes_have_no_noise_and_say_nothing_of_the_others(timed: bool) -> None:
     true = np.full(10, 15.0)

@@ -139,6 +139,24 @@ def test_an_image_serves_as_reference_only_where_its_own_noise_is_negligible() -
     assert references(picture, {"xray/a.png": 9.0})[0].own == 9.0
 
 
+def test_noisy_images_serve_halved_or_at_strong_noise_and_modalities_without_images_are_named(
+    tmp_path: Path,
+) -> None:
+    from truth_medical import medical
+
+    rng = np.random.default_rng(7)
+    folder = tmp_path / "xray"
+    folder.mkdir()
+    y, x = np.mgrid[:300, :300]
+    plane = 90 + 60 * (np.hypot(y - 150, x - 150) < 90) + 3 * rng.standard_normal((300, 300))
+    Image.fromarray(np.rint(plane).astype(np.uint8)).save(folder / "a.png")
+    trials = {trial.row: trial for trial in medical(tmp_path, 2, 256, (5, 15, 50), every=False)}
+    assert not trials["DX white 5"].cases and not trials["CT white 50"].cases
+    assert trials["DX white 15"].note == "halved" and trials["DX white 15"].noisy[0].shape == (150, 150)
+    whole = trials["DX white 50"]
+    assert whole.note == "" and whole.noisy[0].shape == (256, 256) and whole.sigma == pytest.approx(50)
+
+
 def test_noise_in_percent_of_the_peak_is_read_from_the_list(tmp_path: Path) -> None:
     from truth_medical import listed_noise
 

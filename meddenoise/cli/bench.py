@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meddenoise.cli import complete
+from meddenoise.cli.image_options import Modality
+
 if TYPE_CHECKING:
     from meddenoise.series import Series
     from meddenoise.trial import Candidates
@@ -23,7 +26,12 @@ Output = Annotated[
 ]
 DeviceName = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="auto: a GPU that works, else the CPU."),
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="auto: a GPU that works, else the CPU.",
+        autocompletion=complete.device,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
@@ -39,6 +47,7 @@ def bench(
     ref: Ref = None,
     methods: Names = None,
     output: Output = None,
+    modality: Modality = None,
     device: DeviceName = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -50,15 +59,17 @@ def bench(
     from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
     from meddenoise.contact import draw_sheet
+    from meddenoise.io.modality import take
     from meddenoise.options import Options, check_options
     from meddenoise.trial import take_sample, try_methods
     from meddenoise.trial_report import as_document, exhibits
 
-    options = Options(device=device)
+    options = Options(device=device, modality=modality)
     check_options(options)
     target = _target(input, output)
-    series = _read(input, "INPUT")
-    chosen = _choose(methods, series)
+    taken = take(_read(input, "INPUT"), modality)
+    series = taken.series
+    chosen = _choose(methods, taken.seen.modality)
     sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
     order = {name: place for place, name in enumerate(chosen.names)}
     with show_bar(quiet) as tell:
@@ -95,27 +106,26 @@ def _read(path: Path, what: str) -> "Series":
     Raises NothingReadableError where there is none.
     """
     from meddenoise.cli.streams import tell
-    from meddenoise.errors import NothingReadableError
     from meddenoise.io import discover, read_item
 
-    found = discover([path])
+    found = discover([path], results=False)
     if not found.items:
-        if len(found.failed) == 1:
-            raise NothingReadableError(str(found.failed[0].error)) from found.failed[0].error
-        raise NothingReadableError(f"{path} holds no image that can be read: give an image or its folder.")
+        raise found.nothing_readable([path])
+    for note in found.notes:
+        tell(f"warning: {what}: {note}")
     item = max(found.items, key=lambda item: item.frames)
     if len(found.items) > 1:
         tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is taken, the largest.")
     return read_item(item)
 
 
-def _choose(names: str | None, series: "Series") -> "Candidates":
+def _choose(names: str | None, modality: str) -> "Candidates":
     from meddenoise.choice import check_names
     from meddenoise.errors import UsageError
     from meddenoise.trial import Candidates, fitting
 
     if names is None:
-        return fitting(series.modality)
+        return fitting(modality)
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not wanted:
         raise UsageError("--methods names no method: give some of `meddenoise methods`, or leave it out.")

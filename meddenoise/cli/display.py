@@ -19,6 +19,9 @@ from rich.text import Text
 from meddenoise.cli.streams import drop_stdout, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rich.progress import Task
 
     from meddenoise.report import Failure, Row
@@ -59,11 +62,17 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def found(self, series: int, images: int, skipped: int) -> None:
-        """Start the bar; tell of files that are no images."""
+    def found(self, series: int, images: int, skipped: "Sequence[Path]") -> None:
+        """Start the bar; tell of files that are no images, and which, where more is to be said."""
         self._progress.update(self._bar, description=self._doing, total=images)
         if skipped:
-            self._say(f"files without an image, skipped: {skipped}.", least=0)
+            self._say(f"files without an image, skipped: {len(skipped)}.", least=0)
+        for path in skipped:
+            self._say(f"skipped: {path}", least=1)
+
+    def noted(self, text: str) -> None:
+        """Tell what was left out of the inputs, and why."""
+        self._say(text, least=0)
 
     def started(self, device: str) -> None:
         """Tell the device."""
@@ -82,6 +91,8 @@ class Display:
             f"{row.noise['sigma_after']:.4g}{unit}{_gain(row)}, {row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
+        taken = ", ".join(filter(None, (row.modality, row.modality_from)))
+        self._say(f"modality: {row.input}: {taken}.", least=1)
         self._tell_trust(row)
         for warning in row.warnings:
             self._say(f"warning: {row.input}: {warning}", least=0)

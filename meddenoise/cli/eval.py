@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meddenoise.cli import complete
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -82,6 +84,7 @@ MethodName = Annotated[
         "--method",
         metavar="NAME",
         help="For --lesions: the method, where no report beside the result says it.",
+        autocompletion=complete.method,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.image_options import Modality
 from meddenoise.cli.streams import printable, tell
 
 if TYPE_CHECKING:
     from meddenoise.io import Item
+    from meddenoise.io.modality import Taken
     from meddenoise.series import Series
 
 Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, one object a series.")]
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Name the files that are skipped.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,20 +25,24 @@ def register(app: typer.Typer) -> None:
     app.command()(info)
 
 
-def info(inputs: Inputs, as_json: AsJson = False) -> None:
-    """Show what would be read: series, geometry, bit depth, photometric interpretation, noise.
+def info(
+    inputs: Inputs, modality: Modality = None, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """Show what would be read: series, modality, geometry, bit depth, photometric interpretation, noise.
 
     Example: meddenoise info study/
     """
-    from meddenoise.errors import InputError, NothingReadableError
+    from meddenoise.errors import InputError
     from meddenoise.io import discover, read_item
+    from meddenoise.io.modality import check_code, take
 
+    code = None if modality is None else check_code(modality)
     found = discover(inputs)
     failures = [problem.error for problem in found.failed]
     shown = 0
     for item in found.items:
         try:
-            facts = _describe(item, read_item(item))
+            facts = _describe(item, take(read_item(item), code))
         except InputError as error:
             failures.append(error)
             continue
@@ -42,20 +50,22 @@ def info(inputs: Inputs, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(facts) if as_json else _as_text(facts))
     if found.skipped:
         tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
+        for problem in found.skipped if verbose else ():
+            tell(f"skipped: {problem.path}")
+    for note in found.notes:
+        tell(f"meddenoise: {note}")
     if not found.items:
-        names = ", ".join(map(str, inputs))
-        raise NothingReadableError(
-            str(failures[0]) if failures else f"{names} holds no image that can be read: give images."
-        )
+        raise found.nothing_readable(inputs)
     for failure in failures:
         tell(f"meddenoise: {failure}")
     if failures:
         raise typer.Exit(1)
 
 
-def _describe(item: "Item", series: "Series") -> dict[str, Any]:
+def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
     from meddenoise.level import estimate_series
 
+    series = taken.seen
     planes, height, width = series.pixels.shape
     noise = estimate_series(series)
     low, high = series.stored_range
@@ -65,6 +75,7 @@ def _describe(item: "Item", series: "Series") -> dict[str, Any]:
         "files": len(item.files),
         "format": series.format,
         "modality": series.modality,
+        "modality_from": taken.why,
         "shape": [planes // series.channels, height, width],
         "spacing_mm": list(series.geometry.spacing_mm) if series.geometry.known else None,
         "origin_mm": list(series.geometry.origin_mm) if series.geometry.known else None,
@@ -79,7 +90,7 @@ def _describe(item: "Item", series: "Series") -> dict[str, Any]:
             "bands": list(noise.middle.bands),
             "model": noise.middle.model,
         },
-        "warnings": list(series.warnings),
+        "warnings": [*series.warnings, *taken.warnings],
     }
 
 
@@ -94,7 +105,8 @@ def _as_text(facts: dict[str, Any]) -> str:
     bits = f"{facts['bits']} bits" if facts["bits"] else facts["pixel_type"]
     lines = [
         printable(facts["input"]),
-        f"  {facts['format']} {facts['modality']}".rstrip() + f", files: {facts['files']}",
+        f"  {facts['format']}, files: {facts['files']}",
+        "  modality " + ", ".join(filter(None, (facts["modality"], facts["modality_from"]))),
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",
         "  spacing " + (" x ".join(f"{value:g}" for value in spacing) + " mm" if spacing else "not stated"),
         _noise_line(facts["noise"], facts["unit"]),

@@ -1,13 +1,13 @@
 """`meddenoise inpaint`: what a mask marks, filled in."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from meddenoise.cli import run as denoise
+from meddenoise.cli.image_options import Modality
+from meddenoise.cli.request import gather, start
 
 Mask = Annotated[
     Path,
@@ -31,6 +31,7 @@ def inpaint(
     output: denoise.InpaintedOutput = None,
     mode: denoise.Mode = None,
     weights: denoise.Weights = None,
+    modality: Modality = None,
     steps: denoise.Steps = None,
     samples: denoise.Samples = 1,
     seed: denoise.Seed = 0,
@@ -56,17 +57,11 @@ def inpaint(
 
     Example: meddenoise inpaint chest.dcm --mask pacemaker.nii.gz
     """
-    from meddenoise.batch import Request
-    from meddenoise.crew import Orders
-    from meddenoise.options import Options
-
-    options = Options(
-        task="inpaint", method="medcdiff-inpaint", weights=weights, mode=mode, steps=steps, samples=samples,
-        seed=seed, device=device, precision=precision, tile=tile, overlap=overlap,
-        batch_size=denoise.parse("--batch-size", batch_size, int), uncertainty=uncertainty,
+    options = gather(
+        task="inpaint", method="medcdiff-inpaint", weights=weights, modality=modality, mode=mode,
+        steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,
+        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
     )  # fmt: skip
-    orders = Orders(options=options, format=format, residual=residual, resume=resume,
-        overwrite=overwrite, jobs=jobs, mask=mask)  # fmt: skip
-    paths, line = denoise.collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
-    request = Request(inputs=paths, output=output, report=report, command=line, orders=orders)
-    denoise.run_request(request, verbosity=verbose - quiet, as_json=as_json)
+    start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
+        as_json=as_json, format=format, residual=residual, mask=mask, resume=resume,
+        overwrite=overwrite, jobs=jobs)  # fmt: skip

@@ -1,12 +1,12 @@
 """The program: its commands, its errors as one sentence and an exit code, its signals."""
 
+import os
 import signal
 import sys
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from meddenoise import __version__
 from meddenoise.cli import (
@@ -23,15 +23,18 @@ from meddenoise.cli import (
     weights,
 )
 from meddenoise.cli import run as denoise
+from meddenoise.cli.help import Group, register_panel
 from meddenoise.cli.streams import drop_stdout, prepare, quieten_libraries, tell
 from meddenoise.errors import MeddenoiseError, first_line
 
 INTERRUPTED = 130
 TERMINATED = 143
 BROKEN_PIPE = 141
+COMPLETION = "_MEDDENOISE_COMPLETE"
+"""Set by the script that `--install-completion` gives a shell."""
 
 
-class Program(TyperGroup):
+class Program(Group):
     """The group of all commands; what one raises ends in a sentence on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -65,6 +68,9 @@ def run() -> None:
     """The entry point of the program."""
     signal.signal(signal.SIGTERM, _terminate)
     prepare()
+    if COMPLETION in os.environ:
+        # a shell takes every line for a proposal: descriptions must not be wrapped
+        os.environ["COLUMNS"] = "1000"
     debug = "--debug" in sys.argv
     if not debug and not sys.warnoptions:
         quieten_libraries()
@@ -117,6 +123,11 @@ def _program(
         logging.getLogger("meddenoise").setLevel(logging.DEBUG)
 
 
-_ALL = (denoise, upscale, inpaint, eval, bench, train, phantom, simulate, noise, methods, weights, info)
-for _commands in _ALL:
-    _commands.register(app)
+_PANELS = {
+    "Work on images": (denoise, upscale, inpaint),
+    "Look and judge": (info, eval, bench),
+    "Methods and training": (train, methods, weights),
+    "Make and measure noise": (phantom, simulate, noise),
+}
+for _title, _modules in _PANELS.items():
+    register_panel(app, _title, _modules)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.image_options import Modality
 from meddenoise.cli.streams import tell
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def noise(
     inputs: Inputs,
     output: Output = None,
     source: From = "auto",
+    modality: Modality = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +56,7 @@ def noise(
 
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists already: choose another output, or add --overwrite.")
-    measured = measure_profile(_read(inputs), source)  # type: ignore[arg-type]
+    measured = measure_profile(_read(inputs, modality), source)  # type: ignore[arg-type]
     if output is not None:
         write_profile(measured.profile, output)
     if as_json:
@@ -67,17 +69,23 @@ def noise(
         typer.echo(output)
 
 
-def _read(inputs: list[Path]) -> list[Any]:
-    """All series of the inputs. Raises the first problem: a part of the frames is no measurement."""
-    from meddenoise.errors import NothingReadableError
-    from meddenoise.io import discover, read_item
+def _read(inputs: list[Path], modality: str | None) -> list[Any]:
+    """All series of the inputs, of `modality` where their files state none.
 
-    found = discover(inputs)
+    Raises the first problem: a part of the frames is no measurement.
+    """
+    from meddenoise.io import discover, read_item
+    from meddenoise.io.modality import check_code, take
+
+    code = None if modality is None else check_code(modality)
+    found = discover(inputs, results=False)
     if found.failed:
         raise found.failed[0].error
     if not found.items:
-        raise NothingReadableError(f"{inputs[0]} holds no image that can be read: give images.")
-    return [read_item(item) for item in found.items]
+        raise found.nothing_readable(inputs)
+    for note in found.notes:
+        tell(f"note: {note}")
+    return [take(read_item(item), code).series for item in found.items]
 
 
 def _facts(measured: "Measured") -> dict[str, Any]:
@@ -100,6 +108,7 @@ def _show(profile: "NoiseProfile") -> None:
         ("measured from", f"{profile.source}: {counts.planes} planes, {counts.settled} of them at one level"),
         ("left out", f"{counts.moved:.1%} moved, {counts.saturated:.1%} saturated"),
         ("level", f"{profile.sigma:.4g}{unit} ({profile.model})"),
+        ("level of each plane", _levels(profile)),
         ("variance at mean m", _line(profile)),
         ("spectrum", ", ".join(f"{f:g}: {p:.2f}" for f, p in _spectrum(profile)) + " (white: 1)"),
         ("correlated over", f"{profile.correlation_px:.2f} pixels along a line (white: 1)"),
@@ -115,6 +124,12 @@ def _line(profile: "NoiseProfile") -> str:
     if profile.gain == 0:
         return f"{profile.offset:.4g}, at any brightness"
     return f"{profile.gain:.4g} m {'+' if profile.offset >= 0 else '-'} {abs(profile.offset):.4g}"
+
+
+def _levels(profile: "NoiseProfile") -> str:
+    """The range, and that of the first plane, which begins a run."""
+    low, high = min(profile.sigmas), max(profile.sigmas)
+    return f"{low:.4g} to {high:.4g}, the first {profile.sigmas[0]:.4g}"
 
 
 def _spectrum(profile: "NoiseProfile") -> list[tuple[float, float]]:

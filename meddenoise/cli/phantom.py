@@ -5,14 +5,35 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str, typer.Argument(metavar="KIND", help="ct, mr, xray or fluoro.")]
+from meddenoise.cli import complete
+
+DEFAULT_PLANES = "ct 8, mr 8, xray 1, fluoro 16"
+DEFAULT_DOSE = "ct 0.1, xray 0.1, fluoro 1"
+"""As PHANTOMS has them, whose import would slow down the help."""
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="KIND", help="ct, mr, xray or fluoro.", autocompletion=complete.phantom),
+]
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The folder for OUT/noisy and OUT/clean.")]
 Size = Annotated[int, typer.Option("--size", help="Rows and columns, pixels.")]
 Planes = Annotated[
     int | None,
-    typer.Option("--slices", "--frames", help="Slices (ct, mr), frames (fluoro) or images (xray)."),
+    typer.Option(
+        "--slices",
+        "--frames",
+        help="Slices (ct, mr), frames (fluoro) or images (xray).",
+        show_default=DEFAULT_PLANES,
+    ),
 ]
-Dose = Annotated[float | None, typer.Option("--dose", help="Fraction of a normal dose (ct, xray, fluoro).")]
+Dose = Annotated[
+    float | None,
+    typer.Option(
+        "--dose",
+        help="Fraction of a normal dose (ct, xray, fluoro).",
+        show_default=DEFAULT_DOSE,
+    ),
+]
 Noise = Annotated[
     list[str] | None,
     typer.Option(
@@ -22,7 +43,10 @@ Noise = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed, another patient and another noise.")]
-Format = Annotated[str, typer.Option("--format", help="dicom, nifti, png or tiff.")]
+Format = Annotated[
+    str,
+    typer.Option("--format", help="dicom, nifti, png or tiff.", autocompletion=complete.format_of_phantom),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a study in OUT.")]
 
 

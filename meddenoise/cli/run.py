@@ -1,19 +1,13 @@
 """`meddenoise denoise`: options in, a request to `meddenoise.batch` out."""
 
-import os
-import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from meddenoise.batch import Request
-    from meddenoise.noise.profile import NoiseProfile
-
-Number = TypeVar("Number", int, float)
+from meddenoise.cli import complete
+from meddenoise.cli.image_options import Modality, NoiseMap, Profile, Sigma, Strength
+from meddenoise.cli.request import gather, start
 
 _COMPUTING = "Computing"
 _WRITING = "Writing"
@@ -39,15 +33,25 @@ Output = Annotated[Path | None, _output("denoised")]
 UpscaledOutput = Annotated[Path | None, _output("upscaled")]
 InpaintedOutput = Annotated[Path | None, _output("inpainted")]
 MethodName = Annotated[
-    str, typer.Option(metavar="NAME", help="A name of `meddenoise methods`; auto: the best for the modality.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="A name of `meddenoise methods`; auto: the best for the modality.",
+        autocompletion=complete.method_or_auto,
+    ),
 ]
 Mode = Annotated[
-    str | None, typer.Option(metavar="distilled|diffusion", help="One pass, or the full sampler.")
+    str | None,
+    typer.Option(
+        metavar="distilled|diffusion", help="One pass, or the full sampler.", autocompletion=complete.mode
+    ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|PATH|hf://...", help="The checkpoint. Default: by modality, from the manifest."
+        metavar="NAME|PATH|hf://...",
+        help="The checkpoint. Default: by modality, from the manifest.",
+        autocompletion=complete.checkpoint,
     ),
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Sampler steps; selects --mode diffusion.")]
@@ -61,31 +65,23 @@ Fusion = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pixels on a device.")]
-Sigma = Annotated[
-    str, typer.Option(metavar="auto|FLOAT", help="Noise level in the image's unit; auto estimates it.")
-]
-Profile = Annotated[
-    Path | None,
-    typer.Option(
-        "--noise-profile",
-        metavar="PROFILE.toml",
-        help="The noise by a file of `meddenoise noise`, in place of an estimate.",
-    ),
-]
-Strength = Annotated[float, typer.Option(metavar="FLOAT", help="0 gives the input back, 1 the full result.")]
 DeviceName = Annotated[
     str,
     typer.Option(
         "--device",
         metavar="auto|cpu|cuda[:N]|mps",
         help="auto: a GPU that works, else the CPU.",
+        autocompletion=complete.device,
         rich_help_panel=_COMPUTING,
     ),
 ]
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="auto|fp32|bf16", help="auto: the fastest within 0.02 dB of fp32.", rich_help_panel=_COMPUTING
+        metavar="auto|fp32|bf16",
+        help="auto: the fastest within 0.02 dB of fp32.",
+        autocompletion=complete.precision,
+        rich_help_panel=_COMPUTING,
     ),
 ]
 Tile = Annotated[
@@ -103,7 +99,11 @@ BatchSize = Annotated[
 FormatName = Annotated[
     str,
     typer.Option(
-        "--format", metavar="same|dicom|nifti|png|tiff", help="Format written.", rich_help_panel=_WRITING
+        "--format",
+        metavar="same|dicom|nifti|png|tiff",
+        help="Format written.",
+        autocompletion=complete.format,
+        rich_help_panel=_WRITING,
     ),
 ]
 Uncertainty = Annotated[
@@ -120,6 +120,15 @@ Residual = Annotated[
     typer.Option(
         "--residual",
         help="Also write input minus output, as float32 NIfTI named NAME_residual.nii.",
+        rich_help_panel=_WRITING,
+    ),
+]
+SaveNoiseMap = Annotated[
+    bool,
+    typer.Option(
+        "--save-noise-map",
+        help="Also write the noise map that was used, as float32 NIfTI named NAME_noise_map.nii, for "
+        "--noise-map.",
         rich_help_panel=_WRITING,
     ),
 ]
@@ -174,6 +183,8 @@ def denoise(
     seed: Seed = 0,
     sigma: Sigma = "auto",
     profile: Profile = None,
+    noise_map: NoiseMap = None,
+    modality: Modality = None,
     strength: Strength = 1.0,
     device: DeviceName = "auto",
     precision: Precision = "auto",
@@ -183,6 +194,7 @@ def denoise(
     format: FormatName = "same",
     uncertainty: Uncertainty = False,
     residual: Residual = False,
+    save_noise_map: SaveNoiseMap = False,
     ref: Reference = None,
     report: WithReport = True,
     phi: Phi = False,
@@ -197,74 +209,10 @@ def denoise(
 
     Example: meddenoise denoise study/ -o denoised/
     """
-    from meddenoise import batch, crew
-    from meddenoise.options import Options
-
-    options = Options(method=method, weights=weights, mode=mode, steps=steps, samples=samples,
-        seed=seed, fusion=fusion, sigma=parse("--sigma", sigma, float), noise_profile=load_profile(profile),
+    options = gather(method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
+        fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map, modality=modality,
         uncertainty=uncertainty, strength=strength, precision=precision, tile=tile, overlap=overlap,
-        device=device, batch_size=parse("--batch-size", batch_size, int),
-        blind_radius=parse("--blind-radius", blind_radius, int))  # fmt: skip
-    orders = crew.Orders(options=options, format=format, residual=residual, phi=phi, resume=resume,
-        overwrite=overwrite, jobs=jobs)  # fmt: skip
-    request = batch.Request(inputs=collect(inputs or [], files_from), output=output, reference=ref,
-        report=report, command=shlex.join(["meddenoise", *sys.argv[1:]]), orders=orders)  # fmt: skip
-    run_request(request, verbosity=verbose - quiet, as_json=as_json)
-
-
-def load_profile(path: Path | None) -> "NoiseProfile | None":
-    """The noise profile in a file, None for none."""
-    if path is None:
-        return None
-    from meddenoise.noise.profile_file import read_profile
-
-    return read_profile(path)
-
-
-def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
-    """Run a request, tell how it goes, and raise typer.Exit where something failed."""
-    from meddenoise.batch import run
-    from meddenoise.cli.display import Display
-
-    doing = request.orders.options.task.removesuffix("e") + "ing"
-    with Display(verbosity=verbosity, as_json=as_json, doing=doing) as display:
-        outcome = run(request, display)
-    display.summary(outcome.written, outcome.kept, outcome.failed)
-    if outcome.failed or display.lost:
-        raise typer.Exit(1)
-
-
-def collect(inputs: list[Path], files_from: str | None) -> tuple[Path, ...]:
-    """The inputs of the command line, then those of the list."""
-    from meddenoise.errors import UsageError
-
-    paths = (*inputs, *(_read_list(files_from) if files_from is not None else ()))
-    if not paths:
-        raise UsageError("there is no input: give files or folders, or a list with --files-from.")
-    return paths
-
-
-def _read_list(source: str) -> list[Path]:
-    """Paths one a line, or between NUL as `find -print0` writes them; bytes that are no UTF-8 are kept."""
-    from meddenoise.errors import UsageError
-
-    try:
-        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"--files-from {source} cannot be read ({error.strerror or error}): give a text file."
-        ) from error
-    lines = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
-    return [Path(os.fsdecode(line)) for line in lines if line.strip()]
-
-
-def parse(option: str, text: str, number: Callable[[str], Number]) -> Number | None:
-    """The number, or None for auto."""
-    from meddenoise.errors import UsageError
-
-    if text == "auto":
-        return None
-    try:
-        return number(text)
-    except ValueError as error:
-        raise UsageError(f"{option} is {text!r}: give auto or a number.") from error
+        device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
+    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
+        verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
+        resume=resume, overwrite=overwrite, jobs=jobs)  # fmt: skip

@@ -48,15 +48,13 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
     """
     from rich.console import Console
 
-    from meddenoise.errors import MeddenoiseError, NothingReadableError, UsageError
+    from meddenoise.errors import MeddenoiseError, UsageError
     from meddenoise.io import discover
 
-    found = discover([input])
+    found = discover([input], results=False)
     failures: list[MeddenoiseError] = [problem.error for problem in found.failed]
     if not found.items:
-        raise NothingReadableError(
-            str(failures[0]) if failures else f"{input} holds no image that can be read: give images."
-        )
+        raise found.nothing_readable([input])
     output, root, record = _plan(input, out, found.items, overwrite)
     rows = []
     for index, item in enumerate(found.items):
@@ -69,6 +67,8 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
     if rows:
         _write_record(record, noise, seed, rows)
     console = Console(stderr=True, highlight=False)
+    for note in found.notes:
+        console.print(note, markup=False, soft_wrap=True)
     for failure in failures:
         console.print(f"meddenoise: {failure}", markup=False, soft_wrap=True)
     for row in rows:
@@ -84,16 +84,23 @@ def simulate(input: Input, out: Out, noise: Noise, seed: Seed = 0, overwrite: Ov
 def _plan(input: Path, out: Path, items: "Sequence[Item]", overwrite: bool) -> tuple[Path, Path | None, Path]:
     """Output and root for `io.write`, and the path of the record.
 
-    Raises OutputError where a result exists or would be one of the inputs.
+    Raises OutputError where a result exists or would be one of the inputs, UsageError where its name is that
+    of another format than the input's.
     """
-    from meddenoise.errors import OutputError
+    from meddenoise.errors import OutputError, UsageError
     from meddenoise.io import output_paths
-    from meddenoise.io.layout import IMAGE_SUFFIXES, refuse_sources, stem
+    from meddenoise.io.layout import IMAGE_SUFFIXES, meant_format, refuse_sources, stem
 
     named = out.name.lower().endswith(IMAGE_SUFFIXES) and not out.is_dir()
     single = input.is_file() and len(items[0].files) == 1
     if named and not single:
         raise OutputError(f"{out} is the name of one image, {input} gives several files: name a folder.")
+    written = items[0].format
+    if named and meant_format(out) != written:
+        raise UsageError(
+            f"the output {out} has a name for {meant_format(out)}, but {written} is written, as {input} is: "
+            "change the name."
+        )
     root = None if named else items[0].root
     record = out.with_name(f"{stem(out)}.{RECORD}") if named else out / RECORD
     targets = [path for item in items for path in output_paths(item, out, root=root)]

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meddenoise.cli import complete
+
 if TYPE_CHECKING:
     from meddenoise.training.recipe import Recipe
 
@@ -23,11 +25,20 @@ Profile = Annotated[
     ),
 ]
 Method = Annotated[
-    str | None, typer.Option("--method", help="What to train. Default: the recipe's, else direct.")
+    str | None,
+    typer.Option(
+        "--method",
+        help="What to train. Default: the recipe's, else direct.",
+        autocompletion=complete.method,
+    ),
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help="A shipped recipe by name, or a TOML file. Default: one for --data."),
+    typer.Option(
+        "--recipe",
+        help="A shipped recipe by name, or a TOML file. Default: one for --data.",
+        autocompletion=complete.recipe,
+    ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps, if not the recipe's.")]
 Start = Annotated[
@@ -77,7 +88,7 @@ def train(
 
     For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
     """
-    from meddenoise.cli.run import load_profile
+    from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
     from meddenoise.training import Images, Manner, run_training
 

@@ -1,12 +1,12 @@
 """`meddenoise upscale`: the same field of view on a finer grid."""
 
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
 from meddenoise.cli import run as denoise
+from meddenoise.cli.image_options import Modality
+from meddenoise.cli.request import gather, start
 
 Factor = Annotated[
     float,
@@ -26,6 +26,7 @@ def upscale(
     output: denoise.UpscaledOutput = None,
     mode: denoise.Mode = None,
     weights: denoise.Weights = None,
+    modality: Modality = None,
     steps: denoise.Steps = None,
     samples: denoise.Samples = 1,
     seed: denoise.Seed = 0,
@@ -51,16 +52,10 @@ def upscale(
 
     Example: meddenoise upscale knee.nii.gz --factor 4
     """
-    from meddenoise.batch import Request
-    from meddenoise.crew import Orders
-    from meddenoise.options import Options
-
-    options = Options(
-        task="upscale", method="medcdiff-upscale", factor=factor, weights=weights, mode=mode, steps=steps,
-        samples=samples, seed=seed, device=device, precision=precision, tile=tile, overlap=overlap,
-        batch_size=denoise.parse("--batch-size", batch_size, int), uncertainty=uncertainty,
+    options = gather(
+        task="upscale", method="medcdiff-upscale", factor=factor, weights=weights, modality=modality,
+        mode=mode, steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,
+        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
     )  # fmt: skip
-    orders = Orders(options=options, format=format, resume=resume, overwrite=overwrite, jobs=jobs)
-    paths, line = denoise.collect(inputs or [], files_from), shlex.join(["meddenoise", *sys.argv[1:]])
-    request = Request(inputs=paths, output=output, report=report, command=line, orders=orders)
-    denoise.run_request(request, verbosity=verbose - quiet, as_json=as_json)
+    start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
+        as_json=as_json, format=format, resume=resume, overwrite=overwrite, jobs=jobs)  # fmt: skip

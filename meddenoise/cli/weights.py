@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli import complete
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Spec = Annotated[
-    str, typer.Argument(metavar="NAME", help="A name of the list, a path, or hf://OWNER/REPO/FILE[@REV].")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A name of the list, a path, or hf://OWNER/REPO/FILE[@REV].",
+        autocompletion=complete.checkpoint,
+    ),
 ]
 
 

@@ -6,7 +6,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from meddenoise.errors import InputError, NothingReadableError, unknown_name
+from meddenoise.errors import (
+    CopyError,
+    InputError,
+    NothingReadableError,
+    OutsideError,
+    OwnResultError,
+    unknown_name,
+)
 from meddenoise.series import Series
 
 FORMATS: dict[str, str] = {
@@ -26,6 +33,10 @@ class Entry:
     frames: int
     cine: bool = False
     detail: Any = None
+    result: bool = False
+    """True where the file says that meddenoise made it of another image."""
+    identity: str = ""
+    """An identifier that only copies of the file share; empty where the format has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,31 @@ class Discovery:
     """Files in folders that are no images; not an error."""
     failed: tuple[Problem, ...]
     """Damaged or unsupported images, and files named by the user that hold no image."""
+    left_out: tuple[Problem, ...] = ()
+    """Results of earlier runs among other images, copies, and links out of their folder; not an error."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each reason why files were left out."""
+        kinds = (
+            (OwnResultError, "results of meddenoise among other images", "give them by name to use them."),
+            (CopyError, "copies of other files", "each image is taken once."),
+            (OutsideError, "links that lead out of their folder", "give what they lead to, to use it."),
+        )
+        told = []
+        for kind, what, way in kinds:
+            paths = [problem.path for problem in self.left_out if isinstance(problem.error, kind)]
+            if paths:
+                told.append(f"{what}, skipped: {len(paths)} (first: {paths[0]}); {way}")
+        return tuple(told)
+
+    def nothing_readable(self, paths: Sequence[Path]) -> NothingReadableError:
+        """The error of a search among `paths` that found no image."""
+        if self.failed:
+            return NothingReadableError(str(self.failed[0].error))
+        names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        why = f": {self.notes[0]}" if self.notes else ": give DICOM, NIfTI, PNG or TIFF."
+        return NothingReadableError(f"{names} holds no image that can be read{why}")
 
 
 class Format(Protocol):
@@ -93,11 +129,15 @@ def get_format(name: str) -> Format:
     return cast(Format, import_module(FORMATS[name]))
 
 
-def discover(paths: Iterable[Path]) -> Discovery:
-    """The series in any mix of files and folders (searched recursively); reads headers only."""
+def discover(paths: Iterable[Path], *, results: bool = True) -> Discovery:
+    """The series in any mix of files and folders (searched recursively); reads headers only.
+
+    Without `results`, what meddenoise made itself is left out of folders that hold other images too. Links
+    out of a folder are not followed.
+    """
     from meddenoise.io.walk import search
 
-    return search(paths)
+    return search(paths, results=results)
 
 
 def read_item(item: Item) -> Series:
@@ -114,7 +154,7 @@ def read(path: Path | str) -> list[Series]:
     if found.failed:
         raise found.failed[0].error
     if not found.items:
-        raise NothingReadableError(f"{path} holds no image that can be read: give DICOM, NIfTI, PNG or TIFF.")
+        raise found.nothing_readable([Path(path)])
     return [read_item(item) for item in found.items]
 
 

@@ -1,6 +1,5 @@
 """Files that appear complete or not at all: temporary name beside the target, fsync, rename."""
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,9 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from meddenoise.errors import OutputError
-
-_PREFIX, _SUFFIX = ".meddenoise-", ".tmp"
-_numbers = itertools.count()
+from meddenoise.io.temporary import sweep, temporary_name
 
 
 class Staging:
@@ -19,22 +16,29 @@ class Staging:
     def __init__(self) -> None:
         self._moves: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
+        self.current: Path | None = None
+        """The target that is being written, where one is."""
 
     @contextmanager
     def file(self, target: Path) -> Iterator[BinaryIO]:
         """A new file to write `target` to; synced to the disk when the block ends."""
+        self.current = target
         self._make_folder(target.parent)
-        temporary = target.parent / f"{_PREFIX}{os.getpid()}-{next(_numbers)}{_SUFFIX}"
+        sweep(target.parent)
+        temporary = target.parent / temporary_name()
         self._moves.append((temporary, target))
         with temporary.open("xb+") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        self.current = None
 
     def publish(self) -> None:
         """Give every file its own name."""
         for temporary, target in self._moves:
+            self.current = target
             temporary.replace(target)
+        self.current = None
         for folder in {target.parent for _, target in self._moves}:
             _sync_folder(folder)
 
@@ -58,7 +62,7 @@ class Staging:
 def staged(targets: Sequence[Path]) -> Iterator[Staging]:
     """A staging for all `targets`: published when the block ends, gone on any exception.
 
-    Raises OutputError, naming the first target, where the disk refuses.
+    Raises OutputError, naming the file, where the disk refuses.
     """
     staging = Staging()
     try:
@@ -66,18 +70,13 @@ def staged(targets: Sequence[Path]) -> Iterator[Staging]:
         staging.publish()
     except OSError as error:
         staging.discard()
-        where = targets[0] if len(targets) == 1 else targets[0].parent
+        where = staging.current or (targets[0] if len(targets) == 1 else targets[0].parent)
         raise OutputError(
             f"{where} cannot be written ({error.strerror or error}): choose another output or make room."
         ) from error
     except BaseException:
         staging.discard()
         raise
-
-
-def is_temporary(path: Path) -> bool:
-    """True for a name only an unfinished write bears."""
-    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
 def _sync_folder(folder: Path) -> None:

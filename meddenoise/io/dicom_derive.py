@@ -38,6 +38,29 @@ _ENHANCED = {
 }
 """Enhanced and legacy converted CT, MR, US, XA, XRF, 3D X-ray and PET, with or without functional groups."""
 
+_ENHANCED_MR = (f"{_IMAGES}.4.1", f"{_IMAGES}.4.3")
+# MR Pulse Sequence and Bulk Motion Synchronization (PS3.3 C.8.13.4, C.8.13.8): required of images whose type
+# is ORIGINAL or MIXED; validators refuse them in all others.
+_ORIGINAL_ONLY = (
+    *(
+        "PulseSequenceName",
+        "MRAcquisitionType",
+        "EchoPulseSequence",
+        "MultipleSpinEcho",
+        "MultiPlanarExcitation",
+    ),
+    *("PhaseContrast", "VelocityEncodingAcquisitionSequence", "TimeOfFlightContrast"),
+    *("ArterialSpinLabelingContrast", "SteadyStatePulseSequence", "EchoPlanarPulseSequence"),
+    *(
+        "SaturationRecovery",
+        "SpectrallySelectedSuppression",
+        "OversamplingPhase",
+        "GeometryOfKSpaceTraversal",
+    ),
+    *("RectilinearPhaseEncodeReordering", "SegmentedKSpaceTraversal", "CoverageOfKSpace"),
+    *("NumberOfKSpaceTrajectories", "BulkMotionCompensationTechnique", "BulkMotionSignalSource"),
+)
+
 _LOSSY_METHODS = {
     "1.2.840.10008.1.2.4.50": "ISO_10918_1",
     "1.2.840.10008.1.2.4.51": "ISO_10918_1",
@@ -52,7 +75,8 @@ def derive(dataset: Dataset, series: Series, source: Source) -> None:
     """
     done = series.derivation
     assert done is not None
-    for keyword in _STALE:
+    of_enhanced_mr = text(dataset, "SOPClassUID") in _ENHANCED_MR
+    for keyword in (*_STALE, *(_ORIGINAL_ONLY if of_enhanced_mr else ())):
         if keyword in dataset:
             del dataset[keyword]
     old_class, old_instance = text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID")
@@ -69,8 +93,8 @@ def derive(dataset: Dataset, series: Series, source: Source) -> None:
     if source.syntax and number + SERIES_NUMBER_STEP <= _MAX_IS:
         dataset.SeriesNumber = number + SERIES_NUMBER_STEP
     dataset.DerivationDescription = _joined(text(dataset, "DerivationDescription"), done.description, 1024)
-    # a source without a transfer syntax was no file
-    real = bool(source.syntax and old_class and old_instance)
+    # a source without a transfer syntax was no file, one outside the roots of UIDs cannot be referred to
+    real = bool(source.syntax and old_class and old_instance[:1] in set("012"))
     reference = _reference(old_class, old_instance) if real else None
     groups = any(name in dataset for name in _GROUPS)
     # enhanced objects know no SECONDARY (PS3.3 C.8.16.1)

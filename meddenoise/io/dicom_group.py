@@ -13,7 +13,9 @@ from meddenoise.io import Entry, dicom_cine
 from meddenoise.io.dicom_cine import frame_time_ms
 from meddenoise.io.dicom_header import Header, read_header
 from meddenoise.io.dicom_pixels import describe
-from meddenoise.io.dicom_values import integer, numbers, text, word
+from meddenoise.io.dicom_values import integer, items, numbers, text, word
+from meddenoise.io.own import is_result
+from meddenoise.series import RESULTS
 
 _TIE_NUMBERS = (
     *("TemporalPositionIdentifier", "EchoTime", "DiffusionBValue", "InversionTime"),
@@ -21,13 +23,14 @@ _TIE_NUMBERS = (
 )
 _TIE_TEXTS = ("ConvolutionKernel", "AcquisitionTime", "ContentTime")
 _TAGS = (
-    *("PatientID", "SeriesInstanceUID", "ImageType", "InstanceNumber"),
+    *("PatientID", "SeriesInstanceUID", "SOPInstanceUID", "ImageType", "InstanceNumber"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("ImageOrientationPatient", "ImagePositionPatient"),
     *dicom_cine.TAGS,
     *_TIE_NUMBERS,
     *_TIE_TEXTS,
+    *("DerivationDescription", "ContributingEquipmentSequence"),
 )
 
 # Image SOP classes whose pixels are not a picture to denoise.
@@ -57,8 +60,9 @@ def scan(path: Path) -> Entry:
     check_picture(header, path)
     frames = describe(header, path).frames
     dataset = header.dataset
+    instance = text(dataset, "SOPInstanceUID")
     cine = frame_time_ms(dataset, frames) is not None
-    return Entry(path, frames, cine, _place(dataset, path, frames))
+    return Entry(path, frames, cine, _place(dataset, path, frames), _is_result(dataset), instance)
 
 
 def check_picture(header: Header, path: Path) -> None:
@@ -120,6 +124,14 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
     )
     position = float(normal(orientation) @ np.array(origin)) if placed else None
     return Place(key, position, integer(dataset, "InstanceNumber"), ties)
+
+
+def _is_result(dataset: Dataset) -> bool:
+    """True where the last program that worked on an image is meddenoise, and did not add noise."""
+    equipment = items(dataset, "ContributingEquipmentSequence")
+    if equipment and text(equipment[-1], "Manufacturer") == "meddenoise":
+        return text(equipment[-1], "ContributionDescription").startswith(("Noise reduction", *RESULTS))
+    return is_result(text(dataset, "DerivationDescription"))
 
 
 def _stacks(files: list[Entry]) -> list[list[Entry]]:

@@ -18,6 +18,7 @@ from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from meddenoise.errors import CorruptError, InputError, UnsupportedError
+from meddenoise.io.dicom_bits import is_odd, keep_bits
 from meddenoise.io.dicom_cine import frame_time_ms
 from meddenoise.io.dicom_cut import count_whole, read_whole
 from meddenoise.io.dicom_header import (
@@ -116,7 +117,7 @@ def decode(
 ) -> None:
     """Decode all frames of a file; frame k, or its first channel, becomes `planes[places[k]]`.
 
-    pydicom's decoders first, `gdcm` where they give up.
+    pydicom's decoders first, `gdcm` where they give up. Words with an odd high bit come raw: `settle_bits`.
 
     Raises CorruptError where the pixels cannot be decoded or frames are missing.
     """
@@ -207,7 +208,8 @@ def _frames(header: Header, form: PixelFormat, path: Path) -> Iterator[NDArray[A
     options |= {"photometric_interpretation": form.photometric, "number_of_frames": form.frames}
     options |= {"samples_per_pixel": form.samples, "pixel_representation": int(form.signed)}
     native_grey = not header.syntax.is_encapsulated and form.samples == 1
-    options |= {"decoding_plugin": _PLUGINS.get(header.syntax, ""), "correct_unused_bits": not native_grey}
+    raw = native_grey or is_odd(form)
+    options |= {"decoding_plugin": _PLUGINS.get(header.syntax, ""), "correct_unused_bits": not raw}
     decoder = get_decoder(header.syntax)
     with open_stream(path) as stream:
         if header.syntax.is_encapsulated and form.frames < form.declared:
@@ -221,15 +223,8 @@ def _frames(header: Header, form: PixelFormat, path: Path) -> Iterator[NDArray[A
         for frame, found in decoded:
             if form.samples == 3 and found["photometric_interpretation"] not in ("RGB", *_RGB[3:]):
                 raise UnsupportedError(f"{path} has colours that are not decoded: convert it to RGB first.")
-            yield _align(frame, form) if native_grey else frame
-
-
-def _align(frame: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
-    """Native values from their stored bits alone: overlay bits beside them go, the sign is extended."""
-    if form.bits_stored == form.bits_allocated:
-        return frame
-    above = form.bits_allocated - 1 - form.high_bit
-    return (frame << above) >> (form.bits_allocated - form.bits_stored)
+            plain = not native_grey or is_odd(form) or form.bits_stored == form.bits_allocated
+            yield frame if plain else keep_bits(frame, form, form.high_bit)
 
 
 def _gdcm_frames(header: Header, form: PixelFormat, path: Path, gdcm: Gdcm) -> Iterator[NDArray[Any]]:

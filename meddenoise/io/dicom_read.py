@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from meddenoise.errors import CorruptError
 from meddenoise.io import Item
+from meddenoise.io.dicom_bits import settle_bits
 from meddenoise.io.dicom_cine import UNKNOWN_MS, frame_time_ms, keep_frames
 from meddenoise.io.dicom_frames import Frame, frames_of, geometry, oddities, positions
 from meddenoise.io.dicom_group import check_picture
@@ -36,7 +37,8 @@ IDENTITY = {
 class Source:
     """What writing needs of one source file; `planes[k]` is the plane of its frame k (the first channel).
 
-    `cut` tells that the file had more frames before it was cut short.
+    `cut` tells that the file had more frames before it was cut short; `shift` how many bits below its
+    values are empty.
     """
 
     dataset: Dataset
@@ -44,6 +46,7 @@ class Source:
     compressed_bytes: int
     planes: tuple[int, ...]
     cut: bool = False
+    shift: int = 0
 
 
 def read(item: Item) -> Series:
@@ -64,6 +67,7 @@ def read(item: Item) -> Series:
             if _shape(form) != _shape(first):
                 raise CorruptError(f"{path} changed while it was read: run again.")
             decode(header, form, path, pixels, where, gdcm)
+    bits = settle_bits(pixels, forms, places)
     ordered = [frames[index] for index in order]
     sources = tuple(
         Source(
@@ -72,10 +76,14 @@ def read(item: Item) -> Series:
             header.stream_length - header.pixel_offset,
             tuple(where),
             form.frames < form.declared,
+            shift,
         )
-        for header, form, path, where in zip(headers, forms, item.files, places, strict=True)
+        for header, form, path, where, shift in zip(
+            headers, forms, item.files, places, bits.shifts, strict=True
+        )
     )
-    return _series(item, pixels, forms, ordered, sources)
+    series = _series(item, pixels, forms, ordered, sources)
+    return replace(series, warnings=(*series.warnings, *bits.warnings))
 
 
 def _series(

@@ -8,12 +8,16 @@ from meddenoise.io.scratch import release
 from meddenoise.series import Series
 
 
-def stored_frames(series: Series, planes: Sequence[int]) -> Iterator[bytes]:
-    """The frames that begin at `planes`, in that order: rows of pixels, colour pixel by pixel."""
+def stored_frames(series: Series, planes: Sequence[int], shift: int = 0) -> Iterator[bytes]:
+    """The frames that begin at `planes`, in that order: rows of pixels, colour pixel by pixel.
+
+    `shift` moves values up, above that many empty bits.
+    """
     for plane in planes:
         frame = series.pixels[plane]
         if series.channels == 3:
             frame = np.moveaxis(series.pixels[plane : plane + 3], 0, -1)
+        frame = frame << shift if shift else frame
         yield frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
         release(series.pixels)
 

@@ -52,7 +52,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
             with staging.file(target) as stream:
                 size = stored_bytes(series, source.planes)
                 _save(dataset, stream, target)
-                _write_pixels(stream, series, source.planes, target)
+                _write_pixels(stream, series, source, target)
                 _verify(stream, dataset, size, target)
 
 
@@ -63,7 +63,7 @@ def _object(series: Series, source: Source) -> Dataset:
         derive(dataset, series, source)
     if series.finer != (1.0, 1.0):
         refine_header(dataset, series)
-    _describe_pixels(dataset, series, len(source.planes))
+    _describe_pixels(dataset, series, source)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID", ""))
     meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID", ""))
@@ -109,8 +109,9 @@ def _swap_words(dataset: Dataset, element: DataElement) -> None:
         element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
 
 
-def _describe_pixels(dataset: Dataset, series: Series, frames: int) -> None:
-    """The image pixel module of native pixels, as they are written."""
+def _describe_pixels(dataset: Dataset, series: Series, source: Source) -> None:
+    """The image pixel module of native pixels, in the bits that the source has them in."""
+    frames = len(source.planes)
     low, high = (int(end) for end in series.stored_range)
     stored = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
     dataset.SamplesPerPixel = series.channels
@@ -120,7 +121,7 @@ def _describe_pixels(dataset: Dataset, series: Series, frames: int) -> None:
     dataset.Rows, dataset.Columns = series.pixels.shape[1:]
     dataset.BitsAllocated = series.pixels.dtype.itemsize * 8
     dataset.BitsStored = stored
-    dataset.HighBit = stored - 1
+    dataset.HighBit = stored - 1 + source.shift
     dataset.PixelRepresentation = int(series.pixels.dtype.kind == "i")
     if frames > 1 or "NumberOfFrames" in dataset:
         dataset.NumberOfFrames = frames
@@ -136,9 +137,9 @@ def _save(dataset: Dataset, stream: BinaryIO, target: Path) -> None:
     stream.write(buffer.getbuffer())
 
 
-def _write_pixels(stream: BinaryIO, series: Series, planes: Sequence[int], target: Path) -> None:
+def _write_pixels(stream: BinaryIO, series: Series, source: Source, target: Path) -> None:
     """Write the element Pixel Data in explicit VR little endian, a frame at a time (PS3.5 7.1.2)."""
-    size = stored_bytes(series, planes)
+    size = stored_bytes(series, source.planes)
     if size >= UNDEFINED_LENGTH:
         raise OutputError(
             f"{target} would hold {size / 2**30:.1f} GiB of pixels, more than uncompressed DICOM can: "
@@ -146,7 +147,7 @@ def _write_pixels(stream: BinaryIO, series: Series, planes: Sequence[int], targe
         )
     vr = b"OB" if series.pixels.dtype.itemsize == 1 else b"OW"
     stream.write(struct.pack("<HH2sHI", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF, vr, 0, size + size % 2))
-    for frame in stored_frames(series, planes):
+    for frame in stored_frames(series, source.planes, source.shift):
         stream.write(frame)
     stream.write(b"\0" * (size % 2))
 

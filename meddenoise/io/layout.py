@@ -47,6 +47,20 @@ def stem(path: Path) -> str:
     return name
 
 
+def meant_format(path: Path) -> str | None:
+    """The format that everyone expects behind a file name; None where it has no suffix of an image."""
+    return SUFFIXES.get(path.name[len(stem(path)) :].lower())
+
+
+def below(file: Path, base: Path) -> Path:
+    """The file as seen from the folder `base`, however both are written; its name where it lies elsewhere."""
+    try:
+        # by name, not resolved: the layout is that of the links a user sees
+        return Path(os.path.abspath(file)).relative_to(os.path.abspath(base))  # noqa: PTH100
+    except ValueError:
+        return Path(file.name)
+
+
 def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -> list[Path]:
     files = source.files
     if isinstance(source, Series):
@@ -58,25 +72,18 @@ def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -
         return _numbered(Path(), 1 if one_file else frames, suffix)
     base = root if root is not None else Path(os.path.commonpath([file.parent for file in files]))
     if target == source.format:
-        return [_below(file, base) for file in files]
-    first = _below(files[0], base)
+        return [below(file, base) for file in files]
+    first = below(files[0], base)
     if one_file:
         return [first.with_name(stem(min(files)) + suffix)]
     if len(files) == frames:
-        return [_below(file, base).with_name(stem(file) + suffix) for file in files]
+        return [below(file, base).with_name(stem(file) + suffix) for file in files]
     return _numbered(first.with_name(stem(first)) if root is not None else Path(), frames, suffix)
 
 
 def _numbered(folder: Path, count: int, suffix: str) -> list[Path]:
     digits = max(4, len(str(count)))
     return [folder / f"{number:0{digits}d}{suffix}" for number in range(1, count + 1)]
-
-
-def _below(file: Path, base: Path) -> Path:
-    try:
-        return file.relative_to(base)
-    except ValueError:
-        return Path(file.name)
 
 
 def _identity(path: Path) -> object:

@@ -17,7 +17,7 @@ from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file, refined
 from meddenoise.io.scratch import each_plane
-from meddenoise.series import Derivation, Geometry, Series, Vector
+from meddenoise.series import RESULTS, Derivation, Geometry, Series, Vector
 
 SUFFIX = ".nii.gz"
 LEVEL = 1
@@ -29,6 +29,8 @@ _MAGICS = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 _MAX_RATIO = 1032
 _DESCRIP = {348: 148, 540: 240}
 _DESCRIP_LENGTH = 80
+_MADE, _ADDED = b"meddenoise ", b"with "
+"""Before the method that made a result; between the two and the noise that was added to an image."""
 
 
 def sniff(path: Path) -> bool:
@@ -45,7 +47,9 @@ def scan(path: Path) -> Entry:
     """The entry of one NIfTI file. Raises CorruptError or UnsupportedError."""
     header, _, _ = _head(path)
     shape = _shape(header, path)
-    return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1)
+    last = bytes(header["descrip"]).rpartition(_MADE)[2]
+    made = last != bytes(header["descrip"]) and not last.startswith(_ADDED)
+    return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1, result=made)
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
@@ -80,6 +84,8 @@ def read(item: Item) -> Series:
         path=path,
         files=(path,),
         frame_time_ms=_frame_time_ms(header) if item.cine else None,
+        hint=_texts(header),
+        shown=_window(header),
         warnings=tuple(warnings),
         header=Kept(head, tail, dtype.str, compressed),
     )
@@ -228,6 +234,18 @@ def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:
     return slope, intercept
 
 
+def _texts(header: Any) -> str:
+    """Description, auxiliary file and name of the intent."""
+    fields = (bytes(header[name].item()) for name in ("descrip", "aux_file", "intent_name"))
+    return " ".join(text.split(b"\0")[0].decode("latin-1") for text in fields).strip()
+
+
+def _window(header: Any) -> tuple[float, float] | None:
+    """The display range stated; 0 and 0 stand for none."""
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return (low, high) if low < high and np.isfinite(high - low) else None
+
+
 def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
     info: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     return float(info.min), float(info.max)
@@ -262,7 +280,8 @@ def _described(head: bytes, done: Derivation | None) -> bytes:
     assert size is not None
     start = _DESCRIP[size]
     before = head[start : start + _DESCRIP_LENGTH].split(b"\0")[0]
-    tail = f"meddenoise {done.method}".encode()[: _DESCRIP_LENGTH - 1]
+    what = done.method.encode() if done.verb in RESULTS else _ADDED + done.method.encode()
+    tail = (_MADE + what)[: _DESCRIP_LENGTH - 1]
     room = _DESCRIP_LENGTH - 1 - len(tail) - 2
     text = before[:room] + b"; " + tail if before and room > 0 else tail
     return head[:start] + text.ljust(_DESCRIP_LENGTH, b"\0") + head[start + _DESCRIP_LENGTH :]

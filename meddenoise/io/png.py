@@ -17,18 +17,24 @@ from meddenoise.errors import CorruptError, UnsupportedError
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.own import is_result
 from meddenoise.io.raster import grey, join_alpha, series_of, split_alpha
 from meddenoise.series import Series
 
 SUFFIX = ".png"
 LEVEL = 3
 """zlib level: 6 takes three times as long for a few percent."""
+MOST_TEXT = 4096
+"""Characters of text that are looked through for a modality."""
 
+_PROCESSING = "Processing"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
 # What describes the picture and not its encoding (PNG specification, 11.3).
 _KEPT = (b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
+_DESCRIBED = _PROCESSING.encode() + b"\0\0\0\0\0"
+"""How an iTXt chunk of that keyword begins: uncompressed, no language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Kept:
 
     alpha: NDArray[Any] | None
     chunks: tuple[tuple[bytes, bytes], ...]
+    palette: NDArray[np.uint8] | None = None
+    """The grey of each index, where a palette has all 256 greys."""
 
 
 def sniff(path: Path) -> bool:
@@ -58,8 +66,9 @@ def sniff(path: Path) -> bool:
 
 def scan(path: Path) -> Entry:
     """The entry of one PNG. Raises CorruptError or UnsupportedError."""
-    _head(path)
-    return Entry(path, 1)
+    texts = [body for name, body in _head(path).chunks if name == b"iTXt" and body.startswith(_DESCRIBED)]
+    made = texts[-1][len(_DESCRIBED) :].decode(errors="replace") if texts else ""
+    return Entry(path, 1, result=is_result(made))
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
@@ -83,9 +92,10 @@ def read(item: Item) -> Series:
     if frame.shape[:2] != (head.height, head.width) or frame.dtype != dtype:
         raise CorruptError(f"{path} does not decode to what its header states: save it again.")
     colours, alpha = split_alpha(frame)
-    told = ("palette colours are written as RGB",) if head.kind == _PALETTE else ()
     pixels = np.ascontiguousarray(colours)
-    return series_of(item, pixels, len(pixels), Kept(alpha, head.chunks), told)
+    palette, told = _keep_palette(path, len(pixels), alpha) if head.kind == _PALETTE else (None, "")
+    kept = Kept(alpha, head.chunks, palette)
+    return series_of(item, pixels, len(pixels), kept, (told,) if told else (), _texts(head.chunks))
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -99,13 +109,16 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         if scaling.inverted:
             chunks.append(_text("Inverted", "yes, before the line above: grey = white - grey"))
     if series.derivation is not None:
-        chunks.append(_text("Processing", series.derivation.description))
+        chunks.append(_text(_PROCESSING, series.derivation.description))
     with staged(targets) as staging:
         for number, target in enumerate(targets):
             start = number * series.channels
             frame = join_alpha(pixels[start : start + series.channels], kept.alpha)
             with staging.file(target) as stream:
-                _encode(stream, frame, chunks)
+                if kept.palette is None:
+                    _encode(stream, frame, chunks)
+                else:
+                    _encode(stream, indices_of(kept.palette)[frame], chunks, kept.palette)
 
 
 def _head(path: Path) -> Head:
@@ -153,7 +166,35 @@ def _decode(path: Path, head: Head) -> NDArray[Any]:
         with Image.open(path) as image:
             if head.kind != _PALETTE:
                 return np.asarray(image)
-            return np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+            colours = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+    is_grey = (colours[..., :3] == colours[..., :1]).all()
+    if not is_grey:
+        return colours
+    return colours[..., 0] if colours.shape[-1] == 3 else colours[..., [0, 3]]
+
+
+def _keep_palette(
+    path: Path, channels: int, alpha: NDArray[Any] | None
+) -> tuple[NDArray[np.uint8] | None, str]:
+    """The greys of a palette that can hold every result, else None and what becomes of it."""
+    if channels == 3:
+        return None, "palette colours are written as RGB"
+    with Image.open(path) as image:
+        entries = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    greys = entries[(entries == entries[:, :1]).all(axis=1), 0]
+    count = len(np.unique(greys))
+    if count < 256 or alpha is not None:
+        what = "transparent indices" if alpha is not None else f"{count} of 256 greys"
+        return None, f"the palette has {what}: written as grey without it"
+    return entries[:, 0], ""
+
+
+def indices_of(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The index of each of the 256 greys in a palette that has them all."""
+    table = np.zeros(256, np.uint8)
+    # where a grey is there twice, its first index
+    table[palette[::-1]] = np.arange(len(palette), dtype=np.uint8)[::-1]
+    return table
 
 
 def _decode_wide(path: Path) -> NDArray[Any]:
@@ -163,16 +204,24 @@ def _decode_wide(path: Path) -> NDArray[Any]:
     return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="PNGImageIO")))
 
 
-def _encode(stream: BinaryIO, frame: NDArray[Any], chunks: Sequence[tuple[bytes, bytes]]) -> None:
+def _encode(
+    stream: BinaryIO,
+    frame: NDArray[Any],
+    chunks: Sequence[tuple[bytes, bytes]],
+    palette: NDArray[np.uint8] | None = None,
+) -> None:
     """A PNG of every bit depth and channel count, which neither Pillow nor SimpleITK writes."""
     kinds = {channels: kind for kind, channels in _CHANNELS.items() if kind != _PALETTE}
     channels = 1 if frame.ndim == 2 else frame.shape[2]
     depth = frame.dtype.itemsize * 8
     height, width = frame.shape[:2]
     stream.write(_SIGNATURE)
-    _write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kinds[channels], 0, 0, 0))
+    kind = kinds[channels] if palette is None else _PALETTE
+    _write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))
     for name, body in chunks:
         _write_chunk(stream, name, body)
+    if palette is not None:
+        _write_chunk(stream, b"PLTE", np.repeat(palette, 3).tobytes())
     rows = np.ascontiguousarray(frame, frame.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
     # filter 2, the difference to the row above, packs grey images best of those that cost nothing
@@ -199,6 +248,19 @@ def _finer(chunk: tuple[bytes, bytes], finer: tuple[float, float]) -> tuple[byte
     return name, struct.pack(
         ">IIB", min(round(across * finer[1]), most), min(round(down * finer[0]), most), unit
     )
+
+
+def _texts(chunks: Sequence[tuple[bytes, bytes]]) -> str:
+    """Keyword and text of every text chunk, but for compressed ones and those of meddenoise itself."""
+    texts = []
+    for name, body in chunks:
+        keyword, _, rest = body.partition(b"\0")
+        if name == b"tEXt":
+            texts.append((keyword + b": " + rest).decode("latin-1"))
+        elif name == b"iTXt" and rest[:1] == b"\0" and keyword != _PROCESSING.encode():
+            words = rest[2:].split(b"\0", 2)[-1]
+            texts.append(f"{keyword.decode('latin-1')}: {words.decode(errors='replace')}")
+    return "; ".join(texts)[:MOST_TEXT]
 
 
 def _text(keyword: str, value: str) -> tuple[bytes, bytes]:

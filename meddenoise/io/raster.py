@@ -22,9 +22,9 @@ class Scaling:
 
 
 def series_of(
-    item: Item, pixels: NDArray[Any], channels: int, header: Any, warnings: tuple[str, ...]
+    item: Item, pixels: NDArray[Any], channels: int, header: Any, warnings: tuple[str, ...], hint: str = ""
 ) -> Series:
-    """A series without scale and place; `pixels` [N, Y, X]."""
+    """A series without scale and place; `pixels` [N, Y, X], `hint` text that may tell the modality."""
     info: Any = np.finfo(pixels.dtype) if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype)
     return Series(
         pixels=pixels,
@@ -36,6 +36,7 @@ def series_of(
         path=item.path,
         files=item.files,
         channels=channels,
+        hint=hint,
         warnings=warnings,
         header=header,
     )

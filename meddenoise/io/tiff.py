@@ -16,6 +16,7 @@ from meddenoise.errors import CorruptError, InputError, UnsupportedError, first_
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.own import is_result
 from meddenoise.io.raster import join_alpha, series_of, split_alpha
 from meddenoise.series import Series
 
@@ -29,6 +30,9 @@ _PHOTOMETRICS = {"MINISBLACK", "MINISWHITE", "RGB"}
 _SOFTWARE, _ICC = "Software", "InterColorProfile"
 # Layouts of microscopes and ImageJ live in the description, so it stays as it is.
 _TEXTS = ("DocumentName", "Make", "Model", "Artist", "HostComputer", "Copyright", "DateTime")
+_NAMING = ("DocumentName", "Make", "Model")
+MOST_TEXT = 4096
+"""Characters of text that are looked through for a modality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ def scan(path: Path) -> Entry:
     """The entry of one TIFF. Raises CorruptError or UnsupportedError."""
     with _opened(path) as file:
         _check_pages(file, path)
-        return Entry(path, len(file.pages))
+        first: Any = file.pages[0]
+        return Entry(path, len(file.pages), result=is_result(str(first.software)))
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
@@ -82,7 +87,8 @@ def read(item: Item) -> Series:
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     told = (f"{bad} pixels are NaN or infinite: they stay as they are",) if bad else ()
     inverted = first.photometric.name == "MINISWHITE"
-    return replace(series_of(item, pixels, channels, kept, told), inverted=inverted)
+    series = series_of(item, pixels, channels, kept, told, _hint(first))
+    return replace(series, inverted=inverted)
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
@@ -235,6 +241,12 @@ def _read_options(page: Any) -> dict[str, Any]:
     if texts:
         options["extratags"] = texts
     return options
+
+
+def _hint(page: Any) -> str:
+    """Description, name and device of the picture."""
+    texts = [page.description, *(page.tags[name].value for name in _NAMING if name in page.tags)]
+    return "; ".join(text for text in texts if isinstance(text, str))[:MOST_TEXT]
 
 
 def _encoded(text: str) -> bytes:

@@ -1,36 +1,77 @@
 """Finding series: walks files and folders, sniffs each file by content, groups what belongs together."""
 
+import filecmp
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from meddenoise.errors import CorruptError, InputError, NotAnImageError, first_line
+from meddenoise.errors import (
+    CopyError,
+    CorruptError,
+    InputError,
+    NotAnImageError,
+    OutsideError,
+    OwnResultError,
+    first_line,
+)
 from meddenoise.io import FORMATS, Discovery, Entry, Item, Problem, get_format
-from meddenoise.io.atomic import is_temporary
+from meddenoise.io.own import bears_mark
+from meddenoise.io.temporary import is_own_file
 
 
-def search(paths: Iterable[Path]) -> Discovery:
-    """The series under `paths`; a file reached twice counts once."""
+def search(paths: Iterable[Path], *, results: bool) -> Discovery:
+    """The series under `paths`; a file reached twice counts once. See `meddenoise.io.discover`."""
     found: dict[tuple[str, Path], list[Entry]] = {}
+    own: dict[Path, list[tuple[str, Entry]]] = {}
+    known: dict[tuple[Path, str], Path] = {}
     skipped: list[Problem] = []
-    failed: list[Problem] = []
-    seen: set[tuple[int, int]] = set()
-    for path, root, named in _candidates(paths, seen, failed):
+    problems = _Problems([], [])
+    for path, root, named in _candidates(paths, problems):
         try:
             name, entry = _scan(path)
         except NotAnImageError as error:
-            (failed if named else skipped).append(Problem(path, error))
+            (problems.failed if named else skipped).append(Problem(path, error))
         except InputError as error:
-            failed.append(Problem(path, error))
+            problems.failed.append(Problem(path, error))
         else:
-            found.setdefault((name, root), []).append(entry)
+            first = known.setdefault((root, entry.identity), path) if entry.identity else path
+            if first != path and filecmp.cmp(first, path, shallow=False):
+                problems.left_out.append(Problem(path, CopyError(f"{path} is a copy of {first}.")))
+            elif not results and not named and (entry.result or bears_mark(path, root)):
+                own.setdefault(root, []).append((name, entry))
+            else:
+                found.setdefault((name, root), []).append(entry)
+    _judge_results(own, found, problems)
     items = [
         _item(name, root, group)
         for (name, root), entries in found.items()
         for group in get_format(name).group(entries)
     ]
-    return Discovery(tuple(items), tuple(skipped), tuple(failed))
+    return Discovery(tuple(items), tuple(skipped), tuple(problems.failed), tuple(problems.left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class _Problems:
+    """What could not be used, and what is left out on purpose."""
+
+    failed: list[Problem]
+    left_out: list[Problem]
+
+
+def _judge_results(
+    own: dict[Path, list[tuple[str, Entry]]], found: dict[tuple[str, Path], list[Entry]], problems: _Problems
+) -> None:
+    """Leave own results out of folders with other images; a folder of nothing else was meant."""
+    others = {root for _, root in found}
+    for root, entries in own.items():
+        for name, entry in entries:
+            if root in others:
+                error = OwnResultError(f"{entry.path} is a result of meddenoise.")
+                problems.left_out.append(Problem(entry.path, error))
+            else:
+                found.setdefault((name, root), []).append(entry)
 
 
 def sniff(path: Path) -> str | None:
@@ -63,30 +104,48 @@ def _item(name: str, root: Path, entries: tuple[Entry, ...]) -> Item:
     return Item(name, path, files, sum(entry.frames for entry in entries), root, entries[0].cine)
 
 
-def _candidates(
-    paths: Iterable[Path], seen: set[tuple[int, int]], failed: list[Problem]
-) -> Iterator[tuple[Path, Path, bool]]:
-    """Regular files as (path, root, named by the user), each once."""
+def _candidates(paths: Iterable[Path], problems: _Problems) -> Iterator[tuple[Path, Path, bool]]:
+    """Regular files as (path, root, named by the user), each once.
+
+    The root of files that were named is the folder they have in common.
+    """
+    seen: set[tuple[int, int]] = set()
+    paths = list(paths)
+    common = _common([path for path in paths if os.path.isfile(path)])  # noqa: PTH113 (is_file may raise)
     for path in paths:
         try:
             status = path.stat()
         except OSError as error:
-            failed.append(_unreadable(path, error))
+            problems.failed.append(_unreadable(path, error))
             continue
         if stat.S_ISDIR(status.st_mode):
-            for file in _walk(path, set(), failed):
+            for file in _walk(path, problems):
                 if _first_time(file.stat(), seen):
                     yield file, path, False
         elif not stat.S_ISREG(status.st_mode):
             message = f"{path} is no regular file: give a file or a folder of images."
-            failed.append(Problem(path, NotAnImageError(message)))
+            problems.failed.append(Problem(path, NotAnImageError(message)))
         elif _first_time(status, seen):
-            yield path, path.parent, True
+            yield path, common or path.parent, True
 
 
-def _walk(folder: Path, visited: set[tuple[int, int]], failed: list[Problem]) -> Iterator[Path]:
-    """Regular files below a folder by name; follows links to folders once each, so loops end."""
+def _common(files: list[Path]) -> Path | None:
+    """The folder that the files of several folders have in common, None where they are in one."""
+    parents = {file.parent for file in files}
+    if len(parents) < 2:
+        return None
+    try:
+        # by name, not resolved: results are laid out like the names that were given
+        return Path(os.path.commonpath([os.path.abspath(parent) for parent in parents]))  # noqa: PTH100
+    except ValueError:
+        return None  # on several drives
+
+
+def _walk(folder: Path, problems: _Problems) -> Iterator[Path]:
+    """Regular files below a folder by name; follows links inside it, to folders once each, so loops end."""
     pending = [folder]
+    visited: set[tuple[int, int]] = set()
+    inside = folder.resolve()
     while pending:
         current = pending.pop()
         try:
@@ -94,20 +153,25 @@ def _walk(folder: Path, visited: set[tuple[int, int]], failed: list[Problem]) ->
                 continue
             children = sorted(current.iterdir())
         except OSError as error:
-            failed.append(_unreadable(current, error))
+            problems.failed.append(_unreadable(current, error))
             continue
         folders = []
         for child in children:
+            is_link = os.path.islink(child)  # noqa: PTH114 (is_symlink raises in closed folders)
             try:
                 mode = child.stat().st_mode
+                wanted = stat.S_ISDIR(mode) or stat.S_ISREG(mode)
+                outside = wanted and is_link and not child.resolve().is_relative_to(inside)
             except OSError as error:
                 # links that lead nowhere are no images
-                if not os.path.islink(child):  # noqa: PTH114 (is_symlink raises in closed folders)
-                    failed.append(_unreadable(child, error))
+                if not is_link:
+                    problems.failed.append(_unreadable(child, error))
                 continue
-            if stat.S_ISDIR(mode):
+            if outside:
+                problems.left_out.append(Problem(child, OutsideError(f"{child} leads out of {folder}.")))
+            elif stat.S_ISDIR(mode):
                 folders.append(child)
-            elif stat.S_ISREG(mode) and not is_temporary(child):
+            elif stat.S_ISREG(mode) and not is_own_file(child):
                 yield child
         pending.extend(reversed(folders))
 

@@ -25,6 +25,8 @@ class NoiseEstimate:
     `variance` (a, b): variance = max(a m + b, 0) as a function of the local mean m (Poisson-Gaussian); None
     where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
     `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
+    `given` is a map [Y, X] of the standard deviation in every pixel, which then is what counts in place of
+    `variance` and `field`; `sigma` is its root mean square where it is above 0.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
     `spectrum` is finer than `bands` and consistent with it: the relative amplitude in each radial band of
     SPECTRUM_EDGES, first where |fx| >= |fy|, then where |fy| > |fx| (16 numbers); None where only `bands` is
@@ -37,6 +39,7 @@ class NoiseEstimate:
     variance: tuple[float, float] | None = None
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
+    given: NDArray[np.float32] | None = None
     spectrum: tuple[float, ...] | None = None
     uncertainty: float | None = None
     second: float | None = None

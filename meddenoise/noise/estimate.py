@@ -61,7 +61,9 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
 
 
 def sigma_map(estimate: NoiseEstimate, plane: Plane) -> Plane:
-    """Local noise standard deviation of a plane [Y, X], its root mean square `estimate.sigma`."""
+    """Local noise standard deviation of a plane [Y, X]: the map given, else of RMS `estimate.sigma`."""
+    if estimate.given is not None:
+        return np.ascontiguousarray(estimate.given, np.float32)
     local = Dependence(np.ones(0), estimate.variance).over(plane)
     if estimate.field is not None:
         local *= np.square(stretch_field(estimate.field, plane.shape))

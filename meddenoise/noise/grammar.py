@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from meddenoise.errors import UsageError, unknown_name
+from meddenoise.io.modality import same_kind
 from meddenoise.noise.models import (
     CorrelatedNoise,
     CtDoseNoise,
@@ -28,7 +29,8 @@ ELECTRONIC_QUANTA = 2.0
 class Scale:
     """What relative levels refer to: the image's 99.9th percentile and mean, and the size of its pixels.
 
-    And what a profile must fit: whether planes are frames of a cine, and the unit, empty where unknown.
+    And what a profile must fit: whether planes are frames of a cine, the unit and the modality, empty where
+    unknown.
     """
 
     peak: float
@@ -36,6 +38,7 @@ class Scale:
     pixel_mm: float
     cine: bool = False
     unit: str = ""
+    modality: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ def _from_profile(path: Path, scale: Scale) -> NoiseOptions:
     if profile.unit and scale.unit and profile.unit != scale.unit:
         raise UsageError(
             f"{path} is in {profile.unit}, the image in {scale.unit}: measure a profile of such images."
+        )
+    if not same_kind(profile.modality, scale.modality):
+        raise UsageError(
+            f"{path} is of {profile.modality}, the image is {scale.modality}: "
+            "measure a profile of such images."
         )
     return ProfileNoise(
         profile.gain,

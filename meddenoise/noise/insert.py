@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meddenoise import __version__
 from meddenoise.errors import UnsupportedError
@@ -13,6 +14,9 @@ from meddenoise.noise.grammar import measure, parse_noise
 from meddenoise.noise.models import ProfileNoise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.series import Derivation, Series
+
+RINGING, RINGING_SHARE = 0.01, 0.001
+"""Below 0 by this share of the peak, in more than this share of the pixels, an image is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,15 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
         measure(values[valid], series.geometry.spacing_mm[1]),
         cine=series.frame_time_ms is not None,
         unit=series.unit,
+        modality=series.modality,
     )
+    noises = []
     for text in texts:
-        _refuse_unfit(series, text)
-    noises = [parse_noise(text, scale) for text in texts]
+        # first what the words alone tell: levels of another physics may not even be computed
+        _refuse_unfit(series, text, text.startswith("rician:"), values[valid])
+        noises.append(parse_noise(text, scale))
+        if isinstance(noises[-1], ProfileNoise):
+            _refuse_unfit(series, text, noises[-1].rician, values[valid])
     # What is no image takes the darkest value: air for CT, nothing for the others.
     noisy = np.where(valid, values, values[valid].min() if valid.any() else 0).astype(np.float32)
     rng = np.random.default_rng([seed, index])
@@ -69,6 +78,28 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     return Inserted(series.with_pixels(pixels, done), tuple(infos), float(lost.mean()))
 
 
-def _refuse_unfit(series: Series, text: str) -> None:
+def _refuse_unfit(series: Series, text: str, rician: bool, values: NDArray[np.float32]) -> None:
+    """Raises UnsupportedError where the physics of a noise is not that of the image."""
     if text.startswith("ct-dose:") and series.modality not in ("", "CT"):
         raise UnsupportedError(f"{series.path} is {series.modality}, not CT: {text} needs Hounsfield units.")
+    if not rician:
+        return
+    if series.unit == "HU" or series.modality == "CT":
+        why = "is in HU" if series.unit == "HU" else "is CT"
+    elif _has_negatives(values):
+        why = f"has values below 0 (down to {float(values[np.isfinite(values)].min()):.4g})"
+    else:
+        return
+    raise UnsupportedError(
+        f"{series.path} {why}: Rician noise ({text}) is that of MR magnitudes, which are never negative; "
+        "add gaussian:SIGMA instead."
+    )
+
+
+def _has_negatives(values: NDArray[np.float32]) -> bool:
+    """True where more lies below 0 than interpolation leaves beside edges of a magnitude image."""
+    finite = values[np.isfinite(values)]
+    if not finite.size or float(finite.min()) >= 0:
+        return False
+    peak = float(np.percentile(finite, 99.9))
+    return float(np.mean(finite < -RINGING * max(peak, 0.0))) > RINGING_SHARE

@@ -15,8 +15,13 @@ APART = 3
 """Frames from a frame to those it is compared with: the machine's recursive filter makes near ones alike."""
 PARTNERS = 4
 """Frames that a frame is compared with, their mean."""
-ALIKE = 1.4
-"""Ratio of levels up to which two frames are taken to be of the same dose."""
+LOUDER = 1.4
+"""Ratio of levels from which a frame is too noisy to compare another with it."""
+MOST_SHARE = 0.55
+"""Part of a difference that is noise of the partners, above which the rest does not tell a frame's own."""
+SHARED = 0.6
+"""Frames that differ from near ones by more than this share of their spatial noise may share the rest with
+them, through a recursive filter: it is then taken for noise rather than for texture."""
 FIXED_SHARE = 0.2
 """Frames differing by less than this share of their spatial noise repeat one noise pattern."""
 MOVED = 1.3
@@ -36,26 +41,37 @@ def estimate_frames(scene: Scene, spatial: Sequence[NoiseEstimate], modality: st
     """The noise of every frame of a scene; `spatial` is what each frame shows by itself.
 
     The difference of a frame to the mean of others holds its own noise and a known share of theirs. Where
-    frames hardly differ, or by more than noise (motion), the spatial estimate stays.
+    frames hardly differ, or by more than noise (motion), the spatial estimate stays; if all others are
+    noisier, as in a run that ends before it has settled, it is scaled as those of the other frames are.
     """
     seen = [_compare(scene, k, spatial, modality) for k in range(scene.count)]
-    levels = np.array([one.total.sigma if one else own.sigma for one, own in zip(seen, spatial, strict=True)])
-    total = np.square(levels)
-    power = total / 2
+    total = np.square([one.total.sigma if one else own.sigma for one, own in zip(seen, spatial, strict=True)])
+    power, shares = total / 2, np.zeros(len(total))
     for _ in range(ROUNDS):
         shares = np.array([one.share(power) if one else 0.0 for one in seen])
         # an estimate of the partners' share may be too high: what is left is not nothing
         power = np.maximum(total - shares, 0.1 * total)
+    clear = [
+        one is not None and share <= MOST_SHARE * whole
+        for one, share, whole in zip(seen, shares, total, strict=True)
+    ]
+    ratios = [np.sqrt(power[k]) / own.sigma for k, own in enumerate(spatial) if clear[k]]
+    usual = float(np.median(ratios)) if ratios else 1.0
     found = []
-    for one, own, variance, difference in zip(seen, spatial, power, total, strict=True):
-        sigma = float(np.sqrt(variance))
-        if one is None or not FIXED_SHARE * own.sigma < sigma < MOVED * own.sigma:
+    for k, (one, own) in enumerate(zip(seen, spatial, strict=True)):
+        ratio = float(np.sqrt(power[k])) / own.sigma if clear[k] else usual
+        highest = SHARED if one is not None and clear[k] and one.is_near(k) else MOVED
+        if one is None or not FIXED_SHARE < ratio < highest:
             found.append(own)
-            continue
-        share, follows = float(variance / difference), one.total.variance
-        scaled = follows and (share * follows[0], share * follows[1])
-        found.append(replace(one.total, sigma=sigma, variance=scaled))
+        else:
+            found.append(_with_level(one.total if clear[k] else own, ratio * own.sigma))
     return found
+
+
+def _with_level(noise: NoiseEstimate, sigma: float) -> NoiseEstimate:
+    """The same noise at another level."""
+    scale, follows = (sigma / noise.sigma) ** 2, noise.variance
+    return replace(noise, sigma=sigma, variance=follows and (scale * follows[0], scale * follows[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,10 @@ class _Compared:
     total: NoiseEstimate
     partners: list[int]
     gain: float
+
+    def is_near(self, index: int) -> bool:
+        """True where a frame is compared with its neighbours."""
+        return any(abs(partner - index) < APART for partner in self.partners)
 
     def share(self, power: NDArray[np.float64]) -> float:
         """The variance that the partners have in the difference, by the variance of every frame."""
@@ -94,15 +114,21 @@ def _compare(scene: Scene, index: int, spatial: Sequence[NoiseEstimate], modalit
 
 
 def _partners(index: int, spatial: Sequence[NoiseEstimate]) -> list[int]:
-    """The frames to compare one with: if possible of its own dose, far from it and from each other."""
+    """The frames to compare one with: if possible no noisier, far from it and from each other."""
     own = spatial[index].sigma
 
+    def is_louder(other: int) -> bool:
+        return spatial[other].sigma > LOUDER * own
+
     def fit(other: int) -> tuple[bool, bool, bool, int]:
-        ratio, distance = spatial[other].sigma / own, abs(other - index)
-        return not 1 / ALIKE < ratio < ALIKE, distance < APART, distance % APART > 0, distance
+        distance = abs(other - index)
+        return is_louder(other), distance < APART, distance % APART > 0, distance
 
     others = [k for k in range(len(spatial)) if k != index and spatial[k].sigma > 0] if own > 0 else []
-    return sorted(others, key=fit)[:PARTNERS]
+    chosen = sorted(others, key=fit)[:PARTNERS]
+    quiet = [k for k in chosen if not is_louder(k)]
+    far = [k for k in quiet if abs(k - index) >= APART]
+    return next((part for part in (far, quiet) if len(part) > 1), chosen)
 
 
 def _gain(plane: Plane, other: Plane, usable: Mask, sigma: float) -> float | None:

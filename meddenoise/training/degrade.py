@@ -118,7 +118,7 @@ def degrade(
     else:
         noisy = clean + noise
     if rng.random() < mix.clipped:
-        noisy = np.clip(np.rint(noisy), 0, 255)
+        noisy = stored(noisy, clean)
     return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
 
 
@@ -257,3 +257,8 @@ def slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
     field = np.exp(a * x + b * y + c * x * y + d * (x**2 - 0.33) + e * (y**2 - 0.33))
     unit: Image = (field / np.sqrt(np.mean(field**2))).astype(np.float32)
     return unit
+
+
+def stored(noisy: Image, clean: Image) -> Image:
+    """`noisy` rounded and cut off at 0 and 255, or at the ends of a range of `clean` that is wider."""
+    return np.clip(np.rint(noisy), min(0.0, float(clean.min())), max(255.0, float(clean.max())))

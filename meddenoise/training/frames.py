@@ -12,6 +12,7 @@ from meddenoise.training.degrade import (
     Truth,
     draw_level,
     signal_level,
+    stored,
     tell,
 )
 from meddenoise.training.motion import MARGIN, make_sequence
@@ -86,7 +87,7 @@ def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.rand
     noise = _lagged_noise(clean.shape, lag, amplitude, rng)
     noisy = clean + level * noise
     if rng.random() < mix.clipped:
-        noisy = np.clip(np.rint(noisy), 0, 255)
+        noisy = stored(noisy, clean)
     if rng.random() < ALONE:
         noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
     return tell(Truth(noisy, level[middle], amplitude, own), False, mix, rng)

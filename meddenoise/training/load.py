@@ -100,7 +100,7 @@ def _folder(data: Path, row: DataRow) -> Path:
 
 def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item, Item | None]]:
     """The series of a row and their clean partners, None where noise is to be simulated."""
-    items = discover([_folder(data, row)]).items
+    items = discover([_folder(data, row)], results=False).items
     if references is None:
         return [(item, None) for item in items]
     partners = discover([_folder(references, row)]).items

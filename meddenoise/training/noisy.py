@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.holes import fill_holes
-from meddenoise.level import estimate_series, likely_modality
+from meddenoise.io.modality import likely_modality
+from meddenoise.level import estimate_series
 from meddenoise.manifest import OTHER
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius

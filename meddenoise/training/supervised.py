@@ -183,9 +183,9 @@ def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
             name, amplitude = f"{sigma:g}", white_spectrum(plane.shape)
             if sigma == SMOOTH_SIGMA:
                 name, amplitude = "smooth", blurring(plane.shape, SMOOTH_PX)
-            drawn = filter_planes(rng.standard_normal(sequence.shape[1:], np.float32), amplitude) * sigma
+            added = filter_planes(rng.standard_normal(sequence.shape[1:], np.float32), amplitude) * sigma
             if image.own.sigma**2 > MOST_OWN * (image.own.sigma**2 + sigma**2):
                 continue
-            noisy = sequence + torch.from_numpy(drawn)[None]
+            noisy = sequence + torch.from_numpy(added)[None]
             cases.append(Case(image.modality, name, sigma, noisy, crop, bands_of(amplitude)))
     return cases

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from meddenoise.device import quick_precision
 from meddenoise.errors import TrainingError
+from meddenoise.io.own import DRAWN
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
@@ -136,13 +137,16 @@ def write_previews(
     Raises TrainingError where they cannot be written.
     """
     from PIL import Image as Pictures
+    from PIL.PngImagePlugin import PngInfo
 
     precision = quick_precision(CPU)
     for number, image in enumerate(images[:PREVIEWS]):
         views = np.hstack(_steps(teacher, image, options, number, precision))
         grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
         path = folder / f"preview-{number}.png"
-        _guard(path, partial(grey.save, format="PNG"))
+        info = PngInfo()
+        info.add_itxt("Processing", f"{DRAWN}: a preview of training")
+        _guard(path, partial(grey.save, format="PNG", pnginfo=info))
 
 
 @torch.inference_mode()

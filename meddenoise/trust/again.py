@@ -8,7 +8,7 @@ from meddenoise.device import choose_device
 from meddenoise.engine import Engine, EngineOptions
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io.layout import stem
-from meddenoise.level import likely_modality
+from meddenoise.io.modality import take
 from meddenoise.methods import Sampling, Setup
 from meddenoise.noise import Noise
 from meddenoise.normalize import fit_window
@@ -50,17 +50,17 @@ def lesions_again(measured: Values, pair: tuple[Series, Series], noise: Noise, w
 
 def rebuild(name: str, row: Row | None, noisy: Series, noise: Noise) -> Run:
     """The method as it ran before. Raises UsageError and WeightsError as `choose`."""
-    modality = likely_modality(noisy)
+    seen = take(noisy).seen
     weights = row.weights["name"] if row is not None and row.weights else None
-    choice = choose(name, weights, noisy.modality)
+    choice = choose(name, weights, seen.modality)
     device = choose_device() if choice.method.uses_weights else choose_device("cpu", "fp32")
     sampling = Sampling("diffusion" if row is not None and row.mode == "diffusion" else None)
     setup = Setup(
         noise.middle,
-        modality,
+        seen.modality,
         checkpoint=choice.checkpoint,
         sampling=sampling,
-        window=fit_window(noisy),
+        window=fit_window(seen),
         planes=noise,
     )
     seed = 0 if row is None else row.seed

@@ -1,0 +1,67 @@
+"""Names of unfinished files, which tell who writes them, and the removal of what a killed process left."""
+
+import itertools
+import os
+import platform
+import re
+import secrets
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from time import time
+
+OWN_PREFIX = ".meddenoise-"
+"""All that meddenoise keeps hidden among results begins like this: none of it is an image."""
+DAY_S = 86_400.0
+"""Age from which a file of another machine, whose processes cannot be looked for, counts as left behind."""
+
+_RUN = secrets.token_hex(4)
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_NAME = re.compile(rf"{re.escape(OWN_PREFIX)}([0-9a-f]{{8}})-(\d+)-([0-9a-f]{{8}})-\d+\.tmp")
+_numbers = itertools.count()
+_swept: set[Path] = set()
+
+
+def temporary_name() -> str:
+    """A name for a file that this process is writing: machine, process, run, number."""
+    return f"{OWN_PREFIX}{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.tmp"
+
+
+def is_own_file(path: Path) -> bool:
+    """True for a name that only unfinished files and records of meddenoise bear."""
+    return path.name.startswith(OWN_PREFIX)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in `folder`, the first time this process is asked to."""
+    key = folder.absolute()
+    if key in _swept:
+        return
+    _swept.add(key)
+    with suppress(OSError), os.scandir(folder) as entries:
+        stale = [entry.path for entry in entries if _is_stale(entry)]
+        for path in stale:
+            with suppress(OSError):
+                os.unlink(path)  # noqa: PTH108 (a string, of thousands)
+
+
+def _is_stale(entry: "os.DirEntry[str]") -> bool:
+    name = _NAME.fullmatch(entry.name)
+    if name is None:
+        return False
+    host, process, run = name.groups()
+    if host != _HOST or os.name != "posix":
+        return time() - entry.stat().st_mtime > DAY_S
+    if int(process) == os.getpid():
+        return run != _RUN  # the number was another process's before
+    return not _is_alive(int(process))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # of another user
+    return True
