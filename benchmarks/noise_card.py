@@ -52,6 +52,8 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
     for group in [*dict.fromkeys(row["group"] for row in rows), "all"]:
         for method in METHODS:
             mine = [row for row in rows if row["method"] == method and group in (row["group"], "all")]
+            if not mine:
+                continue
             strong = [abs(row["ratio"] - 1) for row in mine if row["share"] >= LEAST_SHARE]
             weak = [row["ratio"] for row in mine if row["share"] < LEAST_SHARE]
             cells = [group, method, str(len(strong))]

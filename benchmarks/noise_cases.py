@@ -82,9 +82,13 @@ def ramp(shape: tuple[int, int]) -> Plane:
 
 
 def kernel_of(correlation: tuple[float, float]) -> Callable[[tuple[int, int]], Plane]:
-    """Amplitudes of Gaussian-shaped noise with those correlations of neighbours along x and y."""
-    x, y = (float(np.sqrt(-1 / (4 * np.log(r)))) for r in correlation)
-    return gauss(y / np.sqrt(2), x / np.sqrt(2))
+    """Amplitudes of noise under a Gaussian kernel with those correlations of neighbours along x and y."""
+    f = np.fft.fftfreq(512)
+    lengths = np.linspace(0.0, 2.0, 401)
+    power = np.exp(-4 * np.pi**2 * np.square(lengths[:, None] * f))
+    neighbours = (power * np.cos(2 * np.pi * f)).sum(axis=1) / power.sum(axis=1)
+    x, y = np.interp(correlation, neighbours, lengths)
+    return gauss(float(y), float(x))
 
 
 SPECTRA: dict[str, Callable[[tuple[int, int]], Plane]] = {

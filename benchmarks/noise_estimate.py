@@ -28,7 +28,7 @@ from skimage.restoration import estimate_sigma
 from meddenoise.estimator import NAME, load_estimator, rule
 from meddenoise.manifest import manifest
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.cells import bands_of_cells
+from meddenoise.noise.cells import bands_of_cells, cell_shares
 from meddenoise.noise.estimate import estimate_plane
 
 Result = dict[str, Any]
@@ -37,7 +37,7 @@ LEAST_SHARE = 0.01
 WITHIN = 0.25
 BAND_TOLERANCE = 0.2
 WHITE_TOLERANCE = 0.15
-AREAS = (0.049, 0.147, 0.245, 0.559)
+AREAS = np.asarray(cell_shares()).reshape(4, -1).sum(axis=1)
 """Share of all frequencies in each of the four bands."""
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     print_table(results)
     print_speed(options.weights)
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+        options.json.write_text(json.dumps({"rows": results}, indent=1) + "\n")
 
 
 def cases(data: Path, groups: list[str]) -> Iterator[Case]:

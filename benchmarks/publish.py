@@ -96,8 +96,8 @@ def main() -> None:
         scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])
         tables = [MEASURED, *(_table(group, groups[group]) for group in TITLES if group in groups)]
     elif metadata.method == "noise-estimator":
-        scores = estimator_scores(documents[0], metadata.modalities)
-        tables = [TEXT, estimator_table(documents[0])]
+        scores = estimator_scores(documents[0]["rows"], metadata.modalities)
+        tables = [TEXT, estimator_table(documents[0]["rows"])]
     else:
         scores = restored_scores(documents[0], metadata.modalities)
         tables = [RESTORED, restored_table(documents[0])]
