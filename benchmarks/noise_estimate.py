@@ -94,11 +94,15 @@ def score(case: Case, method: str, estimate: NoiseEstimate) -> Result:
         # Where there is no noise, the level in parts of a thousandth of the range.
         "ratio": estimate.sigma / (case.sigma or case.span / 1000),
         "uncertainty": estimate.uncertainty,
-        "rician": None if case.rician is None else (estimate.model == "rician") == case.rician,
+        "rician": None,
         "band": None,
         "white": None,
     }
-    if case.spectrum is not None and method != "wavelet":
+    if method == "wavelet":  # a level and nothing else
+        return row
+    if case.rician is not None:
+        row["rician"] = (estimate.model == "rician") == case.rician
+    if case.spectrum is not None:
         true = np.asarray(bands_of_cells(tuple(case.spectrum)))
         off = np.abs(np.asarray(estimate.bands) - true) * np.sqrt(AREAS)
         row["band"] = float(off.max())

@@ -36,7 +36,7 @@ def repeats(data: Path) -> Iterator[Case]:
             object_ = smooth > BRIGHT * np.percentile(smooth, 99)
             sigma = float(np.sqrt(np.mean(difference[object_] ** 2) / 2))
             span = float(np.percentile(one, 99.9) - one.min())
-            yield Case("MR repeats", f"{first.name[4:-11]} plane {index}", one, sigma, span, "MR")
+            yield Case("MR repeats", f"{first.name[4:-9]} plane {index}", one, sigma, span, "MR")
 
 
 def cines(data: Path) -> Iterator[Case]:
