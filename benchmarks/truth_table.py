@@ -68,9 +68,9 @@ def lines(rows: list[Row], methods: Sequence[str]) -> list[list[str]]:
         mine = [row for row in rows if row["modality"] == modality]
         named = lines_of(mine)
         for name, line in named.items():
-            made.append([name, *_cells(line, methods)])
+            made.append([name, *cells(line, methods)])
         if len([line for line in named.values() if mean_of(line)]) > 1:
-            made.append([f"{modality} mean", *_cells(mine, methods)])
+            made.append([f"{modality} mean", *cells(mine, methods)])
     return made
 
 
@@ -100,7 +100,7 @@ def psnr(mean_square: float, peak: float) -> float:
     return 10 * log10(peak**2 / mean_square)
 
 
-def _cells(rows: list[Row], methods: Sequence[str]) -> list[str]:
+def cells(rows: list[Row], methods: Sequence[str]) -> list[str]:
     """Number of images, frames or discs, PSNR of the noisy ones, and each method."""
     ones = {(row["row"], row["image"], row["part"]): row for row in rows if "method" in row}
     if not ones:

@@ -1,0 +1,58 @@
+"""The table of README.md from what the truth benchmark measured.
+
+    python benchmarks/truth.py DATA --json truth.json
+    python benchmarks/truth_readme.py truth.json
+
+It replaces what stands between the two markers in README.md.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from script import run
+from truth_table import cells, methods_of
+
+Row = dict[str, Any]
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- from benchmarks/truth_readme.py -->", "<!-- end -->"
+PLACES = {
+    "phantoms": "phantom, exact truth",
+    "medical": "clinical images, noise added",
+    "repeats": "real scan repeated",
+    "cines": "real cine of a still scene",
+    "natural": "photographs, noise added",
+    "volumes": "contiguous slices, noise added",
+}
+NAMES = {"CT": "CT", "MR": "MR", "DX": "X-ray", "XA": "fluoroscopy", "photo": ""}
+
+
+def main() -> int:
+    """Write the table into README.md."""
+    parser = argparse.ArgumentParser(description="README's table from measured JSON.")
+    parser.add_argument("measured", type=Path)
+    arguments = parser.parse_args()
+    rows = json.loads(arguments.measured.read_text(encoding="utf-8"))["rows"]
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """Mean gain in dB of every method by group and modality, as Markdown."""
+    methods = methods_of(rows)
+    lines = ["| | n | noisy, dB | " + " | ".join(methods) + " |", "|---|--:|--:|" + "--:|" * len(methods)]
+    for group, title in PLACES.items():
+        for modality in dict.fromkeys(row["modality"] for row in rows if row["group"] == group):
+            mine = [row for row in rows if row["group"] == group and row["modality"] == modality]
+            if any(row.get("gain_db") is not None for row in mine):
+                name = f"{title}, {NAMES.get(modality, modality)}".rstrip(", ")
+                lines.append("| " + " | ".join([name, *cells(mine, methods)]) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
