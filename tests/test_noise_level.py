@@ -199,6 +199,7 @@ def test_training_brings_the_loss_down_and_the_checkpoint_says_the_same(tmp_path
     assert task.validate(again, CPU)["score"] == pytest.approx(scores["score"], abs=0.5)
 
 
+@torch.no_grad()
 def test_a_step_is_the_same_whoever_computes_it() -> None:
     task = NoiseLevelTask(tiny_recipe(), images(6, 0), images(2, 1))
     net = task.network()
