@@ -1,6 +1,5 @@
 """One series denoised: the whole story on one page."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +21,7 @@ from meddenoise.maps import as_map
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import SeriesNoise
+from meddenoise.noise.map_file import digest
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
@@ -77,15 +77,7 @@ def denoise_series(
     noise = _noise_of(taken, options)
     warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        sampling, window = choose_sampling(options), fit_window(seen)
-        setup = Setup(
-            noise.middle,
-            seen.modality,
-            checkpoint=choice.checkpoint,
-            sampling=sampling,
-            window=window,
-            planes=noise,
-        )
+        setup = _set_up(seen, choice, noise, options)
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
         if engine.context and not series.is_cine:
@@ -115,6 +107,17 @@ def denoise_series(
         trust=_judge(seen, result, engine, noise, options),
         modality=seen.modality,
         modality_from=taken.why,
+    )
+
+
+def _set_up(seen: Series, choice: Choice, noise: SeriesNoise, options: Options) -> Setup:
+    return Setup(
+        noise.middle,
+        seen.modality,
+        checkpoint=choice.checkpoint,
+        sampling=choose_sampling(options),
+        window=fit_window(seen),
+        planes=noise,
     )
 
 
@@ -268,7 +271,7 @@ def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Devi
         "method": method,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "sigma": noise.sigma,
-        "noise_map": None if options.noise_map is None else _digest(noise),
+        "noise_map": None if options.noise_map is None else digest(noise),
         "precision": device.precision,
         "version": __version__,
     }
@@ -286,11 +289,3 @@ def _words(noise: SeriesNoise) -> str:
     """The level of all planes, or the lowest and highest where those differ."""
     low, high = (f"{level:.4g}" for level in noise.range())
     return low if low == high else f"{low} to {high} by plane"
-
-
-def _digest(noise: SeriesNoise) -> str:
-    """Of the map that was given, wherever it lies."""
-    found = hashlib.sha256()
-    for plane in noise.planes:
-        found.update(np.ascontiguousarray(plane.given).data)
-    return found.hexdigest()

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from meddenoise.training.recipe import Recipe
 
 
+METHOD = "method.txt"
+"""In the folder of a run: the name of what is trained there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Images:
     """What to train on: clean images, or noisy ones with their clean partners in `references`.
@@ -62,16 +66,15 @@ def run_training(
 ) -> Path:
     """Train `recipe`; the checkpoint written under `output`.
 
-    Raises UsageError where the extra `train` is not installed or options do not fit the method,
-    TrainingError for data, recipes and resumes that cannot be used.
+    Raises UsageError where a package is missing or options do not fit the method, TrainingError for data,
+    recipes and resumes that cannot be used, and for an `output` that holds the run of another method.
     """
     try:
         from meddenoise.training.loop import train
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"training needs the package {error.name!r}: pip install 'meddenoise[train]'."
-        ) from error
+        raise UsageError(f"training needs the package {error.name!r}: pip install {error.name}.") from error
     _check_profile(recipe, images)
+    _claim(output, recipe.method)
     if recipe.stages is not None:
         return _train_noisy(recipe, images, output, manner, watch)
     if recipe.conditional is not None:
@@ -83,6 +86,40 @@ def run_training(
     task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
     loop = replace(recipe.loop, seconds=manner.seconds)
     return train(task, loop, output, resume=manner.resume, progress=watch.step)
+
+
+def _claim(output: Path, method: str) -> None:
+    """Note in the folder of a run whose it is. Raises TrainingError where it is another method's."""
+    from meddenoise.errors import TrainingError
+    from meddenoise.io.atomic import staged
+
+    mark = output / METHOD
+    try:
+        there = mark.read_text(encoding="utf-8").strip() if mark.exists() else _method_of(output)
+    except (OSError, ValueError):
+        there = ""
+    if there and there != method:
+        raise TrainingError(
+            f"{output} holds a training of {there!r}, not of {method!r}: give another --output, "
+            f"or --method {there} to go on with it."
+        )
+    if not mark.exists():
+        with staged([mark]) as staging, staging.file(mark) as stream:
+            stream.write(f"{method}\n".encode())
+
+
+def _method_of(output: Path) -> str:
+    """The method of the checkpoint that an earlier run left in its folder; empty where there is none."""
+    from meddenoise.checkpoint import load_checkpoint
+    from meddenoise.errors import MeddenoiseError
+
+    path = output / "checkpoint.safetensors"
+    if not path.exists():
+        return ""
+    try:
+        return str(load_checkpoint(path, sha256=None).metadata.method)
+    except MeddenoiseError:
+        return ""
 
 
 def _check_profile(recipe: "Recipe", images: Images) -> None:

@@ -59,8 +59,8 @@ def load_images(
     if not training or not validation:
         side = "validation" if training else "training"
         raise TrainingError(
-            f"{data} gives no {side} image of {patch} x {patch} pixels: add images of more patients, "
-            f"use a smaller patch, or list the split in {SPLITS} (columns file, split)."
+            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images or more patients, "
+            f"or list which are for training in {data / SPLITS} (columns file, split: train or val)."
         )
     return training, validation
 
