@@ -125,7 +125,7 @@ def _method_of(output: Path) -> str:
 def _check_profile(recipe: "Recipe", images: Images) -> None:
     if images.profile is None:
         return
-    if recipe.stages or recipe.conditional or _TASKS.get(recipe.method) is _score_task:
+    if recipe.stages or recipe.conditional or _TASKS.get(recipe.method) in (_score_task, _estimator_task):
         raise UsageError(f"{recipe.method!r} has no use for --noise-profile: leave it out.")
     if images.references is not None:
         raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
@@ -164,9 +164,21 @@ def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) 
     return ScoreTask(recipe, planes, weights)
 
 
+def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+    """The noise estimator, from images with little noise and drawn ones."""
+    from meddenoise.training.load import load_images
+    from meddenoise.training.noise_level import NoiseLevelTask
+
+    if images.references is not None or manner.start is not None:
+        raise UsageError(f"{recipe.method!r} has no use for --ref and --from: leave them out.")
+    sides = load_images(images.folder, None, recipe.data, recipe.loop.patch, watch.reading)
+    return NoiseLevelTask(recipe, *sides)
+
+
 _TASKS: dict[str, Callable[["Recipe", Images, Manner, Watch], "Task"]] = {
     "direct": _supervised_task,
     "vpsde": _score_task,
+    "noise-estimator": _estimator_task,
 }
 """What each method that trains in one stage trains; regression where it is not listed."""
 
