@@ -79,7 +79,7 @@ def run(case: Case, weights: str) -> list[Result]:
     methods = {"wavelet": NoiseEstimate(peer), "classical": classical}
     if weights:
         learned = load_estimator(weights).estimate(plane, valid, case.modality)
-        methods |= {"learned": learned, "ruling": rule(classical, learned)}
+        methods |= {"learned": learned, "ruling": rule(classical, learned, case.modality)}
     return [score(case, name, estimate) for name, estimate in methods.items()]
 
 

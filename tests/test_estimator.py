@@ -102,13 +102,13 @@ def test_a_checkpoint_of_a_method_is_refused(tmp_path: Path) -> None:
 
 def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
     classical = NoiseEstimate(4.0, variance=(2.0, 8.0))
-    ruled = rule(classical, NoiseEstimate(8.0, spectrum=FLAT))
+    ruled = rule(classical, NoiseEstimate(8.0, spectrum=FLAT), "DX")
     assert (ruled.sigma, ruled.second, ruled.variance) == (8.0, 4.0, (8.0, 32.0))
     assert ruled.spectrum == FLAT
 
 
 def test_rician_noise_has_one_level_everywhere() -> None:
-    ruled = rule(NoiseEstimate(4.0, variance=(2.0, 8.0)), NoiseEstimate(4.0, model="rician"))
+    ruled = rule(NoiseEstimate(4.0, variance=(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR")
     assert ruled.model == "rician" and ruled.variance is None
 
 
