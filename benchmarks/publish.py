@@ -89,8 +89,9 @@ def main() -> None:
     documents = [json.loads(path.read_text()) for path in arguments.measured]
     if any("gain_db" in row for row in documents[0]["rows"]):
         column = arguments.column or arguments.name
-        scores = truth_scores(documents[0]["rows"], column, metadata.modalities)
-        tables = [JUDGED, truth_table_of(documents[0], column, arguments.name)]
+        judged = documents[0] | {"rows": [row for document in documents for row in document["rows"]]}
+        scores = truth_scores(judged["rows"], column, metadata.modalities)
+        tables = [JUDGED, truth_table_of(judged, column, arguments.name)]
     elif metadata.method in METHODS:
         groups = _join(documents)
         scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])

@@ -28,8 +28,6 @@ NONE = 1.5
 DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
-UNSURE = 1.8
-"""Relative error the network expects of itself from which radiographs are left to the classical estimate."""
 SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
@@ -112,10 +110,11 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
-    that it recognises, on radiographs where it follows brightness and the network is unsure, on the smooth
-    noise of soft CT kernels; in other CT, where one is too high and the other too low, both count alike.
+    that it recognises, on radiographs whose noise follows the brightness and whose bright parts the network
+    reads too low, on the smooth noise of soft CT kernels; in other CT, where one is too high and the other too
+    low, both count alike.
     """
-    if classical.model == "rician" or (modality in RADIOGRAPHS and _is_unsure(learned, classical)):
+    if classical.model == "rician" or (modality in RADIOGRAPHS and _follows_brightness(learned, classical)):
         return replace(classical, second=learned.sigma)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
@@ -136,10 +135,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     )
 
 
-def _is_unsure(learned: NoiseEstimate, classical: NoiseEstimate) -> bool:
-    expected = learned.uncertainty or 0.0
-    higher = classical.sigma > DISAGREE * learned.sigma
-    return classical.variance is not None and expected > UNSURE and higher
+def _follows_brightness(learned: NoiseEstimate, classical: NoiseEstimate) -> bool:
+    return classical.variance is not None and classical.sigma > DISAGREE * learned.sigma
 
 
 def doubts(planes: Iterable[NoiseEstimate]) -> list[str]:
