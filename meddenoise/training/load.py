@@ -169,10 +169,11 @@ def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | Non
     modality = row.modality or series.modality
     low, width = window(volume, modality, row)
     volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))[part]
-    scaled = None
+    scaled = device = None
     if profile is not None:
         _check_kind(series, profile)
         scaled = profile.scaled(low, 255 / width)
+        device = profile.in_window() or scaled
     for image, run in _planes(volume, series, augment):
         if image.std() > 3:  # an empty plane teaches nothing
             own = NoiseEstimate(row.own)
@@ -182,7 +183,7 @@ def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | Non
             if scaled is not None:
                 like = scaled.estimate(image[None], np.ones((1, *image.shape), bool))
             yield TrainingImage(
-                image, modality, row.source, item.group, own, like=like, device=scaled, run=run
+                image, modality, row.source, item.group, own, like=like, device=device, run=run
             )
 
 
