@@ -1,4 +1,4 @@
-"""BeFOI's own chain: a fluoroscopy run measured, networks trained from its noise on cines, and the run denoised."""
+"""BeFOI's own chain: a fluoroscopy run measured, networks trained on cines with that noise, results."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,43 +115,6 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
-def test_a_run_denoised_by_what_its_own_noise_trained_is_nearer_to_the_truth(chain: Chain) -> None:
-    noisy, clean = (read(chain.folder / "fluoro" / name)[0].values(0, FRAMES) for name in ("noisy", "clean"))
-    before = rms(noisy - clean)
-    for mode, most in (("distilled", 0.8), ("diffusion", 1.0)):
-        output = chain.folder / mode
-        run("denoise", chain.folder / "fluoro" / "noisy", "-o", output, "--weights", chain.checkpoint,
-            "--mode", mode, "--noise-profile", chain.folder / "p.toml", "--device", "cpu", "--no-report",
-            "--precision", "fp32")  # fmt: skip
-        assert rms(read(output)[0].values(0, FRAMES) - clean) < most * before, mode
-
-
-def test_the_run_says_what_it_validates_on_and_learned(chain: Chain) -> None:
-    assert "diffusion steps" in chain.measured
-    assert "which never trains; 1 other series do" in " ".join(chain.trained.split())
-    metadata = load_checkpoint(chain.checkpoint, sha256=None).metadata
-    assert metadata.method == "befoi" and metadata.network_options["frames"] == 3
-    assert set(metadata.method_options["validation"]) == {"XA-own", "score"}
-
-
-def test_a_profile_that_does_not_fit_is_refused_in_a_sentence(chain: Chain, tmp_path: Path) -> None:
-    profile = read_profile(chain.folder / "p.toml")
-    recipe = read_recipe(str(chain.folder / "tiny.toml"))
-    folder = chain.folder / "cines"
-    for changes, error, words in (
-        ({"source": "one image"}, UsageError, "measured from one image: BeFOI needs the noise of at least 3"),
-        ({"sigmas": (5.0, 5.0), "steps": (9, 9)}, UsageError, "measured from runs of 2 frames"),
-        ({"sigma": 0.0}, UsageError, "of images without noise"),
-        ({"modality": "CT"}, TrainingError, "is XA, the noise profile is of CT: measure a profile"),
-    ):
-        given = Images(folder, profile=replace(profile, **changes))
-        with pytest.raises(error, match=words):
-            run_training(recipe, given, tmp_path / "run", watch=Silence())
-    with pytest.raises(UsageError, match="leave one of them out|no use for --ref"):
-        run_training(recipe, Images(folder, folder, profile), tmp_path / "run", watch=Silence())
-    assert not list(tmp_path.rglob("*.safetensors"))
-
-
 def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     cine(np.rint(truth(10)).astype(np.uint16)).save_as(tmp_path / "one" / "a.dcm", enforce_file_format=True)
@@ -186,13 +149,6 @@ def test_few_images_are_split_by_patient_then_by_series_then_by_time() -> None:
     assert hold_out([Member("ann", "1", 5)]) is None and hold_out([]) is None
 
 
-def degraded(seed: int, own: NoiseEstimate = NOTHING) -> tuple[np.ndarray, np.ndarray]:
-    """Noise of three frames with the noise of the device, and the level and the share reported."""
-    clean = np.broadcast_to(np.linspace(20, 220, 64, dtype=np.float32), (3, 64, 64)).copy()
-    made = degrade_frames(clean, own, EXACT, np.random.default_rng(seed), DEVICE)
-    return made.noisy - clean, made.told
-
-
 def test_frames_get_the_level_the_spectrum_and_the_lag_of_the_device() -> None:
     settled = replace(DEVICE, sigmas=(8.0, 8.0, 8.0))
     clean = np.broadcast_to(np.linspace(20, 220, 64, dtype=np.float32), (3, 64, 64)).copy()
@@ -207,9 +163,8 @@ def test_frames_get_the_level_the_spectrum_and_the_lag_of_the_device() -> None:
         lags.append(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1])
         bands.append(made.bands)
     measured, expected = np.mean(powers, axis=0), 0.5 * clean[0, 0] + 10
-    assert np.polyfit(clean[0, 0], measured, 1) == pytest.approx(
-        np.polyfit(clean[0, 0], expected, 1), rel=0.2
-    )
+    slopes = [np.polyfit(clean[0, 0], values, 1)[0] for values in (measured, expected)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.15)
     assert measured.mean() == pytest.approx(expected.mean(), rel=0.05)
     assert np.mean(lags) == pytest.approx(0.4, abs=0.05)
     assert np.mean(bands, axis=0)[0] > 1.15 and np.mean(bands, axis=0)[-1] < 0.8
@@ -248,7 +203,7 @@ def test_frames_of_a_cine_are_learned_from_as_they_follow_each_other() -> None:
 
 
 class Knowing(nn.Module):
-    """The exact network for independent pixels of N(0, PRIOR^2); it keeps the steps and states it was given."""
+    """The exact network for independent pixels of N(0, PRIOR^2); keeps the steps and states it was given."""
 
     PRIOR = 0.5
 
@@ -340,3 +295,40 @@ def test_both_networks_of_ones_own_begin_as_the_bundled_ones() -> None:
     assert DiffusionTask(other, images, [], diffusion).start is None
     mean = Condition(torch.zeros(1, 4, 32, 32))
     assert student.teacher.mean(mean).shape == (1, 1, 32, 32)
+
+
+def test_a_run_denoised_by_what_its_own_noise_trained_is_nearer_to_the_truth(chain: Chain) -> None:
+    noisy, clean = (read(chain.folder / "fluoro" / name)[0].values(0, FRAMES) for name in ("noisy", "clean"))
+    before = rms(noisy - clean)
+    for mode, most in (("distilled", 0.8), ("diffusion", 1.0)):
+        output = chain.folder / mode
+        run("denoise", chain.folder / "fluoro" / "noisy", "-o", output, "--weights", chain.checkpoint,
+            "--mode", mode, "--noise-profile", chain.folder / "p.toml", "--device", "cpu", "--no-report",
+            "--precision", "fp32")  # fmt: skip
+        assert rms(read(output)[0].values(0, FRAMES) - clean) < most * before, mode
+
+
+def test_the_run_says_what_it_validates_on_and_learned(chain: Chain) -> None:
+    assert "diffusion steps" in chain.measured
+    assert "which never trains; 1 other series do" in " ".join(chain.trained.split())
+    metadata = load_checkpoint(chain.checkpoint, sha256=None).metadata
+    assert metadata.method == "befoi" and metadata.network_options["frames"] == 3
+    assert set(metadata.method_options["validation"]) == {"XA-own", "score"}
+
+
+def test_a_profile_that_does_not_fit_is_refused_in_a_sentence(chain: Chain, tmp_path: Path) -> None:
+    profile = read_profile(chain.folder / "p.toml")
+    recipe = read_recipe(str(chain.folder / "tiny.toml"))
+    folder = chain.folder / "cines"
+    for changes, error, words in (
+        ({"source": "one image"}, UsageError, "measured from one image: BeFOI needs the noise of at least 3"),
+        ({"sigmas": (5.0, 5.0), "steps": (9, 9)}, UsageError, "measured from runs of 2 frames"),
+        ({"sigma": 0.0}, UsageError, "of images without noise"),
+        ({"modality": "CT"}, TrainingError, "is XA, the noise profile is of CT: measure a profile"),
+    ):
+        given = Images(folder, profile=replace(profile, **changes))
+        with pytest.raises(error, match=words):
+            run_training(recipe, given, tmp_path / "run", watch=Silence())
+    with pytest.raises(UsageError, match="leave one of them out"):
+        run_training(recipe, Images(folder, folder, profile), tmp_path / "run", watch=Silence())
+    assert not list(tmp_path.rglob("*.safetensors"))
