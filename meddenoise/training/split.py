@@ -68,7 +68,7 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
             f"validation is on the last {count} planes of {name}, the only series: its scores are of this "
             f"patient alone; add others, or list the split in {SPLITS}."
         ]
-    return [f"validation is on {name} alone, which never trains; {others} other series do."]
+    return [f"validation is on {name} alone, one of {others + 1} series; the others train."]
 
 
 def patient_of(series: Series) -> str:
