@@ -73,5 +73,6 @@ class Planting:
 BLUR = Classical("blur 3 px", lambda plane, bands: _blur(3.0, plane))
 SLIGHT_BLUR = Classical("blur 1.5 px", lambda plane, bands: _blur(1.5, plane))
 NLM_3H = Classical("nlm at 3 h", _nlm_3h)
+NOTHING = Classical("does nothing", lambda plane, bands: plane)
 PLANTED_DIRECT = Planted("planted in direct", "direct")
 PLANTED_NLM = Planted("planted in nlm", "nlm")

@@ -1,163 +1,215 @@
-"""What the trust checks tell apart: confusion tables over phantoms or images, and the thresholds behind them.
+"""The trust checks put to the test: confusion tables of good methods and spoilers, with known truth.
 
-    python benchmarks/trust.py [--seeds 30 31 32] [--size 256] [--kinds ct mr xray fluoro]
-        [--methods NAME...] [--markdown docs/trust.md] [--keep runs.jsonl]
-    python benchmarks/trust.py --data DATA [--images 4] [--size 256] ...
+    python benchmarks/trust.py --data DATA [--seeds 40 ... 47] [--size 256] [--images 2]
+        [--methods NAME...] [--keep runs.jsonl] [--json table.json] [--markdown docs/trust.md]
 
-Every phantom is a patient of its own with the noise of its modality; of DATA, validation images with white
-noise of 25 of 255 and with that of their modality. Good methods should pass (`ok`); methods that smooth
-structure away or plant some (`spoilers.py`) should be caught (`look` or `reject`). The thresholds of
-`meddenoise.trust.CHECKS` were chosen on phantoms of seeds below 30: the tables are of others. "pixels alone"
-is the verdict without lesion survival, as `meddenoise eval --noisy` gives it for results of any program.
+Subjects (`trust_subjects.py`): phantoms, each a patient of its own with the noise of its modality, and, with
+--data, validation images with simulated noise, real MR acquired twice and real cines of a still object. A
+good method should be `ok`; a spoiler smooths structure away, plants some, does nothing or half, or has the
+wrong level or modality, and should be caught (anything but `ok`). Who is good and who is bad goes by the
+truth: a good method that is no better than the input, or a spoiler that does no harm, is counted in neither.
+
+The thresholds of `meddenoise.trust.CHECKS` were chosen on subjects of even number; the tables are of the odd
+ones. --choosing prints those of the even ones.
 """
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cases import physics, white
-from peers import as_series
-from pictures import load_pictures
+from trust_subjects import Subject, cines, images, phantoms, repeats
 
 from meddenoise import __version__
+from meddenoise.level import estimate_series
 from meddenoise.methods import METHODS
 from meddenoise.options import Options
-from meddenoise.phantom import PHANTOMS, make_phantom
-from meddenoise.phantom.acquire import acquire, dose_noise, to_series
+from meddenoise.phantom import PHANTOMS
 from meddenoise.pipeline import denoise_series
-from meddenoise.series import Series
 from meddenoise.trust import CHECKS, Values, judge
 
 Row = dict[str, Any]
-GOOD = ("direct", "diffdenoise", "nlm", "bm3d")
-BAD = {
-    "blur 3 px": "BLUR",
-    "blur 1.5 px": "SLIGHT_BLUR",
-    "nlm at 3 h": "NLM_3H",
-    "planted in direct": "PLANTED_DIRECT",
-    "planted in nlm": "PLANTED_NLM",
+GOOD = ("direct", "diffdenoise", "nlm")
+HARM = 1.1, 0.1
+"""A spoiler is bad where its error is so many times that of its base, the method that it spoils, and by so
+much of the error of the input more."""
+NO_GAIN = 0.8
+"""A good method counts as such where its error is below this share of that of the input."""
+NEAR_BEST = 1.25
+"""... and below so many times that of the best of them."""
+
+
+@dataclass(frozen=True)
+class Spoiler:
+    """A method, or a good one asked for something wrong; `group` is the row it is counted in."""
+
+    group: str
+    base: str = "direct"
+    where: str = ""
+    level: float = 1.0
+    strength: float = 1.0
+    modality: str = ""
+    always: bool = False
+    """Bad whatever its error."""
+
+
+SPOILERS = {
+    "blur 3 px": Spoiler("over-smoothing", where="BLUR"),
+    "blur 1.5 px": Spoiler("over-smoothing", where="SLIGHT_BLUR"),
+    "nlm at 3 h": Spoiler("over-smoothing", where="NLM_3H"),
+    "planted in direct": Spoiler("planted structures", where="PLANTED_DIRECT", always=True),
+    "planted in nlm": Spoiler("planted structures", where="PLANTED_NLM", always=True),
+    "does nothing": Spoiler("does nothing", where="NOTHING", always=True),
+    "half of direct": Spoiler("half strength", "direct", strength=0.5),
+    "half of nlm": Spoiler("half strength", "nlm", strength=0.5),
+    "direct at half the level": Spoiler("wrong level by 2", "direct", level=0.5),
+    "nlm at half the level": Spoiler("wrong level by 2", "nlm", level=0.5),
+    "direct at twice the level": Spoiler("wrong level by 2", "direct", level=2.0),
+    "nlm at twice the level": Spoiler("wrong level by 2", "nlm", level=2.0),
+    "direct as another modality": Spoiler("wrong modality", "direct", modality="other"),
+    "diffdenoise as another modality": Spoiler("wrong modality", "diffdenoise", modality="other"),
 }
-FRAMES = {"fluoro": 3}
+OTHER = {"CT": "MR", "MR": "CT", "DX": "MR", "XA": "MR"}
+"""The modality that images of one are taken for."""
 
 
 def main() -> None:
     """Measure and print; put the tables into the document where one is named."""
     arguments = _parse()
     torch.set_num_threads(1)
-    for name, where in BAD.items():
-        METHODS[name] = replace(METHODS["nlm"], where=f"spoilers:{where}")
-    rows = _measure(arguments)
-    text = f"{_head(arguments)}\n\n{_confusion(rows)}\n\n{_single(rows)}\n"
-    if arguments.data is None:
-        text += f"\n{_thresholds()}\n"
+    for name, spoiler in SPOILERS.items():
+        if spoiler.where:
+            METHODS[name] = replace(METHODS["nlm"], where=f"spoilers:{spoiler.where}")
+    rows = _judge(_measure(arguments))
+    shown = [row for row in rows if row["seed"] % 2 == (0 if arguments.choosing else 1)]
+    tables = _confusion(shown)
+    text = f"{_head(arguments)}\n\n{_as_markdown(tables)}\n\n{_single(shown)}\n\n{_thresholds()}\n"
     print(text)
+    if arguments.json is not None:
+        document = {"command": _head(arguments), "tables": tables, "runs": shown}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown is not None:
-        _insert(arguments.markdown, text, "phantoms" if arguments.data is None else "images")
+        _insert(arguments.markdown, text)
+
+
+def _subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
+    parts = [phantoms(arguments.seeds, arguments.kinds, arguments.size)]
+    if arguments.data is not None:
+        parts = [repeats(arguments.data, arguments.size), cines(arguments.data, arguments.size), *parts]
+    if arguments.data is not None and arguments.images:
+        parts.append(images(arguments.data, arguments.images, arguments.size))
+    return chain.from_iterable(parts)
 
 
 def _measure(arguments: argparse.Namespace) -> list[Row]:
-    """Every run, those of an earlier call among them; the verdicts are by today's thresholds."""
-    names = [name for name in arguments.methods or (*GOOD, *BAD) if name != "bm3d" or find_spec("bm3d")]
+    """Every run, those of an earlier call among them."""
+    names = arguments.methods or (*GOOD, *SPOILERS)
     keep: Path | None = arguments.keep
     lines = keep.read_text(encoding="utf-8").splitlines() if keep is not None and keep.exists() else []
     known = {(row["kind"], row["seed"], row["method"]): row for row in map(json.loads, lines)}
     rows = []
-    for subject in _phantoms(arguments) if arguments.data is None else _images(arguments):
+    for subject in _subjects(arguments):
         for name in names:
             row = known.get((subject.kind, subject.seed, name))
             if row is None:
-                whose = {"kind": subject.kind, "seed": subject.seed, "method": name}
-                row = whose | _run(subject.noisy, subject.truth, name)
-                print(json.dumps(row), flush=True)
+                row = {"kind": subject.kind, "seed": subject.seed, "method": name} | _run(subject, name)
                 if keep is not None:
                     with keep.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
-            rows.append(row | _verdicts(row))
+            rows.append(row)
     return rows
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One noisy series and its truth; `kind` is the row it is counted in."""
-
-    kind: str
-    seed: int
-    noisy: Series
-    truth: np.ndarray
-
-
-def _phantoms(arguments: argparse.Namespace) -> Iterator[Subject]:
-    for seed in arguments.seeds:
-        for kind in arguments.kinds:
-            phantom = make_phantom(kind, size=arguments.size, planes=FRAMES.get(kind, 1), seed=seed)
-            noisy, _ = acquire(phantom, dose_noise(phantom), seed)
-            yield Subject(kind, seed, to_series(phantom, noisy, "noisy"), phantom.truth)
-
-
-def _images(arguments: argparse.Namespace) -> Iterator[Subject]:
-    for seed, picture in enumerate(load_pictures(arguments.data, arguments.images)):
-        cases = (*white(picture, arguments.size, seed, (25,)), *physics(picture, arguments.size, seed))
-        for case in cases:
-            noisy = as_series(case.noisy, case.modality)
-            yield Subject(f"{case.modality}, {case.name}", seed, noisy, case.clean[None])
-
-
-def _run(noisy: Series, truth: np.ndarray, name: str) -> Row:
-    """The scores of one result, and its error against the truth over that of the input."""
-    result = denoise_series(noisy, Options(method=name, device="cpu"))
+def _run(subject: Subject, name: str) -> Row:
+    """The scores of one result, and its error over that of the input."""
+    noisy, spoiler = subject.noisy, SPOILERS.get(name, Spoiler("", name))
+    if spoiler.modality:
+        noisy = replace(noisy, modality=OTHER.get(noisy.modality, "CT"))
+    sigma = None if spoiler.level == 1 else spoiler.level * estimate_series(noisy).sigma
+    method = name if spoiler.where else spoiler.base
+    options = Options(method=method, device="cpu", strength=spoiler.strength, sigma=sigma)
+    result = denoise_series(noisy, options)
     assert result.trust is not None
-    before, after = (
-        np.sqrt(np.mean((series.values(0, len(series)) - truth) ** 2)) for series in (noisy, result.series)
-    )
-    return {**result.trust.values, "error": float(after / before)}
+    return {**result.trust.values, "error": subject.error(result.series) / subject.error(subject.noisy)}
 
 
-def _verdicts(row: Row) -> Row:
-    values = {name: row[name] for name in CHECKS}
-    alone = {name: value for name, value in values.items() if name != "lesion_survival"}
-    return {"verdict": judge(Values(values)).verdict, "alone": judge(Values(alone)).verdict}
+def _judge(rows: list[Row]) -> list[Row]:
+    """The rows with their verdict by today's thresholds, and whether they are good or bad by the truth."""
+    errors = {(row["kind"], row["seed"], row["method"]): row["error"] for row in rows}
+    return [
+        row
+        | {"verdict": judge(Values({name: row.get(name) for name in CHECKS})).verdict}
+        | {"truth": _truth(row, errors)}
+        for row in rows
+    ]
 
 
-def _confusion(rows: list[Row]) -> str:
-    """Good methods and spoilers against the verdict, with and without lesion survival."""
+def _truth(row: Row, errors: dict[tuple[str, int, str], float]) -> str:
+    """ "good", "bad", or "neither" by the error against the truth."""
+    whose = row["kind"], row["seed"]
+    spoiler = SPOILERS.get(row["method"])
+    if spoiler is None:
+        best = min(errors[*whose, name] for name in GOOD if (*whose, name) in errors)
+        return "good" if row["error"] < min(NO_GAIN, NEAR_BEST * best) else "neither"
+    base = errors.get((*whose, spoiler.base), 1.0)
+    harmful = row["error"] > max(HARM[0] * base, HARM[1] + base)
+    return "bad" if spoiler.always or harmful else "neither"
+
+
+def _confusion(rows: list[Row]) -> list[Row]:
+    """Good methods and each group of spoilers against the verdict; runs that are neither only counted."""
+    groups = {"good methods": [row for row in rows if row["method"] not in SPOILERS]}
+    for name, spoiler in SPOILERS.items():
+        groups.setdefault(spoiler.group, []).extend(row for row in rows if row["method"] == name)
+    groups["all spoilers"] = [row for row in rows if row["method"] in SPOILERS]
+    table = []
+    for title, mine in groups.items():
+        counted = [row for row in mine if row["truth"] == ("good" if title == "good methods" else "bad")]
+        counts = Counter(row["verdict"] for row in counted)
+        entry: Row = {"group": title, "runs": len(counted), "neither": len(mine) - len(counted)}
+        entry |= {verdict: counts[verdict] for verdict in ("ok", "no effect", "look", "reject")}
+        passed = counts["ok"] / len(counted) if counted else None
+        table.append(entry | {"passed": passed})
+    return table
+
+
+def _as_markdown(table: list[Row]) -> str:
     lines = [
-        "| | runs | ok | look | reject | pixels alone: ok | look | reject |",
+        "| | runs | ok | no effect | look | reject | passed or caught | neither |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for title, members in (
-        ("good methods", GOOD),
-        ("over-smoothing", list(BAD)[:3]),
-        ("planted structures", list(BAD)[3:]),
-    ):
-        mine = [row for row in rows if row["method"] in members]
-        counts = [Counter(row[key] for row in mine) for key in ("verdict", "alone")]
-        cells = [count[verdict] for count in counts for verdict in ("ok", "look", "reject")]
-        lines.append(f"| {title} | {len(mine)} | " + " | ".join(map(str, cells)) + " |")
+    for row in table:
+        passed = row["passed"]
+        right = None if passed is None else passed if row["group"] == "good methods" else 1 - passed
+        cells = [row[name] for name in ("runs", "ok", "no effect", "look", "reject")]
+        cells += ["-" if right is None else f"{right:.0%}", row["neither"]]
+        lines.append(f"| {row['group']} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
 def _single(rows: list[Row]) -> str:
-    """A row a phantom and method: verdicts, means of the scores, and the error against the truth."""
+    """A row a kind and method: verdicts, means of the scores, and the error against the truth."""
     checks = list(CHECKS)
     lines = [
         "Means over the runs; error: of the result against the truth, over that of the input.",
         "",
-        "| | method | ok | look | reject | " + " | ".join(checks) + " | error |",
-        "|---" * (len(checks) + 6) + "|",
+        "| | method | good, bad | ok | no effect | look | reject | " + " | ".join(checks) + " | error |",
+        "|---" * (len(checks) + 8) + "|",
     ]
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
         mine = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
-        count = Counter(row["verdict"] for row in mine)
-        cells = [str(count[verdict]) for verdict in ("ok", "look", "reject")]
-        cells += [_mean([row[name] for row in mine]) for name in (*checks, "error")]
+        count, truth = (Counter(row[key] for row in mine) for key in ("verdict", "truth"))
+        cells = [f"{truth['good']}, {truth['bad']}"]
+        cells += [str(count[verdict]) for verdict in ("ok", "no effect", "look", "reject")]
+        cells += [_mean([row.get(name) for row in mine]) for name in (*checks, "error")]
         lines.append(f"| {kind} | {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -168,33 +220,38 @@ def _mean(values: list[float | None]) -> str:
 
 
 def _thresholds() -> str:
-    lines = ["| check | what is measured | look | reject |", "|---|---|---|---|"]
-    lines += [f"| `{name}` | {row.what} | {row.look:g} | {row.reject:g} |" for name, row in CHECKS.items()]
+    lines = ["| check | what is measured | look | no effect | reject |", "|---|---|---|---|---|"]
+    for name, row in CHECKS.items():
+        limits = ("-" if limit is None else f"{limit:.2g}" for limit in (row.look, row.no_effect, row.reject))
+        lines.append(f"| `{name}` | {row.what} | " + " | ".join(limits) + " |")
     return "\n".join(lines)
 
 
 def _head(arguments: argparse.Namespace) -> str:
     seeds = " ".join(map(str, arguments.seeds))
-    whose = f"--seeds {seeds}" if arguments.data is None else f"--data DATA --images {arguments.images}"
-    command = f"python benchmarks/trust.py {whose} --size {arguments.size}"
+    data = "" if arguments.data is None else f" --data DATA --images {arguments.images}"
+    names = f" --methods {shlex.join(arguments.methods)}" if arguments.methods else ""
+    command = f"python benchmarks/trust.py{data} --seeds {seeds} --size {arguments.size}{names}"
     return f"`{command}`, {date.today()}, meddenoise {__version__}."
 
 
-def _insert(path: Path, text: str, part: str) -> None:
+def _insert(path: Path, text: str) -> None:
     """The tables between the marks of the document."""
-    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    begin, end = "<!-- tables: begin -->", "<!-- tables: end -->"
     before, _, rest = path.read_text(encoding="utf-8").partition(begin)
     path.write_text(f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Confusion table of the trust checks on phantoms or images.")
-    parser.add_argument("--data", type=Path, help="folder with SPLITS.csv: its images in place of phantoms")
-    parser.add_argument("--images", type=int, default=4, help="of each modality, of --data")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[30, 31, 32])
+    parser = argparse.ArgumentParser(description="Confusion table of the trust checks.")
+    parser.add_argument("--data", type=Path, help="folder with SPLITS.csv: its images, repeats and cines too")
+    parser.add_argument("--images", type=int, default=0, help="of each modality, of --data")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(40, 48)))
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--kinds", nargs="+", default=list(PHANTOMS))
     parser.add_argument("--methods", nargs="+", help="instead of all")
+    parser.add_argument("--choosing", action="store_true", help="tables of the half the thresholds are from")
+    parser.add_argument("--json", type=Path, help="also write tables and runs to this file")
     parser.add_argument("--markdown", type=Path, help="also put the tables into this document")
     parser.add_argument("--keep", type=Path, help="add every run to this file, and do none again it holds")
     return parser.parse_args()

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
     """The row of a result; metrics against a reference are not in it yet."""
+    from meddenoise.trust.removal import noise_entry
+
     series, choice = result.series, result.choice
     planes, height, width = series.pixels.shape
     frames = planes // series.channels
@@ -38,19 +40,20 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         mode=result.mode,
         weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
         seed=options.seed,
-        noise={"sigma_before": result.noise.sigma, "sigma_after": result.sigma_after, "unit": series.unit},
+        noise=noise_entry(result.removal, series.unit),
         metrics=result.checks,
         seconds=round(result.seconds, 3),
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
         peak_memory_mib=_peak_memory_mib(),
         warnings=result.warnings,
         trust=None if result.trust is None else asdict(result.trust),
+        done=result.done,
         fingerprint=mark,
     )
 
 
-def compare(row: Row, result: Series, series: Series, item: Item | None) -> tuple[Row, Series | None]:
-    """The row with metrics of `result` and of its input `series` against the reference, which comes too.
+def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tuple[Row, Series | None]:
+    """The row with metrics and verdict by the reference of a result of `series`; the reference comes too.
 
     Without a reference the row as it is; with one that does not fit, a warning and metrics without values.
     """
@@ -59,10 +62,15 @@ def compare(row: Row, result: Series, series: Series, item: Item | None) -> tupl
     from meddenoise.evaluation import Options as Measures
     from meddenoise.evaluation import evaluate_series
     from meddenoise.metrics.measure import measurable
+    from meddenoise.trust.reference import examine_reference, judge_by_reference
 
+    result, trust = made.series, made.trust
     try:
         reference = read_item(item)
         pair = evaluate_series(result, reference, series, Measures())
+        if trust is not None and pair.protocol.noise is not None:
+            found = examine_reference(result, reference, pair.protocol.noise)
+            trust = judge_by_reference(trust, found, row.method)
     except InputError as error:
         none = dict.fromkeys(measurable("reference", "noisy", "result"))
         warnings = (*row.warnings, f"no metric could be computed: {error}")
@@ -70,6 +78,7 @@ def compare(row: Row, result: Series, series: Series, item: Item | None) -> tupl
     measured = replace(
         row,
         metrics=row.metrics | pair.metrics.values,
+        trust=None if trust is None else asdict(trust),
         noisy_metrics={} if pair.before is None else pair.before.values,
         warnings=(*row.warnings, *pair.warnings),
     )
@@ -96,6 +105,7 @@ def draw(images: Images, *, brief: bool, phi: bool) -> tuple[Drawing | None, str
         images.reference,
         result.uncertainty,
         sigma=result.noise.sigma,
+        removal=result.removal,
         brief=brief,
     )
     try:

@@ -30,8 +30,8 @@ class Standing:
     """Patients."""
     results: int
     """Series."""
-    sigma_after: float
-    """Estimated noise of the results, mean over series."""
+    sigma_after: float | None
+    """Noise left in the flat places of the results, mean over series; None where none has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,13 @@ class Comparison:
     why: str = ""
 
 
-def stand(name: str, measured: Measured, sigmas: Sequence[float]) -> Standing:
+def stand(name: str, measured: Measured, sigmas: Sequence[float | None]) -> Standing:
     """The means of one set of results and their intervals; `sigmas` is the noise left in each."""
     mean = average([measurement for _, measurement in measured])
     intervals = {metric: _interval(list(_by_case(measured, metric).values())) for metric in mean.values}
-    return Standing(name, mean, intervals, len({case for case, _ in measured}), len(measured), fmean(sigmas))
+    cases = {case for case, _ in measured}
+    known = [sigma for sigma in sigmas if sigma is not None]
+    return Standing(name, mean, intervals, len(cases), len(measured), fmean(known) if known else None)
 
 
 def compare(name: str, measured: Measured, against: str, others: Measured) -> list[Comparison]:

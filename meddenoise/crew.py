@@ -203,7 +203,7 @@ class Crew:
     def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
         """The row of a result, which is drawn for the place where there is room."""
         row = row_of(job.task, result, self._orders.options, mark)
-        row, reference = compare(row, result.series, series, job.reference)
+        row, reference = compare(row, result, series, job.reference)
         if job.place.wants_drawing:
             images = Images(series, result, reference)
             drawing, why = draw(images, brief=job.place.brief, phi=self._orders.phi)

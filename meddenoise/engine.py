@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from meddenoise.device import Device, keep_freed_memory
-from meddenoise.errors import MeddenoiseError
+from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import (
     Denoiser,
     Method,
@@ -26,6 +26,8 @@ Planes = NDArray[np.float32]
 
 SMALLEST_TILE = 128
 """Below this a network sees too little around a pixel to know structure from noise."""
+LEAST_OVERLAP = 32
+"""Pixels that tiles share at least, to blend what they make of their borders."""
 GPU_BATCH_PIXELS = 16 * 512 * 512
 """Enough to fill a GPU, some hundred MiB of activations."""
 CPU_BATCH_PIXELS = 112 * 112
@@ -71,6 +73,11 @@ class Engine:
         self._check = check
         self.warnings: list[str] = []
         self._load(options.device)
+
+    @property
+    def name(self) -> str:
+        """That of its method."""
+        return self._method.name
 
     @property
     def device(self) -> Device:
@@ -125,6 +132,7 @@ class Engine:
         setup = replace(self._setup, device=str(device), precision=device.precision)
         self._denoiser = self._method.load(setup)
         chooser = self._denoiser if isinstance(self._denoiser, WindowDenoiser) else self._method
+        _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile
 
     def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
@@ -199,7 +207,7 @@ class Engine:
         tile = self._tile or max(shape)
         overlap = self._options.overlap
         if overlap is None or (overlap >= tile and tile != self._options.tile):
-            overlap = min(max(32, tile // 16), tile // 2)
+            overlap = min(max(LEAST_OVERLAP, tile // 16), tile // 2)
         return plan_tiles(shape, tile, overlap)
 
     def _size_batch(self, plan: TilePlan) -> int:
@@ -229,6 +237,26 @@ class Engine:
                 f"{on} even for one tile of {tile} pixels at a time: close other programs or use a machine "
                 "with more memory."
             )
+
+
+def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> None:
+    """Raises UsageError for tiles in which a network that sees whole planes sees too little.
+
+    On a CT phantom of 256 x 256 pixels `direct` changed by 10 to 12 HU (root mean square) in tiles of 64,
+    however much they shared, by 1 HU in tiles of 128. Networks that work in windows of their own know better.
+    """
+    if not method.uses_weights or (own is not None and own < SMALLEST_TILE):
+        return
+    if options.tile is not None and options.tile < SMALLEST_TILE:
+        raise UsageError(
+            f"--tile is {options.tile}: {method.name!r} sees too little around a pixel in less than "
+            f"{SMALLEST_TILE}, and leaves squares; give {SMALLEST_TILE} or more."
+        )
+    if options.overlap is not None and options.overlap < LEAST_OVERLAP:
+        raise UsageError(
+            f"--overlap is {options.overlap}: {method.name!r} leaves squares where tiles share less than "
+            f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,13 +19,14 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.noise import Noise
 from meddenoise.pairing import align_series, follow, pair_items
 from meddenoise.result_sets import items_under, result_sets
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.again import Lesions, lesions_again
-from meddenoise.trust.series import examine_series
+from meddenoise.trust.reference import examine_reference, judge_by_reference
+from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
+from meddenoise.trust.series import examine_series, with_removal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +65,8 @@ class Pair:
     protocol: Protocol
     metrics: Measurement
     before: Measurement | None
-    sigma_after: float
-    """Estimated noise of the result; that of the noisy image is `protocol.sigma`."""
+    removal: Removal
+    """The noise before and after on the same flat places; without the noisy image only that after."""
     warnings: tuple[str, ...] = ()
     truth: Measurement | None = None
     """Of the reference itself, the metrics whose best value is that of the reference."""
@@ -162,6 +163,8 @@ def evaluate_series(
         protocol = replace(protocol, noise=estimate_series(follow(result, noisy)))
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
+    source = None if noisy is None else follow(result, noisy)
+    removal = measure_remaining(result) if source is None else measure_removal(source, result)
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
@@ -173,8 +176,8 @@ def evaluate_series(
         None
         if noisy_alone is None
         else measure(noisy_alone, protocol, options.wanted, lambda share: tick((1 + share) / parts)),
-        estimate_series(result).sigma,
-        (*warnings, *metrics.warnings),
+        removal,
+        (*warnings, *metrics.warnings, *filter(None, [removal.misfit(result.unit)])),
         _truth(images, protocol, options.wanted),
         _case(result, reference, noisy),
     )
@@ -205,17 +208,23 @@ def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], No
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
     pair = evaluate_series(result, clean, before, options, tick)
-    return replace(pair, items=triple, trust=_trust(result, before, pair.protocol.noise, options))
+    return replace(pair, items=triple, trust=_trust(result, (clean, before), pair, options))
 
 
-def _trust(result: Series, noisy: Series | None, noise: Noise | None, options: Options) -> Trust | None:
+def _trust(
+    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: Options
+) -> Trust | None:
+    """The verdict on a result, given its reference and the noisy image; None without the latter."""
+    clean, noisy = others
+    noise = pair.protocol.noise
     if noisy is None or noise is None:
         return None
     before = follow(result, noisy)
-    measured = examine_series(before, result, noise)
+    measured = with_removal(examine_series(before, result, noise), pair.removal)
     if options.lesions is not None:
         measured = lesions_again(measured, (before, result), noise, options.lesions)
-    return judge(measured)
+    trust = judge(measured)
+    return trust if clean is None else judge_by_reference(trust, examine_reference(result, clean, noise))
 
 
 def _protocol(
@@ -276,7 +285,7 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
         average([measured for _, measured in before]) if before else None,
         tuple(failed),
         tuple(
-            stand(*score, [pair.sigma_after for pair in found])
+            stand(*score, [pair.removal.after for pair in found])
             for score, (_, found) in zip(scores, sets, strict=True)
         ),
         tuple(comparisons),

@@ -1,6 +1,5 @@
 """One series denoised: the whole story on one page."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.estimator import doubts
 from meddenoise.io.modality import Taken, take
 from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, map_noise
@@ -22,13 +22,15 @@ from meddenoise.maps import as_map
 from meddenoise.methods import Row, Setup, rows
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import SeriesNoise
+from meddenoise.noise.map_file import digest
 from meddenoise.normalize import fit_window
 from meddenoise.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.planes import load_planes, shown
 from meddenoise.selfcheck import MEASURES, Sample, check_method
 from meddenoise.series import Derivation, Series
 from meddenoise.trust import Trust
-from meddenoise.trust.series import Run, check_trust
+from meddenoise.trust.removal import Removal, measure_removal
+from meddenoise.trust.series import Change, Run, check_trust
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
@@ -42,9 +44,13 @@ class Result:
     choice: Choice
     device: Device
     noise: SeriesNoise
-    sigma_after: float
+    """That which the method was given."""
     seconds: float
     warnings: tuple[str, ...]
+    removal: Removal | None = None
+    """The noise before and after as measured; None for other tasks."""
+    done: dict[str, str | float] | None = None
+    """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     mode: str | None = None
     """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
     uncertainty: Series | None = field(default=None, repr=False)
@@ -77,15 +83,7 @@ def denoise_series(
     noise = _noise_of(taken, options)
     warnings, row = [*series.warnings, *taken.warnings, *choice.warnings], rows().get(choice.method.name)
     if options.strength > 0 and _has_noise(series, noise, warnings):
-        sampling, window = choose_sampling(options), fit_window(seen)
-        setup = Setup(
-            noise.middle,
-            seen.modality,
-            checkpoint=choice.checkpoint,
-            sampling=sampling,
-            window=window,
-            planes=noise,
-        )
+        setup = _set_up(seen, choice, noise, options)
         engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
         made = _run(series, engine, noise, options, tick)
         if engine.context and not series.is_cine:
@@ -101,30 +99,40 @@ def denoise_series(
         device = engine.device
         warnings += engine.warnings
     result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
+    removal = measure_removal(series, result)
     return Result(
         series=result,
         choice=choice,
         device=device,
         noise=noise,
-        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
-        warnings=(*warnings, *checks.warnings),
+        warnings=(*warnings, *checks.warnings, *filter(None, [removal.misfit(series.unit)])),
+        removal=removal,
         mode=_mode(row, made.mode),
         uncertainty=None if made.spread is None else as_map(result, made.spread),
         checks=checks.values,
-        trust=_judge(seen, result, engine, noise, options),
+        trust=_judge(Change(seen, result, removal), engine, noise, options),
         modality=seen.modality,
         modality_from=taken.why,
     )
 
 
-def _judge(
-    series: Series, result: Series, engine: Engine | None, noise: SeriesNoise, options: Options
-) -> Trust:
+def _set_up(seen: Series, choice: Choice, noise: SeriesNoise, options: Options) -> Setup:
+    return Setup(
+        noise.middle,
+        seen.modality,
+        checkpoint=choice.checkpoint,
+        sampling=choose_sampling(options),
+        window=fit_window(seen),
+        planes=noise,
+    )
+
+
+def _judge(change: Change, engine: Engine | None, noise: SeriesNoise, options: Options) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
     given = (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
-    seen = estimate_series(series) if given else noise
-    return check_trust(series, result, seen, None if engine is None else Run(engine, noise, options.share))
+    seen = estimate_series(change.noisy) if given else noise
+    return check_trust(change, seen, None if engine is None else Run(engine, noise, options.share))
 
 
 def _noise_of(taken: Taken, options: Options) -> SeriesNoise:
@@ -219,6 +227,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
+    warnings += doubts(noise.planes)
     if noise.range()[1] > floor:
         return True
     warnings.append(
@@ -268,7 +277,7 @@ def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Devi
         "method": method,
         "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
         "sigma": noise.sigma,
-        "noise_map": None if options.noise_map is None else _digest(noise),
+        "noise_map": None if options.noise_map is None else digest(noise),
         "precision": device.precision,
         "version": __version__,
     }
@@ -286,11 +295,3 @@ def _words(noise: SeriesNoise) -> str:
     """The level of all planes, or the lowest and highest where those differ."""
     low, high = (f"{level:.4g}" for level in noise.range())
     return low if low == high else f"{low} to {high} by plane"
-
-
-def _digest(noise: SeriesNoise) -> str:
-    """Of the map that was given, wherever it lies."""
-    found = hashlib.sha256()
-    for plane in noise.planes:
-        found.update(np.ascontiguousarray(plane.given).data)
-    return found.hexdigest()

@@ -36,7 +36,8 @@ class Row:
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int
     noise: dict[str, Any]
-    """`sigma_before`, `sigma_after` in `unit`."""
+    """`sigma_before`, `sigma_after`, `removed_rms` in `unit`, on the same flat places; `by_plane` before and
+    after. None where there is no flat place, and of tasks that remove no noise."""
     metrics: dict[str, float | None]
     """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""
     noisy_metrics: dict[str, float | None] = field(default_factory=dict)
@@ -47,6 +48,8 @@ class Row:
     warnings: tuple[str, ...] = ()
     trust: dict[str, Any] | None = None
     """`verdict`, `reasons`, `notes`, `values` by names of `trust.CHECKS`, `bins`; None for other tasks."""
+    done: dict[str, Any] | None = None
+    """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     modality_from: str = ""
     """Who or what told the modality, as a part of a sentence."""
     fingerprint: str = ""
@@ -139,6 +142,13 @@ def parse_row(entry: dict[str, Any]) -> Row:
     return Row(**values)
 
 
+def describe_done(done: dict[str, Any], shape: tuple[int, int, int]) -> str:
+    """`done` of a row in words, for results of `shape`."""
+    if done["task"] == "upscale":
+        return f"upscaled {done['factor']:g} times to {shape[1]} x {shape[2]} pixels"
+    return f"{done['pixels']} pixels filled in"
+
+
 def finite(value: Any) -> Any:
     """The value as JSON can hold it: NaN and infinity become None, tuples lists."""
     if isinstance(value, float):
@@ -170,10 +180,12 @@ def as_table(lines: Sequence[dict[str, Any]]) -> str:
 def flatten(row: dict[str, Any]) -> dict[str, Any]:
     """The row without inner entries: `metrics_psnr` for `psnr` in `metrics`, lists as one text.
 
-    Lists of entries are left to the JSON.
+    Lists of entries, and what there is of every plane, are left to the JSON.
     """
     flat: dict[str, Any] = {}
     for name, value in row.items():
+        if name == "by_plane":
+            continue
         if isinstance(value, dict):
             flat |= {f"{name}_{inner}": content for inner, content in flatten(value).items()}
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):

@@ -97,7 +97,6 @@ def restore_series(
         choice=choice,
         device=engine.device,
         noise=estimate_series(series),
-        sigma_after=estimate_series(result).sigma,
         seconds=perf_counter() - started,
         warnings=(
             *(*series.warnings, *taken.warnings, *choice.warnings, *engine.warnings),
@@ -108,6 +107,7 @@ def restore_series(
         modality_from=taken.why,
         mode="diffusion" if engine.samples else "distilled",
         uncertainty=None if spread is None else as_map(result, spread),
+        done=_done(options, hole, series),
     )
 
 
@@ -188,6 +188,13 @@ def _left_out(series: Series, hole: Mask | None) -> tuple[str, ...]:
     if not count:
         return ()
     return (f"{count} marked pixels are padding or no numbers, no image: they stay as they are.",)
+
+
+def _done(options: Options, hole: Mask | None, series: Series) -> dict[str, str | float]:
+    """What was done, in numbers."""
+    if hole is None:
+        return {"task": options.task, "factor": options.factor}
+    return {"task": options.task, "pixels": int((hole & series.valid(0, len(series))).sum())}
 
 
 def _verb(options: Options) -> str:

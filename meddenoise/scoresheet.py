@@ -11,6 +11,7 @@ from meddenoise.evaluation import Evaluation, Pair
 from meddenoise.io.atomic import staged
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH, Protocol
 from meddenoise.report import as_table, finite, flatten
+from meddenoise.trust.removal import noise_entry
 
 SCHEMA = 1
 SUFFIXES = (".json", ".csv", ".html")
@@ -107,11 +108,7 @@ def _pair(pair: Pair) -> Document:
         "noisy": None if pair.noisy is None else str(pair.noisy),
         "case": pair.case,
         "metrics": pair.metrics.values,
-        "noise": {
-            "sigma_before": protocol.sigma,
-            "sigma_after": pair.sigma_after,
-            "unit": protocol.unit,
-        },
+        "noise": noise_entry(pair.removal, protocol.unit),
         "protocol": _protocol(protocol),
         "warnings": list(pair.warnings),
     }

@@ -22,11 +22,17 @@ from meddenoise.planes import load_planes
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.again import rebuild
+from meddenoise.trust.reference import examine_reference, judge_by_reference
+from meddenoise.trust.removal import Removal
 
 SLICES, FRAMES = 3, 5
 """Planes that are tried: slices spread over the series, frames that follow each other."""
 WARM = 64
 """Side of what a method is run on before its time is taken."""
+SLOW_S = 30.0
+"""A method that is expected to take longer is announced."""
+TIE_DB, TIE_SHARE = 0.05, 0.01
+"""Results no further apart in PSNR, or in what is measured without a reference, are level."""
 METRICS = ("psnr", "ssim", "rmse")
 
 
@@ -42,15 +48,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one method did: seconds a plane, noise left, estimated error (both in the unit), verdict, metrics.
+    """What one method did: seconds a plane, noise, verdict, metrics.
 
-    `error` is the sentence why it has no result.
+    `method` is the one that ran, `risk` the estimated error in the unit, `error` why there is no result.
     """
 
     method: str
     weights: str | None = None
     seconds: float | None = None
-    sigma_after: float | None = None
+    removal: Removal = field(default_factory=Removal)
     risk: float | None = None
     trust: Trust | None = None
     metrics: dict[str, float | None] = field(default_factory=dict)
@@ -101,35 +107,61 @@ def take_sample(series: Series, reference: Series | None) -> Sample:
 
 
 def try_methods(
-    sample: Sample, names: Sequence[str], options: Options, tell: Callable[[str, float], None]
+    sample: Sample,
+    names: Sequence[str],
+    options: Options,
+    tell: Callable[[str, float], None],
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> list[Trial]:
     """One trial a method, in the order given; one that fails has its reason.
 
     `tell` is called with the method that runs and the share of its planes that is done; it may raise to stop.
+    `warn` is called with a sentence before a method that will take long.
     """
-    return [_try(sample, replace(options, method=name), tell) for name in names]
+    return [_try(sample, replace(options, method=name), tell, warn) for name in names]
 
 
-def suggest(trials: Sequence[Trial]) -> tuple[str, str] | None:
-    """The method to use and why it; None where none can be trusted."""
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """The method to use, why it, and the methods whose results are level with it."""
+
+    method: str
+    why: str
+    ties: tuple[str, ...] = ()
+
+
+def suggest(trials: Sequence[Trial]) -> Suggestion | None:
+    """The method to use, the quickest of those that are level; None where none can be trusted."""
     trusted = [trial for trial in trials if trial.trust is not None and trial.trust.verdict == "ok"]
     pool = trusted or [t for t in trials if t.trust is not None and t.trust.verdict in ("look", None)]
     among = "trust ok" if trusted else "none is trusted without a look"
-    for key, sign, why in _ORDER:
-        scored = [(sign * value, trial.method) for trial in pool if (value := key(trial)) is not None]
+    for key, margin, why in _ORDER:
+        scored = [(value, trial) for trial in pool if (value := key(trial)) is not None]
         if scored and len(scored) == len(pool):
-            return min(scored)[1], f"{why}; {among}"
+            best = min(value for value, _ in scored)
+            level = [trial for value, trial in scored if value <= best + margin(best)]
+            chosen = min(level, key=lambda trial: trial.seconds or 0.0)
+            ties = tuple(dict.fromkeys(t.method for t in level if t.method != chosen.method))
+            return Suggestion(chosen.method, f"{why}; {among}", ties)
     return None
 
 
-_ORDER: tuple[tuple[Callable[[Trial], float | None], int, str], ...] = (
-    (lambda trial: trial.metrics.get("psnr"), -1, "the highest PSNR"),
-    (lambda trial: trial.risk, 1, "the least estimated error"),
-    (lambda trial: trial.sigma_after, 1, "the least noise left"),
+def _negative_psnr(trial: Trial) -> float | None:
+    """PSNR with its sign turned, so that less is better."""
+    psnr = trial.metrics.get("psnr")
+    return None if psnr is None else -psnr
+
+
+_ORDER: tuple[tuple[Callable[[Trial], float | None], Callable[[float], float], str], ...] = (
+    (_negative_psnr, lambda best: TIE_DB, "the highest PSNR"),
+    (lambda trial: trial.risk, lambda best: TIE_SHARE * best, "the least estimated error"),
+    (lambda trial: trial.removal.after, lambda best: TIE_SHARE * best, "the least noise left"),
 )
 
 
-def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -> Trial:
+def _try(
+    sample: Sample, options: Options, tell: Callable[[str, float], None], warn: Callable[[str], None]
+) -> Trial:
     name, noisy, done = options.method, sample.noisy, 0
 
     def tick(planes: int) -> None:
@@ -141,26 +173,55 @@ def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -
     try:
         # what is loaded and set up at first is no part of the time a plane takes
         denoise_series(_corner(noisy), options, lambda planes: tell(name, 0.0))
+        expected = _expect_seconds(noisy, options)
+        if expected > SLOW_S:
+            planes = len(noisy) // noisy.channels
+            warn(f"{name} is slow, about {expected:.0f} s for {planes} planes: --methods can leave it out.")
         result = denoise_series(noisy, options, tick)
+        name = result.choice.method.name
         risk = _estimated_error(noisy, name)
     except Exception as error:
         known = isinstance(error, MeddenoiseError)
         text = str(error) if known else f"{type(error).__name__}: {first_line(error)}"
         return Trial(name, seconds=perf_counter() - started, error=text)
     metrics: dict[str, float | None] = {}
+    trust = result.trust
     if sample.reference is not None:
-        wanted = Measured(wanted=Wanted(METRICS))
-        metrics = evaluate_series(result.series, sample.reference, noisy, wanted).metrics.values
+        pair = evaluate_series(result.series, sample.reference, noisy, Measured(wanted=Wanted(METRICS)))
+        metrics = pair.metrics.values
+        if trust is not None and pair.protocol.noise is not None:
+            found = examine_reference(result.series, sample.reference, pair.protocol.noise)
+            trust = judge_by_reference(trust, found, name)
     return Trial(
         name,
         result.choice.weights,
         result.seconds * noisy.channels / len(noisy),
-        result.sigma_after,
+        result.removal or Removal(),
         risk,
-        result.trust,
+        trust,
         metrics,
         result.warnings,
         result=result.series,
+    )
+
+
+def _expect_seconds(noisy: Series, options: Options) -> float:
+    """Rough time for all planes, by how much longer a larger part of one takes than a smaller one."""
+    small, large = (_part(noisy, side) for side in (WARM, 2 * WARM))
+    if large.pixels.size == small.pixels.size:
+        return 0.0
+    times = [denoise_series(part, options).seconds for part in (small, large)]
+    return (times[1] - times[0]) / (large.pixels.size - small.pixels.size) * noisy.pixels.size
+
+
+def _part(series: Series, side: int) -> Series:
+    """The corner of one frame."""
+    kept, corner = slice(series.channels), slice(side)
+    return replace(
+        series,
+        pixels=series.pixels[kept, corner, corner],
+        slope=series.slope[kept],
+        intercept=series.intercept[kept],
     )
 
 

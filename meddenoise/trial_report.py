@@ -9,6 +9,7 @@ from meddenoise.contact import Exhibit
 from meddenoise.level import estimate_series
 from meddenoise.report import finite
 from meddenoise.trial import Sample, Trial, suggest
+from meddenoise.trust.removal import noise_entry
 
 SCHEMA = 1
 
@@ -25,11 +26,12 @@ def as_document(sample: Sample, trials: Sequence[Trial], left_out: Mapping[str, 
             "reference": None if sample.reference is None else str(sample.reference.path),
             "modality": sample.noisy.modality,
             "unit": sample.noisy.unit,
+            "sigma": noise,
             "planes": sample.planes,
             "planes_in_all": sample.planes_in_all,
-            "methods": [_row(trial, noise) for trial in trials],
+            "methods": [_row(trial, sample.noisy.unit) for trial in trials],
             "left_out": dict(left_out),
-            "suggested": None if suggested is None else {"method": suggested[0], "why": suggested[1]},
+            "suggested": None if suggested is None else asdict(suggested),
         }
     )
     return document
@@ -48,13 +50,12 @@ def exhibits(sample: Sample, trials: Sequence[Trial]) -> list[Exhibit]:
     return shown
 
 
-def _row(trial: Trial, noise: float) -> dict[str, Any]:
+def _row(trial: Trial, unit: str) -> dict[str, Any]:
     return {
         "method": trial.method,
         "weights": trial.weights,
         "seconds_per_plane": trial.seconds,
-        "sigma_before": noise,
-        "sigma_after": trial.sigma_after,
+        "noise": noise_entry(trial.removal, unit),
         "estimated_error": trial.risk,
         "metrics": trial.metrics,
         "trust": None if trial.trust is None else asdict(trial.trust),

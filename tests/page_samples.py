@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise.page import Drawing, Entry, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.drawing import Shown
 from meddenoise.series import Geometry, Series
+from meddenoise.trust.removal import measure_removal
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"></script><script>document.title=1</script>&amp;'-->"
 SIGMA = 20.0
@@ -36,14 +37,16 @@ def truth() -> np.ndarray:
 def shown(**more: Any) -> Shown:
     """The disc, noisy and without its noise."""
     noise = np.random.default_rng(0).normal(0, SIGMA, SHAPE)
-    return Shown(series(truth() + noise / 10, **more), series(truth() + noise, **more), sigma=SIGMA)
+    after, before = series(truth() + noise / 10, **more), series(truth() + noise, **more)
+    return Shown(after, before, sigma=SIGMA, removal=measure_removal(before, after))
 
 
 def entry(**more: Any) -> Entry:
     """An entry with everything in it."""
     settings: dict[str, Any] = {
         "key": "key", "title": "in/disc", "facts": (("Seed", "0"),), "about": ("CT", "8 × 96 × 128", "nlm"),
-        "noise": (20.0, 2.0, "HU"), "metrics": {"psnr": 40.0, "ssim": None}, "warnings": ("beware",),
+        "noise": Levels(20.0, 2.0, 19.9, "HU"), "metrics": {"psnr": 40.0, "ssim": None},
+        "warnings": ("beware",),
     }  # fmt: skip
     return Entry(**(settings | more))
 

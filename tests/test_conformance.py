@@ -8,13 +8,13 @@ from conformance import DCIODVFY, DONE, new_errors
 from io_samples import packaged, save
 from pydicom import dcmread
 
-from meddenoise.io import discover
+from meddenoise.io import Item, discover
 from meddenoise.series import INPAINTED, Derivation
 
 pytestmark = pytest.mark.skipif(DCIODVFY is None, reason="needs dciodvfy of dicom3tools")
 
 FOLDER = packaged("CT_small.dcm").parent
-NAMES = sorted(item.path.name for item in discover([FOLDER]).items if item.format == "dicom")
+ITEMS = [item for item in discover([FOLDER]).items if item.format == "dicom"]
 FILLED = Derivation("medcdiff-inpaint", "Partly filled in by meddenoise", "{}", INPAINTED)
 PULSE = {
     "PulseSequenceName": "tse2d1", "MRAcquisitionType": "2D", "EchoPulseSequence": "SPIN",
@@ -23,9 +23,8 @@ PULSE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_result_of_a_file_of_pydicom_has_no_new_error(name: str) -> None:
-    (item,) = discover([packaged(name)]).items
+@pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.files[0].name)
+def test_a_result_of_a_file_of_pydicom_has_no_new_error(item: Item) -> None:
     assert not new_errors(item)
     assert not new_errors(item, FILLED)
 

@@ -341,3 +341,20 @@ def test_without_a_noise_for_each_plane_the_denoiser_runs_as_it_was_loaded():
     noisy, sigma = planes(), np.ones((3, 40, 56), np.float32)
     clean = engine(Spectral(half)).run(noisy, sigma).clean
     np.testing.assert_array_equal(clean, noisy[:, 0] / 2 + 1)
+
+
+@pytest.mark.parametrize(("own", "refused"), [(None, True), (1024, True), (28, False)])
+def test_tiles_that_leave_squares_are_refused_for_networks_of_whole_planes(own, refused):
+    """`direct` left squares of up to 55 HU on a CT phantom in tiles of 64."""
+    network = Method(half, tile=own, uses_weights=True)
+    for options, match in (
+        ({"tile": 64}, "--tile is 64: 'test' sees too little"),
+        ({"tile": 128, "overlap": 8}, "--overlap is 8: 'test' leaves squares"),
+    ):
+        if refused:
+            with pytest.raises(UsageError, match=match):
+                engine(network, **options)
+        else:
+            engine(network, **options)
+        engine(Method(half), **options)
+    engine(network, tile=128, overlap=32)

@@ -22,7 +22,6 @@ from meddenoise.page import Drawing, compose
 from meddenoise.page import gallery as gallery_module
 from meddenoise.page.drawing import Shown, draw_series
 from meddenoise.page.earlier import mark, read_drawings
-from meddenoise.page.flat import find_flat
 from meddenoise.page.gallery import Gallery
 from meddenoise.page.meanings import meaning_of
 from meddenoise.page.pack import pack, to_steps
@@ -104,15 +103,6 @@ def test_planes_are_spread_and_hold_the_middle():
     assert 150 in spread_planes(300, 512 * 512)
     assert len(spread_planes(300, 512 * 512)) <= 9
     assert spread_planes(20, 4000 * 4000) == [10]
-
-
-def test_flat_patches_avoid_edges_and_keep_the_level_of_the_noise():
-    rng = RNG(0)
-    clean = np.where(np.mgrid[:256, :256][1] < 128, 0.0, 1000.0)
-    flat = find_flat(clean + rng.normal(0, 10, clean.shape), clean, np.ones(clean.shape, bool))
-    assert len(flat) >= 4
-    assert flat.before.std() == pytest.approx(10, rel=0.05)
-    assert flat.after.std() < 1e-6
 
 
 def test_windows_follow_the_modality():

@@ -11,6 +11,7 @@ from page_samples import HOSTILE, entry, page, series, shown
 from PIL import Image
 
 from meddenoise.evaluation import Options, evaluate
+from meddenoise.page import Levels
 from meddenoise.page.compose import write_page
 from meddenoise.page.drawing import draw_series
 from meddenoise.page.evaluated import write_evaluation
@@ -190,7 +191,7 @@ def test_scripts_that_are_not_the_pages_own_are_refused(browser: Browser, file: 
 def test_hostile_strings_are_text(browser: Browser, tmp_path: Path) -> None:
     hostile = entry(
         title=HOSTILE, about=(HOSTILE,), facts=(("Input", HOSTILE),), warnings=(HOSTILE,),
-        noise=(20.0, 5.0, HOSTILE), metrics={"psnr": 30.0, HOSTILE: 1.0},
+        noise=Levels(20.0, 5.0, 19.0, HOSTILE), metrics={"psnr": 30.0, HOSTILE: 1.0},
     )  # fmt: skip
     drawing = draw_series(shown(unit=HOSTILE, identity=(("Patient", HOSTILE),)))
     write_page(

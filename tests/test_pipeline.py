@@ -60,7 +60,8 @@ def test_noise_goes_and_the_image_stays(dtype):
     change = result.series.values(0, 3) - series.values(0, 3)
     assert abs(change.mean()) < 0.5
     assert result.noise.sigma == pytest.approx(SIGMA, rel=0.15)
-    assert result.sigma_after < 0.6 * SIGMA
+    assert result.removal.before == pytest.approx(SIGMA, rel=0.1)
+    assert result.removal.after < 0.6 * SIGMA
     assert result.warnings == ()
 
 
@@ -259,7 +260,7 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
     [
         ({"sigma": -1.0}, "--sigma"),
         ({"sigma": float("nan")}, "--sigma"),
-        ({"strength": 1.5}, "--strength"),
+        ({"strength": 2.5}, "--strength"),
         ({"tile": 4}, "--tile"),
         ({"tile": 64, "overlap": 64}, "--overlap"),
         ({"batch_size": 0}, "--batch-size"),

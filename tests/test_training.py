@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from meddenoise.checkpoint import load_checkpoint
+from meddenoise.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
@@ -400,3 +400,22 @@ def test_recorrupted_patches_of_steady_noise_do_not_depend_on_the_estimate_betwe
     ]
     assert drawn[0][0].noisy == pytest.approx(drawn[1][0].noisy, abs=1e-3)
     assert drawn[0][1] == pytest.approx(drawn[1][1], abs=1e-3)
+
+
+def test_the_folder_of_another_method_is_refused_and_left_as_it_is(images: Path, tmp_path: Path) -> None:
+    """Whether its run is marked, or only its checkpoint tells."""
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "method.txt").write_text("diffdenoise\n")
+    recipe = dataclasses.replace(read_recipe("direct"), data=(DataRow(),))
+    with pytest.raises(TrainingError, match=r"holds a training of 'diffdenoise', not of 'direct'.*--output"):
+        run_training(recipe, Images(images), out, watch=Silence())
+    assert [path.name for path in out.iterdir()] == ["method.txt"]
+    metadata = CheckpointMetadata(
+        method="medcdiff", network="cond_unet", network_options={}, normalisation={}, sigma_range=(0.0, 1.0),
+        modalities=("MR",), training_data=("none",), licence="Apache-2.0", recipe="medcdiff",
+    )  # fmt: skip
+    (tmp_path / "old").mkdir()
+    save_checkpoint(tmp_path / "old" / "checkpoint.safetensors", {"a": torch.zeros(1)}, metadata)
+    with pytest.raises(TrainingError, match="holds a training of 'medcdiff'"):
+        run_training(recipe, Images(images), tmp_path / "old", watch=Silence())

@@ -131,9 +131,33 @@ def test_discs_need_room():
 
 
 def test_a_check_judges_in_its_own_direction():
-    rising, falling = Check("", "", look=1.0, reject=2.0), Check("", "", look=0.4, reject=0.2)
+    rising = Check("", "", (), look=1.0, reject=2.0)
+    falling = Check("", "", (), look=0.4, reject=0.2, falling=True)
     assert [rising.judge(value) for value in (0.9, 1.0, 2.0)] == ["ok", "look", "reject"]
     assert [falling.judge(value) for value in (0.5, 0.4, 0.2)] == ["ok", "look", "reject"]
+    stale = Check("", "", (), look=0.4, no_effect=0.7)
+    assert [stale.judge(value) for value in (0.3, 0.4, 0.7, 1.0)] == ["ok", "look", "no effect", "no effect"]
+
+
+def test_lost_structure_weighs_more_than_no_effect_and_no_effect_less_than_look():
+    assert judge(Values({"noise_left": 1.0})).verdict == "no effect"
+    assert judge(Values({"noise_left": 1.0, "structure_lost": 1.3})).verdict == "look"
+    assert judge(Values({"noise_left": 1.0, "structure_lost": 1.6})).verdict == "reject"
+
+
+def test_advice_names_another_method_than_the_one_that_ran():
+    lost = Values({"structure_lost": 2.0})
+    assert judge(lost, "direct").advice == ("--strength 0.6", "--method nlm")
+    assert judge(lost, "nlm").advice == ("--strength 0.6", "--method direct")
+    assert judge(Values({"structure_lost": 0.1})).advice == ()
+
+
+def test_the_shift_of_a_range_counts_only_beyond_its_own_uncertainty():
+    # noise far coarser than it was taken for, as in maps of low signal, moves means by itself
+    coarse = gaussian_filter(np.random.default_rng(3).normal(0, 1, (SIZE, SIZE)), 6)
+    coarse *= SIGMA / coarse.std()
+    pair = Pair((scene() + coarse).astype(np.float32), scene(), ALL, WHITE)
+    assert examine([pair]).values["mean_shift"] < 0.25
 
 
 def test_the_worst_check_decides_and_its_reason_comes_first():

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from conformance import DCIODVFY, errors_of, readable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from io_samples import RNG, ct_folder, nifti, packaged, png, save, tiff
@@ -16,7 +17,6 @@ from PIL import Image
 from pydicom import Dataset
 from restorers import checkpoint
 from test_io_dicom_read import enhanced
-from test_io_dicom_write import PACKAGED, UNJUDGED, errors, needs_dciodvfy
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
@@ -77,19 +77,20 @@ def test_spacing_and_place_of_dicom_slices_follow(weights: Path, tmp_path: Path)
         assert after.SeriesInstanceUID != before.SeriesInstanceUID
 
 
-@needs_dciodvfy
+@pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy is not installed")
 def test_no_packaged_dicom_file_gets_an_error_that_its_source_has_not(tmp_path: Path) -> None:
     checked = 0
-    for number, source in enumerate(PACKAGED):
+    for number, source in enumerate(sorted(packaged("CT_small.dcm").parent.glob("*.dcm"))):
         try:
             (series,) = read(source)
         except InputError:
             continue
-        if series.channels != 1 or source.name == UNJUDGED:
+        if series.channels != 1:
             continue
         finer = refine(series, (2 * series.pixels.shape[1], 2 * series.pixels.shape[2]))
         (path,) = write(replace(finer, derivation=DONE), tmp_path / f"{number}.dcm")
-        assert errors(path) <= errors(source), source.name
+        known = errors_of(readable(source, tmp_path))
+        assert errors_of(path).keys() <= known.keys(), source.name
         (again,) = read(path)
         if series.geometry.known:
             assert again.geometry.spacing_mm == pytest.approx(finer.geometry.spacing_mm)

@@ -58,6 +58,7 @@ def bench(
     """
     from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
+    from meddenoise.cli.streams import tell as say
     from meddenoise.contact import draw_sheet
     from meddenoise.io.modality import take
     from meddenoise.options import Options, check_options
@@ -78,6 +79,7 @@ def bench(
             chosen.names,
             options,
             lambda name, share: tell(f"{name:12}", order[name] + share, len(order)),
+            lambda sentence: say(f"warning: {sentence}"),
         )
     draw_sheet(exhibits(sample, trials), target)
     document = as_document(sample, trials, chosen.left_out) | {"picture": str(target)}

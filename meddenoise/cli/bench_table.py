@@ -10,7 +10,7 @@ from rich.table import Table
 from meddenoise.cli.streams import printable
 
 _WIDTH = 80
-_STYLES = {"ok": "green", "look": "yellow", "reject": "red"}
+_STYLES = {"ok": "green", "no effect": "yellow", "look": "yellow", "reject": "red"}
 
 
 def show(document: dict[str, Any]) -> None:
@@ -35,7 +35,8 @@ def _table(document: dict[str, Any]) -> Table:
     for row in document["methods"]:
         if row["error"]:
             continue
-        share = row["sigma_after"] / row["sigma_before"] if row["sigma_before"] else None
+        before, after = row["noise"]["sigma_before"], row["noise"]["sigma_after"]
+        share = after / before if before and after is not None else None
         numbers = [_number(row["seconds_per_plane"]), "-" if share is None else f"{share:.0%}"]
         if with_ref:
             numbers += [
@@ -70,8 +71,10 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines += [f"left out, {why}: {', '.join(names)}." for why, names in reasons.items()]
     lines.append(f"picture: {document['picture']}")
     if document["suggested"]:
-        lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}.")
-    elif not any(row["sigma_before"] for row in document["methods"]):
+        ties = document["suggested"]["ties"]
+        level = f", level with {' and '.join(ties)} but quicker" if ties else ""
+        lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}{level}.")
+    elif not document["sigma"]:
         lines.append("no method is suggested: no noise is seen in the image.")
     else:
         lines.append("no method is suggested: none gave a result that can be trusted.")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from meddenoise.report import Failure, Row
 
+_VERDICTS = ("ok", "no effect", "look", "reject", "not judged")
 _CINES = ("XA", "RF", "US")
 """Modalities whose planes follow each other in time."""
 
@@ -50,6 +52,7 @@ class Display:
             transient=True,
         )
         self._bar = self._progress.add_task("reading", total=None)
+        self._verdicts: Counter[str] = Counter()
         self.lost = ""
         """Why stdout did not take a row; empty where it took all, or where its reader left of its own."""
 
@@ -84,11 +87,10 @@ class Display:
 
     def written(self, row: "Row") -> None:
         """One line and its warnings for people, one JSON object for a pipeline."""
-        unit = f" {row.noise['unit']}" if row.noise["unit"] else ""
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
         self._say(
-            f"{row.input} -> {row.output}: {method}, noise {row.noise['sigma_before']:.4g} -> "
-            f"{row.noise['sigma_after']:.4g}{unit}{_gain(row)}, {row.seconds:.1f} s{_rate(row)}",
+            f"{row.input} -> {row.output}: {method}, {_deed(row)}{_gain(row)}, "
+            f"{row.seconds:.1f} s{_rate(row)}",
             least=0 if self._console.is_terminal else 1,
         )
         taken = ", ".join(filter(None, (row.modality, row.modality_from)))
@@ -103,14 +105,23 @@ class Display:
         if row.trust is None:
             return
         verdict = row.trust["verdict"] or "not judged"
+        self._verdicts[verdict] += 1
         good = verdict == "ok"
         reasons = [] if good else [*row.trust["reasons"], *row.trust["notes"]]
-        why = f": {'; '.join(reasons)}" if reasons else ""
+        why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
+        why += f"; try {' or '.join(advice)}" if (advice := row.trust.get("advice")) else ""
         least = 0 if not good or self._console.is_terminal else 1
         self._say(f"trust: {row.input}: {verdict}{why}", least=least)
 
+    @property
+    def rejected(self) -> int:
+        """Series whose verdict is `reject`, those of an earlier run too."""
+        return self._verdicts["reject"]
+
     def kept(self, row: "Row") -> None:
         """As `written`, for what an earlier run has finished."""
+        if row.trust is not None:
+            self._verdicts[row.trust["verdict"] or "not judged"] += 1
         self._say(f"{row.input}: kept {row.output}, which is finished.", least=1)
         self._write_json(row)
 
@@ -123,7 +134,8 @@ class Display:
         parts = [f"{written} series written"]
         parts += [f"{kept} kept from an earlier run"] if kept else []
         parts += [f"{failed} failed"] if failed else []
-        self._say(", ".join(parts) + ".", least=0)
+        counts = ", ".join(f"{self._verdicts[name]} {name}" for name in _VERDICTS if self._verdicts[name])
+        self._say(", ".join(parts) + (f": {counts}." if counts else "."), least=0)
 
     def _say(self, text: str, *, least: int) -> None:
         if self._verbosity >= least:
@@ -150,6 +162,20 @@ class Display:
                 self._say(
                     f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
                 )
+
+
+def _deed(row: "Row") -> str:
+    """What was done: noise before, after and removed, or another task in its own numbers."""
+    if row.done is not None:
+        from meddenoise.report import describe_done
+
+        return describe_done(row.done, row.shape)
+    noise = row.noise
+    if noise["sigma_before"] is None:
+        return "noise not measured: no flat place"
+    unit = f" {noise['unit']}" if noise["unit"] else ""
+    numbers = f"{noise['sigma_before']:.3g} -> {noise['sigma_after']:.3g}{unit}"
+    return f"noise {numbers} ({noise['removed_rms']:.3g} removed)"
 
 
 def _gain(row: "Row") -> str:

@@ -83,13 +83,13 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
 
 
 def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Standing]") -> None:
-    """The noise that is estimated in the images themselves."""
-    before = [pair.protocol.sigma for pair in evaluation.pairs if pair.protocol.sigma is not None]
-    cells = [_number(fmean(before))] if evaluation.mean_before and before else []
+    """The noise in the flat places of the images, the same before and after."""
+    before = [pair.removal.before for pair in evaluation.pairs if pair.removal.before is not None]
+    cells = [_number(fmean(before) if before else None)] if evaluation.mean_before else []
     mark = " " if len(evaluation.standings) > 1 else ""
     cells += [_number(standing.sigma_after) + mark for standing in standings]
     unit = evaluation.pairs[0].protocol.unit
-    table.add_row(escape(f"noise, estimated{f' [{unit}]' if unit else ''}"), "", *cells)
+    table.add_row(escape(f"noise in flat places{f' [{unit}]' if unit else ''}"), "", *cells)
 
 
 def _singles(evaluation: "Evaluation") -> Table:
@@ -155,6 +155,7 @@ def _trust(pair: "Pair") -> str:
     good = kept is not None and CHECKS["lesion_survival"].judge(kept) == "ok"
     parts = [f"discs keep {kept:.0%} of their contrast"] if good else []
     parts += [*pair.trust.reasons, *pair.trust.notes]
+    parts += [f"try {' or '.join(pair.trust.advice)}"] if pair.trust.advice else []
     return (
         f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
         + (": " if parts else "")

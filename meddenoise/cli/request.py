@@ -49,6 +49,7 @@ def start(
     verbosity: int,
     as_json: bool,
     reference: Path | None = None,
+    strict: bool = False,
     **orders: Any,
 ) -> None:
     """Run what the command line asks for; `orders` are fields of `crew.Orders`. Raises as `run_request`."""
@@ -63,11 +64,11 @@ def start(
         command=shlex.join(["meddenoise", *sys.argv[1:]]),
         orders=Orders(options=options, **orders),
     )
-    run_request(request, verbosity=verbosity, as_json=as_json)
+    run_request(request, verbosity=verbosity, as_json=as_json, strict=strict)
 
 
-def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
-    """Run a request, tell how it goes, and raise typer.Exit where something failed."""
+def run_request(request: "Request", *, verbosity: int, as_json: bool, strict: bool = False) -> None:
+    """Run a request, tell how it goes, and raise typer.Exit where something failed or `strict` forbids it."""
     from meddenoise.batch import run
     from meddenoise.cli.display import Display
 
@@ -75,7 +76,7 @@ def run_request(request: "Request", *, verbosity: int, as_json: bool) -> None:
     with Display(verbosity=verbosity, as_json=as_json, doing=doing) as display:
         outcome = run(request, display)
     display.summary(outcome.written, outcome.kept, outcome.failed)
-    if outcome.failed or display.lost:
+    if outcome.failed or display.lost or (strict and display.rejected):
         raise typer.Exit(1)
 
 

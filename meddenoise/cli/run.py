@@ -154,6 +154,9 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Write outputs anew that exist.", rich_help_panel=_WRITING)
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.", rich_help_panel=_COMPUTING)]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit 1 where a verdict is reject.", rich_help_panel=_TALKING)
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -201,6 +204,7 @@ def denoise(
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    strict: Strict = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -215,4 +219,4 @@ def denoise(
         device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
         verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
-        resume=resume, overwrite=overwrite, jobs=jobs)  # fmt: skip
+        resume=resume, overwrite=overwrite, jobs=jobs, strict=strict)  # fmt: skip

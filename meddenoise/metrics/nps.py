@@ -1,6 +1,6 @@
 """The noise power spectrum in absolute units, and the numbers read from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -71,6 +71,20 @@ def measure_nps(
     if count == 0:
         raise UndefinedError(f"no patch of {SMALLEST_PATCH} pixels a side or more fits into the image")
     return Nps(power / count * spacing[0] * spacing[1] / power.size, spacing, count)
+
+
+def patches_nps(patches: Floats, spacing_mm: tuple[float, float] | None) -> Nps:
+    """The spectrum of detrended patches [n, side, side]."""
+    spacing = spacing_mm or (1.0, 1.0)
+    waves = np.square(np.abs(np.fft.fft2(patches))).mean(axis=0)
+    return Nps(waves * spacing[0] * spacing[1] / waves.size, spacing, len(patches))
+
+
+def average_nps(spectra: Sequence[Nps]) -> Nps:
+    """The mean of spectra of patches of one size, each weighted by its number of patches."""
+    count = sum(one.patches for one in spectra)
+    power = sum((one.power * one.patches for one in spectra), np.zeros(spectra[0].power.shape)) / count
+    return Nps(power, spectra[0].spacing_mm, count)
 
 
 def detrend(patches: NDArray[np.floating]) -> Floats:

@@ -1,5 +1,6 @@
 """A map of the noise's standard deviation in a file, held against the series that it is for."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
 from meddenoise.io.modality import same_kind
 from meddenoise.masks import lie_together
+from meddenoise.noise import SeriesNoise
 from meddenoise.series import Series
 
 Planes = NDArray[np.float32]
@@ -32,6 +34,14 @@ def read_noise_map(path: Path, series: Series) -> Planes:
     levels, valid = _fit(path, stated, noise, series), series.valid(0, len(series))
     _check_levels(path, levels, valid)
     return np.where(valid, levels, np.float32(0))
+
+
+def digest(noise: SeriesNoise) -> str:
+    """Of the map that was given for a series, wherever its file lies."""
+    found = hashlib.sha256()
+    for plane in noise.planes:
+        found.update(np.ascontiguousarray(plane.given).data)
+    return found.hexdigest()
 
 
 def _check_kind(path: Path, noise: Series, series: Series) -> None:

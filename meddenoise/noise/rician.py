@@ -1,11 +1,15 @@
 """Recognise the background of magnitude MR images, where the noise is Rayleigh distributed."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import i0e, i1e
 
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.noise.floor import ring_floors
+
+Real = TypeVar("Real", bound=np.floating)
 
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of a Rayleigh distribution, 1.913; multi-coil backgrounds have more."""
@@ -56,11 +60,11 @@ def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
     return ring_floors(blocks.pick(bright))
 
 
-def mean_magnitude(signal: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def mean_magnitude(signal: NDArray[Real], sigma: float) -> NDArray[Real]:
     """The mean of Rician magnitudes over a signal of 0 or more, with noise `sigma` in each channel.
 
     Source: Gudbjartsson and Patz 1995, Magnetic Resonance in Medicine 34(6).
     """
     half = np.square(np.maximum(signal, 0) / sigma, dtype=np.float64) / 4
     mean = sigma * np.sqrt(np.pi / 2) * ((1 + 2 * half) * i0e(half) + 2 * half * i1e(half))
-    return np.asarray(mean, np.float32)
+    return np.asarray(mean, signal.dtype)

@@ -5,7 +5,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rice
+from scipy.special import chndtrix
+
+from meddenoise.noise.rician import mean_magnitude
 
 Values = NDArray[np.floating]
 Table = NDArray[np.float64]
@@ -38,14 +40,16 @@ def _tables() -> tuple[Table, Table, Table, Table]:
     signal = np.concatenate([np.linspace(0, 8, 200), np.linspace(8.1, 2000, 4000)])
     mean, spread = signal.copy(), np.sqrt(1 - 0.5 / np.maximum(signal, 1) ** 2)
     low = signal <= 20
-    mean[low], spread[low] = rice.mean(signal[low]), rice.std(signal[low])
+    mean[low] = mean_magnitude(signal[low], 1.0)
+    spread[low] = np.sqrt(np.square(signal[low]) + 2 - np.square(mean[low]))
     mean[~low] += 0.5 / signal[~low]
     steps = np.diff(mean) / (0.5 * (spread[1:] + spread[:-1]))
     stable = np.concatenate([[0.0], np.cumsum(steps)])
     expected = stable.copy()
     quantiles = (np.arange(400) + 0.5) / 400
     near = np.flatnonzero(signal <= 8)
-    draws = rice.ppf(quantiles[None], signal[near, None])
+    # the square of a Rician magnitude is noncentral chi squared with two degrees of freedom
+    draws = np.sqrt(chndtrix(quantiles[None], 2, np.square(signal[near, None])))
     expected[near] = _transform(draws, mean, stable).mean(axis=1)
     return signal, mean, stable, np.maximum.accumulate(expected)
 

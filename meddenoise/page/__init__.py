@@ -19,6 +19,16 @@ class Drawing:
     who: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Noise before and after, and what was removed, on the same flat places; None where not measured."""
+
+    before: float | None = None
+    after: float | None = None
+    removed: float | None = None
+    unit: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One series as the page tells of it: plain text throughout, escaped when it is put into the page."""
@@ -30,8 +40,7 @@ class Entry:
     """Label and value, of how it was made."""
     about: tuple[str, ...]
     """Modality, size, method: the line under the title."""
-    noise: tuple[float | None, float | None, str]
-    """Standard deviation before, after, and their unit."""
+    noise: Levels
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     metrics_before: Mapping[str, float | None] = field(default_factory=dict)
     """Of the noisy image against the same reference."""

@@ -15,12 +15,14 @@ from meddenoise.page import Entry, Page
 from meddenoise.page.earlier import mark
 from meddenoise.page.sections import anchor, facts, section
 from meddenoise.page.tables import number, table, with_unit
+from meddenoise.page.verdicts import kind_of
 
 MOST_ROWS, MOST_SECTIONS = 1000, 200
 """Of series in the table on top, and in sections of their own where nothing is drawn of them."""
 MOST_WARNINGS, MOST_LINKS = 20, 3
 _SEE_VERDICT = {
     "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "no effect": "Hardly any noise was removed: see the verdict below.",
     "look": "The checks found something that somebody should look at: see the verdict below.",
 }
 
@@ -91,7 +93,7 @@ def _alerts(page: Page) -> str:
 
 def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
     """Kind and sentence of what to beware of in each entry, the results to reject first."""
-    for verdict in ("reject", "look"):
+    for verdict in _SEE_VERDICT:
         for entry in page.entries:
             if entry.trust is not None and entry.trust.verdict == verdict:
                 yield verdict.capitalize(), _SEE_VERDICT[verdict], entry
@@ -109,25 +111,28 @@ def _table(page: Page) -> str:
     drawn = sum(entry.key in page.drawings for entry in page.entries)
     rows = []
     for entry in page.entries[:MOST_ROWS]:
-        before, after, unit = entry.noise
+        noise = entry.noise
         values = "".join(f'<td class="n">{escape(number(entry.metrics.get(name)))}</td>' for name in names)
         plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
             f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
             f"<td>{_trust(entry)}</td>"
-            f'<td class="n">{escape(number(before))}</td><td class="n">{escape(with_unit(after, unit))}</td>'
+            f'<td class="n">{escape(number(noise.before, 3))}</td>'
+            f'<td class="n">{escape(number(noise.after, 3))}</td>'
+            f'<td class="n">{escape(with_unit(noise.removed, noise.unit, 3))}</td>'
             f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
         )
     heads = (
         '<th scope="col">Series</th><th scope="col">Trust</th><th scope="col" class="n">Noise before</th>'
-        f'<th scope="col" class="n">after</th>{heads}<th scope="col" class="n">Warnings</th>'
+        f'<th scope="col" class="n">after</th><th scope="col" class="n">removed</th>{heads}'
+        '<th scope="col" class="n">Warnings</th>'
     )
     return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
 
 
 def _trust(entry: Entry) -> str:
     verdict = entry.trust and entry.trust.verdict
-    return f'<span class="{verdict}">{verdict}</span>' if verdict else "–"
+    return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
 
 
 def _left_out(page: Page, drawn: int) -> str:

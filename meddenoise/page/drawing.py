@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.page import Drawing
-from meddenoise.page.flat import Flat, find_flat, join_flat
 from meddenoise.page.noise_plots import draw_noise
 from meddenoise.page.pictures import LARGEST, Fineness, Planes, fineness_of, picture
 from meddenoise.page.regions import Region, find_regions, spread_planes
 from meddenoise.page.windows import choose_windows
 from meddenoise.series import Series
+from meddenoise.trust.removal import Removal
 
 SHOWN_SIGMAS = 3.0
 """Differences are shown from minus to plus so many noise levels."""
@@ -32,6 +32,8 @@ class Shown:
     uncertainty: Series | None = None
     sigma: float = 0.0
     """Noise of `before`, in the unit of the series."""
+    removal: Removal | None = None
+    """That noise and what is left of it as measured; None: no plots of it."""
     brief: bool = False
     """One plane alone, where the page is shared by many series."""
 
@@ -45,7 +47,7 @@ def draw_series(shown: Shown) -> Drawing:
     text = json.dumps(_viewer(shown, scan), allow_nan=False, separators=(",", ":"))
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(sign, code)
-    plots = draw_noise(scan.flat, shown.after) if scan.flat is not None else ""
+    plots = "" if shown.removal is None else draw_noise(shown.removal, shown.after)
     viewer = (
         '<div class="viewer"><noscript><p class="note">The pictures need JavaScript.</p></noscript>'
         f'<script type="application/json">{text}</script></div>'
@@ -83,19 +85,17 @@ class _Scan:
     planes: list[tuple[int, str]]
     """The planes to show, each with the reason, the first first."""
     regions: list[Region]
-    flat: Flat | None
 
 
 def _scan(shown: Shown) -> _Scan:
-    """What there is to see in a series: planes, regions in them, flat patches."""
+    """What there is to see in a series: planes, and regions in them."""
     after = shown.after
     frames, height, width = len(after) // after.channels, *after.pixels.shape[1:]
     middle = frames // 2
     other = shown.before or shown.reference
     if other is None or other.pixels.shape != after.pixels.shape:
-        return _Scan([(middle, "the middle")] if frames > 1 else [(0, "")], [], None)
+        return _Scan([(middle, "the middle")] if frames > 1 else [(0, "")], [])
     regions: list[Region] = []
-    flats: list[Flat] = []
     removed: dict[int, float] = {}
     scanned = [middle] if shown.brief else spread_planes(frames, height * width * after.channels)
     for index in scanned:
@@ -104,17 +104,12 @@ def _scan(shown: Shown) -> _Scan:
         assert noisy is not None
         residual = np.where(planes.valid, noisy - planes.after, np.float32(0))
         regions += find_regions(residual, planes.valid, index)
-        if planes.before is not None:
-            flats.append(find_flat(planes.before, planes.after, planes.valid))
         removed[index] = float(np.abs(residual).mean())
     regions.sort(key=lambda region: -region.score)
-    flat = join_flat(flats) if any(map(len, flats)) else None
-    return _choose(shown, middle, regions, removed, flat)
+    return _choose(shown, middle, regions, removed)
 
 
-def _choose(
-    shown: Shown, middle: int, regions: list[Region], removed: dict[int, float], flat: Flat | None
-) -> _Scan:
+def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int, float]) -> _Scan:
     """The middle plane, that with the most structure in the residual, that with the largest change."""
     planes = {middle: "the middle" if len(shown.after) > shown.after.channels else ""}
     if regions:
@@ -122,7 +117,7 @@ def _choose(
     planes.setdefault(max(removed, key=lambda index: removed[index]), "most removed")
     listed = list(planes.items())[:MOST_PLANES]
     inside = [region for region in regions if region.plane in dict(listed)][:MOST_REGIONS]
-    return _Scan(listed, inside, flat)
+    return _Scan(listed, inside)
 
 
 def _planes(shown: Shown, index: int) -> Planes:

@@ -9,7 +9,7 @@ from meddenoise.evaluation import Evaluation, Pair
 from meddenoise.io import read_item
 from meddenoise.metrics import METRICS
 from meddenoise.metrics.measure import Measurement
-from meddenoise.page import Drawing, Entry, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.compose import write_page
 from meddenoise.page.drawing import Shown, draw_series
 from meddenoise.page.gallery import MANY, MOST_BYTES, MOST_DRAWN
@@ -68,9 +68,8 @@ def _draw_pair(pair: Pair, brief: bool) -> Drawing:
     result, reference, noisy = (None if item is None else read_item(item) for item in pair.items)
     assert result is not None
     truth, before = (None if other is None else follow(result, other) for other in (reference, noisy))
-    return draw_series(
-        Shown(result, before, truth, sigma=pair.protocol.sigma or pair.sigma_after, brief=brief)
-    )
+    sigma = pair.protocol.sigma or pair.removal.after or 0.0
+    return draw_series(Shown(result, before, truth, sigma=sigma, removal=pair.removal, brief=brief))
 
 
 def _key(pair: Pair) -> str:
@@ -90,7 +89,7 @@ def _entry(pair: Pair) -> Entry:
             ("Noisy", "" if pair.noisy is None else str(pair.noisy)),
             ("Protocol", protocol.describe()),
         ),
-        noise=(protocol.sigma, pair.sigma_after, protocol.unit),
+        noise=Levels(pair.removal.before, pair.removal.after, pair.removal.removed, protocol.unit),
         metrics=_values(pair.metrics),
         metrics_before={} if pair.before is None else _values(pair.before),
         units={name: row.unit_in(protocol) for name, row in METRICS.items()},

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from meddenoise.errors import OutputError
 from meddenoise.metrics import METRICS, Protocol
-from meddenoise.page import Drawing, Entry, Page
+from meddenoise.page import Drawing, Entry, Levels, Page
 from meddenoise.page.compose import write_page
 from meddenoise.page.earlier import read_drawings
 from meddenoise.page.verdicts import read_trust
-from meddenoise.report import Report, Row
+from meddenoise.report import Report, Row, describe_done
 
 MOST_BYTES, MOST_DRAWN = 16_000_000, 100
 """Of all drawings of a page, and series that have one: a browser opens that within a second or two."""
@@ -88,6 +88,7 @@ def _entry(row: Row) -> Entry:
     planes, height, width = row.shape
     size = f"{f'{planes} × ' if planes > 1 else ''}{height} × {width}"
     weights, unit = row.weights or {}, str(row.noise["unit"] or "")
+    done = describe_done(row.done, row.shape) if row.done else ""
     protocol = Protocol(unit=unit, spacing_mm=row.spacing_mm and row.spacing_mm[1:])
     facts = (
         ("Input", row.input),
@@ -104,9 +105,9 @@ def _entry(row: Row) -> Entry:
     return Entry(
         key=row.fingerprint,
         title=row.input,
-        about=tuple(filter(None, (row.modality, size, row.method))),
+        about=tuple(filter(None, (row.modality, size, row.method, done))),
         facts=facts,
-        noise=(_float(row.noise["sigma_before"]), _float(row.noise["sigma_after"]), unit),
+        noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
         metrics=row.metrics,
         metrics_before=row.noisy_metrics,
         units={name: metric.unit_in(protocol) for name, metric in METRICS.items()},
@@ -114,7 +115,3 @@ def _entry(row: Row) -> Entry:
         trust=read_trust(row.trust),
         by_plane=row.noise.get("by_plane") or (),
     )
-
-
-def _float(value: float | str | None) -> float | None:
-    return value if isinstance(value, float | int) else None

@@ -31,9 +31,9 @@ def section(entry: Entry, drawing: Drawing | None, marked: str) -> str:
         _warnings(entry.warnings),
         _cards(entry),
         marked if drawing is not None else f'<p class="note">{escape(LEFT_OUT)}</p>',
-        draw_along(entry.by_plane, entry.noise[2]),
+        draw_along(entry.by_plane, entry.noise.unit),
         _metrics(entry),
-        checks(entry.trust, entry.noise[2]),
+        checks(entry.trust, entry.noise.unit),
         f'<details class="facts"><summary>How it was made</summary>{facts(entry.facts)}</details>',
         "</section>",
     ]
@@ -56,11 +56,11 @@ def _warnings(warnings: tuple[str, ...]) -> str:
 
 def _cards(entry: Entry) -> str:
     """The numbers to see first: noise, then what compares with a reference where there is one."""
-    before, after, unit = entry.noise
-    cards = []
-    if before is not None and after is not None:
-        change = f"{100 * (after / before - 1):+.0f} %".replace("-", "−") if before > 0 else ""
-        cards.append(("Noise", f"{number(before)} → {with_unit(after, unit)}", change))
+    noise, cards = entry.noise, []
+    if noise.after is not None:
+        before = "" if noise.before is None else f"{number(noise.before, 3)} → "
+        gone = "" if noise.removed is None else f"{with_unit(noise.removed, noise.unit, 3)} removed"
+        cards.append(("Noise in flat places", f"{before}{with_unit(noise.after, noise.unit, 3)}", gone))
     for name in ("psnr", "ssim"):
         value, noisy = entry.metrics.get(name), entry.metrics_before.get(name)
         if value is not None:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from html import escape
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 4) -> str:
     """Four digits, a dash for what has no value."""
-    return "–" if value is None else f"{value:.4g}".replace("-", "−").replace("inf", "∞")
+    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−").replace("inf", "∞")
 
 
-def with_unit(value: float | None, unit: str) -> str:
+def with_unit(value: float | None, unit: str, digits: int = 4) -> str:
     """A number and its unit, with a thin space that does not break."""
-    return number(value) + (f"\u202f{unit}" if unit and value is not None else "")
+    return number(value, digits) + (f"\u202f{unit}" if unit and value is not None else "")
 
 
 def table(kind: str, caption: str, heads: str, rows: Sequence[str]) -> str:

@@ -13,6 +13,11 @@ NAMES = {
     "edges_lost": "Edges lost",
     "mean_shift": "Brightness shifted",
     "lesion_survival": "Small discs kept",
+    "noise_left": "Noise left",
+    "grain_coarser": "Grain coarser",
+    "reference_lost": "Lost against the reference",
+    "reference_invented": "Invented against the reference",
+    "faint_lost": "Faint spots lost",
 }
 """Of CHECKS, in words."""
 _GOOD = "No check found structure, edges or brightness lost or invented."
@@ -29,6 +34,7 @@ def read_trust(told: Mapping[str, Any] | None) -> Trust | None:
         tuple(told["notes"]),
         dict(told["values"]),
         tuple(Bin(**one) for one in told["bins"]),
+        tuple(told.get("advice", ())),
     )
 
 
@@ -36,10 +42,17 @@ def verdict_line(trust: Trust | None) -> str:
     """The verdict with its reasons as HTML; nothing where nobody asked for it."""
     if trust is None:
         return ""
-    kind = trust.verdict or "unknown"
+    word = trust.verdict or "not judged"
     reasons = trust.reasons or ((_GOOD,) if trust.verdict == "ok" else trust.notes or (_UNKNOWN,))
     text = "; ".join(reason.rstrip(".") for reason in reasons)
-    return f'<p class="verdict {kind}"><b>{kind}</b> {escape(text[:1].upper() + text[1:])}.</p>'
+    text = text[:1].upper() + text[1:] + "."
+    text += f" Try {' or '.join(trust.advice)}." if trust.advice else ""
+    return f'<p class="verdict {kind_of(trust.verdict)}"><b>{word}</b> {escape(text)}</p>'
+
+
+def kind_of(verdict: str | None) -> str:
+    """The class of a verdict in page.css."""
+    return "unknown" if verdict is None else verdict.replace(" ", "-")
 
 
 def checks(trust: Trust | None, unit: str) -> str:
@@ -48,7 +61,7 @@ def checks(trust: Trust | None, unit: str) -> str:
         return ""
     rows = [_row(name, trust.values.get(name)) for name in CHECKS if name in trust.values]
     heads = '<th scope="col">Check</th>' + "".join(
-        f'<th scope="col" class="n">{head}</th>' for head in ("Value", "look", "reject")
+        f'<th scope="col" class="n">{head}</th>' for head in ("Value", "no effect", "look", "reject")
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in trust.notes)
     return (
@@ -62,12 +75,16 @@ def checks(trust: Trust | None, unit: str) -> str:
 
 def _row(name: str, value: float | None) -> str:
     check = CHECKS[name]
-    side = "≥" if check.reject > check.look else "≤"
-    kind = "" if value is None else f" {check.judge(value)}"
+    side = "≤" if check.falling else "≥"
+    kind = "" if value is None else f" {kind_of(check.judge(value))}"
+    limits = (
+        "" if limit is None else f"{side} {limit:.2g}"
+        for limit in (check.no_effect, check.look, check.reject)
+    )
     return (
         f'<tr><th scope="row">{escape(NAMES[name])}</th><td class="n{kind}">{escape(number(value))}</td>'
-        f'<td class="n">{side} {check.look:g}</td><td class="n">{side} {check.reject:g}</td>'
-        f"<td>{escape(check.what[:1].upper() + check.what[1:])}.</td></tr>"
+        + "".join(f'<td class="n">{limit}</td>' for limit in limits)
+        + f"<td>{escape(check.what[:1].upper() + check.what[1:])}.</td></tr>"
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FEWEST_FRAMES = 3
 """Of a run that shows what a recursive filter passes on: two differences."""
+METHOD = "method.txt"
+"""In the folder of a run: the name of what is trained there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,15 @@ def run_training(
 ) -> Path:
     """Train `recipe`; the checkpoint written under `output`.
 
-    Raises UsageError where the extra `train` is not installed or options do not fit the method,
-    TrainingError for data, recipes and resumes that cannot be used.
+    Raises UsageError where a package is missing or options do not fit the method, TrainingError for data,
+    recipes and resumes that cannot be used, and for an `output` that holds the run of another method.
     """
     try:
         from meddenoise.training.loop import train
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"training needs the package {error.name!r}: pip install 'meddenoise[train]'."
-        ) from error
+        raise UsageError(f"training needs the package {error.name!r}: pip install {error.name}.") from error
     _check_profile(recipe, images)
+    _claim(output, recipe.method)
     if recipe.stages is not None:
         return _train_noisy(recipe, images, output, manner, watch)
     if recipe.conditional is not None:
@@ -100,11 +101,48 @@ def _tell_split(sides: "Sides", watch: Watch) -> None:
         watch.note(note)
 
 
+def _claim(output: Path, method: str) -> None:
+    """Note in the folder of a run whose it is. Raises TrainingError where it is another method's."""
+    from meddenoise.errors import TrainingError
+    from meddenoise.io.atomic import staged
+
+    mark = output / METHOD
+    try:
+        there = mark.read_text(encoding="utf-8").strip() if mark.exists() else _method_of(output)
+    except (OSError, ValueError):
+        there = ""
+    if there and there != method:
+        raise TrainingError(
+            f"{output} holds a training of {there!r}, not of {method!r}: give another --output, "
+            f"or --method {there} to go on with it."
+        )
+    if not mark.exists():
+        with staged([mark]) as staging, staging.file(mark) as stream:
+            stream.write(f"{method}\n".encode())
+
+
+def _method_of(output: Path) -> str:
+    """The method of the checkpoint that an earlier run left in its folder; empty where there is none."""
+    from meddenoise.checkpoint import load_checkpoint
+    from meddenoise.errors import MeddenoiseError
+
+    path = output / "checkpoint.safetensors"
+    if not path.exists():
+        return ""
+    try:
+        return str(load_checkpoint(path, sha256=None).metadata.method)
+    except MeddenoiseError:
+        return ""
+
+
 def _check_profile(recipe: "Recipe", images: Images) -> None:
     profile, by_frame = images.profile, recipe.method == "befoi"
     if profile is None:
         return
-    if not by_frame and (recipe.stages or recipe.conditional or _TASKS.get(recipe.method) is _score_task):
+    no_use = (
+        recipe.stages or recipe.conditional or _TASKS.get(recipe.method) in (_score_task, _estimator_task)
+    )
+    if no_use and not by_frame:
         raise UsageError(f"{recipe.method!r} has no use for --noise-profile: leave it out.")
     if images.references is not None:
         raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
@@ -160,9 +198,21 @@ def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) 
     return ScoreTask(recipe, planes, weights)
 
 
+def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+    """The noise estimator, from images with little noise and drawn ones."""
+    from meddenoise.training.load import load_images
+    from meddenoise.training.noise_level import NoiseLevelTask
+
+    if images.references is not None or manner.start is not None:
+        raise UsageError(f"{recipe.method!r} has no use for --ref and --from: leave them out.")
+    sides = load_images(images.folder, None, recipe.data, recipe.loop.patch, watch.reading)
+    return NoiseLevelTask(recipe, *sides)
+
+
 _TASKS: dict[str, Callable[["Recipe", Images, Manner, Watch], "Task"]] = {
     "direct": _supervised_task,
     "vpsde": _score_task,
+    "noise-estimator": _estimator_task,
 }
 """What each method that trains in one stage trains; regression where it is not listed."""
 

@@ -84,7 +84,8 @@ class PatchSource:
         self.images = [image for image in images if min(image.plane.shape) >= patch]
         if not self.images:
             raise TrainingError(
-                f"no training image is at least {patch} x {patch} pixels: use a smaller patch."
+                f"no training image is at least {patch} x {patch} pixels: give larger images, "
+                "or a --recipe with a smaller patch."
             )
         self.mix, self.patch, self.seed = mix, patch, seed
         shares = draw_shares([(image.source, image.group) for image in self.images], weights)

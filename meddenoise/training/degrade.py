@@ -107,7 +107,7 @@ def degrade(
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
-        level = level * _slow_variation(clean.shape, rng)
+        level = level * slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
     noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
     if rng.random() < mix.heavy:
@@ -250,7 +250,7 @@ def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
     return level
 
 
-def _slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
+def slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
     """A smooth positive field of unit root mean square, up to about a factor 3 from side to side."""
     y, x = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
     a, b, c, d, e = rng.normal(0, 0.3, 5)

@@ -63,8 +63,8 @@ def load_images(
     if not training or not validation:
         side = "validation" if training else "training"
         raise TrainingError(
-            f"{data} gives no {side} image of {patch} x {patch} pixels: add images of more patients, or "
-            f"longer runs, use a smaller patch, or list the split in {SPLITS} (columns file, split)."
+            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
+            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or val)."
         )
     return training, validation
 

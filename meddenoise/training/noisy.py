@@ -85,7 +85,8 @@ class NoisySource:
         usable = [image for image in images if min(image.plane.shape) >= patch]
         if not usable:
             raise TrainingError(
-                f"no training image is at least {patch} x {patch} pixels: use a smaller patch."
+                f"no training image is at least {patch} x {patch} pixels: give larger images, "
+                "or a --recipe with a smaller patch."
             )
         shares = draw_shares([(image.source, image.group) for image in usable], weights)
         self.radii = sorted({image.rho for image in usable})

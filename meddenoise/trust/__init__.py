@@ -1,39 +1,52 @@
-"""SHELF of trust checks: the CHECKS table with its thresholds, and the verdict `ok | look | reject`.
+"""SHELF of trust checks: the CHECKS table with its thresholds, and the verdict on a result.
 
     values = examine(pairs, noise)                    meddenoise.trust.examine   what the pixels show
     kept = survival(denoise, scene, clean, noise)     meddenoise.trust.lesions   what is left of small discs
+    removal = measure_removal(noisy, result)          meddenoise.trust.removal   how much noise is left
     trust = judge(values)
 
-No reference is needed. What noise of the estimated level, spectrum and dependence would show is simulated,
-and every score is relative to that.
+No reference is needed; where there is one, `meddenoise.trust.reference` measures against it. What noise of
+the estimated level, spectrum and dependence would show is simulated, and most scores are relative to that.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Verdict = Literal["ok", "look", "reject"]
+Verdict = Literal["ok", "no effect", "look", "reject"]
+SEVERITY: tuple[Verdict, ...] = ("reject", "look", "no effect", "ok")
+"""The worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One row of CHECKS: from `look` on somebody should look at the image, from `reject` on not use it.
+    """One row of CHECKS: the value from which somebody should look at the image, or not use it.
 
-    A value is worse the higher it is, or the lower where `reject` is below `look`.
+    A value is worse the higher it is, or the lower where `falling`. None: the check never says so.
     """
 
     what: str
     found: str
     """The reason that a person reads; {value} and {look} are put in."""
-    look: float
-    reject: float
+    advice: tuple[str, ...]
+    """Options to try next; {other} is another method."""
+    look: float | None
+    reject: float | None = None
+    no_effect: float | None = None
+    falling: bool = False
 
     def judge(self, value: float) -> Verdict:
         """The verdict on one value."""
-        sign = 1 if self.reject > self.look else -1
-        if sign * value >= sign * self.reject:
-            return "reject"
-        return "look" if sign * value >= sign * self.look else "ok"
+        sign = -1 if self.falling else 1
+        steps: tuple[tuple[Verdict, float | None], ...] = (
+            ("reject", self.reject),
+            ("no effect", self.no_effect),
+            ("look", self.look),
+        )
+        for verdict, limit in steps:
+            if limit is not None and sign * value >= sign * limit:
+                return verdict
+        return "ok"
 
 
 CHECKS: Mapping[str, Check] = {
@@ -41,6 +54,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
+        advice=("--strength 0.6", "--method {other}"),
         look=1.2,
         reject=1.5,
     ),
@@ -48,6 +62,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows what the input does not: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
+        advice=("--method {other}",),
         look=1.2,
         reject=1.5,
     ),
@@ -55,20 +70,60 @@ CHECKS: Mapping[str, Check] = {
         "power of what was removed, averaged along the edges of the result, over that of noise alone",
         "edges went out with the noise: {value:.1f} times the power along them that noise has "
         "(from {look:g} on)",
+        advice=("--strength 0.6",),
         look=1.3,
         reject=2.0,
     ),
     "mean_shift": Check(
         "largest shift of the mean of a range of brightness (a tissue), in noise standard deviations",
         "tissues changed their brightness, by up to {value:.2f} of the noise (from {look:g} on)",
-        look=0.25,
+        advice=("--sigma with the level you know", "--method {other}"),
+        look=0.3,
         reject=0.5,
     ),
     "lesion_survival": Check(
         "share of their contrast that small discs keep, put into the input just above the noise; median",
         "small discs just above the noise keep {value:.0%} of their contrast (from {look:.0%} down)",
-        look=0.4,
+        advice=("--strength 0.6",),
+        look=0.34,
         reject=0.2,
+        falling=True,
+    ),
+    "noise_left": Check(
+        "share of the noise that is left in the flat places of the image",
+        "{value:.0%} of the noise is left (from {look:.0%} on)",
+        advice=("--sigma with a higher level", "--method {other}"),
+        look=0.4,
+        no_effect=2 / 3,
+    ),
+    "grain_coarser": Check(
+        "how far the mean frequency of the noise that is left has moved down",
+        "the noise that is left looks blotchy: its mean frequency is {value:.0%} lower (from {look:.0%} on)",
+        advice=("--strength 0.6",),
+        look=0.3,
+    ),
+    "reference_lost": Check(
+        "strongest spot of the reference that the result lacks, over the strongest that noise makes",
+        "a spot of the reference is missing, {value:.1f} times as strong as noise makes (from {look:g} on)",
+        advice=("--strength 0.6", "--method {other}"),
+        look=1.2,
+        reject=1.5,
+    ),
+    "reference_invented": Check(
+        "strongest spot of the result that the reference lacks, over the strongest that noise makes",
+        "the result shows what the reference does not: a spot {value:.1f} times as strong as noise makes "
+        "(from {look:g} on)",
+        advice=("--method {other}",),
+        look=1.2,
+        reject=1.5,
+    ),
+    "faint_lost": Check(
+        "share of the faint spots of the reference that keep less than half of their contrast",
+        "{value:.0%} of the faint spots of the reference lost more than half of their contrast "
+        "(from {look:.0%} on)",
+        advice=("--strength 0.6", "--method {other}"),
+        look=0.25,
+        reject=0.75,
     ),
 }
 
@@ -93,25 +148,32 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The verdict, None where nothing could be measured; its reasons; what was not measured."""
+    """The verdict, None where nothing could be measured, its reasons, and `advice` on what to try next."""
 
     verdict: Verdict | None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     values: dict[str, float | None] = field(default_factory=dict)
     bins: tuple[Bin, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
-def judge(measured: Values) -> Trust:
-    """The worst verdict of all checks that have a value, with the reasons, the worst first."""
+def judge(measured: Values, method: str = "") -> Trust:
+    """The worst verdict of all checks that have a value, with the reasons, the worst first.
+
+    `method` is the one that made the result: what to try instead is another one.
+    """
     known = {name: value for name, value in measured.values.items() if value is not None}
-    order: tuple[Verdict, ...] = ("reject", "look")
     verdicts = {name: CHECKS[name].judge(value) for name, value in known.items()}
-    reasons = tuple(
-        CHECKS[name].found.format(value=known[name], look=CHECKS[name].look)
-        for verdict in order
-        for name in CHECKS
-        if verdicts.get(name) == verdict
+    ranked = [name for verdict in SEVERITY[:-1] for name in CHECKS if verdicts.get(name) == verdict]
+    worst = min(verdicts.values(), key=SEVERITY.index, default=None)
+    other = "direct" if method == "nlm" else "nlm"
+    tried = [option for name in ranked if verdicts[name] == worst for option in CHECKS[name].advice]
+    return Trust(
+        worst,
+        tuple(CHECKS[name].found.format(value=known[name], look=CHECKS[name].look) for name in ranked),
+        measured.notes,
+        measured.values,
+        measured.bins,
+        tuple(dict.fromkeys(option.format(other=other) for option in tried)),
     )
-    worst: Verdict | None = next((verdict for verdict in order if verdict in verdicts.values()), "ok")
-    return Trust(worst if known else None, reasons, measured.notes, measured.values, measured.bins)

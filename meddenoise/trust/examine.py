@@ -21,9 +21,11 @@ SMALLEST_SIDE = 48
 BINS = 8
 BIN_SHARE = 0.02
 """Smallest share of the pixels that makes a tissue."""
+BLOCK = 16
+"""Side of the blocks, in pixels, whose means say how uncertain a mean is."""
 SURE = 4.0
 """A shift counts where it is this many times what noise alone makes of it."""
-EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift")
+EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift", "noise_left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Pair:
 
 def examine(pairs: Sequence[Pair]) -> Values:
     """The checks that need no method, of the worst of some planes of one shape."""
-    why = _unfit(pairs)
+    why = why_unfit(pairs)
     if why:
         return nothing(why)
     scored = [
@@ -62,7 +64,7 @@ def nothing(why: str) -> Values:
     return Values(dict.fromkeys(EXAMINED), notes=(f"the change was not checked: {why}.",))
 
 
-def _unfit(pairs: Sequence[Pair]) -> str:
+def why_unfit(pairs: Sequence[Pair]) -> str:
     """Why nothing can be told; empty where it can."""
     if not pairs or min(pairs[0].before.shape) < SMALLEST_SIDE:
         return f"it takes planes of {SMALLEST_SIDE} pixels a side"
@@ -80,7 +82,9 @@ def _examine(pair: Pair, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]
     found = find_structure(pair.before * unit, removed * unit, inside, null)
     shift, bins = _shift(pair.after, removed, _Level(sigma, inside, null))
     values = {name: float(getattr(found, name)) for name in EXAMINED[:3]}
-    return values | {"mean_shift": shift}, bins
+    # what was removed from everywhere: for images without a flat place, where `removal` has no value
+    left = max(0.0, 1 - float((removed * unit)[inside].std()))
+    return values | {"mean_shift": shift, "noise_left": left}, bins
 
 
 def _removed(pair: Pair, inside: Mask) -> Plane:
@@ -105,6 +109,24 @@ class _Level:
     null: Null
 
 
+def _uncertainty(removed: Plane, mine: Mask) -> float:
+    """Standard error of the mean of `removed` over a range of brightness, from the means of blocks of it.
+
+    Where noise is coarser than estimated, as in maps of low signal, they say how sure a mean is.
+    """
+    rows, columns = (size - size % BLOCK for size in mine.shape)
+    blocks = (rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
+    cut = (slice(rows), slice(columns))
+    counts = mine[cut].reshape(blocks).sum(axis=(1, 3)).ravel().astype(np.float64)
+    sums = np.where(mine, removed, 0)[cut].reshape(blocks).sum(axis=(1, 3), dtype=np.float64).ravel()
+    total = counts.sum()
+    if np.count_nonzero(counts) < 2:
+        return 0.0
+    # blocks that are independent: the variance of a ratio of sums
+    off = sums - counts * sums.sum() / total
+    return float(np.sqrt(np.square(off).sum()) / total)
+
+
 def _shift(after: Plane, removed: Plane, level: _Level) -> tuple[float, tuple[Bin, ...]]:
     """Largest shift of a range of brightness in noise levels, 0 where noise explains it; and all ranges."""
     smooth = gaussian_filter(after, 1.0)
@@ -120,6 +142,7 @@ def _shift(after: Plane, removed: Plane, level: _Level) -> tuple[float, tuple[Bi
         sigma = float(np.sqrt(np.mean(np.square(level.sigma[mine], dtype=np.float64))))
         shift = float(removed[mine].mean(dtype=np.float64))
         chance = sigma * float(np.sqrt(np.square(level.null.noises[:, mine].mean(axis=1)).mean()))
+        chance = max(chance, _uncertainty(removed, mine))
         table.append(Bin(float(edges[number]), float(edges[number + 1]), -shift))
         if abs(shift) > SURE * chance:
             largest = max(largest, abs(shift) / sigma)

@@ -16,6 +16,7 @@ from meddenoise.series import Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.examine import Pair, examine
 from meddenoise.trust.lesions import Scene, survival
+from meddenoise.trust.removal import Removal
 
 MOST_PLANES = 3
 MOST_SIDE = 512
@@ -37,22 +38,39 @@ class Run:
     strength: float
 
 
-def check_trust(noisy: Series, result: Series, noise: Noise, run: Run | None) -> Trust:
-    """The verdict on `result`; `noise` is what the noisy series shows, `run` None where nothing was done.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A series, what was made of it, and the noise before and after."""
+
+    noisy: Series
+    result: Series
+    removal: Removal
+
+
+def check_trust(change: Change, noise: Noise, run: Run | None) -> Trust:
+    """The verdict on a result; `noise` is what the noisy series shows, `run` None where nothing was done.
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
     if run is None:
-        return Trust("ok", notes=(UNCHANGED,))
-    measured = examine_series(noisy, result, noise)
+        return Trust("no effect", notes=(UNCHANGED,))
+    noisy, result = change.noisy, change.result
+    measured = with_removal(examine_series(noisy, result, noise), change.removal)
+    method = run.engine.name
     if run.engine.samples:
-        return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)))
-    return judge(with_lesions(measured, noisy, noise, run))
+        return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)), method)
+    return judge(with_lesions(measured, noisy, noise, run), method)
 
 
 def examine_series(noisy: Series, result: Series, noise: Noise) -> Values:
     """`examine` of some planes of a series and of those it was made from, which are in the same order."""
-    return examine(list(_pairs(noisy, result, noise)))
+    return examine(list(some_pairs(noisy, result, noise)))
+
+
+def with_removal(measured: Values, removal: Removal) -> Values:
+    """The same with how much noise is left and how coarse it is, where there are flat places."""
+    known = {} if removal.left is None else {"noise_left": removal.left}
+    return replace(measured, values=measured.values | known | {"grain_coarser": removal.coarser})
 
 
 def with_lesions(measured: Values, noisy: Series, noise: Noise, run: Run) -> Values:
@@ -86,7 +104,7 @@ def _survival(noisy: Series, noise: Noise, run: Run) -> float:
     return survival(denoise, scene, denoise(before), noise.plane(index)).share
 
 
-def _pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
+def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
     """The middle of some planes; first and last are left out where there are more."""
     count = min(len(result), MOST_PLANES)
     for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int).tolist():

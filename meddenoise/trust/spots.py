@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter, map_coordinates
 
+from meddenoise.metrics.flat import Places, find_places
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 from meddenoise.noise.spectrum import filter_planes, radial_frequency
@@ -54,34 +55,48 @@ def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> F
     """What structure `removed` holds of the plane `before` [Y, X]; all in units of the local noise.
 
     A spot that the result shows more strongly than the input is invented, any other one lost. Only pixels
-    `inside` count, away from the border of their area.
+    `inside` count, away from the border of their area. Noise is as strong as simulated, or as in what was
+    removed from the flat places of the plane where that is more: some estimates lack its coarse part.
     """
     lost, invented = [], []
+    places = find_places(before, inside)
     for scale, spots in zip(SCALES, null.spots, strict=True):
-        seen = _shrink(inside, scale)
-        limit = float(np.abs(spots[:, seen]).max(axis=1).mean())
-        spot, source = (_spots(plane, scale)[seen] for plane in (removed, before))
+        seen = see_spots(inside, scale)
+        spot, source = (find_spots(plane, scale) for plane in (removed, before))
+        more_than_simulated = _excess(spot, spots, places)
+        limit = more_than_simulated * float(np.abs(spots[:, seen]).max(axis=1).mean())
+        spot, source = spot[seen], source[seen]
         more = np.abs(source - spot) > np.abs(source)
         strength = np.abs(spot) / limit
         invented.append(float(strength[more].max(initial=0)))
         lost.append(float(strength[~more].max(initial=0)))
-    return Found(max(lost), max(invented), _edges(before - removed, removed, inside, null))
+    edges = _edges(before - removed, removed, inside, null) / _excess(removed, null.noises, places) ** 2
+    return Found(max(lost), max(invented), edges)
 
 
-def _spots(plane: Plane, scale: float) -> Plane:
+def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:
+    """How many times stronger a plane is in its flat places than simulated noise is, at least 1."""
+    if places is None:
+        return 1.0
+    seen = np.median(places.cut(plane).std(axis=(1, 2)))
+    expected = np.mean([places.cut(one).std() for one in simulated[: DRAWS // 2]])
+    return float(max(1.0, seen / expected)) if expected > 0 else 1.0
+
+
+def find_spots(plane: Plane, scale: float) -> Plane:
     """The plane seen by a difference of Gaussians."""
     spots: Plane = gaussian_filter(plane, scale) - gaussian_filter(plane, SURROUND * scale)
     return spots
 
 
 def _transfer(frequency: Plane, scale: float) -> Plane:
-    """`_spots` in the frequency domain."""
+    """`find_spots` in the frequency domain."""
     exponent = -2 * np.pi**2 * scale**2 * np.square(frequency)
     transfer: Plane = (np.exp(exponent) - np.exp(SURROUND**2 * exponent)).astype(np.float32)
     return transfer
 
 
-def _shrink(inside: Mask, scale: float) -> Mask:
+def see_spots(inside: Mask, scale: float) -> Mask:
     """Pixels whose filter sees no hole and no mirrored border; all of them where none is left."""
     smaller: Mask = binary_erosion(inside, iterations=round(2 * scale))
     return smaller if smaller.any() else inside
