@@ -64,7 +64,8 @@ def load_images(
         side = "validation" if training else "training"
         raise TrainingError(
             f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
-            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or val)."
+            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or "
+            "val)."
         )
     return training, validation
 
