@@ -203,7 +203,7 @@ def tell(truth: Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator)
     given = np.sqrt(given**2 + np.float32(own))
     power, share = np.square(truth.amplitude), np.zeros_like(truth.amplitude)
     if own > 0:
-        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape))
+        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape[-2:]))
         after = np.float32(added) * power + before
         share, power = before / np.maximum(after, 1e-9), after / np.float32(total)
     given = np.maximum(given * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
