@@ -111,8 +111,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
 
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
     that it recognises, on radiographs whose noise follows the brightness and whose bright parts the network
-    reads too low, on the smooth noise of soft CT kernels; in other CT, where one is too high and the other too
-    low, both count alike.
+    reads too low, on the smooth noise of soft CT kernels; in other CT, where one is too high and the other
+    too low, both count alike.
     """
     if classical.model == "rician" or (modality in RADIOGRAPHS and _follows_brightness(learned, classical)):
         return replace(classical, second=learned.sigma)
