@@ -71,7 +71,30 @@ bootstrap interval over images. Times are of one thread of a busy machine.
 * `average`: of three frames. `recursive`: half the frame, half of what came before. `befoi alone`: the frame
   without its neighbours.
 * The motion of the simulated sequences is of the kind that `befoi` was trained on, on other images; that of
-  the phantom is not."""
+  the phantom is not.
+* The rows of the sampler (`befoi diffusion`, `befoi-mixing`, `befoi-faithful`) in runs up to 2026-11-21
+  began at nothing but noise; it begins at the matched time now, see the end."""
+CHAIN = """\
+## On your own fluoroscopy
+
+    meddenoise noise fluoro.dcm -o p.toml
+    meddenoise train --method befoi --noise-profile p.toml --data cines/ -o run/
+    meddenoise denoise fluoro.dcm --weights run/checkpoint.safetensors --noise-profile p.toml
+
+1. *Noise state* (`noise`): gain and offset, spectrum, the lag of the machine's recursive filter and the
+   level of every frame, with the diffusion step t* that has as much noise.
+2. *Noise module* (`train`): every training step draws a patch of three frames of the cines as they follow
+   each other, levels of successive frames of the profile (the first ones of a run included), and adds
+   what the cine lacks to be fluoroscopy: variance by brightness, spectrum, lag. Noise that the cines have
+   themselves counts towards the level, and the student's loss takes it out of the target. Cines that are
+   as noisy as the fluoroscopy will do: noise is added on top of theirs then.
+3. *Conditional diffusion*, then its student. Both begin as the bundled networks. A few cines are enough
+   to train on: without a `SPLITS.csv`, one patient of several is held out for validation, else one
+   series, else the last frames of the only run, and the run says which.
+4. *Sampling* (`--mode diffusion`) begins at the t* of every frame, with as much noise on the network's
+   mean, in symmetric pairs. The frame itself would be the published start; but it is the condition too,
+   and a network that has learned from states and conditions with noise of their own then counts its noise
+   twice (`befoi-faithful` begins there). `befoi-mixing` begins with its share of the frame."""
 NOTES = {
     "real": "Clean is the mean of the frames not beside the scored one and has noise of its own: the "
     "corrected PSNR takes its variance off the error. Where the machine has a recursive filter (IM1, IM3), "
@@ -96,7 +119,7 @@ def compose(documents: list[Document]) -> str:
     for part in (name for name in TITLES if any(row["part"] == name for row in rows)):
         mine = [row for row in rows if row["part"] == part]
         sections += [f"## {TITLES[part]}", _said(part, mine), "\n".join(_table(mine))]
-    sections += ["\n".join(_ablation(rows)), "\n".join(_ghosts(rows)), "\n".join(_realism(realism))]
+    sections += ["\n".join(_ablation(rows)), "\n".join(_ghosts(rows)), "\n".join(_realism(realism)), CHAIN]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 

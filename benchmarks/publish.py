@@ -4,8 +4,8 @@
     python benchmarks/publish.py RUN/checkpoint.safetensors truth.json --name direct --column new
 
 Nothing is typed in by hand: what the card says was measured by the command that wrote the JSON. `truth.py`
-judges denoising checkpoints that are compared with each other, `quality.py` those for white noise, and
-`medcdiff.py` those of `upscale` and `inpaint`.
+judges denoising checkpoints that are compared with each other, `quality.py` those for white noise,
+`medcdiff.py` those of `upscale` and `inpaint`, and `noise_estimate.py` estimators of noise.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from cases import SIGMAS
+from noise_card import TEXT, estimator_scores, estimator_table
 from pictures import MODALITIES
 from restored import ALIKE, restored_scores, restored_table
 from truth_scores import truth_scores, truth_table_of
@@ -45,12 +46,16 @@ NOISE = {
     "medcdiff-upscale": "none; images averaged onto grids that are 2 to 16 times as coarse",
     "medcdiff-inpaint": "none; one to three rectangles or brush strokes cut out, over 5 to 25 % of the image",
     "vpsde": "simulated; white and Gaussian, of every level from {low:.2g} to {high:.3g} of half the window",
+    "noise-estimator": "drawn; none, white, coloured, interpolated, patchy, signal-dependent and Rician, "
+    "sigma {low:g} to {high:g} 255ths of the range",
     "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
     "255ths of the range",
     "diffdenoise": "one fixed realisation on every training image, Gaussian, sigma 6 to 50 255ths, white or "
     "correlated by kernels of 0.5 and 1.2 pixels; nothing else is seen of the images. The student also gets "
     "fresh noise of every kind, sigma {low:g} to {high:g} 255ths, on the results of the stages before",
 }
+KINDS = {"noise-estimator": "Estimator of noise"}
+"""What a network is called that is not of a method."""
 
 MEASURED = (
     "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the others "
@@ -75,7 +80,7 @@ def main() -> None:
         "measured",
         type=Path,
         nargs="+",
-        help="of truth.py; of quality.py, for other groups each; or of medcdiff.py",
+        help="of truth.py; of quality.py, for other groups each; of medcdiff.py; or of noise_estimate.py",
     )
     parser.add_argument("--name", required=True)
     parser.add_argument("--column", help="its column in what truth.py measured (default: its name)")
@@ -84,12 +89,16 @@ def main() -> None:
     documents = [json.loads(path.read_text()) for path in arguments.measured]
     if any("gain_db" in row for row in documents[0]["rows"]):
         column = arguments.column or arguments.name
-        scores = truth_scores(documents[0]["rows"], column, metadata.modalities)
-        tables = [JUDGED, truth_table_of(documents[0], column, arguments.name)]
+        judged = documents[0] | {"rows": [row for document in documents for row in document["rows"]]}
+        scores = truth_scores(judged["rows"], column, metadata.modalities)
+        tables = [JUDGED, truth_table_of(judged, column, arguments.name)]
     elif metadata.method in METHODS:
         groups = _join(documents)
         scores = _scores(metadata, [row for group in groups.values() for row in group["rows"]])
         tables = [MEASURED, *(_table(group, groups[group]) for group in TITLES if group in groups)]
+    elif metadata.method == "noise-estimator":
+        scores = estimator_scores(documents[0]["rows"], metadata.modalities)
+        tables = [TEXT, estimator_table(documents[0]["rows"])]
     else:
         scores = restored_scores(documents[0], metadata.modalities)
         tables = [RESTORED, restored_table(documents[0])]
@@ -208,8 +217,8 @@ def _card(name: str, metadata: CheckpointMetadata, tables: list[str]) -> str:
     network = ", ".join(f"{key} {value}" for key, value in metadata.network_options.items())
     parts = [
         f"# {name}",
-        f"One-pass network of the method `{metadata.method}` for {', '.join(metadata.modalities)}. "
-        "Research software, not a medical device.",
+        f"{KINDS.get(metadata.method, 'One-pass network of the method')} `{metadata.method}` "
+        f"for {', '.join(metadata.modalities)}. Research software, not a medical device.",
         f"* network: `{metadata.network}` ({network})",
         *(
             f"* {part} network in the same file: `{options[part]['network']}` "

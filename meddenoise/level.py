@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
+from meddenoise.estimator import estimate
 from meddenoise.holes import fill_holes
 from meddenoise.io.modality import likely_modality, same_kind
 from meddenoise.noise import NoiseEstimate, SeriesNoise
@@ -40,6 +41,7 @@ def estimate_series(series: Series, predicted: Sequence[float] | None = None) ->
         series.frame_time_ms is not None,
         predicted,
         min(MOST_WORKERS, os.cpu_count() or 1),
+        estimate,
     )
     colours = [
         estimate_planes(Scene(frames, partial(_load, series, channel)), reading).planes

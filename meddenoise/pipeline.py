@@ -14,6 +14,7 @@ from meddenoise.choice import Choice, choose
 from meddenoise.device import Device, choose_device
 from meddenoise.engine import Engine, EngineOptions, Planes
 from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.estimator import doubts
 from meddenoise.io.modality import Taken, take
 from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.level import estimate_series, expect_noise, map_noise
@@ -226,6 +227,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
     """False, and a warning, where there is no more noise than rounding makes."""
     is_float = series.pixels.dtype.kind == "f"
     floor = 0.0 if is_float else ROUNDING * float(np.abs(series.slope).max(initial=0))
+    warnings += doubts(noise.planes)
     if noise.range()[1] > floor:
         return True
     warnings.append(

@@ -119,7 +119,7 @@ def test_a_mix_of_white_noise_alone_has_no_lag_and_one_level() -> None:
 
 
 def test_networks_are_told_the_frame_then_its_neighbours_then_its_noise() -> None:
-    noisy, clean = draw_frames(smooth(0), smooth(1), NoiseEstimate(0.0), TYPICAL, np.random.default_rng(3))
+    noisy, clean = draw_frames((smooth(0), smooth(1)), NoiseEstimate(0.0), TYPICAL, np.random.default_rng(3))
     told = tell_frames(noisy)
     assert told.shape == (4, *clean.shape) and told.dtype == np.float32
     for channel, index in enumerate((1, 0, 2)):

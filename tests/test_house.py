@@ -18,7 +18,19 @@ LAYERS = (
     {"errors"},
     {"series"},
     {"sealed", "checkpoint", "hub", "manifest", "weights", "networks", "diffusion", "profiling"}
-    | {"noise", "level", "holes", "metrics", "normalize", "grid", "masks", "tiling", "io", "device"},
+    | {
+        "noise",
+        "estimator",
+        "level",
+        "holes",
+        "metrics",
+        "normalize",
+        "grid",
+        "masks",
+        "tiling",
+        "io",
+        "device",
+    },
     {"methods", "phantom"},
     {"engine", "selfcheck", "report", "options", "choice", "pairing", "cautions", "comparison"}
     | {"result_sets", "evaluation", "scoresheet", "page", "planes", "maps", "trust"},

@@ -21,7 +21,7 @@ Profile = Annotated[
     typer.Option(
         "--noise-profile",
         metavar="PROFILE.toml",
-        help="Give the clean images the noise of a file of `meddenoise noise`, not any.",
+        help="Give the clean images, or for befoi the cines, the noise of a file of `meddenoise noise`.",
     ),
 ]
 Method = Annotated[
@@ -40,7 +40,9 @@ RecipeName = Annotated[
         autocompletion=complete.recipe,
     ),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps, if not the recipe's.")]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Steps of each network, if not the recipe's.")
+]
 Start = Annotated[
     str | None, typer.Option("--from", help="Fine-tune these weights: a name, a path or hf://...")
 ]
@@ -87,6 +89,9 @@ def train(
     From noisy images alone: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
 
     For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
+
+    For one's own fluoroscopy: meddenoise noise fluoro.dcm -o p.toml && meddenoise train --method befoi
+    --noise-profile p.toml --data cines/ -o run/
     """
     from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
@@ -114,6 +119,9 @@ def _recipe(method: str | None, name: str | None, steps: int | None) -> "Recipe"
         recipe = replace(recipe, data=(DataRow(),))
     if steps is not None:
         recipe = replace(recipe, loop=replace(recipe.loop, steps=steps))
+        if recipe.conditional is not None:
+            loop = replace(recipe.conditional.loop, steps=steps)
+            recipe = replace(recipe, conditional=replace(recipe.conditional, loop=loop))
     return recipe
 
 

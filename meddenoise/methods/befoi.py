@@ -12,7 +12,7 @@ from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import load_part
-from meddenoise.methods.conditional import FIRST, LAST, STEPS, Condition, Diffusion
+from meddenoise.methods.conditional import LAST, Condition, Diffusion
 from meddenoise.methods.direct import direct_denoiser
 from meddenoise.methods.margins import narrow, widen
 from meddenoise.methods.medcdiff import TILE
@@ -22,11 +22,17 @@ from meddenoise.normalize import window_of
 
 DELTA = 0.5
 """Share of the measured frame that is mixed in."""
+STEPS = 5
+"""From the matched time on; as dense in log SNR as 15 from nothing but noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class CineSampler:
-    """Mean of `samples` symmetric pairs of runs, or of runs that mix the frame in where `rule` says how."""
+    """Mean of `samples` symmetric pairs of runs, or of runs that mix the frame in where `rule` says how.
+
+    Every frame's runs begin at its matched time t*, where the state has as much noise as the frame: what can
+    be known above it is in the network's mean already.
+    """
 
     diffusion: Diffusion
     window: tuple[float, float] | None
@@ -42,7 +48,7 @@ class CineSampler:
     def sample(self, noisy: Tensor, sigma: Tensor, noise: Sequence[torch.Generator]) -> Sampled:
         """Clean [B, 1, H, W] of frames with their neighbours [B, 3, H, W], and its uncertainty.
 
-        NFE = 2 steps a pair, or steps a run.
+        NFE = 1 + 2 steps a pair, or at most 1 + steps a run.
         """
         middle = noisy[:, 1:2]
         windows = [self.window or window_of(plane.cpu().numpy()) for plane in middle]
@@ -50,24 +56,47 @@ class CineSampler:
         scale, level = 2 / (high - low), as_map(sigma, middle)
         told = torch.cat([(noisy[:, [1, 0, 2]] - low) * scale - 1, level * scale], dim=1)
         condition = Condition(widen(told))
-        made = self._mixed(condition, noise) if self.rule else self._pairs(condition, noise)
+        starts = [self.diffusion.matched(float(plane.square().mean().sqrt())) for plane in told[:, 3]]
+        made = self._from(condition, starts, noise)
         change = narrow(made.clean) - told[:, :1]
         clean = torch.where(level == 0, middle, middle + change / scale)
         if made.spread is None:
             return Sampled(clean)
         return Sampled(clean, torch.where(level > 0, narrow(made.spread) / scale, 0.0))
 
-    def _pairs(self, condition: Condition, noise: Sequence[torch.Generator]) -> Sampled:
-        return self.diffusion.pairs(condition, self.steps, self.samples, noise)
+    def _from(
+        self, condition: Condition, starts: Sequence[float], noise: Sequence[torch.Generator]
+    ) -> Sampled:
+        """All frames, those with one matched time together."""
+        clean, spread = torch.empty_like(condition.image), torch.empty_like(condition.image)
+        knows = False
+        for start in dict.fromkeys(starts):
+            mine = [index for index, own in enumerate(starts) if own == start]
+            part, drawn = Condition(condition.channels[mine]), [noise[index] for index in mine]
+            made = (
+                self._mixed(part, start, drawn)
+                if self.rule
+                else self.diffusion.pairs(part, self.steps, self.samples, drawn, start)
+            )
+            clean[mine] = made.clean
+            if made.spread is not None:
+                spread[mine], knows = made.spread, True
+        return Sampled(clean, spread if knows else None)
 
-    def _mixed(self, condition: Condition, noise: Sequence[torch.Generator]) -> Sampled:
+    def _mixed(self, condition: Condition, first: float, noise: Sequence[torch.Generator]) -> Sampled:
+        """Runs that begin as the frame itself by the published rule, which takes it for the state at t*; by
+        the budgeted rule as a state at t* with its share of the frame."""
         draw, denoise = draw_from(noise), self.diffusion.over(condition)
-        ratios, level = log_spaced(FIRST, LAST, self.steps), condition.channels[:, 3:]
-        measured = Measured(condition.image, level, DELTA, self.rule == "budgeted")
-        total = torch.zeros_like(condition.image)
+        ratios, frame = log_spaced(first, LAST, self.steps), condition.image
+        budgeted = self.rule == "budgeted"
+        measured = Measured(frame, condition.channels[:, 3:], DELTA, budgeted)
+        mean = self.diffusion.mean(condition) if budgeted else frame
+        total = torch.zeros_like(frame)
         for _ in range(self.samples):
-            start = ratios[0] * draw(condition.image)
-            total += mixing(denoise, start, ratios, noise=draw, measured=measured)
+            state = frame
+            if budgeted:
+                state = DELTA * frame + (1 - DELTA) * (mean + first * draw(frame))
+            total += mixing(denoise, state, ratios, noise=draw, measured=measured)
         return Sampled(total / self.samples)
 
 

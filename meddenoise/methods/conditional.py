@@ -115,22 +115,39 @@ class Diffusion:
             return self.pairs(condition, EPS_STEPS, 1, noise).clean
         return self.over(condition)(torch.zeros_like(condition.image), float(self.schedule.ratio[-1]))
 
+    def matched(self, level: float) -> float:
+        """The ratio t* of the schedule that has as much noise as an image of that level, in network units.
+
+        At least twice LAST, so that there is a way down. Source: Hu, Huang 2024 (BeFOI), equation 7.
+        """
+        index = self.schedule.index_of(max(level, LAST))
+        return max(float(self.schedule.ratio[index]), 2 * LAST)
+
     def pairs(
-        self, condition: Condition, steps: int, pairs: int, noise: Sequence[torch.Generator]
+        self,
+        condition: Condition,
+        steps: int,
+        pairs: int,
+        noise: Sequence[torch.Generator],
+        start: float | None = None,
     ) -> Sampled:
         """Mean of symmetric pairs of runs of DPM-Solver++(2M), and the standard deviation of its error.
 
+        Runs begin at nothing but noise; given a ratio `start`, at the mean with that much noise on it, one
+        evaluation more.
         One CPU generator a plane; NFE = 2 steps a pair. Half the difference of a pair is a draw of the
         spread; it is pooled over the pairs and over pixels around that are not known, the more of them the
         fewer pairs, what few steps take off it is put back (`whole_spread`), and it is widened. None of
         fewer than LEAST_STEPS steps, which keep too little to tell.
         """
         draw, denoise = draw_from(noise), self.over(condition)
-        ratios = log_spaced(EPS_START if self.prediction == "eps" else FIRST, LAST, steps)
+        centre = condition.image if start is None else self.mean(condition)
+        first = EPS_START if self.prediction == "eps" else FIRST
+        ratios = log_spaced(first if start is None else start, LAST, steps)
         total, squares = torch.zeros_like(condition.image), torch.zeros_like(condition.image)
         for _ in range(pairs):
-            start = ratios[0] * draw(condition.image)
-            mean, half = antithetic(dpmpp_2m, denoise, start, ratios, centre=condition.image)
+            drawn = ratios[0] * draw(condition.image)
+            mean, half = antithetic(dpmpp_2m, denoise, drawn, ratios, centre=centre)
             total += mean
             squares += half.square()
         clean = condition.paste(total / pairs)

@@ -96,9 +96,12 @@ def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
 
 
 def direct_bands(noise: NoiseEstimate | None, count: int) -> Tensor:
-    """The spectrum as `count` numbers: each radial band again for its finer parts and both directions."""
+    """The spectrum as `count` numbers: that of the estimate where it is as fine, else each radial band again
+    for its finer parts and both directions."""
     if noise is None:
         return torch.zeros(count)
+    if noise.spectrum is not None and len(noise.spectrum) == count:
+        return torch.tensor(noise.spectrum)
     return torch.tensor(noise.bands).repeat_interleave(count // len(noise.bands))
 
 

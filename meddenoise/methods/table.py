@@ -117,7 +117,7 @@ METHODS: dict[str, Row] = {
     ),
     "befoi-mixing": Row(
         "meddenoise.methods.befoi:BEFOI_MIXING",
-        "the sampler of befoi with the measured frame mixed in down to the level of its noise",
+        "the sampler of befoi, begun with a share of the measured frame at the level of its noise",
         "Hu, Huang 2024, BeFOI; Choi et al. 2021, ICCV",
         "diffusion",
         _OWN,

@@ -9,6 +9,7 @@ from meddenoise.errors import unknown_name
 
 NETWORKS: dict[str, str] = {
     "noise-unet": "meddenoise.networks.noise_unet:NoiseUNet",
+    "noise-level": "meddenoise.networks.noise_level:NoiseLevelNet",
     "blind-spot": "meddenoise.networks.blind_spot:BlindSpotNet",
     "cond-unet": "meddenoise.networks.cond_unet:CondUNet",
     "vpsde-unet": "meddenoise.networks.vpsde_unet:VpsdeUNet",

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 BAND_EDGES = (0.0, 0.125, 0.25, 0.375, 0.7072)
 """Edges of the radial frequency bands in cycles a pixel (Nyquist 0.5; corners reach 0.707)."""
+SPECTRUM_EDGES = (0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.7072)
+"""Edges of the radial bands of `NoiseEstimate.spectrum`: every band of BAND_EDGES in two."""
 WHITE: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -26,6 +28,10 @@ class NoiseEstimate:
     `given` is a map [Y, X] of the standard deviation in every pixel, which then is what counts in place of
     `variance` and `field`; `sigma` is its root mean square where it is above 0.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
+    `spectrum` is finer than `bands` and consistent with it: the relative amplitude in each radial band of
+    SPECTRUM_EDGES, first where |fx| >= |fy|, then where |fy| > |fx| (16 numbers); None where only `bands` is
+    known. `uncertainty` is the relative error of `sigma` to be expected, `second` the level by another
+    estimator; None where they are not known.
     """
 
     sigma: float
@@ -34,6 +40,9 @@ class NoiseEstimate:
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
     given: NDArray[np.float32] | None = None
+    spectrum: tuple[float, ...] | None = None
+    uncertainty: float | None = None
+    second: float | None = None
 
     def plane(self, index: int) -> "NoiseEstimate":
         """Itself: one estimate may serve every plane of a series, as `SeriesNoise` has one for each."""
@@ -85,7 +94,9 @@ class SeriesNoise:
 
     def with_sigma(self, sigma: float) -> "SeriesNoise":
         """The same spectra and dependences, every plane at one level."""
-        return SeriesNoise(tuple(replace(plane, sigma=sigma) for plane in self.planes))
+        return SeriesNoise(
+            tuple(replace(plane, sigma=sigma, uncertainty=None, second=None) for plane in self.planes)
+        )
 
     def _levels(self) -> list[float]:
         return [plane.sigma for plane in self.planes if plane.sigma > 0]

@@ -1,6 +1,6 @@
 """The noise of all planes of a scene: each measured, then steadied by those beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +15,7 @@ from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.steady import steady
 from meddenoise.noise.temporal import APART, PARTNERS, estimate_frames
 
+Measure = Callable[[NDArray[np.float32], NDArray[np.bool_], str], NoiseEstimate]
 FEWEST_FRAMES = 3
 """Frames below which their differences do not tell whose noise it is."""
 
@@ -25,13 +26,14 @@ class Reading:
 
     `modality` is a DICOM code, as of `estimate_plane`. `timed` planes are frames of one scene, whose
     differences show the noise alone. `predicted` are levels, in any unit, that the exposure leads to.
-    `workers` planes are measured at a time.
+    `workers` planes are measured at a time, each by `measure`, which takes what `estimate_plane` does.
     """
 
     modality: str = ""
     timed: bool = False
     predicted: Sequence[float] | None = None
     workers: int = 1
+    measure: Measure = estimate_plane
 
 
 def estimate_planes(scene: Scene, reading: Reading = Reading()) -> SeriesNoise:
@@ -41,7 +43,7 @@ def estimate_planes(scene: Scene, reading: Reading = Reading()) -> SeriesNoise:
     def measure(index: int) -> NoiseEstimate:
         plane, valid = scene.load(index)
         shape[:] = plane.shape
-        return estimate_plane(plane, valid, reading.modality)
+        return reading.measure(plane, valid, reading.modality)
 
     with ThreadPoolExecutor(reading.workers, "noise") as pool:
         found = list(pool.map(measure, range(scene.count)))

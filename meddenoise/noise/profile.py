@@ -84,6 +84,17 @@ class NoiseProfile:
             sigmas=tuple(scale * sigma for sigma in self.sigmas),
         )
 
+    def in_window(self) -> "NoiseProfile | None":
+        """The profile of images of 0 to 255 between the ends of its window: of the same brightness there,
+        whatever unit and dose other images have.
+
+        None where the window is that of inverted images.
+        """
+        low, high = self.window
+        if self.means and not low <= float(np.median(self.means)) <= high:
+            return None
+        return self.scaled(low, 255 / (high - low))
+
     def levels(self, frames: int) -> tuple[float, ...] | None:
         """The level of each frame of a run of so many, settled where it is longer than the one measured.
 

@@ -96,6 +96,8 @@ def _mix(near: Sequence[NoiseEstimate], weight: Floats, own: NoiseEstimate) -> N
     power = weight @ np.square([plane.bands for plane in near])
     bands = tuple(np.sqrt(power).tolist())
     variance, field = own.variance, own.field
+    fine = [plane.spectrum for plane in near if plane.spectrum is not None]
+    spectrum = tuple(np.sqrt(weight @ np.square(fine)).tolist()) if len(fine) == len(near) else None
     if any(plane.variance is not None for plane in near):
         relative = [np.divide(plane.variance or (0.0, plane.sigma**2), plane.sigma**2) for plane in near]
         a, b = (weight @ np.array(relative)) * own.sigma**2
@@ -104,4 +106,5 @@ def _mix(near: Sequence[NoiseEstimate], weight: Floats, own: NoiseEstimate) -> N
         even = np.ones((GRID, GRID), np.float32)
         fields = [np.square(even if plane.field is None else plane.field) for plane in near]
         field = np.sqrt(np.tensordot(weight.astype(np.float32), np.stack(fields), 1))
-    return replace(own, bands=WHITE if bands == WHITE else bands, variance=variance, field=field)
+    bands = WHITE if bands == WHITE else bands
+    return replace(own, bands=bands, variance=variance, field=field, spectrum=spectrum)

@@ -10,10 +10,14 @@ from meddenoise.errors import UsageError
 if TYPE_CHECKING:
     from meddenoise.checkpoint import Checkpoint
     from meddenoise.noise.profile import NoiseProfile
+    from meddenoise.training.data import TrainingImage
     from meddenoise.training.loop import Task
     from meddenoise.training.recipe import Recipe
 
+    Sides = tuple[list[TrainingImage], list[TrainingImage]]
 
+FEWEST_FRAMES = 3
+"""Of a run that shows what a recursive filter passes on: two differences."""
 METHOD = "method.txt"
 """In the folder of a run: the name of what is trained there."""
 
@@ -22,7 +26,7 @@ METHOD = "method.txt"
 class Images:
     """What to train on: clean images, or noisy ones with their clean partners in `references`.
 
-    With a `profile`, clean images get the noise of that device, else any.
+    With a `profile`, clean images get the noise of that device, else any; of frames, BeFOI's noise module.
     """
 
     folder: Path
@@ -88,6 +92,15 @@ def run_training(
     return train(task, loop, output, resume=manner.resume, progress=watch.step)
 
 
+def _tell_split(sides: "Sides", watch: Watch) -> None:
+    """What a user should know of the split of a small folder."""
+    from meddenoise.training.split import split_notes
+
+    groups = [[image.group for image in side if not image.source.startswith("phantom:")] for side in sides]
+    for note in split_notes(*groups):
+        watch.note(note)
+
+
 def _claim(output: Path, method: str) -> None:
     """Note in the folder of a run whose it is. Raises TrainingError where it is another method's."""
     from meddenoise.errors import TrainingError
@@ -123,12 +136,32 @@ def _method_of(output: Path) -> str:
 
 
 def _check_profile(recipe: "Recipe", images: Images) -> None:
-    if images.profile is None:
+    profile, by_frame = images.profile, recipe.method == "befoi"
+    if profile is None:
         return
-    if recipe.stages or recipe.conditional or _TASKS.get(recipe.method) is _score_task:
+    no_use = (
+        recipe.stages or recipe.conditional or _TASKS.get(recipe.method) in (_score_task, _estimator_task)
+    )
+    if no_use and not by_frame:
         raise UsageError(f"{recipe.method!r} has no use for --noise-profile: leave it out.")
     if images.references is not None:
         raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
+    if by_frame:
+        _check_frames(profile)
+
+
+def _check_frames(profile: "NoiseProfile") -> None:
+    """Raises UsageError for a profile that does not tell what frames share of their noise."""
+    advice = "measure a fluoroscopy run with `meddenoise noise`."
+    frames = len(profile.sigmas) // profile.counts.series
+    if profile.source != "frames" or frames < FEWEST_FRAMES:
+        found = profile.source if profile.source != "frames" else f"runs of {frames} frames"
+        raise UsageError(
+            f"--noise-profile was measured from {found}: BeFOI needs the noise of at least {FEWEST_FRAMES} "
+            f"frames that follow each other; {advice}"
+        )
+    if not profile.sigma > 0:
+        raise UsageError(f"--noise-profile is of images without noise: {advice}")
 
 
 def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
@@ -143,6 +176,7 @@ def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wa
     training, validation = load_images(
         images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading, images.profile
     )
+    _tell_split((training, validation), watch)
     return SupervisedTask(recipe, training, validation, weights)
 
 
@@ -164,9 +198,21 @@ def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) 
     return ScoreTask(recipe, planes, weights)
 
 
+def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+    """The noise estimator, from images with little noise and drawn ones."""
+    from meddenoise.training.load import load_images
+    from meddenoise.training.noise_level import NoiseLevelTask
+
+    if images.references is not None or manner.start is not None:
+        raise UsageError(f"{recipe.method!r} has no use for --ref and --from: leave them out.")
+    sides = load_images(images.folder, None, recipe.data, recipe.loop.patch, watch.reading)
+    return NoiseLevelTask(recipe, *sides)
+
+
 _TASKS: dict[str, Callable[["Recipe", Images, Manner, Watch], "Task"]] = {
     "direct": _supervised_task,
     "vpsde": _score_task,
+    "noise-estimator": _estimator_task,
 }
 """What each method that trains in one stage trains; regression where it is not listed."""
 
@@ -191,7 +237,8 @@ def _train_conditional(recipe: "Recipe", images: Images, output: Path, manner: M
             raise UsageError(f"{recipe.method!r} has no use for {option}: leave it out.")
     assert recipe.conditional is not None
     patch = max(recipe.conditional.loop.patch, recipe.loop.patch)
-    sides = load_images(images.folder, None, recipe.data, patch, watch.reading)
+    sides = load_images(images.folder, None, recipe.data, patch, watch.reading, images.profile)
+    _tell_split(sides, watch)
     return train_distilled(recipe, sides, output, manner, watch)
 
 

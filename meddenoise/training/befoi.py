@@ -11,6 +11,7 @@ from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
+from meddenoise.training.begin import part_of
 from meddenoise.training.data import TrainingImage, to_batch
 from meddenoise.training.frames import FrameSource, tell_frames
 from meddenoise.training.loop import Share
@@ -27,7 +28,9 @@ TAUGHT = 4
 class StudentTask(SupervisedTask):
     """Regression on clean frames, and in part on the diffusion network's mean, as `training.loop.Task`.
 
-    It begins as the network of single frames that the recipe names, blind to the neighbours.
+    It begins as the weights that the recipe names: those of BeFOI, or a network of single frames, then blind
+    to the neighbours. The noise that the frames have themselves is in what the teacher makes of them too, and
+    the loss takes it out of both (`training.supervised.mean_error`).
     Source: Hu, Huang 2024 (BeFOI), equation 9, with the distillation of `training.medcdiff`.
     """
 
@@ -39,7 +42,7 @@ class StudentTask(SupervisedTask):
         teacher: Checkpoint,
     ) -> None:
         assert recipe.conditional is not None
-        start = load(recipe.start) if recipe.start else None
+        start = part_of(load(recipe.start), "student") if recipe.start else None
         super().__init__(recipe, training, validation, start)
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
         load_state(network, teacher)

@@ -36,6 +36,28 @@ def begin_as(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Checkpoint:
     return replace(checkpoint, tensors=_wider(tensors, old, new))
 
 
+def part_of(checkpoint: Checkpoint, part: str) -> Checkpoint | None:
+    """One network of several in a checkpoint, by its name there; a single network is the "student".
+
+    None where there is no such part.
+    """
+    prefix = f"{part}."
+    tensors = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint.tensors.items()
+        if name.startswith(prefix)
+    }
+    if not tensors:
+        return checkpoint if part == "student" else None
+    described = checkpoint.metadata.method_options.get(part)
+    metadata = checkpoint.metadata
+    if described is not None:
+        metadata = replace(
+            metadata, network=described["network"], network_options=described["network_options"]
+        )
+    return replace(checkpoint, tensors=tensors, metadata=metadata)
+
+
 def _more_frames(tensors: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
     kernel = tensors["head.weight"]
     planes = kernel.shape[1]

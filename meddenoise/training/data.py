@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.profile import NoiseProfile
 from meddenoise.training.degrade import Degraded, NoiseMix, degrade, degrade_like, pair, recorrupt
 from meddenoise.training.scenes import draw_scene
 
@@ -40,6 +41,10 @@ class TrainingImage:
     """How often it is drawn, relative to the others of its source."""
     like: NoiseEstimate | None = None
     """The noise to simulate; None draws any kind."""
+    device: NoiseProfile | None = None
+    """The same for frames that follow each other: the profile of their device, in 255ths of the range."""
+    run: Image | None = None
+    """Of a cine: the plane with those before and after it [3, H, W]."""
     recorrupted: bool = False
     """True to learn from two noisy versions of plane and noise, not from the plane, itself an estimate."""
 
@@ -65,8 +70,17 @@ class PatchSource:
     """
 
     def __init__(
-        self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, patch: int, seed: int
+        self,
+        images: list[TrainingImage],
+        weights: dict[str, float],
+        mix: NoiseMix,
+        patch: int,
+        seed: int,
+        *,
+        runs: bool = False,
     ) -> None:
+        """With `runs`, patches of images that have a run are three frames."""
+        self.runs = runs
         self.images = [image for image in images if min(image.plane.shape) >= patch]
         if not self.images:
             raise TrainingError(
@@ -85,6 +99,7 @@ class PatchSource:
     def draw_patch(self, rng: np.random.Generator) -> tuple[TrainingImage, Image, Image | None]:
         """A clean patch in 0..255, turned and mirrored with its real noise if any; seldom empty background.
 
+        [H, W], or of a run [3, H, W].
         Contrast is bent only where the noise comes after: real noise would bend with it.
         """
         for attempt in range(4):
@@ -97,7 +112,7 @@ class PatchSource:
             y = int(rng.integers(height - self.patch + 1))
             x = int(rng.integers(width - self.patch + 1))
             window = slice(y, y + self.patch), slice(x, x + self.patch)
-            patch = image.plane[window]
+            patch = (image.plane if image.run is None or not self.runs else image.run)[..., *window]
             if attempt == 3 or patch.std() > 2 or rng.random() < 0.1:
                 break
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
@@ -141,15 +156,15 @@ def to_batch(pairs: Sequence[tuple[Degraded, Image]]) -> Batch:
 
 
 def turn(patch: Image, turns: int, mirrored: bool) -> Image:
-    """`patch` turned by quarters and mirrored."""
-    turned = np.rot90(patch, turns)
-    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned, np.float32)
+    """`patch` [..., H, W] turned by quarters and mirrored."""
+    turned = np.rot90(patch, turns, axes=(-2, -1))
+    return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned, np.float32)
 
 
 def middle(plane: Image, size: int) -> Image:
-    """The middle `size` x `size` pixels of a plane, fewer where it is smaller."""
-    y, x = (max(0, (side - size) // 2) for side in plane.shape)
-    return plane[y : y + size, x : x + size]
+    """The middle `size` x `size` pixels of planes [..., H, W], fewer where they are smaller."""
+    y, x = (max(0, (side - size) // 2) for side in plane.shape[-2:])
+    return plane[..., y : y + size, x : x + size]
 
 
 def draw_shares(places: Sequence[tuple[str, str]], weights: dict[str, float]) -> NDArray[np.float64]:

@@ -107,7 +107,7 @@ def degrade(
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
-        level = level * _slow_variation(clean.shape, rng)
+        level = level * slow_variation(clean.shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
     noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
     if rng.random() < mix.heavy:
@@ -203,7 +203,7 @@ def tell(truth: Truth, magnitude: bool, mix: NoiseMix, rng: np.random.Generator)
     given = np.sqrt(given**2 + np.float32(own))
     power, share = np.square(truth.amplitude), np.zeros_like(truth.amplitude)
     if own > 0:
-        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape))
+        before = np.float32(own) * np.square(amplitude_of(truth.own, truth.noisy.shape[-2:]))
         after = np.float32(added) * power + before
         share, power = before / np.maximum(after, 1e-9), after / np.float32(total)
     given = np.maximum(given * np.exp(rng.normal(0, mix.told_error)), 0.05).astype(np.float32)
@@ -250,7 +250,7 @@ def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
     return level
 
 
-def _slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
+def slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:
     """A smooth positive field of unit root mean square, up to about a factor 3 from side to side."""
     y, x = np.linspace(-1, 1, shape[0])[:, None], np.linspace(-1, 1, shape[1])[None, :]
     a, b, c, d, e = rng.normal(0, 0.3, 5)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from meddenoise.training import Manner, Watch
 from meddenoise.training.befoi import StudentTask
+from meddenoise.training.begin import part_of
 from meddenoise.training.calibration import calibrated
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.loop import LoopOptions
@@ -12,6 +13,7 @@ from meddenoise.training.medcdiff import DiffusionTask, OnePassTask
 from meddenoise.training.pairs import BEFOI, validation_pairs
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
+from meddenoise.weights import load
 
 SHARES = {"diffusion": 0.55, "student": 0.4}
 """Of a time budget; the rest is for reading, validation, calibration and writing."""
@@ -36,8 +38,9 @@ def train_distilled(
 
     watch.stage("diffusion network")
     student_folder = output / "student"
+    start = part_of(load(recipe.start), "diffusion") if recipe.start else None
     diffusion = train_stage(
-        DiffusionTask(recipe, training, cases),
+        DiffusionTask(recipe, training, cases, start),
         timed(recipe.conditional.loop, "diffusion"),
         (output / "diffusion", student_folder / STATE),
         manner.resume,

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.degrade import (
@@ -15,6 +16,7 @@ from meddenoise.training.degrade import (
     stored,
     tell,
 )
+from meddenoise.training.matched import FrameNoise, match_noise
 from meddenoise.training.motion import MARGIN, make_sequence
 from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
@@ -39,7 +41,7 @@ class FrameSource:
         self, images: list[TrainingImage], weights: dict[str, float], mix: NoiseMix, side: int, seed: int
     ) -> None:
         """`side` of the frames. Raises TrainingError where no image is as large as they need."""
-        self.patches = PatchSource(images, weights, mix, side + 2 * MARGIN, seed)
+        self.patches = PatchSource(images, weights, mix, side + 2 * MARGIN, seed, runs=True)
         self.mix, self.seed = mix, seed
 
     def batch(self, step: int, size: int) -> Batch:
@@ -48,18 +50,27 @@ class FrameSource:
         return to_batch([self.draw(rng) for _ in range(size)])
 
     def draw(self, rng: np.random.Generator) -> tuple[Degraded, Image]:
-        """Noisy frames [COUNT, side, side] in 0..255, and the clean middle one."""
+        """Noisy frames [COUNT, side, side] in 0..255, and the clean middle one: of a cine as they follow
+        each other, or the other way round, of single images by made motion."""
         image, patch, _ = self.patches.draw_patch(rng)
+        if patch.ndim == 3:
+            clean = patch[:: int(rng.choice((-1, 1))), MARGIN:-MARGIN, MARGIN:-MARGIN]
+            return degrade_frames(clean, image.own, self.mix, rng, image.device), clean[COUNT // 2]
         _, other, _ = self.patches.draw_patch(rng)
-        return draw_frames(patch, other, image.own, self.mix, rng)
+        other = other if other.ndim == 2 else other[COUNT // 2]
+        return draw_frames((patch, other), image.own, self.mix, rng, image.device)
 
 
 def draw_frames(
-    frame: Image, other: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator
+    layers: tuple[Image, Image],
+    own: NoiseEstimate,
+    mix: NoiseMix,
+    rng: np.random.Generator,
+    device: NoiseProfile | None = None,
 ) -> tuple[Degraded, Image]:
-    """Noisy frames made of `frame`, and of `other` where parts move apart, and the clean middle one."""
-    clean = make_sequence(frame, other, COUNT, rng)
-    return degrade_frames(clean, own, mix, rng), clean[COUNT // 2]
+    """Noisy frames made of a frame, and of another where parts move apart, and the clean middle one."""
+    clean = make_sequence(*layers, COUNT, rng)
+    return degrade_frames(clean, own, mix, rng, device), clean[COUNT // 2]
 
 
 def tell_frames(noisy: Degraded) -> Image:
@@ -71,26 +82,41 @@ def tell_frames(noisy: Degraded) -> Image:
     return np.concatenate([frames, noisy.told[None] * np.float32(2 / 255)]).astype(np.float32)
 
 
-def degrade_frames(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> Degraded:
-    """Noisy versions of the frames `clean` [T, H, W] (0..255), and what is told of the middle one's noise.
+def degrade_frames(
+    clean: Image,
+    own: NoiseEstimate,
+    mix: NoiseMix,
+    rng: np.random.Generator,
+    device: NoiseProfile | None = None,
+) -> Degraded:
+    """Noisy versions of the frames `clean` [T, H, W] (0..255), and the report of the middle one's noise.
 
-    The variance is linear in the signal, the spectrum that of a detector, and frames share both, but for the
-    shares of `mix` that are white or flat. `own` is what is estimated of the clean frame itself.
+    With a `device`, the profile of one in these units, its noise (`matched.match_noise`), else that of any.
+    `own` is what is estimated of the clean frame itself.
+    """
+    middle = len(clean) // 2
+    drawn = _any_noise(clean, own, mix, rng) if device is None else match_noise(clean, device, own, mix, rng)
+    noisy = clean + drawn.level * _lagged_noise(clean.shape, drawn.lag, drawn.amplitude, rng)
+    if rng.random() < mix.clipped:
+        noisy = stored(noisy, clean)
+    if rng.random() < ALONE:
+        noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
+    return tell(Truth(noisy, drawn.level[middle], drawn.amplitude, own), False, mix, rng)
+
+
+def _any_noise(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> FrameNoise:
+    """A variance linear in the signal, and the spectrum of a detector, but for the shares of `mix` that are
+    white or flat; frames share both.
+
     Source: methods of X-ray noise as in `degrade`; the lag of a first-order recursive filter.
     """
-    sigma, middle = draw_level(mix, rng, own), len(clean) // 2
+    sigma = draw_level(mix, rng, own)
     shape = clean.shape[1:]
     amplitude = white_spectrum(shape) if rng.random() < mix.white else draw_amplitude(shape, "XA", rng)
     flat = rng.random() >= mix.signal_dependent
     level = np.full_like(clean, sigma) if flat else signal_level(clean, sigma, rng)
     lag = float(rng.uniform(*LAGS)) if rng.random() < mix.lagged else 0.0
-    noise = _lagged_noise(clean.shape, lag, amplitude, rng)
-    noisy = clean + level * noise
-    if rng.random() < mix.clipped:
-        noisy = stored(noisy, clean)
-    if rng.random() < ALONE:
-        noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
-    return tell(Truth(noisy, level[middle], amplitude, own), False, mix, rng)
+    return FrameNoise(level, amplitude, lag)
 
 
 def _lagged_noise(shape: tuple[int, ...], lag: float, amplitude: Image, rng: np.random.Generator) -> Image:

@@ -1,17 +1,15 @@
 """Clean images from a data folder: read, scaled to 0..255, split by patient."""
 
-import csv
-import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
+from meddenoise.io.modality import same_kind
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.pairing import align_planes, pair_items
@@ -20,9 +18,17 @@ from meddenoise.training.data import TrainingImage
 from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
+from meddenoise.training.split import (
+    SPLITS,
+    HeldOut,
+    Member,
+    hold_out,
+    is_validation,
+    patient_of,
+    read_splits,
+    relative,
+)
 
-SPLITS = "SPLITS.csv"
-VALIDATION_SHARE = 0.1
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -43,26 +49,60 @@ def load_images(
     there; without it they are clean and noise is simulated: any, or that of a `profile`.
 
     A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
-    the patients is kept for validation, chosen by a hash so that it never changes. `progress(done, total)`
-    counts series. Raises TrainingError where a folder is missing or one side of the split is empty.
+    the patients is kept for validation, chosen by a hash so that it never changes, or, of few patients, what
+    `split.hold_out` chooses. `progress(done, total)` counts series.
+    Raises TrainingError where a folder is missing, one side of the split is empty, or images are of another
+    unit or modality than the profile.
     """
-    training = [image for row in rows for image in draw_phantoms(row)]
-    validation = [image for row in rows for image in draw_phantoms(row, held_out=True)]
-    for item in walk(data, references, rows, progress):
-        if item.partner is None:
-            images = _images(item.series, item.row, item.group, not item.held_out, profile)
-        else:
-            images = _pairs(item.series, item.partner, item.row, item.group)
-        (validation if item.held_out else training).extend(
-            image for image in images if min(image.plane.shape) >= patch
-        )
+    reading = _Reading(data, references, tuple(rows), patch, progress, profile)
+    training, validation, members = _read(reading)
+    if not (training and validation) and not read_splits(data):
+        held = hold_out(members)
+        if held is not None:
+            training, validation, _ = _read(reading, held)
     if not training or not validation:
         side = "validation" if training else "training"
         raise TrainingError(
-            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images or more patients, "
-            f"or list which are for training in {data / SPLITS} (columns file, split: train or val)."
+            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
+            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or "
+            "val)."
         )
     return training, validation
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What `load_images` is asked for."""
+
+    data: Path
+    references: Path | None
+    rows: tuple[DataRow, ...]
+    patch: int
+    progress: Callable[[int, int], None]
+    profile: NoiseProfile | None
+
+
+def _read(
+    reading: _Reading, held: HeldOut | None = None
+) -> tuple[list[TrainingImage], list[TrainingImage], list[Member]]:
+    """Training and validation images, by `held` if given, and the series whose images are large enough."""
+    training = [image for row in reading.rows for image in draw_phantoms(row)]
+    validation = [image for row in reading.rows for image in draw_phantoms(row, held_out=True)]
+    members = []
+    for item in walk(reading.data, reading.references, reading.rows, reading.progress):
+        used = 0
+        for held_out, part in [(item.held_out, slice(None))] if held is None else held.parts(item.group):
+            if item.partner is None:
+                images = _images(item, part, not held_out, reading.profile)
+            else:
+                images = _pairs(item, item.partner, part)
+            large = [image for image in images if min(image.plane.shape) >= reading.patch]
+            (validation if held_out else training).extend(large)
+            used += len(large)
+        if used:
+            planes = len(item.series) // item.series.channels
+            members.append(Member(patient_of(item.series), item.group, planes))
+    return training, validation, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +121,13 @@ def walk(
     data: Path, references: Path | None, rows: Sequence[DataRow], progress: Callable[[int, int], None]
 ) -> Iterator[Found]:
     """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
-    splits = _read_splits(data / SPLITS)
+    splits = read_splits(data)
     found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
     for done, (row, item, partner) in enumerate(found):
         series = read_item(item)
-        held_out = _is_validation(series, data, splits)
+        held_out = is_validation(series, data, splits)
         clean = None if partner is None else read_item(partner)
-        yield Found(series, clean, row, _relative(series.path, data), held_out)
+        yield Found(series, clean, row, relative(series.path, data), held_out)
         progress(done + 1, len(found))
 
 
@@ -107,43 +147,58 @@ def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item
     return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
 
 
-def _pairs(noisy: Series, clean: Series, row: DataRow, group: str) -> Iterator[TrainingImage]:
+def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
     """The planes of a clean series with the real noise of its partner."""
+    noisy, row = item.series, item.row
     order = align_planes(noisy, clean)
     target = clean.values(0, len(clean))[order]
     modality = row.modality or clean.modality
     low, width = window(target, modality, row)
     scale = np.float32(255 / width)
     noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
-    for plane, difference in zip(np.nan_to_num((target - np.float32(low)) * scale), noise, strict=True):
+    scaled = np.nan_to_num((target - np.float32(low)) * scale)
+    for plane, difference in zip(scaled[part], noise[part], strict=True):
         if plane.std() > 3:
-            yield TrainingImage(plane, modality, row.source, group, NoiseEstimate(0.0), difference)
+            yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
 
 
-def _images(
-    series: Series, row: DataRow, group: str, augment: bool, profile: NoiseProfile | None
-) -> Iterator[TrainingImage]:
-    """The planes of one series; with `augment` other cuts of isotropic volumes and halved copies as well."""
+def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | None) -> Iterator[TrainingImage]:
+    """The planes of a part of a series; with `augment` other cuts of isotropic volumes and halved copies as
+    well. Those of a cine have their neighbours in that part with them."""
+    series, row = item.series, item.row
     volume = series.values(0, len(series))[:: series.channels]
     modality = row.modality or series.modality
     low, width = window(volume, modality, row)
-    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))
-    if profile is not None and profile.unit and series.unit and profile.unit != series.unit:
+    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))[part]
+    scaled = device = None
+    if profile is not None:
+        _check_kind(series, profile)
+        scaled = profile.scaled(low, 255 / width)
+        device = profile.in_window() or scaled
+    for image, run in _planes(volume, series, augment):
+        if image.std() > 3:  # an empty plane teaches nothing
+            own = NoiseEstimate(row.own)
+            if row.own < 0:
+                own = own_noise(image, modality, row.most_own(item.group))
+            like = None
+            if scaled is not None:
+                like = scaled.estimate(image[None], np.ones((1, *image.shape), bool))
+            yield TrainingImage(
+                image, modality, row.source, item.group, own, like=like, device=device, run=run
+            )
+
+
+def _check_kind(series: Series, profile: NoiseProfile) -> None:
+    """Raises TrainingError for images of another unit or modality than the profile's."""
+    advice = "measure a profile of such images."
+    if profile.unit and series.unit and profile.unit != series.unit:
         raise TrainingError(
-            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
-            "measure a profile of such images."
+            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: {advice}"
         )
-    scaled = None if profile is None else profile.scaled(low, 255 / width)
-    for plane in _planes(volume, series.geometry.spacing_mm, augment):
-        for image in [plane, halved(plane)] if augment and min(plane.shape) >= 256 else [plane]:
-            if image.std() > 3:  # an empty plane teaches nothing
-                own = NoiseEstimate(row.own)
-                if row.own < 0:
-                    own = own_noise(image, modality, row.most_own(group))
-                like = (
-                    None if scaled is None else scaled.estimate(image[None], np.ones((1, *image.shape), bool))
-                )
-                yield TrainingImage(image, modality, row.source, group, own, like=like)
+    if not same_kind(series.modality, profile.modality):
+        raise TrainingError(
+            f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: {advice}"
+        )
 
 
 def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
@@ -155,12 +210,25 @@ def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
     return row.low, max(float(np.nanpercentile(volume, 99.9)) - row.low, 1e-6)
 
 
-def _planes(volume: Image, spacing: tuple[float, float, float], augment: bool) -> Iterator[Image]:
-    if not augment or len(volume) < 64 or max(spacing) > ISOTROPIC * min(spacing):
-        yield from volume
-        return
-    for axis in range(3):  # neighbours look alike: every second plane of each cut
-        yield from (np.ascontiguousarray(plane) for plane in np.moveaxis(volume, axis, 0)[::2])
+def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
+    """Planes to train on, those of a cine with the plane before and after them [3, H, W]."""
+    for plane, run in _cuts(volume, series, augment):
+        yield plane, run
+        if augment and min(plane.shape) >= 256:
+            yield halved(plane), None
+
+
+def _cuts(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
+    spacing = series.geometry.spacing_mm
+    if series.is_cine:
+        for index, plane in enumerate(volume):
+            yield plane, volume[index - 1 : index + 2] if 0 < index < len(volume) - 1 else None
+    elif not augment or len(volume) < 64 or max(spacing) > ISOTROPIC * min(spacing):
+        yield from ((plane, None) for plane in volume)
+    else:
+        for axis in range(3):  # neighbours look alike: every second plane of each cut
+            for plane in np.moveaxis(volume, axis, 0)[::2]:
+                yield np.ascontiguousarray(plane), None
 
 
 def halved(plane: Image) -> Image:
@@ -168,27 +236,3 @@ def halved(plane: Image) -> Image:
     height, width = plane.shape[0] // 2, plane.shape[1] // 2
     halved: Image = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
     return halved
-
-
-def _read_splits(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        return {row["file"]: row["split"] for row in csv.DictReader(handle)}
-
-
-def _is_validation(series: Series, data: Path, splits: dict[str, str]) -> bool:
-    if not splits:
-        digest = hashlib.sha256((series.subject or str(series.path)).encode()).digest()
-        return digest[0] < 256 * VALIDATION_SHARE
-    names = {splits.get(name) for file in series.files for name in _prefixes(_relative(file, data))}
-    return "val" in names or "train" not in names  # what the list leaves out never trains
-
-
-def _prefixes(name: str) -> Iterator[str]:
-    """The path itself and every folder above it: a list may name folders."""
-    return map(str, itertools.chain([PurePosixPath(name)], PurePosixPath(name).parents))
-
-
-def _relative(path: Path, data: Path) -> str:
-    return path.resolve().relative_to(data.resolve()).as_posix()

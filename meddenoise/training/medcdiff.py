@@ -37,8 +37,17 @@ class DiffusionTask:
     but unknown would rule those where the image forms.
     """
 
-    def __init__(self, recipe: Recipe, training: list[TrainingImage], validation: Sequence[Case]) -> None:
-        """Raises UsageError for a prediction, a loss or a schedule that does not exist."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        training: list[TrainingImage],
+        validation: Sequence[Case],
+        start: Checkpoint | None = None,
+    ) -> None:
+        """It begins as `start` where that is such a network, else with random weights.
+
+        Raises UsageError for a prediction, a loss or a schedule that does not exist.
+        """
         assert recipe.conditional is not None
         self.recipe, self.options, self.cases = recipe, recipe.conditional, validation
         for name, known in (("prediction", ("v", "eps")), ("loss", ("rms", "l2"))):
@@ -48,6 +57,9 @@ class DiffusionTask:
         self.schedule = get_schedule(self.options.schedule)
         self.source = PairSource(recipe, training, self.options.loop)
         self.described = {**self.options.network, "condition": self.source.channels}
+        spoken = {"name": self.schedule.name, "prediction": self.options.prediction}
+        alike = start is not None and start.metadata.network_options == self.described
+        self.start = start if alike and start is not None and start.metadata.schedule == spoken else None
         self.digest = describe(
             network=[NETWORK, self.described],
             prediction=self.options.prediction,
@@ -55,11 +67,16 @@ class DiffusionTask:
             schedule=self.options.schedule,
             **settings(self.options.loop),
             **_data(recipe, training),
+            # Not named where there is none: runs from before can go on.
+            **({"start": self.start.sha256} if self.start else {}),
         )
 
     def network(self) -> nn.Module:
-        """A freshly initialised conditional U-Net."""
-        return build(NETWORK, self.described)
+        """The conditional U-Net it begins as."""
+        network = build(NETWORK, self.described)
+        if self.start is not None:
+            load_state(network, self.start)
+        return network
 
     def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
         """Error of the prediction over the pixels that count, mean over this share of the step's patches."""
@@ -181,7 +198,9 @@ def _score(cases: Sequence[Case], run: Callable[[Pair], Tensor], device: torch.d
 
 def _data(recipe: Recipe, training: list[TrainingImage]) -> dict[str, object]:
     rows = [(row.source, row.weight) for row in recipe.data]
-    return {"task": recipe.method, "data": rows, "images": len(training)}
+    device = next((image.device for image in training if image.device is not None), None)
+    named: dict[str, object] = {"task": recipe.method, "data": rows, "images": len(training)}
+    return named if device is None else {**named, "device": device}
 
 
 def _metadata(

@@ -21,9 +21,10 @@ from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_p
 from meddenoise.noise.stabilise import Rician
 from meddenoise.series import Series
 from meddenoise.training.data import draw_shares, turn
-from meddenoise.training.load import SPLITS, Found, halved, walk, window
+from meddenoise.training.load import Found, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
 from meddenoise.training.spectra import bands_of
+from meddenoise.training.split import SPLITS
 
 Image = NDArray[np.float32]
 FEW = 20

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from meddenoise.methods.conditional import Condition
 from meddenoise.training.data import PatchSource, TrainingImage, middle
-from meddenoise.training.frames import TYPICAL, FrameSource, draw_frames, tell_frames
+from meddenoise.training.frames import TYPICAL, FrameSource, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.loop import LoopOptions, Share
 from meddenoise.training.motion import MARGIN
 from meddenoise.training.recipe import Recipe
@@ -125,9 +125,14 @@ def _frames(frames: FrameSource) -> Draw:
 
 
 def _middle(method: str, image: TrainingImage, rng: np.random.Generator) -> tuple[Image, Image]:
+    if method == BEFOI and image.run is not None:
+        frames = middle(image.run, VALIDATION_CROP)
+        noisy = degrade_frames(frames, image.own, TYPICAL, rng, image.device)
+        return scaled(frames[1]), tell_frames(noisy)
     if method == BEFOI:
         crop = middle(image.plane, VALIDATION_CROP + 2 * MARGIN)
-        noisy, clean = draw_frames(crop, np.ascontiguousarray(crop[::-1]), image.own, TYPICAL, rng)
+        layers = crop, np.ascontiguousarray(crop[::-1])
+        noisy, clean = draw_frames(layers, image.own, TYPICAL, rng, image.device)
         return scaled(clean), tell_frames(noisy)
     clean = scaled(middle(image.plane, VALIDATION_CROP))
     return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise import BAND_EDGES, SPECTRUM_EDGES, WHITE, NoiseEstimate
 from meddenoise.noise.correlation import spectrum_of
 from meddenoise.noise.spectrum import mean_power, radial_frequency
 
@@ -72,10 +72,6 @@ def bands_of(amplitude: Image) -> tuple[float, ...]:
     return tuple(np.sqrt(power / count).tolist())
 
 
-DIRECTIONAL_EDGES = np.array([0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.7072])
-"""Edges of the 8 radial bands of a directional spectrum, cycles a pixel."""
-
-
 def directional_bands(amplitude: Image) -> tuple[float, ...]:
     """Amplitude in 8 radial bands, each along x (|fx| >= |fy|) and then along y, relative to white noise."""
     height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)
@@ -88,7 +84,7 @@ def directional_bands(amplitude: Image) -> tuple[float, ...]:
 @lru_cache(maxsize=8)
 def _directional_bins(shape: tuple[int, int]) -> NDArray[np.int64]:
     fy, fx = _frequencies(shape)
-    band = np.digitize(np.hypot(fy, fx), DIRECTIONAL_EDGES[1:-1])
+    band = np.digitize(np.hypot(fy, fx), SPECTRUM_EDGES[1:-1])
     bins: NDArray[np.int64] = (2 * band + (np.abs(fx) < np.abs(fy))).ravel()
     return bins
 

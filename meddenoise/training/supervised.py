@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.errors import TrainingError
 from meddenoise.networks import build
 from meddenoise.noise import WHITE
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
-from meddenoise.training.frames import COUNT, FrameSource
+from meddenoise.training.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.motion import make_sequence
 from meddenoise.training.recipe import Recipe
@@ -47,6 +48,8 @@ class Case:
     clean: Tensor
     bands: tuple[float, ...] = ()
     """Empty where the spectrum is not known."""
+    own_share: Tensor | None = None
+    """As of `Batch`, of a reference whose own noise would judge; None where that is next to nothing."""
 
 
 class SupervisedTask:
@@ -63,7 +66,9 @@ class SupervisedTask:
         validation: Iterable[TrainingImage],
         start: Checkpoint | None = None,
     ) -> None:
+        """Raises TrainingError where no image held out for validation can judge."""
         self.recipe, self.start = recipe, start
+        validation = list(validation)
         weights = {row.source: row.weight for row in recipe.data}
         moving = recipe.network_options.get("frames", 1) > 1
         source = FrameSource if moving else PatchSource
@@ -71,6 +76,11 @@ class SupervisedTask:
         mix = replace(recipe.noise, bands=self.bands)
         self.source = source(training, weights, mix, recipe.loop.patch, recipe.loop.seed)
         self.cases = _cases(validation, moving)
+        if validation and not self.cases:
+            raise TrainingError(
+                "the images held out for validation have too much noise of their own to judge a network by: "
+                "give cleaner ones, or the noise of the device with --noise-profile."
+            )
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
@@ -80,6 +90,7 @@ class SupervisedTask:
             start=start.sha256 if start else None,
             # Not named where there is none: runs from before profiles can go on.
             **({"like": str(training[0].like)} if training and training[0].like else {}),
+            **({"device": str(training[0].device)} if moving and training and training[0].device else {}),
         )
 
     def network(self) -> nn.Module:
@@ -102,7 +113,7 @@ class SupervisedTask:
         """Mean PSNR (range 255) per modality and noise, whose level is given; "score" is their mean.
 
         Only references whose own noise is next to nothing beside the noise added are looked at: others would
-        reward a network for leaving noise.
+        reward a network for leaving noise. With the noise of a device all are, their own taken into account.
         """
         table: dict[str, list[float]] = defaultdict(list)
         for case in self.cases:
@@ -110,7 +121,7 @@ class SupervisedTask:
             bands = torch.tensor([case.bands or (0.0,) * len(WHITE)], dtype=torch.float32)
             told = (bands.repeat_interleave(self.bands // len(WHITE), dim=1), torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
-            error = float((result - case.clean).square().mean())
+            error = float(_error(result, case).square().mean())
             table[f"{_NAMES.get(case.modality, case.modality)}-{case.level}"].append(
                 10 * np.log10(255**2 / error)
             )
@@ -150,11 +161,33 @@ def mean_error(network: nn.Module, batch: Batch, device: torch.device) -> Tensor
     error = result.float() - clean
     share = batch.own_share.to(device)
     if bool(share.any()):
-        middle = batch.noisy[:, batch.noisy.shape[1] // 2, None].to(device)
-        removed = torch.fft.rfft2(middle - result.float())
-        error = error + torch.fft.irfft2(share * removed, s=clean.shape[-2:])
+        error = error + _given_back(result, batch.noisy.to(device), share)
     error = error / scale[:, None, None, None]
     return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
+
+
+def _given_back(result: Tensor, noisy: Tensor, share: Tensor) -> Tensor:
+    """That `share` of what was removed from the middle one of the planes `noisy` [B, T, H, W]."""
+    removed = torch.fft.rfft2(noisy[:, noisy.shape[1] // 2, None] - result.float())
+    back: Tensor = torch.fft.irfft2(share * removed, s=result.shape[-2:])
+    return back
+
+
+def _error(result: Tensor, case: Case) -> Tensor:
+    error = result.float() - case.clean
+    return error if case.own_share is None else error + _given_back(result, case.noisy, case.own_share)
+
+
+def _device_case(image: TrainingImage, rng: np.random.Generator) -> Case:
+    """Moving frames with the noise of their device, whose usual level is given."""
+    plane = middle(image.plane if image.run is None else image.run, VALIDATION_CROP)
+    frames = plane if plane.ndim == 3 else make_sequence(plane, plane[::-1], COUNT, rng)
+    exact = replace(TYPICAL, level_spread=0.0, told_error=0.0, bands_unknown=0.0, clipped=0.0)
+    made = degrade_frames(frames, image.own, exact, rng, image.device)
+    clean = torch.from_numpy(frames[COUNT // 2].copy())[None, None]
+    share = torch.from_numpy(made.own_share)[None, None]
+    bands = tuple(made.bands.tolist())
+    return Case(image.modality, "own", made.sigma, torch.from_numpy(made.noisy)[None], clean, bands, share)
 
 
 def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
@@ -164,9 +197,14 @@ def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
     cases = []
     for image in images:
         too_noisy = image.own.sigma**2 > MOST_OWN * (image.own.sigma**2 + max(VALIDATION_SIGMAS) ** 2)
-        if taken[image.source] == VALIDATION_PER_SOURCE or (too_noisy and image.noise is None):
+        moving_device = moving and image.device is not None
+        exempt = moving_device or image.noise is not None
+        if taken[image.source] == VALIDATION_PER_SOURCE or (too_noisy and not exempt):
             continue
         taken[image.source] += 1
+        if moving_device:
+            cases.append(_device_case(image, rng))
+            continue
         plane = middle(image.plane, VALIDATION_CROP)
         frames = make_sequence(plane, plane[::-1], COUNT, rng) if moving else plane[None].copy()
         sequence = torch.from_numpy(frames)[None]

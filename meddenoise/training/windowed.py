@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.training.data import draw_shares, turn
-from meddenoise.training.load import SPLITS, halved, walk
+from meddenoise.training.load import halved, walk
 from meddenoise.training.recipe import DataRow
 from meddenoise.training.restoration import draw_plain
+from meddenoise.training.split import SPLITS
 
 Image = NDArray[np.float32]
 

@@ -1,0 +1,65 @@
+"""Frames with the noise of one device: the noise module of BeFOI, which makes fluoroscopy of cine frames."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.profile import NoiseProfile
+from meddenoise.noise.spectrum import mean_power, radial_frequency, sampled_amplitude
+from meddenoise.training.degrade import NoiseMix
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameNoise:
+    """The standard deviation in every pixel [T, H, W], the amplitude spectrum [H, W / 2 + 1] and the
+    correlation from frame to frame of noise to add."""
+
+    level: Image
+    amplitude: Image
+    lag: float
+
+
+def match_noise(
+    clean: Image, device: NoiseProfile, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator
+) -> FrameNoise:
+    """What frames `clean` [T, H, W] (0..255), with noise `own` in each, lack to be frames of the device.
+
+    `device` is the profile in their units. Levels are drawn near those of successive frames of it, the first
+    ones of a run included (`mix.level_spread`), and follow the brightness by its gain. Where the frames have
+    as much noise themselves, enough is added for the loss to learn from (`mix.own_limit`).
+    Source: Hu, Huang 2024 (BeFOI), equations 7 and 8.
+    """
+    ratios = draw_ratios(device, len(clean), rng) * np.exp(rng.normal(0, mix.level_spread))
+    wanted = np.stack([device.sigma_at(frame) for frame in clean]) * ratios[:, None, None]
+    total = float(np.mean(np.square(wanted, dtype=np.float64)))
+    least = own.sigma**2 * (1 - mix.own_limit) / mix.own_limit
+    added = max(total - own.sigma**2, least)
+    level = (wanted * np.sqrt(added / max(total, 1e-9))).astype(np.float32)
+    amplitude = _amplitude(device.frequency, device.power, (clean.shape[1], clean.shape[2]))
+    return FrameNoise(level, amplitude, device.rho)
+
+
+def draw_ratios(device: NoiseProfile, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """The levels of `count` successive frames around one of the device's, relative to its usual level.
+
+    Frames before the first and after the last of a run are as these.
+    """
+    runs = device.counts.series
+    levels = np.array(device.sigmas) / device.sigma
+    rows = levels.reshape(runs, -1) if len(levels) % runs == 0 else levels[None]
+    row = rows[int(rng.integers(len(rows)))]
+    first = int(rng.integers(len(row))) - count // 2
+    chosen: NDArray[np.float64] = row[np.clip(np.arange(first, first + count), 0, len(row) - 1)]
+    return chosen
+
+
+@lru_cache(maxsize=8)
+def _amplitude(frequency: tuple[float, ...], power: tuple[float, ...], shape: tuple[int, int]) -> Image:
+    amplitude = sampled_amplitude(frequency, power)(radial_frequency(*shape))
+    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
+    return unit

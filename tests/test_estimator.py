@@ -1,0 +1,153 @@
+"""The learned estimate of noise beside the classical one: what is read, which of them rules, what is said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.errors import WeightsError
+from meddenoise.estimator import NoiseEstimator, doubts, load_estimator, rule
+from meddenoise.networks.noise_level import NoiseLevelNet
+from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise
+from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
+from meddenoise.noise.steady import steady
+
+FLAT = (1.0,) * CELLS
+Plane = np.ndarray
+
+
+@pytest.fixture(scope="module")
+def estimator() -> NoiseEstimator:
+    """One that has learned nothing: it reads the mean power of all blocks."""
+    torch.manual_seed(0)
+    return NoiseEstimator(NoiseLevelNet(channels=8, blocks=1, hidden=8).eval())
+
+
+def noisy(sigma: float = 5.0, shape: tuple[int, int] = (96, 120), seed: int = 0) -> Plane:
+    return (sigma * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def whole(plane: Plane) -> Plane:
+    return np.ones(plane.shape, bool)
+
+
+def test_the_power_of_a_flat_plane_is_its_noise(estimator: NoiseEstimator) -> None:
+    found = estimator.estimate(noisy() + 300, whole(noisy()), "CT")
+    assert found.sigma == pytest.approx(5, rel=0.05)
+    assert found.bands == pytest.approx(WHITE, abs=0.12)
+    assert found.spectrum is not None and len(found.spectrum) == CELLS
+    assert bands_of_cells(found.spectrum) == pytest.approx(found.bands)
+
+
+def test_noise_along_one_direction_shows_in_the_cells_of_that_direction(estimator: NoiseEstimator) -> None:
+    plane = noisy(shape=(128, 129))
+    plane = plane[:, 1:] + plane[:, :-1]
+    found = estimator.estimate(plane, whole(plane), "CT")
+    assert found.spectrum is not None
+    along_x, along_y = np.array(found.spectrum[8:14:2]), np.array(found.spectrum[9:14:2])
+    assert np.all(along_x < 0.8 * along_y)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1e-3, 0.0), (50.0, -1000.0), (1.0, 30000.0)])
+def test_scale_goes_with_the_level_and_offset_with_nothing(
+    estimator: NoiseEstimator, gain: float, offset: float
+) -> None:
+    plane = noisy()
+    plane[20:50, 30:70] += 80
+    before = estimator.estimate(plane, whole(plane), "CT")
+    after = estimator.estimate(np.float32(gain) * plane + np.float32(offset), whole(plane), "CT")
+    assert after.sigma == pytest.approx(gain * before.sigma, rel=2e-3)
+    assert after.spectrum == pytest.approx(before.spectrum, abs=5e-3)
+
+
+def test_what_is_no_image_does_not_count(estimator: NoiseEstimator) -> None:
+    plane, valid = noisy(), whole(noisy())
+    valid[:, :40] = False
+    spoilt = plane.copy()
+    spoilt[:, :40] = np.nan
+    found = estimator.estimate(spoilt, valid, "CT")
+    assert found.sigma == pytest.approx(5, rel=0.15)
+    assert estimator.estimate(plane, np.zeros_like(valid), "CT").sigma == 0
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 300), (64, 31)])
+def test_small_and_odd_planes_are_read(estimator: NoiseEstimator, shape: tuple[int, int]) -> None:
+    plane = noisy(shape=shape)
+    assert estimator.estimate(plane, whole(plane), "MR").sigma == pytest.approx(5, rel=0.35)
+
+
+def test_a_constant_plane_has_no_noise(estimator: NoiseEstimator) -> None:
+    plane = np.full((64, 64), 7, np.float32)
+    assert estimator.estimate(plane, whole(plane), "").sigma == 0
+
+
+def test_a_checkpoint_of_a_method_is_refused(tmp_path: Path) -> None:
+    metadata = CheckpointMetadata(
+        method="direct",
+        network="noise-unet",
+        network_options={},
+        normalisation={"name": "none"},
+        sigma_range=(0.0, 1.0),
+        modalities=("CT",),
+        training_data=("none",),
+        licence="Apache-2.0",
+        recipe="direct",
+    )
+    save_checkpoint(tmp_path / "direct.safetensors", {"w": torch.zeros(2)}, metadata)
+    with pytest.raises(WeightsError, match="'direct', not an estimator of noise"):
+        load_estimator(str(tmp_path / "direct.safetensors"))
+
+
+def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
+    classical = NoiseEstimate(4.0, variance=(2.0, 8.0))
+    ruled = rule(classical, NoiseEstimate(8.0, spectrum=FLAT), "DX")
+    assert (ruled.sigma, ruled.second, ruled.variance) == (8.0, 4.0, (8.0, 32.0))
+    assert ruled.spectrum == FLAT
+
+
+def test_rician_noise_has_one_level_everywhere() -> None:
+    ruled = rule(NoiseEstimate(4.0, variance=(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR")
+    assert ruled.model == "rician" and ruled.variance is None
+
+
+def test_estimates_that_agree_are_not_spoken_of() -> None:
+    planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(0.0, second=0.0), NoiseEstimate(3.0)]
+    assert doubts(planes) == []
+
+
+def test_estimates_that_differ_are_told_in_one_sentence() -> None:
+    planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(5.0, second=15.0)]
+    assert doubts(planes) == [
+        "two estimates of the noise differ on 1 of 2 planes (5 was used, 15 is the other): "
+        "give --sigma if you know the level."
+    ]
+    assert "differ (2 was used, 0 is the other)" in doubts([NoiseEstimate(2.0, second=0.0)])[0]
+
+
+def test_a_level_that_is_given_is_in_no_doubt() -> None:
+    given = SeriesNoise((NoiseEstimate(5.0, second=50.0, uncertainty=0.1),)).with_sigma(7.0)
+    assert given.planes[0] == NoiseEstimate(7.0)
+
+
+def test_steadied_spectra_stay_those_of_their_bands() -> None:
+    rng = np.random.default_rng(0)
+    planes = []
+    for _ in range(5):
+        spectrum = _unit(rng.uniform(0.5, 1.5, CELLS))
+        planes.append(NoiseEstimate(5.0, bands_of_cells(spectrum), spectrum=spectrum))
+    for plane in steady(planes, 256 * 256):
+        assert plane.spectrum is not None
+        assert bands_of_cells(plane.spectrum) == pytest.approx(plane.bands)
+
+
+def test_a_series_with_planes_without_a_spectrum_has_none() -> None:
+    planes = [NoiseEstimate(5.0, spectrum=FLAT), NoiseEstimate(5.0)]
+    assert all(plane.spectrum is None for plane in steady(planes, 256 * 256))
+
+
+def _unit(spectrum: np.ndarray) -> tuple[float, ...]:
+    """The spectrum with the power of white noise."""
+    power = np.square(spectrum)
+    return tuple(np.sqrt(power / (power * cell_shares()).sum()).tolist())
