@@ -93,7 +93,7 @@ def run_training(
 
 
 def _tell_split(sides: "Sides", watch: Watch) -> None:
-    """What a user should know of the split of a small folder."""
+    """Note a split that says little, as that of a small folder."""
     from meddenoise.training.split import split_notes
 
     groups = [[image.group for image in side if not image.source.startswith("phantom:")] for side in sides]
