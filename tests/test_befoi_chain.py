@@ -18,18 +18,19 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.io import read
 from meddenoise.methods.befoi import CineSampler
 from meddenoise.methods.conditional import Condition, Diffusion
+from meddenoise.networks import build
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile_file import read_profile
 from meddenoise.training import Images, run_training
 from meddenoise.training.befoi import StudentTask
-from meddenoise.training.begin import part_of
+from meddenoise.training.begin import begin_as, part_of
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.frames import TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.load import load_images
 from meddenoise.training.matched import draw_ratios, match_noise
 from meddenoise.training.medcdiff import DiffusionTask
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe
+from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.split import HeldOut, Member, hold_out, split_notes
 from meddenoise.weights import load
 
@@ -298,6 +299,20 @@ def test_both_networks_of_ones_own_begin_as_the_bundled_ones() -> None:
     assert DiffusionTask(other, images, [], diffusion).start is None
     mean = Condition(torch.zeros(1, 4, 32, 32))
     assert student.teacher.mean(mean).shape == (1, 1, 32, 32)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_begins_as_weights_that_fit_its_network(name: str) -> None:
+    recipe = read_recipe(name)
+    if not recipe.start:
+        return
+    start = part_of(load(recipe.start), "student")
+    assert start is not None
+    if start.metadata.network_options != recipe.network_options:
+        begun = begin_as(start, recipe.network_options)
+        shapes = {key: weights.shape for key, weights in begun.tensors.items()}
+        network = build(recipe.network, recipe.network_options)
+        assert shapes == {key: weights.shape for key, weights in network.state_dict().items()}
 
 
 def test_a_run_denoised_by_what_its_own_noise_trained_is_nearer_to_the_truth(chain: Chain) -> None:
