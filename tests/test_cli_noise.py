@@ -97,18 +97,18 @@ def test_denoising_takes_the_noise_from_the_profile(study, tmp_path):
                folder / "profile.toml", "--json")  # fmt: skip
     row = json.loads(told.stdout)
     profile = read_profile(folder / "profile.toml")
-    assert row["noise"]["sigma_before"] == pytest.approx(profile.sigma, rel=0.02)
+    assert row["noise"]["sigma_before"] == pytest.approx(profile.sigma, rel=0.06)  # measured on flat places
     refused = run("denoise", noisy, "-o", tmp_path / "no", "--sigma", 5, "--noise-profile",
                   folder / "profile.toml", code=2)  # fmt: skip
-    assert "--sigma and --noise-profile both tell the level" in refused.stderr
+    assert "--sigma and --noise-profile each give the level" in refused.stderr
     missing = run("denoise", noisy, "-o", tmp_path / "no", "--noise-profile", "none.toml", code=2)
     assert "none.toml cannot be read" in missing.stderr
 
 
 def test_a_profile_in_another_unit_is_refused(study, tmp_path):
-    write_profile(replace(EXAMPLE, unit="HU"), tmp_path / "hu.toml")
+    write_profile(replace(EXAMPLE, unit="HU", modality="CT"), tmp_path / "hu.toml")
     run("phantom", "ct", tmp_path / "ct", "--size", 64, "--slices", 1)
-    write_profile(replace(EXAMPLE, unit="counts"), tmp_path / "counts.toml")
+    write_profile(replace(EXAMPLE, unit="counts", modality="CT"), tmp_path / "counts.toml")
     clean = tmp_path / "ct" / "clean"
     told = run("simulate", clean, tmp_path / "x", "--noise", tmp_path / "counts.toml", code=2).stderr
     assert "counts.toml is in counts, the image in HU" in told
