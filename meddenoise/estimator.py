@@ -58,21 +58,23 @@ class NoiseEstimator:
         filled = np.where(usable, plane, plane[usable].min()).astype(np.float32)
         if not magnitude:  # values far from 0 would cost digits
             filled -= np.float32(np.median(filled[usable]))
+        # Radiographs come in both photometric interpretations, and neither is the right one.
+        signs = (1, -1) if modality in RADIOGRAPHS else (1,)
         reading = self.network(
-            torch.from_numpy(filled)[None, None],
-            torch.from_numpy(usable.astype(np.float32))[None, None],
-            torch.tensor([float(magnitude)]),
+            torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
+            torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
+            torch.full((len(signs),), float(magnitude)),
         )
-        level, floor = float(reading.level), float(reading.floor)
+        level, floor = float(reading.level.mean()), float(reading.floor.mean())
         if level < floor + np.log(NONE):
             return NoiseEstimate(0.0)
-        spectrum = tuple(reading.spectrum[0].exp().tolist())
+        spectrum = tuple(reading.spectrum.mean(dim=0).exp().tolist())
         return NoiseEstimate(
             float(np.exp(level)),
             bands_of_cells(spectrum),
-            model="rician" if magnitude and float(reading.rician) > 0 else "gaussian",
+            model="rician" if magnitude and float(reading.rician.mean()) > 0 else "gaussian",
             spectrum=spectrum,
-            uncertainty=float(np.expm1(np.exp(np.clip(float(reading.error), -6, 2)))),
+            uncertainty=float(np.expm1(np.exp(np.clip(float(reading.error.mean()), -6, 2)))),
         )
 
 

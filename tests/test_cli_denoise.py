@@ -36,11 +36,6 @@ def call(*arguments, **settings):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, **settings)
 
 
-def untrusted(stderr):
-    """What is said but for the verdicts, which pixels of noisy files decide."""
-    return "".join(line for line in stderr.splitlines(True) if not line.startswith("trust: "))
-
-
 @pytest.fixture
 def study(tmp_path):
     folder = tmp_path / "study"
@@ -54,7 +49,7 @@ def test_the_program_denoises_a_folder_and_says_so_on_stderr(study):
     done = call(study, *QUICK)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert untrusted(done.stderr) == "2 series written.\n"
+    assert done.stderr.splitlines()[-1].startswith("2 series written: ")
     before, after = pydicom.dcmread(CT), pydicom.dcmread(study.with_name("study_denoised") / "ct.dcm")
     assert after.pixel_array.shape == before.pixel_array.shape
     assert after.pixel_array.dtype == before.pixel_array.dtype
@@ -68,7 +63,8 @@ def test_the_program_denoises_a_folder_and_says_so_on_stderr(study):
 def test_json_gives_one_object_a_series_and_again_when_kept(study):
     lines = [json.loads(line) for line in denoise(study, *QUICK, "--json").stdout.splitlines()]
     assert {line["modality"] for line in lines} == {"CT", "MR"}
-    assert all(line["noise"]["sigma_before"] >= 0 for line in lines)
+    levels = {line["modality"]: line["noise"]["sigma_before"] for line in lines}
+    assert levels["CT"] >= 0 and levels["MR"] is None, "the MR image has no flat place"
     again = [json.loads(line) for line in denoise(study, *QUICK, "--json").stdout.splitlines()]
     assert sorted(again, key=str) == sorted(lines, key=str)
 
@@ -243,5 +239,5 @@ def test_a_reader_of_the_json_that_goes_away_does_not_stop_the_images(study):
     command = [sys.executable, "-m", "meddenoise", "denoise", str(study), *QUICK, "--json"]
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
-    assert (done.returncode, untrusted(done.stderr)) == (0, "2 series written.\n")
+    assert done.returncode == 0 and done.stderr.splitlines()[-1].startswith("2 series written: ")
     assert len(list(study.with_name("study_denoised").glob("*.dcm"))) == 2

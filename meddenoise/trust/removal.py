@@ -20,8 +20,8 @@ VISIBLE = 0.3
 """Share of the noise that must be left for its grain to be seen."""
 TYPICAL = 1.5
 """Planes whose noise is within this factor of the median stand for the series."""
-SAMPLED = 4096
-"""Values of a plane that are kept for the histogram."""
+SAMPLED, ALL_SAMPLED = 4096, 1 << 16
+"""Values of a plane, and of all planes, that are kept for the histogram."""
 SEED = 0
 
 
@@ -84,7 +84,9 @@ class Removal:
 
 def measure_removal(noisy: Series, result: Series) -> Removal:
     """The noise of a series and of what was made of it, on the same grid and in the same order."""
-    frames = [_measure(noisy, result, range(n, n + result.channels)) for n in _starts(result)]
+    starts = _starts(result)
+    kept = min(SAMPLED, max(1, ALL_SAMPLED // max(len(starts), 1)))
+    frames = [_measure(noisy, result, range(n, n + result.channels), kept) for n in starts]
     known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
@@ -146,7 +148,7 @@ def _starts(series: Series) -> range:
     return range(0, len(series), series.channels)
 
 
-def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
+def _measure(noisy: Series, result: Series, planes: range, kept: int) -> _Frame | None:
     """One frame, its colours measured in the places of the first of them."""
     places: Places | None = None
     powers, cuts = [], []
@@ -164,7 +166,7 @@ def _measure(noisy: Series, result: Series, planes: range) -> _Frame | None:
     assert places is not None
     spacing = result.geometry.spacing_mm[1:] if result.geometry.known else None
     first = cuts[0]
-    picked = np.random.default_rng(SEED).permutation(first[0].size)[:SAMPLED]
+    picked = np.random.default_rng(SEED).permutation(first[0].size)[:kept]
     return _Frame(
         np.mean(powers, axis=0),
         places.side,
