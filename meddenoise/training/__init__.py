@@ -1,11 +1,12 @@
 """Training: images into patches, patches into noisy pairs, pairs into checkpoints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from meddenoise.errors import UsageError
+from meddenoise.errors import MeddenoiseError, UsageError
 
 if TYPE_CHECKING:
     from meddenoise.checkpoint import Checkpoint
@@ -78,18 +79,18 @@ def run_training(
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs the package {error.name!r}: pip install {error.name}.") from error
     _check_profile(recipe, images)
-    _claim(output, recipe.method)
-    if recipe.stages is not None:
-        return _train_noisy(recipe, images, output, manner, watch)
-    if recipe.conditional is not None:
-        return _train_conditional(recipe, images, output, manner, watch)
-    if manner.blind_radius is not None:
-        raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
-    from dataclasses import replace
+    with _claimed(output, recipe.method):
+        if recipe.stages is not None:
+            return _train_noisy(recipe, images, output, manner, watch)
+        if recipe.conditional is not None:
+            return _train_conditional(recipe, images, output, manner, watch)
+        if manner.blind_radius is not None:
+            raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
+        from dataclasses import replace
 
-    task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
-    loop = replace(recipe.loop, seconds=manner.seconds)
-    return train(task, loop, output, resume=manner.resume, progress=watch.step)
+        task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
+        loop = replace(recipe.loop, seconds=manner.seconds)
+        return train(task, loop, output, resume=manner.resume, progress=watch.step)
 
 
 def _tell_split(sides: "Sides", watch: Watch) -> None:
@@ -101,8 +102,24 @@ def _tell_split(sides: "Sides", watch: Watch) -> None:
         watch.note(note)
 
 
+@contextmanager
+def _claimed(output: Path, method: str) -> Iterator[None]:
+    """Note in the folder of a run whose it is; a run that ends before it wrote anything leaves nothing.
+
+    Raises TrainingError where it is another method's.
+    """
+    existed = output.exists()
+    _claim(output, method)
+    try:
+        yield
+    except MeddenoiseError:
+        if not existed and [path.name for path in output.iterdir()] == [METHOD]:
+            (output / METHOD).unlink()
+            output.rmdir()
+        raise
+
+
 def _claim(output: Path, method: str) -> None:
-    """Note in the folder of a run whose it is. Raises TrainingError where it is another method's."""
     from meddenoise.errors import TrainingError
     from meddenoise.io.atomic import staged
 
@@ -124,7 +141,6 @@ def _claim(output: Path, method: str) -> None:
 def _method_of(output: Path) -> str:
     """The method of the checkpoint that an earlier run left in its folder; empty where there is none."""
     from meddenoise.checkpoint import load_checkpoint
-    from meddenoise.errors import MeddenoiseError
 
     path = output / "checkpoint.safetensors"
     if not path.exists():
