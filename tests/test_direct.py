@@ -100,3 +100,12 @@ def test_planes_of_a_batch_have_spectra_of_their_own() -> None:
         plain = denoiser(noisy, sigma)
     torch.testing.assert_close(together, torch.cat(apart))
     assert not torch.allclose(together[0], plain[0]) and torch.allclose(together[1], plain[1])
+
+
+def test_what_is_constant_is_left_as_it_is(network: Biased) -> None:
+    noisy = 20 * plane(-3.0)
+    noisy[..., 20:44, 20:44] = 7.0
+    clean = DirectDenoiser(network, torch.zeros(4), magnitude=False)(noisy, torch.tensor([20.0]))
+    inner = (..., slice(24, 40), slice(24, 40))
+    assert torch.equal(clean[inner], noisy[inner])
+    assert not torch.equal(clean[..., :20, :], noisy[..., :20, :])

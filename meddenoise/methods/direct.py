@@ -16,6 +16,8 @@ from meddenoise.noise import NoiseEstimate
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
 
+CONSTANT = 9
+"""Side in pixels of a neighbourhood without any difference: a margin, a mask, saturation."""
 CLIPPING = 3.0
 
 
@@ -51,7 +53,16 @@ class DirectDenoiser:
         clean = self.network(noisy, sigma, bands, zero)
         middle = noisy[:, self.context, None]
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
-        return result
+        return torch.where(_is_constant(middle), middle, result)
+
+
+def _is_constant(plane: Tensor) -> Tensor:
+    """True where CONSTANT x CONSTANT pixels are alike: there is no noise to remove, whatever level was given."""
+    highest, lowest = (
+        torch.nn.functional.max_pool2d(sign * plane, CONSTANT, stride=1, padding=CONSTANT // 2)
+        for sign in (1, -1)
+    )
+    return highest == -lowest
 
 
 def lost_mean(noisy: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
