@@ -117,8 +117,11 @@ def test_a_path_longer_than_the_system_allows_is_a_sentence() -> None:
 
 
 def test_lists_may_be_separated_by_nul_and_xargs_works(tmp_path: Path) -> None:
-    for name in ("a b.dcm", "new\nline.dcm"):
-        shutil.copy(CT, tmp_path / name)
+    for number, name in enumerate(("a b.dcm", "new\nline.dcm")):
+        image = pydicom.dcmread(CT)
+        image.SeriesInstanceUID = f"1.2.{number}"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}.1"
+        image.save_as(tmp_path / name)
     for pipe in (f"{PROGRAM} denoise {QUICK} --files-from -", f"xargs -0 {PROGRAM} denoise {QUICK}"):
         done = shell(
             f"find {tmp_path} -maxdepth 1 -name '*.dcm' -print0 | {pipe} -o {tmp_path}/out --overwrite"
@@ -139,5 +142,5 @@ def test_colour_is_for_terminals_that_want_it(image: Path, settings: dict[str, s
         pytest.skip("needs util-linux's script for a terminal")
     settings = {"TERM": "xterm"} | settings
     done = shell(f"script -qec '{PROGRAM} denoise {image} {QUICK}' /dev/null", **settings)
-    assert b"1 series written." in done.stdout
+    assert b"1 series written: 1 " in done.stdout
     assert (b"\x1b[3" in done.stdout or b"\x1b[9" in done.stdout) == colour

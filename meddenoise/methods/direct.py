@@ -57,7 +57,7 @@ class DirectDenoiser:
 
 
 def _is_constant(plane: Tensor) -> Tensor:
-    """True where CONSTANT x CONSTANT pixels are alike: there is no noise to remove, whatever level was given."""
+    """True where CONSTANT x CONSTANT pixels are alike: there is no noise to remove, whatever the level."""
     highest, lowest = (
         torch.nn.functional.max_pool2d(sign * plane, CONSTANT, stride=1, padding=CONSTANT // 2)
         for sign in (1, -1)
