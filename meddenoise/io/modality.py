@@ -79,9 +79,8 @@ def check_code(code: str) -> str:
     if upper in CODES:
         return upper
     if upper in _MEANT:
-        raise UsageError(
-            f"there is no modality {code!r}: did you mean {_MEANT[upper]!r}? valid are {', '.join(CODES)}."
-        )
+        valid = ", ".join(sorted(CODES))
+        raise UsageError(f"there is no modality {code!r}: did you mean {_MEANT[upper]!r}? valid are {valid}.")
     raise unknown_name("modality", upper, CODES)
 
 
