@@ -13,6 +13,7 @@ from meddenoise.errors import UnsupportedError
 from meddenoise.estimator import estimate
 from meddenoise.holes import fill_holes
 from meddenoise.io.modality import likely_modality, same_kind
+from meddenoise.io.scratch import release
 from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.change import Scene
@@ -98,6 +99,7 @@ def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32]
     """A plane [Y, X], holes filled, and where it is image."""
     index = frame * series.channels + channel
     valid, values = series.valid(index, index + 1), series.values(index, index + 1)
+    release(series.pixels)
     largest = float(np.abs(values).max(initial=0, where=valid))
     if not largest < LARGEST:
         raise UnsupportedError(

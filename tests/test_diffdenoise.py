@@ -227,10 +227,10 @@ def test_magnitudes_stay_magnitudes() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_through_the_engine_neither_batch_nor_order_change_a_draw(size: int) -> None:
-    noisy, sigma = image(90, 70, count=3).numpy(), np.ones((3, 90, 70), np.float32)
+    noisy, sigma = image(150, 140, count=3).numpy(), np.ones((3, 150, 140), np.float32)
 
     def run(first: int, planes: slice, batch: int, seed: int = 4) -> np.ndarray:
-        options = EngineOptions(CPU, tile=48, overlap=16, batch_size=batch, seed=seed)
+        options = EngineOptions(CPU, tile=128, overlap=32, batch_size=batch, seed=seed)
         denoised = Engine(DIFFDENOISE, setup(DIFFUSION), options).run(noisy[planes], sigma[planes], first)
         assert denoised.spread is not None
         return np.stack([denoised.clean, denoised.spread])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.holes import fill_holes
+from meddenoise.io.scratch import release
 from meddenoise.metrics.flat import Patches, Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
 from meddenoise.series import Series
@@ -86,7 +87,10 @@ def measure_removal(noisy: Series, result: Series) -> Removal:
     """The noise of a series and of what was made of it, on the same grid and in the same order."""
     starts = _starts(result)
     kept = min(SAMPLED, max(1, ALL_SAMPLED // max(len(starts), 1)))
-    frames = [_measure(noisy, result, range(n, n + result.channels), kept) for n in starts]
+    frames = []
+    for n in starts:
+        frames.append(_measure(noisy, result, range(n, n + result.channels), kept))
+        release(noisy.pixels, result.pixels)
     known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
