@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.networks.trunk import compand, pad_to
+from meddenoise.networks.trunk import Residual, compand, pad_to
 from meddenoise.noise import SPECTRUM_EDGES
 from meddenoise.noise.cells import CELLS, cell_shares
 
@@ -57,7 +57,7 @@ class NoiseLevelNet(nn.Module):
         self.head = nn.Parameter(torch.randn(SHAPES, CELL**2, 2, 2) / (2 * CELL))
         self.floor = nn.Conv2d(CELLS + SHAPES + len(SIGNALS), channels, 1)
         self.told = nn.Linear(2, channels)
-        self.trunk = nn.ModuleList([_Block(channels) for _ in range(blocks)])
+        self.trunk = nn.ModuleList([Residual(channels) for _ in range(blocks)])
         self.tail = nn.Conv2d(channels, views + 1, 1)
         seen = views * (channels + 2 * CELLS) + 2
         self.norm = nn.LayerNorm(seen)
@@ -204,16 +204,3 @@ def _filters() -> tuple[Tensor, Tensor]:
     mix[:2] = mix[2:4]
     mix /= mix @ bank.square().sum(dim=(1, 2))[:, None]
     return kernels.float(), mix[:, :, None, None].float()
-
-
-class _Block(nn.Module):
-    """x + conv(relu(conv(x)))."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(functional.relu(self.first(x), inplace=True))
-        return out

@@ -48,7 +48,7 @@ def compand(steps: Tensor, linear: float = 32.0) -> Tensor:
     return torch.copysign(torch.log1p(steps.abs() / linear) * linear, steps)
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """x + conv(relu(conv(x)))."""
 
     def __init__(self, width: int) -> None:
@@ -62,4 +62,4 @@ class _Residual(nn.Module):
 
 
 def _stage(width: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(*(_Residual(width) for _ in range(blocks)))
+    return nn.Sequential(*(Residual(width) for _ in range(blocks)))

@@ -12,6 +12,7 @@ from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.data import middle
+from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import LoopOptions, Share, describe, settings
 from meddenoise.training.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.recipe import Recipe
@@ -110,17 +111,16 @@ def stage_metadata(
 ) -> CheckpointMetadata:
     """The metadata of a stage's checkpoint."""
     simulated = recipe.stages.simulated if recipe.stages else None
-    return CheckpointMetadata(
+    return describe_checkpoint(
+        recipe,
+        step,
+        scores,
+        4,
         method=method,
         network=network,
         network_options=options,
         normalisation={"name": "noise-units"},
         sigma_range=(simulated.sigma_min, simulated.sigma_max) if simulated else (0.0, 255.0),
-        modalities=recipe.modalities,
-        training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
-        licence=recipe.licence,
-        recipe=recipe.name,
-        method_options={"steps": step, "validation": {k: round(v, 4) for k, v in scores.items()}},
     )
 
 

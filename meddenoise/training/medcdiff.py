@@ -14,6 +14,7 @@ from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import Condition, Diffusion, OnePass
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
+from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.pairs import Case, Pair, PairSource
 from meddenoise.training.recipe import Recipe
@@ -210,16 +211,13 @@ def _metadata(
     step: int,
     scores: dict[str, float],
 ) -> CheckpointMetadata:
-    return CheckpointMetadata(
-        method=recipe.method,
+    return describe_checkpoint(
+        recipe,
+        step,
+        scores,
         network=NETWORK,
         network_options=network_options,
         normalisation={"name": "patient-window"},
         sigma_range=(2 * WEAK, 2 * NOISE[1]),
-        modalities=recipe.modalities,
-        training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
-        licence=recipe.licence,
-        recipe=recipe.name,
         schedule=schedule,
-        method_options={"steps": step, "validation": {k: round(v, 3) for k, v in scores.items()}},
     )

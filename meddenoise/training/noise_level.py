@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.checkpoint import save_checkpoint
 from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseReading
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import cell_shares
 from meddenoise.training.data import ANY, SCENES, PatchSource, TrainingImage, middle
+from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.noise_draws import Labelled, draw_labelled
 from meddenoise.training.recipe import Recipe
@@ -109,19 +110,8 @@ class NoiseLevelTask:
 
     def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
         """Write the checkpoint: the averaged weights, in half precision, and all it takes to use them."""
-        recipe = self.recipe
-        metadata = CheckpointMetadata(
-            method=recipe.method,
-            network=recipe.network,
-            network_options=recipe.network_options,
-            normalisation={"name": "quiet-differences"},
-            sigma_range=(recipe.noise.sigma_min, recipe.noise.sigma_max),
-            modalities=recipe.modalities,
-            training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
-            licence=recipe.licence,
-            recipe=recipe.name,
-            method_options={"steps": step, "validation": {k: round(v, 4) for k, v in scores.items()}},
-        )
+        seen = {"name": "quiet-differences"}
+        metadata = describe_checkpoint(self.recipe, step, scores, 4, normalisation=seen)
         save_checkpoint(path, {name: x.half() for name, x in network.state_dict().items()}, metadata)
 
     def _draw(self, size: int, rng: np.random.Generator) -> Labelled:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
 from meddenoise.errors import TrainingError
 from meddenoise.networks import build
 from meddenoise.noise import WHITE
@@ -17,6 +17,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
+from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.motion import make_sequence
@@ -130,19 +131,7 @@ class SupervisedTask:
 
     def export(self, network: nn.Module, scores: dict[str, float], step: int, path: Path) -> None:
         """Write the checkpoint: the averaged weights and all it takes to use them."""
-        recipe = self.recipe
-        metadata = CheckpointMetadata(
-            method=recipe.method,
-            network=recipe.network,
-            network_options=recipe.network_options,
-            normalisation={"name": "noise-units"},
-            sigma_range=(recipe.noise.sigma_min, recipe.noise.sigma_max),
-            modalities=recipe.modalities,
-            training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
-            licence=recipe.licence,
-            recipe=recipe.name,
-            method_options={"steps": step, "validation": {k: round(v, 3) for k, v in scores.items()}},
-        )
+        metadata = describe_checkpoint(self.recipe, step, scores, normalisation={"name": "noise-units"})
         # Half precision halves the file and changes results by less than 0.001 dB (benchmarks/half.py).
         save_checkpoint(path, {name: w.half() for name, w in network.state_dict().items()}, metadata)
 

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
 from meddenoise.diffusion.continuous import cosine_levels, cosine_time
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.methods.score import ScoreModel
 from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
+from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
@@ -135,22 +136,14 @@ class ScoreTask:
         """Write the checkpoint: the averaged weights in half precision and all it takes to use them."""
         recipe, (low, high) = self.recipe, self.options.window
         ends = cosine_levels(torch.tensor([0.0, 1.0]))
-        metadata = CheckpointMetadata(
-            method=recipe.method,
-            network=recipe.network,
-            network_options=recipe.network_options,
+        metadata = describe_checkpoint(
+            recipe,
+            step,
+            scores,
             normalisation={"name": "window", "low": low, "high": high},
             sigma_range=(float(ends[1][0] / ends[0][0]), float(ends[1][1] / ends[0][1])),
-            modalities=recipe.modalities,
-            training_data=tuple(dict.fromkeys(row.attribution for row in recipe.data if row.attribution)),
-            licence=recipe.licence,
-            recipe=recipe.name,
             schedule={"name": "cosine-1000", "prediction": "eps"},
-            method_options={
-                "tile": recipe.loop.patch,
-                "steps": step,
-                "validation": {name: round(value, 3) for name, value in scores.items()},
-            },
+            method_options={"tile": recipe.loop.patch},
         )
         tensors = {name: weights.half() for name, weights in network.state_dict().items()}
         save_checkpoint(path, tensors, metadata)
