@@ -174,6 +174,7 @@ def _quantile(values: Tensor, chosen: Tensor, share: float) -> Tensor:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # kept from one call to the next, and trained through
 def _filters() -> tuple[Tensor, Tensor]:
     """Waves under a Hann window, without mean, as kernels [N, CELL², 2, 2] over cells, and the mean of their
     squares over each cell of the spectrum [CELLS, N, 1, 1], 1 for white noise of unit variance.
