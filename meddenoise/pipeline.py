@@ -99,7 +99,7 @@ def denoise_series(
         device = engine.device
         warnings += engine.warnings
     result = series.with_pixels(made.pixels, _describe(choice, options, noise, device))
-    removal = measure_removal(series, result)
+    removal = measure_removal(series, result, () if _is_given(options) else noise.levels)
     return Result(
         series=result,
         choice=choice,
@@ -130,9 +130,12 @@ def _set_up(seen: Series, choice: Choice, noise: SeriesNoise, options: Options) 
 
 def _judge(change: Change, engine: Engine | None, noise: SeriesNoise, options: Options) -> Trust:
     """The verdict on the result, held against the noise that is seen: a level that was told may be wrong."""
-    given = (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
-    seen = estimate_series(change.noisy) if given else noise
+    seen = estimate_series(change.noisy) if _is_given(options) else noise
     return check_trust(change, seen, None if engine is None else Run(engine, noise, options.share))
+
+
+def _is_given(options: Options) -> bool:
+    return (options.sigma, options.noise_profile, options.noise_map) != (None, None, None)
 
 
 def _noise_of(taken: Taken, options: Options) -> SeriesNoise:

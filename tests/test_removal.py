@@ -120,3 +120,12 @@ def test_a_result_by_itself_has_only_an_after():
     assert alone.after == pytest.approx(SIGMA, rel=0.06)
     assert alone.by_plane[0][0] is None
     assert isinstance(alone, Removal)
+
+
+def test_a_plane_that_shows_more_than_its_level_holds_structure_and_a_louder_one_does_not():
+    planes = TRUTH + np.array([20.0, 20.0, 20.0, 60.0])[:, None, None] * noise(4)
+    noisy = series(planes)
+    loud = measure_removal(noisy, noisy, [20.0, 20.0, 20.0, 60.0]).by_plane
+    assert loud[3][0] == pytest.approx(60, rel=0.06)
+    held = measure_removal(noisy, noisy, [20.0] * 4).by_plane
+    assert held[3] == (None, None) and held[:3] == loud[:3]

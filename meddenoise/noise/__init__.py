@@ -72,6 +72,11 @@ class SeriesNoise:
         return self.planes[index]
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """The level of each plane."""
+        return tuple(plane.sigma for plane in self.planes)
+
+    @property
     def sigma(self) -> float:
         """Root mean square level of the planes that have noise; 0 where none has."""
         levels = self._levels()

@@ -1,5 +1,6 @@
 """Noise before and after, and what was removed: one estimator, on the same flat places, plane by plane."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,14 +84,19 @@ class Removal:
         )
 
 
-def measure_removal(noisy: Series, result: Series) -> Removal:
-    """The noise of a series and of what was made of it, on the same grid and in the same order."""
+def measure_removal(noisy: Series, result: Series, levels: Sequence[float] = ()) -> Removal:
+    """The noise of a series and of what was made of it, on the same grid and in the same order.
+
+    `levels` are the estimated levels of its planes: where the flat places of a frame show that much more than
+    the others do in relation to them, they hold structure, and the frame is not measured.
+    """
     starts = _starts(result)
     kept = min(SAMPLED, max(1, ALL_SAMPLED // max(len(starts), 1)))
     frames = []
     for n in starts:
         frames.append(_measure(noisy, result, range(n, n + result.channels), kept))
         release(noisy.pixels, result.pixels)
+    frames = _without_structure(frames, levels[:: result.channels])
     known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
@@ -140,6 +146,16 @@ class _Frame:
     @property
     def pair(self) -> tuple[float, float]:
         return float(np.sqrt(self.power[0])), float(np.sqrt(self.power[1]))
+
+
+def _without_structure(frames: list[_Frame | None], levels: Sequence[float]) -> list[_Frame | None]:
+    """The frames, None for those that show over TYPICAL times as much, relative to their levels, as usual."""
+    pairs = list(zip(frames, levels, strict=False))
+    ratios = [frame.pair[0] / level for frame, level in pairs if frame is not None and level > 0]
+    if not ratios:
+        return frames
+    most = TYPICAL * float(np.median(ratios))
+    return [frame if frame is None or frame.pair[0] <= most * level else None for frame, level in pairs]
 
 
 def _typical(frames: list[_Frame]) -> list[_Frame]:
