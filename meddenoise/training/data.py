@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.training.degrade import Degraded, NoiseMix, degrade, degrade_like, pair, recorrupt
+from meddenoise.training.degrade import (
+    EXACT,
+    Degraded,
+    NoiseMix,
+    blank,
+    degrade,
+    degrade_like,
+    pair,
+    recorrupt,
+)
 from meddenoise.training.scenes import draw_scene
 
 Image = NDArray[np.float32]
@@ -20,6 +29,8 @@ SCENES = "phantom:scenes"
 """Source of the images whose patches are random scenes."""
 ANY = "*"
 """Modality of images that stand for every one: each patch gets the noise of another."""
+LEAST_SCALE = 0.3
+"""Errors are weighed in units of sigma down to this level, in 255ths; of less noise no one sees any."""
 MODALITIES = ("CT", "MR", "MR", "DX", "XA")
 
 
@@ -51,7 +62,7 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Network inputs and target, see `NoiseUNet.forward`; `scale` [B] is the true sigma, at least 1."""
+    """Network inputs and target, see `NoiseUNet.forward`; `scale` [B] is the true sigma, at least LEAST_SCALE."""
 
     noisy: torch.Tensor
     sigma: torch.Tensor
@@ -137,7 +148,10 @@ class PatchSource:
             return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
         if image.like is not None:
             return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
-        return degrade(patch, image.own, image.modality, self.mix, rng), patch
+        degraded = degrade(patch, image.own, image.modality, self.mix, rng)
+        if self.mix.blanked and image.own.sigma < EXACT and rng.random() < self.mix.blanked:
+            return blank(degraded, patch, rng)
+        return degraded, patch
 
 
 def to_batch(pairs: Sequence[tuple[Degraded, Image]]) -> Batch:
@@ -150,7 +164,7 @@ def to_batch(pairs: Sequence[tuple[Degraded, Image]]) -> Batch:
         bands=torch.from_numpy(np.stack([part.bands for part in parts])),
         zero=torch.tensor([part.zero for part in parts], dtype=torch.float32),
         clean=torch.from_numpy(clean)[:, None],
-        scale=torch.tensor([max(part.sigma, 1.0) for part in parts], dtype=torch.float32),
+        scale=torch.tensor([max(part.sigma, LEAST_SCALE) for part in parts], dtype=torch.float32),
         own_share=torch.from_numpy(np.stack([part.own_share for part in parts]))[:, None],
     )
 

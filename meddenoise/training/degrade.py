@@ -31,6 +31,8 @@ NOTHING = NoiseEstimate(0.0)
 EXACT = 0.6
 """Own noise, in 255ths, below which a reference counts as exact where nothing is added to it: rounding to
 8 bits has 0.3."""
+ROUNDING = 0.5
+"""Level from which on patches may be rounded to 8 bits: below it nobody could see the noise."""
 LEAST_CHANGE = 0.3
 """A draw of the level is kept this much below the top of the range, whatever the reference's own noise."""
 
@@ -69,6 +71,8 @@ class NoiseMix:
     """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
     clipped: float = 0.15
     """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
+    blanked: float = 0.0
+    """Share of patches of exact references with a part that is one value without noise: masked, padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ def degrade(
         noisy = np.hypot(clean + noise, other)
     else:
         noisy = clean + noise
-    if rng.random() < mix.clipped:
+    if rng.random() < mix.clipped and sigma > ROUNDING:
         noisy = stored(noisy, clean)
     return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
 
@@ -164,6 +168,22 @@ def recorrupt(
     first = (noisy + np.float32(MORE) * fresh).astype(np.float32)
     truth = Truth(first, level, amplitude_of(own, clean.shape), NOTHING)
     return tell(truth, magnitude, mix, rng), noisy - fresh / np.float32(MORE)
+
+
+def blank(degraded: Degraded, clean: Image, rng: np.random.Generator) -> tuple[Degraded, Image]:
+    """The patch and its reference with a part that is one value and has no noise, though noise is told.
+
+    Masks, padding and collimators are such parts; the level told for them is that of the rest.
+    """
+    side = clean.shape[0]
+    t = np.arange(side, dtype=np.float32) - np.float32(rng.uniform(0, side))
+    s = np.arange(clean.shape[1], dtype=np.float32) - np.float32(rng.uniform(0, clean.shape[1]))
+    angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.8) * side
+    across = np.float32(np.cos(angle)) * t[:, None] + np.float32(np.sin(angle)) * s[None]
+    outside = across > 0 if rng.random() < 0.5 else np.hypot(t[:, None], s[None]) > radius
+    value = np.float32(clean.min() if rng.random() < 0.7 else rng.uniform(0, 255))
+    noisy, truth = (np.where(outside, value, image) for image in (degraded.noisy, clean))
+    return replace(degraded, noisy=noisy.astype(np.float32)), truth.astype(np.float32)
 
 
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
