@@ -53,7 +53,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     """
     _check(request)
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.
-    threading.Thread(target=import_module, args=("meddenoise.pipeline",), daemon=True).start()
+    loading = threading.Thread(target=import_module, args=("meddenoise.restoration",), daemon=True)
+    loading.start()
     orders = request.orders
     found = discover(request.inputs, results=False)
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
@@ -76,6 +77,8 @@ def run(request: Request, listener: Listener) -> Outcome:
         Job(task, places[task.report], finished[task.report.parent], reference)
         for task, reference in zip(tasks, references, strict=True)
     ]
+    # Threads that import modules which import each other may find them half loaded: only now are there more.
+    loading.join()
     Crew(orders, counting).work(jobs)
     return counting.outcome
 
