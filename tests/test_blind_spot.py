@@ -209,12 +209,12 @@ def engine(rho: int, fusion: bool, tile: int, overlap: int) -> Engine:
 
 @radii
 def test_through_tiles_and_their_seams_a_changed_pixel_leaves_its_box_bit_for_bit(rho: int) -> None:
-    run = engine(rho, False, tile=48, overlap=16)
-    noisy = image(80, 71).numpy()
-    sigma = np.ones((1, 80, 71), np.float32)
+    run = engine(rho, False, tile=128, overlap=32)
+    noisy = image(176, 167).numpy()
+    sigma = np.ones((1, 176, 167), np.float32)
     before = run.run(noisy, sigma).clean[0]
-    # tiles start at 0 and 32 down, 0 and 23 across: corners, borders, seams, inside one tile, inside two
-    for place in ((0, 0), (79, 70), (32, 23), (31, 22), (47, 47), (48, 40), (40, 35), (10, 60)):
+    # tiles start at 0 and 48 down, 0 and 39 across: corners, borders, seams, inside one tile, inside two
+    for place in ((0, 0), (175, 166), (48, 39), (47, 38), (127, 127), (128, 60), (80, 75), (10, 140)):
         changed = noisy.copy()
         changed[0, 0, *place] += 3
         after = run.run(changed, sigma).clean[0]
@@ -225,7 +225,7 @@ def test_through_tiles_and_their_seams_a_changed_pixel_leaves_its_box_bit_for_bi
 def test_fusion_lets_the_own_pixel_in() -> None:
     """The negative control of the test above."""
     noisy, sigma = 5 * image(64, 64).numpy(), np.ones((1, 64, 64), np.float32)
-    run = engine(0, True, tile=64, overlap=16)
+    run = engine(0, True, tile=128, overlap=32)
     changed = noisy.copy()
     changed[0, 0, 20, 20] += 3
     assert run.run(changed, sigma).clean[0, 20, 20] != run.run(noisy, sigma).clean[0, 20, 20]
