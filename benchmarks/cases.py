@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from pictures import Picture, Plane, Repeats, central_crop
-from stabilise import Anscombe, SigmaMap
 
+from benchmarks.pictures import Picture, Plane, Repeats, central_crop
+from benchmarks.stabilise import Anscombe, SigmaMap
 from meddenoise.noise.models import CorrelatedNoise, CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
 from meddenoise.noise.simulate import NPS_FREQUENCIES, simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency

@@ -6,14 +6,18 @@ The state of a training run holds the averaged weights in float32. Both networks
 seeds with white noise of 15 and 50 of 255.
 """
 
-import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
+import argparse
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from script import run
 
+from benchmarks.script import run
 from meddenoise.networks import build
 from meddenoise.phantom import PHANTOMS, make_phantom
 from meddenoise.training.recipe import read_recipe

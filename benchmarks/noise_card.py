@@ -14,7 +14,7 @@ TEXT = (
     "within 25 %; below that the largest ratio to the truth; share of images whose four bands are all "
     "within 20 % of the total; white noise recognised; Rician noise recognised or ruled out. `wavelet` "
     "is the MAD of the finest diagonal band, `classical` the block statistics, `learned` this network, "
-    "`ruling` what the program makes of the last two. Written by `benchmarks/publish.py` from what "
+    "`ruling` what the program makes of the last two. Written by `tools/publish.py` from what "
     "`benchmarks/noise_estimate.py` measured. The score in the manifest is 100 less the median error in "
     "percent of the network by itself."
 )

@@ -12,24 +12,28 @@ that the largest ratio to the truth, where more than twice it does harm. A band 
 20 % of the total. White noise is recognised where no band is more than 15 % off white.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from noise_cases import EXACT, Case
-from noise_real import REAL
 from skimage.restoration import estimate_sigma
 
-from meddenoise.estimator import NAME, load_estimator, rule
-from meddenoise.manifest import manifest
+from benchmarks.noise_cases import EXACT, Case
+from benchmarks.noise_real import REAL
+from meddenoise.engine.estimator import NAME, load_estimator, rule
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import bands_of_cells, cell_shares
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.weights.manifest import published
 
 Result = dict[str, Any]
 LEAST_SHARE = 0.01
@@ -46,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--groups", default="", help="parts of the names of groups, comma-separated")
-    parser.add_argument("--weights", default=NAME if NAME in manifest() else "", help="of the network")
+    parser.add_argument("--weights", default=NAME if NAME in published() else "", help="of the network")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()

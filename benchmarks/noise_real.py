@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from noise_cases import SPECTRA, Case, Plane, noise_of
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.noise_cases import SPECTRA, Case, Plane, noise_of
 from meddenoise.io import discover, read_item
 
 MODALITY = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}

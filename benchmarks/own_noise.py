@@ -7,17 +7,20 @@ the four radial bands relative to white noise. The recipe's table [own_noise] ho
 estimate takes anatomy for noise; the reasons stand there.
 """
 
-import argparse
-import csv
 import sys
-from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-from script import run
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
 
+import argparse
+import csv
+from collections import defaultdict
+
+import numpy as np
+
+from benchmarks.script import run
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training.load import load_images
+from meddenoise.training.data.load import load_images
 from meddenoise.training.recipe import read_recipe
 
 COLUMNS = ("file", "planes", "sigma_of_255", "percent_of_range", "band_1", "band_2", "band_3", "band_4")

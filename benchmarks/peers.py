@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cases import Case
 from numpy.typing import NDArray
-from pictures import Plane
 
+from benchmarks.cases import Case
+from benchmarks.pictures import Plane
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
 from meddenoise.methods.filters import bm3d_coloured
 from meddenoise.noise.simulate import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
-from meddenoise.options import Options
-from meddenoise.pipeline import denoise_series
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.options import Options
 from meddenoise.series import Geometry, Series
 
 Peer = Callable[[Case], Plane]

@@ -8,25 +8,28 @@ PSNR is over the peak of each picture: CT 2000 HU, MR the 99.9 percentile of its
 Nothing is clipped. BM3D needs `pip install 'meddenoise[bm3d]'` (non-commercial use only).
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from cases import CASES, Case, real
-from naming import names_of
-from peers import TOLD_MODEL, Peer, choose_peers, unusable
-from pictures import MODALITIES, load_pictures, load_repeats
-from script import run
-from summary import print_summary
 
+from benchmarks.cases import CASES, Case, real
+from benchmarks.naming import names_of
+from benchmarks.peers import TOLD_MODEL, Peer, choose_peers, unusable
+from benchmarks.pictures import MODALITIES, load_pictures, load_repeats
+from benchmarks.script import run
+from benchmarks.summary import print_summary
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, rmse, ssim
-from meddenoise.options import Options
+from meddenoise.pipeline.options import Options
 
 Row = dict[str, Any]
 

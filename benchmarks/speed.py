@@ -6,33 +6,36 @@ Everything in one table was measured in the same run: compare the ratios, not th
 Without a checkpoint the network is untrained, which is as fast. Nothing is asserted.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from costs import count_flops, peak_memory, startup_seconds, write_volume
-from peers import as_series
 from rich.console import Console
 from rich.table import Table
-from script import run
 from torch import Tensor
 
-from meddenoise.choice import choose
-from meddenoise.device import Device, choose_device, keep_freed_memory
+from benchmarks.costs import count_flops, peak_memory, startup_seconds, write_volume
+from benchmarks.peers import as_series
+from benchmarks.script import run
+from meddenoise.engine.device import Device, choose_device, keep_freed_memory
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import Denoiser, Setup, get
+from meddenoise.methods.choice import choose
 from meddenoise.methods.direct import DirectDenoiser
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
-from meddenoise.options import Options
-from meddenoise.pipeline import denoise_series
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.options import Options
 
 Row = dict[str, Any]
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
-from peers import TOLD_MODEL, is_learned
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.peers import TOLD_MODEL, is_learned
 
 Row = dict[str, Any]
 

@@ -13,6 +13,11 @@ The thresholds of `meddenoise.trust.CHECKS` were chosen on subjects of even numb
 ones. --choosing prints those of the even ones.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
 import shlex
@@ -21,20 +26,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from trust_subjects import Subject, cines, images, phantoms, repeats
 
-from meddenoise import __version__
-from meddenoise.level import estimate_series
+from benchmarks.trust_subjects import Subject, cines, images, phantoms, repeats
+from meddenoise.engine.level import estimate_series
 from meddenoise.methods import METHODS
-from meddenoise.options import Options
 from meddenoise.phantom import PHANTOMS
-from meddenoise.pipeline import denoise_series
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.options import Options
 from meddenoise.trust import CHECKS, Values, judge
+from meddenoise.version import __version__
 
 Row = dict[str, Any]
 GOOD = ("direct", "diffdenoise", "nlm")

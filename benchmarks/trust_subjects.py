@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from cases import physics, white
 from numpy.typing import NDArray
-from peers import as_series
-from pictures import load_pictures
 
+from benchmarks.cases import physics, white
+from benchmarks.peers import as_series
+from benchmarks.pictures import load_pictures
 from meddenoise.io import discover, read_item
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series

@@ -12,26 +12,28 @@ from whole series, as for a user. `--weights` adds a column for a checkpoint of 
 `pip install 'meddenoise[bm3d]'` (non-commercial use only); `--cache` keeps what NLM and BM3D gave.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-from naming import names_of
-from pictures import load_pictures
-from script import run
-from truth_contrast import acr, inserted
-from truth_exact import SIDE, harm, natural, phantoms
-from truth_medical import medical, volumes
-from truth_methods import Cache, Column, choose_columns, fits
-from truth_real import cines, repeats
-from truth_table import print_tables
-from truth_trial import Trial, outcomes
-
+from benchmarks.naming import names_of
+from benchmarks.pictures import load_pictures
+from benchmarks.script import run
+from benchmarks.truth_contrast import acr, inserted
+from benchmarks.truth_exact import SIDE, harm, natural, phantoms
+from benchmarks.truth_medical import medical, volumes
+from benchmarks.truth_methods import Cache, Column, choose_columns, fits
+from benchmarks.truth_real import cines, repeats
+from benchmarks.truth_table import print_tables
+from benchmarks.truth_trial import Trial, outcomes
 from meddenoise.methods import METHODS
-from meddenoise.options import Options
+from meddenoise.pipeline.options import Options
 
 Row = dict[str, Any]
 

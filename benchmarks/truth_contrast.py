@@ -8,19 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cases import Case
 from numpy.typing import NDArray
-from peers import as_series
-from pictures import Plane, split_files
 from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
-from truth_exact import FIRST_SEED, KINDS, SIDE, held_back, middle_planes, model_of, noises_of, peak_of
-from truth_trial import Judge, Outcome, Trial
 
+from benchmarks.cases import Case
+from benchmarks.peers import as_series
+from benchmarks.pictures import Plane, split_files
+from benchmarks.truth_exact import (
+    FIRST_SEED,
+    KINDS,
+    SIDE,
+    held_back,
+    middle_planes,
+    model_of,
+    noises_of,
+    peak_of,
+)
+from benchmarks.truth_trial import Judge, Outcome, Trial
 from meddenoise.io import read
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.acquire import acquire, to_series
-from meddenoise.pipeline import as_map
+from meddenoise.pipeline.denoise import as_map
 
 ACROSS_PX = 8
 """Diameter of the discs inserted; their contrast is the noise around them: CNR 1."""

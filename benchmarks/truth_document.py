@@ -4,12 +4,17 @@ python benchmarks/truth.py DATA --json truth.json
 python benchmarks/truth_document.py docs/truth.md truth.json
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 from collections.abc import Sequence
 from typing import Any
 
-from script import Document, write_document
-from truth_table import CAPTION, TITLES, lines, methods_of
-from truth_targets import targets_of
+from benchmarks.script import Document, write_document
+from benchmarks.truth_table import CAPTION, TITLES, lines, methods_of
+from benchmarks.truth_targets import targets_of
 
 Row = dict[str, Any]
 

@@ -11,17 +11,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from cases import Case
-from pictures import MODALITIES, Picture, Plane, central_crop, load_pictures, peak_of_series, split_files
-from truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
-from truth_trial import Trial, against, plane_trial
 
+from benchmarks.cases import Case
+from benchmarks.pictures import (
+    MODALITIES,
+    Picture,
+    Plane,
+    central_crop,
+    load_pictures,
+    peak_of_series,
+    split_files,
+)
+from benchmarks.truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
+from benchmarks.truth_trial import Trial, against, plane_trial
 from meddenoise.io import read
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom.acquire import to_series
-from meddenoise.pipeline import as_map
+from meddenoise.pipeline.denoise import as_map
 from meddenoise.series import Series
 
 MOST_RHO = 0.02

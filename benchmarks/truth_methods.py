@@ -7,15 +7,15 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from cases import Case
-from peers import bm3d_told_model, classical
-from pictures import Plane
-from truth_trial import Trial
 
+from benchmarks.cases import Case
+from benchmarks.peers import bm3d_told_model, classical
+from benchmarks.pictures import Plane
+from benchmarks.truth_trial import Trial
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods.filters import require_bm3d
-from meddenoise.options import Options
-from meddenoise.pipeline import denoise_series
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.options import Options
 
 GIVEN_MODEL = "bm3d+model"
 GIVEN = " given"

@@ -6,13 +6,17 @@
 It replaces what stands between the two markers in README.md.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
+
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-from script import run
-from truth_table import cells, methods_of
+from benchmarks.script import run
+from benchmarks.truth_table import cells, methods_of
 
 Row = dict[str, Any]
 

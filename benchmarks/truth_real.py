@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from cases import Case, radial_power
 from numpy.typing import NDArray
-from pictures import Plane, split_files
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
-from truth_trial import Box, Judge, Outcome, Trial
 
+from benchmarks.cases import Case, radial_power
+from benchmarks.pictures import Plane, split_files
+from benchmarks.truth_trial import Box, Judge, Outcome, Trial
 from meddenoise.io import read
-from meddenoise.pipeline import as_map
+from meddenoise.pipeline.denoise import as_map
 from meddenoise.series import Series
 
 Mask = NDArray[np.bool_]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from restored import ALIKE
-from truth_table import CAPTION, TITLES, lines
+from benchmarks.truth_table import CAPTION, TITLES, lines
+from tools.restored import ALIKE
 
 Row = dict[str, Any]
 

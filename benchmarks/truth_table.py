@@ -8,7 +8,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from truth_targets import targets_of
+
+from benchmarks.truth_targets import targets_of
 
 Row = dict[str, Any]
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from truth_methods import GIVEN_MODEL, PEERS
-
+from benchmarks.truth_methods import GIVEN_MODEL, PEERS
 from meddenoise.methods import METHODS
 
 Row = dict[str, Any]

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from cases import Case
-from peers import as_series
-from pictures import Plane
 
+from benchmarks.cases import Case
+from benchmarks.peers import as_series
+from benchmarks.pictures import Plane
 from meddenoise.series import Series
 
 Box = tuple[slice, slice]

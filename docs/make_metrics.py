@@ -8,7 +8,7 @@ Writes between the marks of docs/metrics.md; a test says when that was forgotten
 from pathlib import Path
 
 from meddenoise.metrics import METRICS, Metric
-from meddenoise.page.meanings import meaning_of
+from meddenoise.report.page.meanings import meaning_of
 
 DOCUMENT = Path(__file__).with_name("metrics.md")
 BEGIN, END = "<!-- metrics: begin -->", "<!-- metrics: end -->"

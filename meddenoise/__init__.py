@@ -3,21 +3,21 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from meddenoise.version import __version__
+
 if TYPE_CHECKING:
     from meddenoise.evaluation import evaluate
     from meddenoise.io import read, write
     from meddenoise.methods import METHODS
-    from meddenoise.options import Options
-    from meddenoise.pipeline import denoise_series as denoise
-
-__version__ = "0.1.0"
+    from meddenoise.pipeline.denoise import denoise_series as denoise
+    from meddenoise.pipeline.options import Options
 
 __all__ = ["METHODS", "Options", "__version__", "denoise", "evaluate", "read", "write"]
 
 _HOMES = {
     "METHODS": "meddenoise.methods:METHODS",
-    "Options": "meddenoise.options:Options",
-    "denoise": "meddenoise.pipeline:denoise_series",
+    "Options": "meddenoise.pipeline.options:Options",
+    "denoise": "meddenoise.pipeline.denoise:denoise_series",
     "evaluate": "meddenoise.evaluation:evaluate",
     "read": "meddenoise.io:read",
     "write": "meddenoise.io:write",

@@ -5,13 +5,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from io_samples import RNG
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from tests.io_samples import RNG
 
 FRAMES, SIZE, SIGMA = 6, 64, 25.0
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch._dynamo  # noqa: F401  optimizers load it at their first step: once, not in every try
-from noisy_training import Silence, tiny_recipe
 
 from meddenoise.errors import MeddenoiseError
 from meddenoise.training import Images, run_training, stages
+from tests.noisy_training import Silence, tiny_recipe
 
 
 def die(*_: object) -> NoReturn:

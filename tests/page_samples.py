@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise.page import Drawing, Entry, Levels, Page
-from meddenoise.page.drawing import Shown
+from meddenoise.report.page import Drawing, Entry, Levels, Page
+from meddenoise.report.page.drawing import Shown
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.removal import measure_removal
 

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import torch
-from hub_server import REPO
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
+from tests.hub_server import REPO
 
 BUNDLED = "cascade-ct"
 REMOTE = "cascade-mr"

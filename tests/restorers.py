@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.networks import build
+from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 NETWORK = {"profile": "tiny", "condition": 2}
 

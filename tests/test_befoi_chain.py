@@ -6,13 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cines import run as cine
-from cines import truth
-from commands import run
-from noisy_training import Silence
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import load_checkpoint
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.io import read
@@ -21,18 +16,23 @@ from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import Counts, NoiseProfile
-from meddenoise.noise.profile_file import read_profile
+from meddenoise.noise.profile.file import read_profile
 from meddenoise.training import Images, run_training
 from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import begin_as, part_of
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.frames import TYPICAL, FrameSource, degrade_frames
-from meddenoise.training.load import load_images
+from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames
+from meddenoise.training.data.load import load_images
 from meddenoise.training.matched import draw_ratios, match_noise
 from meddenoise.training.medcdiff import DiffusionTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.split import HeldOut, Member, hold_out, split_notes
 from meddenoise.weights import load
+from meddenoise.weights.checkpoint import load_checkpoint
+from tests.cines import run as cine
+from tests.cines import truth
+from tests.commands import run
+from tests.noisy_training import Silence
 
 SIDE, FRAMES = 96, 8
 NOTHING = NoiseEstimate(0.0)

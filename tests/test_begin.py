@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from meddenoise.checkpoint import load_state, save_checkpoint
 from meddenoise.errors import WeightsError
 from meddenoise.networks import build
 from meddenoise.training.begin import begin_as
 from meddenoise.weights import load
+from meddenoise.weights.checkpoint import load_state, save_checkpoint
 
 SMALL = {"channels": [8, 12, 16], "blocks": [1, 1, 1], "unshuffle": 2}
 WIDER = {"channels": [16, 24, 48], "blocks": [1, 1, 1], "unshuffle": 2, "bands": 16, "frames": 3}

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conformance import DCIODVFY, DONE, new_errors
-from io_samples import packaged, save
 from pydicom import dcmread
 
 from meddenoise.errors import InputError
 from meddenoise.io import Item, discover
 from meddenoise.series import INPAINTED, Derivation
+from tests.conformance import DCIODVFY, DONE, new_errors
+from tests.io_samples import packaged, save
 
 pytestmark = pytest.mark.skipif(DCIODVFY is None, reason="needs dciodvfy of dicom3tools")
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
+from meddenoise.engine.estimator import NoiseEstimator, doubts, load_estimator, rule
 from meddenoise.errors import WeightsError
-from meddenoise.estimator import NoiseEstimator, doubts, load_estimator, rule
 from meddenoise.networks.noise_level import NoiseLevelNet
 from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
 from meddenoise.noise.steady import steady
+from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 FLAT = (1.0,) * CELLS
 Plane = np.ndarray

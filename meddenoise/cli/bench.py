@@ -11,8 +11,8 @@ from meddenoise.cli import complete
 from meddenoise.cli.image_options import Modality
 
 if TYPE_CHECKING:
+    from meddenoise.evaluation.trial import Candidates
     from meddenoise.series import Series
-    from meddenoise.trial import Candidates
 
 Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder with one series.")]
 Ref = Annotated[Path | None, typer.Option("--ref", help="File or folder of the reference (low noise).")]
@@ -59,11 +59,11 @@ def bench(
     from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
     from meddenoise.cli.streams import tell as say
-    from meddenoise.contact import draw_sheet
+    from meddenoise.evaluation.trial import take_sample, try_methods
+    from meddenoise.evaluation.trial_report import as_document, exhibits
     from meddenoise.io.modality import take
-    from meddenoise.options import Options, check_options
-    from meddenoise.trial import take_sample, try_methods
-    from meddenoise.trial_report import as_document, exhibits
+    from meddenoise.pipeline.options import Options, check_options
+    from meddenoise.report.contact_sheet import draw_sheet
 
     options = Options(device=device, modality=modality)
     check_options(options)
@@ -122,9 +122,9 @@ def _read(path: Path, what: str) -> "Series":
 
 
 def _choose(names: str | None, modality: str) -> "Candidates":
-    from meddenoise.choice import check_names
     from meddenoise.errors import UsageError
-    from meddenoise.trial import Candidates, fitting
+    from meddenoise.evaluation.trial import Candidates, fitting
+    from meddenoise.methods.choice import check_names
 
     if names is None:
         return fitting(modality)

@@ -37,9 +37,9 @@ def _methods() -> Mapping[str, str]:
 
 
 def _checkpoints() -> Mapping[str, str]:
-    from meddenoise.manifest import manifest
+    from meddenoise.weights.manifest import published
 
-    return {name: f"{row.method}, {' '.join(row.modality)}" for name, row in manifest().items()}
+    return {name: f"{row.method}, {' '.join(row.modality)}" for name, row in published().items()}
 
 
 def _modalities() -> Mapping[str, str]:

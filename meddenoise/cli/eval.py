@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from meddenoise.evaluation import Evaluation, Options
-    from meddenoise.trust.again import Lesions
+    from meddenoise.evaluation.rerun import Lesions
 
 Results = Annotated[
     list[Path],
@@ -162,8 +162,8 @@ def _measure(paths: tuple[list[Path], Path | None, Path | None], options: "Optio
 def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:
     """Numbers, table and page; what could not be drawn is told."""
     from meddenoise.cli.streams import tell
-    from meddenoise.page.evaluated import write_evaluation
-    from meddenoise.scoresheet import as_document, write_document
+    from meddenoise.evaluation.document import as_document, write_document
+    from meddenoise.evaluation.page import write_evaluation
 
     write_document(as_document(evaluation), output)
     command = shlex.join(["meddenoise", *sys.argv[1:]])
@@ -173,8 +173,8 @@ def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:
 
 def _tell(evaluation: "Evaluation", as_json: bool) -> None:
     """JSON or tables, and exit code 1 where a result could not be measured."""
-    from meddenoise.scoresheet import as_document
-    from meddenoise.scoresheet import as_json as as_text
+    from meddenoise.evaluation.document import as_document
+    from meddenoise.evaluation.document import as_json as as_text
 
     if as_json:
         sys.stdout.write(as_text(as_document(evaluation)))
@@ -187,9 +187,9 @@ def _tell(evaluation: "Evaluation", as_json: bool) -> None:
 
 
 def _lesions(wanted: bool, method: str | None, noisy: Path | None) -> "Lesions | None":
-    from meddenoise.choice import check_names
     from meddenoise.errors import UsageError
-    from meddenoise.trust.again import Lesions
+    from meddenoise.evaluation.rerun import Lesions
+    from meddenoise.methods.choice import check_names
 
     if method is not None and not wanted:
         raise UsageError("--method tells how to denoise again for --lesions: give that too, or leave it out.")
@@ -229,7 +229,7 @@ def _known_names(text: str) -> "Collection[str]":
 def _check(options: "Options", ref: Path | None, output: Path | None) -> None:
     """What can be known to be wrong before anything is read."""
     from meddenoise.errors import UsageError
-    from meddenoise.scoresheet import SUFFIXES
+    from meddenoise.evaluation.document import SUFFIXES
 
     if options.crop is not None and (options.crop.first, options.crop.last) != (1, 0):
         raise UsageError("--crop takes no plane: write it as ROW,COLUMN,HEIGHT,WIDTH.")

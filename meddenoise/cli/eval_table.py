@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from meddenoise.cli.streams import printable
+from meddenoise.evaluation.document import general_warnings, key_metrics, winner
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
-from meddenoise.scoresheet import general_warnings, key_metrics, winner
 from meddenoise.trust import CHECKS
 
 if TYPE_CHECKING:
-    from meddenoise.comparison import Standing
     from meddenoise.evaluation import Evaluation, Pair
+    from meddenoise.evaluation.comparison import Standing
     from meddenoise.metrics.measure import Measurement
 
 _WIDTH = 80

@@ -63,7 +63,7 @@ def info(
 
 
 def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
-    from meddenoise.level import estimate_series
+    from meddenoise.engine.level import estimate_series
 
     series = taken.seen
     planes, height, width = series.pixels.shape

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from meddenoise import __version__
 from meddenoise.cli import (
     bench,
+    denoise,
     eval,
     info,
     inpaint,
@@ -22,10 +22,10 @@ from meddenoise.cli import (
     upscale,
     weights,
 )
-from meddenoise.cli import run as denoise
 from meddenoise.cli.help import Group, register_panel
 from meddenoise.cli.streams import drop_stdout, prepare, quieten_libraries, tell
 from meddenoise.errors import MeddenoiseError, first_line
+from meddenoise.version import __version__
 
 INTERRUPTED = 130
 TERMINATED = 143

@@ -42,11 +42,11 @@ def methods(as_json: AsJson = False) -> None:
 
 
 def _describe(name: str, row: "Row") -> dict[str, Any]:
-    from meddenoise.weights import manifest
+    from meddenoise.weights import published
 
     checkpoints = [
         {"name": weights.name, "modality": list(weights.modality), "scores": dict(weights.scores)}
-        for weights in manifest().values()
+        for weights in published().values()
         if weights.method in (name, *row.shares)
     ]
     return {

@@ -11,7 +11,7 @@ from meddenoise.cli.streams import tell
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
-    from meddenoise.profiling import Measured
+    from meddenoise.noise.profile.measure import Measured
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="A cine, repeated scans of one scene, or one image.")
@@ -51,8 +51,8 @@ def noise(
     Example: meddenoise noise scan1/ scan2/ scan3/ -o profile.toml
     """
     from meddenoise.errors import OutputError
-    from meddenoise.noise.profile_file import write_profile
-    from meddenoise.profiling import measure_profile
+    from meddenoise.noise.profile.file import write_profile
+    from meddenoise.noise.profile.measure import measure_profile
 
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists already: choose another output, or add --overwrite.")

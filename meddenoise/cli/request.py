@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from meddenoise.batch import Request
     from meddenoise.noise.profile import NoiseProfile
-    from meddenoise.options import Options
+    from meddenoise.pipeline.options import Options
 
 Number = TypeVar("Number", int, float)
 
@@ -27,7 +27,7 @@ def gather(
     **others: Any,
 ) -> "Options":
     """The options of a run from what was typed. Raises UsageError for what is no number or no profile."""
-    from meddenoise.options import Options
+    from meddenoise.pipeline.options import Options
 
     return Options(
         sigma=parse("--sigma", sigma, float),
@@ -54,7 +54,7 @@ def start(
 ) -> None:
     """Run what the command line asks for; `orders` are fields of `crew.Orders`. Raises as `run_request`."""
     from meddenoise.batch import Request
-    from meddenoise.crew import Orders
+    from meddenoise.batch.workers import Orders
 
     request = Request(
         inputs=collect(inputs or [], files_from),
@@ -120,6 +120,6 @@ def load_profile(path: Path | None) -> "NoiseProfile | None":
     """The noise profile in a file, None for none."""
     if path is None:
         return None
-    from meddenoise.noise.profile_file import read_profile
+    from meddenoise.noise.profile.file import read_profile
 
     return read_profile(path)

@@ -137,8 +137,8 @@ def _simulate_item(
 def _write_record(path: Path, noise: "Sequence[str]", seed: int, rows: "Sequence[dict[str, Any]]") -> None:
     import json
 
-    from meddenoise import __version__
     from meddenoise.io.atomic import staged
+    from meddenoise.version import __version__
 
     record = {"meddenoise": __version__, "noise": list(noise), "seed": seed, "series": list(rows)}
     with staged([path]) as staging, staging.file(path) as stream:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from meddenoise.cli import run as denoise
+from meddenoise.cli import denoise
 from meddenoise.cli.image_options import Modality
 from meddenoise.cli.request import gather, start
 

@@ -38,9 +38,9 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: meddenoise weights list
     """
-    from meddenoise.weights import manifest
+    from meddenoise.weights import published
 
-    rows = list(manifest().values())
+    rows = list(published().values())
     if as_json:
         _print_json([_describe(row) for row in rows])
         return
@@ -70,11 +70,11 @@ def show(name: Spec, as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from meddenoise.checkpoint import read_metadata
-    from meddenoise.weights import locate, manifest
+    from meddenoise.weights import locate, published
+    from meddenoise.weights.checkpoint import read_metadata
 
-    if name in manifest():
-        facts = _describe(manifest()[name])
+    if name in published():
+        facts = _describe(published()[name])
     else:
         found = locate(name)
         metadata, sha256 = read_metadata(found.path, sha256=None)
@@ -121,7 +121,7 @@ def verify(
 
     states: dict[str, str] = {}
     failures: list[MeddenoiseError] = []
-    for name in names or weights.manifest():
+    for name in names or weights.published():
         try:
             states[name] = "ok" if weights.verify(name) else "absent"
             if names and states[name] == "absent":

@@ -17,7 +17,7 @@ from meddenoise.errors import (
 from meddenoise.series import Series
 
 FORMATS: dict[str, str] = {
-    "dicom": "meddenoise.io.dicom",
+    "dicom": "meddenoise.io.dicom.format",
     "nifti": "meddenoise.io.nifti",
     "png": "meddenoise.io.png",
     "tiff": "meddenoise.io.tiff",

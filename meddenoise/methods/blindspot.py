@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.errors import UsageError
 from meddenoise.methods import Setup
 from meddenoise.methods.fusion import fuse
@@ -16,6 +15,7 @@ from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius
+from meddenoise.weights.checkpoint import Checkpoint, load_state
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from meddenoise.checkpoint import load_state
 from meddenoise.methods import Setup
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
+from meddenoise.weights.checkpoint import load_state
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from meddenoise.checkpoint import Checkpoint
 from meddenoise.diffusion.continuous import cosine_time
 from meddenoise.errors import WeightsError
 from meddenoise.methods import Sampled, Setup
@@ -19,6 +18,7 @@ from meddenoise.methods.blindspot import load_part
 from meddenoise.methods.stabilised import as_map
 from meddenoise.networks.trunk import pad_to
 from meddenoise.networks.vpsde_unet import VpsdeUNet
+from meddenoise.weights.checkpoint import Checkpoint
 
 MEDIAN = 5
 """Side in pixels of the median that tells whether a pixel lies outside the window, or its noise alone."""

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.noise.blocks import usable_pixels
-from meddenoise.noise.change import Scene
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.noise.profile.change import Scene
 from meddenoise.noise.steady import steady
 from meddenoise.noise.temporal import APART, PARTNERS, estimate_frames
 

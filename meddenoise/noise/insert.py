@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise import __version__
 from meddenoise.errors import UnsupportedError
-from meddenoise.noise.grammar import measure, parse_noise
 from meddenoise.noise.models import ProfileNoise
+from meddenoise.noise.parse import measure, parse_noise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.series import Derivation, Series
+from meddenoise.version import __version__
 
 RINGING, RINGING_SHARE = 0.01, 0.001
 """Below 0 by this share of the peak, in more than this share of the pixels, an image is signed."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
+from meddenoise.io.masks import lie_together
 from meddenoise.io.modality import same_kind
-from meddenoise.masks import lie_together
 from meddenoise.noise import SeriesNoise
 from meddenoise.series import Series
 

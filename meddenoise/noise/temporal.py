@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.blocks import measure_blocks
-from meddenoise.noise.change import Scene
 from meddenoise.noise.estimate import block_size, estimate_blocks
+from meddenoise.noise.profile.change import Scene
 
 APART = 3
 """Frames from a frame to those it is compared with: the machine's recursive filter makes near ones alike."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from meddenoise.errors import UsageError
-from meddenoise.noise.grammar import ELECTRONIC_QUANTA, measure, parse_noise
 from meddenoise.noise.models import CtDoseNoise, NoiseOptions, RicianNoise, XrayNoise
+from meddenoise.noise.parse import ELECTRONIC_QUANTA, measure, parse_noise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import Array
 from meddenoise.phantom import Phantom

@@ -9,11 +9,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from meddenoise import __version__
 from meddenoise.io.atomic import staged
-from meddenoise.io.dicom_write import IMPLEMENTATION_UID
+from meddenoise.io.dicom.write import IMPLEMENTATION_UID
 from meddenoise.phantom import Phantom
 from meddenoise.series import Series
+from meddenoise.version import __version__
 
 _IMAGES = "1.2.840.10008.5.1.4.1.1"
 _CLASSES = {"CT": f"{_IMAGES}.2", "MR": f"{_IMAGES}.4", "DX": f"{_IMAGES}.1.1", "XA": f"{_IMAGES}.12.1"}

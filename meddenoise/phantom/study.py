@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise import __version__
 from meddenoise.errors import OutputError, unknown_name
 from meddenoise.io import FORMATS, write
 from meddenoise.io.atomic import staged
@@ -19,6 +18,7 @@ from meddenoise.phantom import Phantom
 from meddenoise.phantom.acquire import acquire, to_series
 from meddenoise.phantom.dicom import write_dicom
 from meddenoise.series import Series
+from meddenoise.version import __version__
 
 PARTS = ("noisy", "clean")
 RECORD = "phantom.json"

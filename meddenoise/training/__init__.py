@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 from meddenoise.errors import MeddenoiseError, UsageError
 
 if TYPE_CHECKING:
-    from meddenoise.checkpoint import Checkpoint
     from meddenoise.noise.profile import NoiseProfile
     from meddenoise.training.data import TrainingImage
     from meddenoise.training.loop import Task
     from meddenoise.training.recipe import Recipe
+    from meddenoise.weights.checkpoint import Checkpoint
 
     Sides = tuple[list[TrainingImage], list[TrainingImage]]
 
@@ -140,7 +140,7 @@ def _claim(output: Path, method: str) -> None:
 
 def _method_of(output: Path) -> str:
     """The method of the checkpoint that an earlier run left in its folder; empty where there is none."""
-    from meddenoise.checkpoint import load_checkpoint
+    from meddenoise.weights.checkpoint import load_checkpoint
 
     path = output / "checkpoint.safetensors"
     if not path.exists():
@@ -182,7 +182,7 @@ def _check_frames(profile: "NoiseProfile") -> None:
 
 def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
     """Regression towards clean images."""
-    from meddenoise.training.load import load_images
+    from meddenoise.training.data.load import load_images
     from meddenoise.training.supervised import SupervisedTask
     from meddenoise.weights import load
 
@@ -198,9 +198,9 @@ def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wa
 
 def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
     """An unconditional score network, from clean images."""
-    from meddenoise.training.organamnist import NAME, load_organamnist
+    from meddenoise.training.data.organamnist import NAME, load_organamnist
+    from meddenoise.training.data.windowed import load_windowed
     from meddenoise.training.vpsde import ScoreTask
-    from meddenoise.training.windowed import load_windowed
 
     if images.references is not None:
         raise UsageError(f"{recipe.method!r} learns from clean images alone: leave out --ref.")
@@ -216,7 +216,7 @@ def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) 
 
 def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
     """The noise estimator, from images with little noise and drawn ones."""
-    from meddenoise.training.load import load_images
+    from meddenoise.training.data.load import load_images
     from meddenoise.training.noise_level import NoiseLevelTask
 
     if images.references is not None or manner.start is not None:
@@ -241,8 +241,8 @@ def _weights(manner: Manner) -> "Checkpoint | None":
 
 def _train_conditional(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:
     """The diffusion network of Med-cDiff, and one pass distilled from it."""
+    from meddenoise.training.data.load import load_images
     from meddenoise.training.distil import train_distilled
-    from meddenoise.training.load import load_images
 
     for option, given in (
         ("--ref", images.references is not None),
@@ -266,7 +266,7 @@ def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner,
     import torch
 
     from meddenoise.networks.blind_spot import RADII
-    from meddenoise.training.noisy import Reading, load_noisy
+    from meddenoise.training.data.noisy import Reading, load_noisy
     from meddenoise.training.stages import Run, train_stages
 
     assert recipe.stages is not None

@@ -7,19 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
 from meddenoise.training.begin import part_of
 from meddenoise.training.data import TrainingImage, to_batch
-from meddenoise.training.frames import FrameSource, tell_frames
+from meddenoise.training.data.frames import FrameSource, tell_frames
+from meddenoise.training.data.pairs import RANGE
 from meddenoise.training.loop import Share
 from meddenoise.training.medcdiff import TRUTH
-from meddenoise.training.pairs import RANGE
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.supervised import SupervisedTask, mean_error
 from meddenoise.weights import load
+from meddenoise.weights.checkpoint import Checkpoint, load_state
 
 TAUGHT = 4
 """One of so many sequences is learnt from the diffusion network, whose mean takes as long as a step."""

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meddenoise.checkpoint import Checkpoint
 from meddenoise.errors import WeightsError
+from meddenoise.weights.checkpoint import Checkpoint
 
 SPREAD = 0.3
 """Standard deviation about one half of the share that one of two copies of a channel gets: copies that all

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import CheckpointMetadata, save_checkpoint
 from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.data import middle
+from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import LoopOptions, Share, describe, settings
-from meddenoise.training.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.recipe import Recipe
+from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 BLIND = "blind-spot"
 VALIDATION_CROP = 160

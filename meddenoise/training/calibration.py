@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import torch
 
-from meddenoise.checkpoint import Checkpoint, load_state
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.conditional import STEPS, Diffusion
 from meddenoise.networks import build
-from meddenoise.training.pairs import BEFOI, Case
+from meddenoise.training.data.pairs import BEFOI, Case
+from meddenoise.weights.checkpoint import Checkpoint, load_state
 
 PAIRS = 2
 CASES = 12

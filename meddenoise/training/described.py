@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from meddenoise.checkpoint import CheckpointMetadata
 from meddenoise.training.recipe import Recipe
+from meddenoise.weights.checkpoint import CheckpointMetadata
 
 
 def describe_checkpoint(

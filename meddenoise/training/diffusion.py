@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
 from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
 from meddenoise.methods.srds import CONDITION_CHANNELS, Srds, condition_channels
@@ -19,10 +18,11 @@ from meddenoise.training.blindspot import (
     take,
     validation_cases,
 )
+from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.masking import draw_centres, fill_boxes
-from meddenoise.training.noisy import NoisyBatch, NoisySet
 from meddenoise.training.recipe import DiffusionOptions, Recipe
+from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 DIFFUSION = "cond-unet"
 CONDITIONINGS = ("masked", "plain", "noise")

@@ -8,9 +8,9 @@ from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import part_of
 from meddenoise.training.calibration import calibrated
 from meddenoise.training.data import TrainingImage
+from meddenoise.training.data.pairs import BEFOI, validation_pairs
 from meddenoise.training.loop import LoopOptions
 from meddenoise.training.medcdiff import DiffusionTask, OnePassTask
-from meddenoise.training.pairs import BEFOI, validation_pairs
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
 from meddenoise.weights import load

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from meddenoise.device import quick_precision
+from meddenoise.engine.device import quick_precision
 from meddenoise.errors import TrainingError
 from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.spectrum import mean_power, radial_frequency, sampled_amplitude
-from meddenoise.training.degrade import NoiseMix
+from meddenoise.training.data.degradation import NoiseMix
 
 Image = NDArray[np.float32]
 

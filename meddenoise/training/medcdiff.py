@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import Condition, Diffusion, OnePass
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
+from meddenoise.training.data.corrupt import NOISE, WEAK
+from meddenoise.training.data.pairs import Case, Pair, PairSource
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
-from meddenoise.training.pairs import Case, Pair, PairSource
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.restoration import NOISE, WEAK
+from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 
 NETWORK = "cond-unet"
 RATIOS = (0.01, 10.0)

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.checkpoint import save_checkpoint
 from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseReading
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import cell_shares
 from meddenoise.training.data import ANY, SCENES, PatchSource, TrainingImage, middle
+from meddenoise.training.data.noise_draws import Labelled, draw_labelled
+from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
-from meddenoise.training.noise_draws import Labelled, draw_labelled
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.scenes import draw_scene
+from meddenoise.weights.checkpoint import save_checkpoint
 
 METHOD = "noise-estimator"
 SIZES = 64, 96, 128

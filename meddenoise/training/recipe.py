@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from meddenoise.diffusion.schedules import Prediction
 from meddenoise.errors import TrainingError, unknown_name
-from meddenoise.training.degrade import NoiseMix
+from meddenoise.training.data.degradation import NoiseMix
 from meddenoise.training.loop import LoopOptions
 
 T = TypeVar("T")

@@ -11,16 +11,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.srds import Srds
 from meddenoise.networks import build
 from meddenoise.training import Watch
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.data import TrainingImage
+from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.diffusion import Condition, DiffusionTask, check_sampler
 from meddenoise.training.loop import LoopOptions, Task, check_resume, train
-from meddenoise.training.noisy import NoisyBatch, NoisySet
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
 from meddenoise.training.targets import (
@@ -33,6 +32,7 @@ from meddenoise.training.targets import (
     make_targets,
     write_previews,
 )
+from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 
 SHARES = {"blind": 0.2, "diffusion": 0.06, "targets": 0.06, "student": 0.62}
 """Of a time budget; the rest is for reading, validation and writing. The sampler gets little: its mean is

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
 from meddenoise.errors import TrainingError
 from meddenoise.networks import build
 from meddenoise.noise import WHITE
@@ -17,12 +16,13 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
+from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
+from meddenoise.training.data.motion import make_sequence
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.loop import Share, describe, settings
-from meddenoise.training.motion import make_sequence
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
+from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from meddenoise.device import quick_precision
+from meddenoise.engine.device import quick_precision
 from meddenoise.errors import TrainingError
 from meddenoise.io.own import DRAWN
 from meddenoise.methods.fusion import fuse
@@ -21,9 +21,9 @@ from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.diffusion import Condition
 from meddenoise.training.loop import describe, precision_of, refuse_change, with_precision
-from meddenoise.training.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.recipe import TargetOptions
 
 Image = NDArray[np.float32]

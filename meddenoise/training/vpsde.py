@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.checkpoint import Checkpoint, load_state, save_checkpoint
 from meddenoise.diffusion.continuous import cosine_levels, cosine_time
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.methods.score import ScoreModel
 from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
+from meddenoise.training.data.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.loop import Share, describe, settings
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
+from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 VALIDATION_SIGMAS = (0.03, 0.1, 0.3)
 """Of [-1, 1]; 0.3 is the slides'."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import maximum_filter
 
+from meddenoise.io.pairing import follow
 from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.pairing import follow
 from meddenoise.series import Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.examine import SMALLEST_SIDE, Mask, Pair, Plane, why_unfit

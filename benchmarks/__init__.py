@@ -1,0 +1,1 @@
+"""Does the product hold its promises? Quality, truth, speed, cine, noise, trust."""

@@ -1,0 +1,152 @@
+"""Many series: found, read, denoised, written and reported, while a failure of one leaves the rest alone."""
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from meddenoise.batch.finished import Finished
+from meddenoise.batch.folder import Place
+from meddenoise.batch.tasks import Task, plan_tasks
+from meddenoise.batch.workers import Crew, Job, Listener, Orders
+from meddenoise.errors import NothingReadableError, UsageError
+from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io.own import MARKS
+from meddenoise.io.pairing import pair_items
+from meddenoise.methods.choice import check_names
+from meddenoise.pipeline.options import check_options
+from meddenoise.report import Failure, Report, Row
+from meddenoise.weights import verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run: what to denoise, where to, and how. `command` is told in the report."""
+
+    inputs: tuple[Path, ...]
+    output: Path | None = None
+    reference: Path | None = None
+    report: bool = True
+    command: str = ""
+    orders: Orders = field(default_factory=Orders)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many series were written, kept from an earlier run, and failed."""
+
+    written: int
+    kept: int
+    failed: int
+
+
+def run(request: Request, listener: Listener) -> Outcome:
+    """Denoise every series of a request; the next is read and the last written while one is denoised.
+
+    Raises UsageError for a request that does not fit together, WeightsError for a checkpoint asked for that
+    is missing or damaged and NothingReadableError where no input holds an image; any other failure of a
+    series is told to the listener and counted. Interrupted, it leaves what is finished, nothing half-written,
+    and raises on.
+    """
+    _check(request)
+    # Takes over a second, most of it reading libraries: done while the inputs are looked through.
+    loading = threading.Thread(target=import_module, args=("meddenoise.pipeline.restore",), daemon=True)
+    loading.start()
+    orders = request.orders
+    found = discover(request.inputs, results=False)
+    tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
+    if not tasks:
+        raise _nothing_readable(request, found)
+    references = _find_references(tasks, request.reference)
+    counting = _Counting(listener)
+    skipped = [problem.path for problem in found.skipped]
+    counting.found(len(tasks), sum(task.item.frames for task in tasks), skipped)
+    for note in found.notes:
+        counting.noted(note)
+    places = _open_places(request, tasks)
+    for problem in found.failed:
+        failure = Failure(str(problem.path), str(problem.error))
+        counting.failed(failure)
+        if len(places) == 1:
+            places[tasks[0].report].record(failure)
+    finished = {folder: Finished(folder) for folder in {task.report.parent for task in tasks}}
+    jobs = [
+        Job(task, places[task.report], finished[task.report.parent], reference)
+        for task, reference in zip(tasks, references, strict=True)
+    ]
+    # Threads that import modules which import each other may find them half loaded: only now are there more.
+    loading.join()
+    Crew(orders, counting).work(jobs)
+    return counting.outcome
+
+
+class _Counting:
+    """A listener that counts and passes on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.found, self.noted = listener.found, listener.noted
+        self.started, self.advanced = listener.started, listener.advanced
+        self._listener = listener
+        self.outcome = Outcome(0, 0, 0)
+
+    def written(self, row: Row) -> None:
+        self.outcome = replace(self.outcome, written=self.outcome.written + 1)
+        self._listener.written(row)
+
+    def kept(self, row: Row) -> None:
+        self.outcome = replace(self.outcome, kept=self.outcome.kept + 1)
+        self._listener.kept(row)
+
+    def failed(self, failure: Failure) -> None:
+        self.outcome = replace(self.outcome, failed=self.outcome.failed + 1)
+        self._listener.failed(failure)
+
+
+def _check(request: Request) -> None:
+    options, orders = request.orders.options, request.orders
+    if options.task == "denoise":
+        check_names(options.method, options.weights)
+    elif options.weights is not None:
+        verify(options.weights)
+    check_options(options)
+    if orders.format != "same":
+        get_format(orders.format)
+    if orders.jobs < 1:
+        raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
+
+
+def _nothing_readable(request: Request, found: Discovery) -> NothingReadableError:
+    if found.items:
+        return NothingReadableError(
+            f"{request.output} holds all the images there are: they are results already."
+        )
+    return found.nothing_readable(request.inputs)
+
+
+def _find_references(tasks: Sequence[Task], path: Path | None) -> Sequence[Item | None]:
+    """The reference of every task."""
+    if path is None:
+        return [None] * len(tasks)
+    found = discover([path])
+    if not found.items:
+        raise NothingReadableError(
+            f"--ref {path} holds no image that can be read: give the reference images."
+        )
+    return pair_items([task.item for task in tasks], found.items, "--ref")
+
+
+def _open_places(request: Request, tasks: Sequence[Task]) -> dict[Path, Place]:
+    options = request.orders.options
+    report = Report(
+        command=request.command,
+        started=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+        device=options.device,
+        precision=options.precision,
+    )
+    counts = Counter(task.report for task in tasks)
+    return {
+        path: Place(path, report, keep_report=request.report, series=count) for path, count in counts.items()
+    }

@@ -1,0 +1,278 @@
+"""The threads of a run: some series in the engine, one more being read, one being written."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from meddenoise.batch.finished import Finished
+from meddenoise.batch.folder import Place
+from meddenoise.batch.rows import Images, compare, draw, row_of
+from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
+from meddenoise.errors import MeddenoiseError, OutputError, UsageError
+from meddenoise.io import Item, read_item, write
+from meddenoise.pipeline.options import Options
+from meddenoise.report import Failure, Row
+from meddenoise.series import Series
+
+if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
+    from meddenoise.pipeline.denoise import Result
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What to do with every series of a run."""
+
+    options: Options = field(default_factory=Options)
+    format: str = "same"
+    residual: bool = False
+    noise_map: bool = False
+    """Whether the noise map that was used is written too."""
+    resume: bool = True
+    overwrite: bool = False
+    jobs: int = 1
+    phi: bool = False
+    """Whether the HTML report may name the patient."""
+    mask: Path | None = None
+    """What is to be filled in, of the task "inpaint"."""
+
+    @property
+    def noise_level_file(self) -> Path | None:
+        """The map that the level of the noise is read from."""
+        return None if self.options.noise_map is None else Path(self.options.noise_map)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The maps written beside every result."""
+        asked = {
+            "residual": self.residual,
+            "uncertainty": self.options.uncertainty,
+            "noise_map": self.noise_map,
+        }
+        return tuple(kind for kind, is_asked in asked.items() if is_asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One task, the place its result is recorded at, and what to measure it against."""
+
+    task: Task
+    place: Place
+    finished: Finished
+    """What is finished in the folder of the place."""
+    reference: Item | None = None
+
+
+class Listener(Protocol):
+    """Is told what happens, from any thread but never from two at a time."""
+
+    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
+        """`series` of `images` in all will be denoised; `skipped` files are no images."""
+
+    def noted(self, text: str) -> None:
+        """Something about the inputs that a user should know."""
+
+    def started(self, device: str) -> None:
+        """The first series is about to be denoised on `device`, and why there."""
+
+    def advanced(self, images: float) -> None:
+        """So many images more are done, or need not be."""
+
+    def written(self, row: Row) -> None:
+        """A series is written."""
+
+    def kept(self, row: Row) -> None:
+        """A series was finished by an earlier run."""
+
+    def failed(self, failure: Failure) -> None:
+        """A series or file failed; the others go on."""
+
+
+class Crew:
+    """Does jobs in `orders.jobs + 2` threads, of which `orders.jobs` may be in the engine at a time."""
+
+    def __init__(self, orders: Orders, listener: Listener) -> None:
+        self._orders = orders
+        self._listener = listener
+        self._telling = threading.Lock()
+        self._stopped = threading.Event()
+        self._engines = threading.Semaphore(orders.jobs)
+        self._started = False
+
+    def work(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs; what fails is told to the listener and put into the report.
+
+        Raises UsageError where the orders do not fit a series. On any way out, an interrupt among them,
+        the threads stop at their next tile, a write that has begun is finished, and places are closed.
+        """
+        waiting = Counter(id(job.place) for job in jobs)
+        pool = ThreadPoolExecutor(self._orders.jobs + 2, "series")
+        try:
+            running = {pool.submit(self._do, job): job.place for job in jobs}
+            for future in as_completed(running):
+                future.result()
+                place = running.pop(future)
+                waiting[id(place)] -= 1
+                if not waiting[id(place)]:
+                    self._close(place)
+        finally:
+            self._stopped.set()
+            pool.shutdown(cancel_futures=True)
+            for job in jobs:
+                self._close(job.place)
+
+    def _do(self, job: Job) -> None:
+        progress = _Progress(self)
+        try:
+            self.check()
+            self._finish(job, progress)
+        except (_StoppedError, UsageError, KeyboardInterrupt, SystemExit):
+            raise
+        # Decoders written in Rust raise from BaseException.
+        except BaseException as error:
+            _log.debug("%s failed", job.task.item.path, exc_info=True)
+            failure = Failure(str(job.task.item.path), _sentence(job.task, error))
+            with suppress(OutputError):  # told all the same, and again when the place is closed
+                job.place.record(failure)
+            self.tell(lambda: self._listener.failed(failure))
+        progress.advance(job.task.item.frames - progress.done)
+
+    def _finish(self, job: Job, progress: "_Progress") -> None:
+        """Read, denoise, write and record one series, or find that it was finished before."""
+        task, place, orders = job.task, job.place, self._orders
+        if task.refused is not None:
+            raise task.refused
+        place.enter()
+        stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
+        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
+        targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
+        place.tidy(targets)
+        row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
+        if row is not None and all(target.exists() for target in targets):
+            place.keep(row)
+            self.tell(lambda: self._listener.kept(row))
+            return
+        if not orders.overwrite and not place.may_replace(mark):
+            _refuse_existing(targets)
+        series = read_item(task.item)
+        result = self._denoise(series, progress)
+        place.begin(mark)
+        self._write(task, series, result)
+        written = self._account(job, series, result, mark)
+        job.finished.add(written)
+        place.record(written, str(result.device), result.device.precision)
+        self.tell(lambda: self._listener.written(written))
+
+    def _denoise(self, series: Series, progress: "_Progress") -> "Result":
+        from meddenoise.pipeline.restore import device_for, process_series
+
+        options = self._orders.options
+
+        def tick(planes: int) -> None:
+            self.check()
+            if planes:
+                progress.advance(planes / series.channels)
+
+        with self._engines:
+            self.check()
+            if not self._started:
+                self._started = True
+                device = device_for(series, options)
+                self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
+            return process_series(series, options, self._orders.mask, tick)
+
+    def _write(self, task: Task, series: Series, result: "Result") -> None:
+        from meddenoise.engine.maps import noise_map, subtract
+
+        write(result.series, task.output, format=self._orders.format, root=task.root)
+        for kind in self._orders.maps:
+            if kind == "residual":
+                image: Series | None = subtract(series, result.series)
+            else:
+                image = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
+            assert image is not None
+            write(image, map_path(task, kind), format="nifti")
+
+    def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
+        """The row of a result, which is drawn for the place where there is room."""
+        row = row_of(job.task, result, self._orders.options, mark)
+        row, reference = compare(row, result, series, job.reference)
+        if job.place.wants_drawing:
+            images = Images(series, result, reference)
+            drawing, why = draw(images, brief=job.place.brief, phi=self._orders.phi)
+            if drawing is not None:
+                job.place.hang(mark, drawing)
+            else:
+                row = replace(row, warnings=(*row.warnings, why))
+        return row
+
+    def _close(self, place: Place) -> None:
+        """Close a place; a report that cannot be saved is a failure of its own, not of the other series."""
+        try:
+            place.close()
+        except OutputError as error:
+            failure = Failure(str(place.path), str(error))
+            self.tell(lambda: self._listener.failed(failure))
+
+    def check(self) -> None:
+        """Raises once the run is over."""
+        if self._stopped.is_set():
+            raise _StoppedError
+
+    def tell(self, message: Callable[[], None]) -> None:
+        """Call `message`, one at a time."""
+        with self._telling:
+            message()
+
+    def advance(self, images: float) -> None:
+        """Tell the listener that `images` more are done."""
+        self.tell(lambda: self._listener.advanced(images))
+
+
+class _Progress:
+    """How many images of one series the listener was told are done."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self.done = 0.0
+
+    def advance(self, images: float) -> None:
+        self.done += images
+        self._crew.advance(images)
+
+
+class _StoppedError(Exception):
+    """The run is over: another thread was interrupted or found the orders wrong."""
+
+
+def _refuse_existing(targets: Sequence[Path]) -> None:
+    existing = next((target for target in targets if target.exists()), None)
+    if existing is not None:
+        raise OutputError(
+            f"{existing} exists already and is not the finished result of this input with these settings: "
+            "give --overwrite, or another --output."
+        )
+
+
+def _sentence(task: Task, error: BaseException) -> str:
+    """What went wrong, naming the input."""
+    text = str(error).strip()
+    path = str(task.item.path)
+    if isinstance(error, MeddenoiseError):
+        return text if path in text else f"{path}: {text}"
+    if isinstance(error, OSError):
+        where = error.filename or "a file"
+        return (
+            f"{path}: {where} cannot be read or written ({error.strerror or text}): check it and its space."
+        )
+    if isinstance(error, MemoryError):
+        return f"{path} does not fit into the memory that is free: close other programs or split the series."
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."

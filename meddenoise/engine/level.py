@@ -1,0 +1,108 @@
+"""The noise of a series, plane by plane: estimated, by the profile of its device, or by a map in a file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.engine.estimator import estimate
+from meddenoise.errors import UnsupportedError
+from meddenoise.holes import fill_holes
+from meddenoise.io.modality import likely_modality, same_kind
+from meddenoise.io.scratch import release
+from meddenoise.noise import NoiseEstimate, SeriesNoise
+from meddenoise.noise.by_plane import Reading, estimate_planes
+from meddenoise.noise.map_file import read_noise_map
+from meddenoise.noise.profile import NoiseProfile
+from meddenoise.noise.profile.change import Scene
+from meddenoise.series import Series
+
+LARGEST = 1e15
+"""Sums of squares of a plane with larger values leave the range of float32."""
+MOST_WORKERS = 8
+"""Planes measured at a time, each with some 20 MiB of blocks."""
+
+
+def estimate_series(series: Series, predicted: Sequence[float] | None = None) -> SeriesNoise:
+    """The noise of every plane of a series in its own unit.
+
+    `predicted` are levels of its frames, in any unit, that steady the curve where the measured ones follow
+    them; those that the stated exposure leads to where there are none.
+    Raises UnsupportedError for values beyond what single precision can compute with.
+    """
+    frames = len(series) // series.channels
+    if predicted is None and len(series.exposures) == frames and min(series.exposures, default=0) > 0:
+        predicted = [exposure**-0.5 for exposure in series.exposures]
+    reading = Reading(
+        likely_modality(series),
+        series.frame_time_ms is not None,
+        predicted,
+        min(MOST_WORKERS, os.cpu_count() or 1),
+        estimate,
+    )
+    colours = [
+        estimate_planes(Scene(frames, partial(_load, series, channel)), reading).planes
+        for channel in range(series.channels)
+    ]
+    return SeriesNoise(tuple(plane for frame in zip(*colours, strict=True) for plane in frame))
+
+
+def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
+    """The noise of a series by the profile of its device: the level of a plane goes by its brightness.
+
+    Frames of a cine keep the ratio of their own levels, which the profile's frames steady.
+    Raises UnsupportedError where unit or modality differ, or as `estimate_series`.
+    """
+    if series.unit != profile.unit and series.unit and profile.unit:
+        raise UnsupportedError(
+            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
+            "measure a profile of such images."
+        )
+    if not same_kind(series.modality, profile.modality):
+        raise UnsupportedError(
+            f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: "
+            "measure a profile of such images."
+        )
+    places = np.ndindex(len(series) // series.channels, series.channels)
+    planes = (_load(series, channel, frame) for frame, channel in places)
+    given = SeriesNoise(tuple(profile.estimate(plane[None], valid[None]) for plane, valid in planes))
+    if not series.is_cine:
+        return given
+    seen = estimate_series(series, profile.levels(len(series) // series.channels))
+    if not seen.sigma > 0:
+        return given
+    usual = seen.middle.sigma
+    pairs = zip(given.planes, seen.planes, strict=True)
+    return SeriesNoise(tuple(replace(one, sigma=one.sigma * own.sigma / usual) for one, own in pairs))
+
+
+def map_noise(series: Series, path: Path) -> SeriesNoise:
+    """The noise of a series with the level of a map in a file; spectrum and model are estimated.
+
+    Raises as `read_noise_map` and `estimate_series`.
+    """
+    given, seen = read_noise_map(path, series), estimate_series(series)
+    return SeriesNoise(tuple(_by_map(one, plane) for one, plane in zip(seen.planes, given, strict=True)))
+
+
+def _by_map(seen: NoiseEstimate, given: NDArray[np.float32]) -> NoiseEstimate:
+    power = np.square(given[given > 0], dtype=np.float64)
+    sigma = float(np.sqrt(power.mean())) if power.size else 0.0
+    return replace(seen, sigma=sigma, variance=None, field=None, given=given)
+
+
+def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A plane [Y, X], holes filled, and where it is image."""
+    index = frame * series.channels + channel
+    valid, values = series.valid(index, index + 1), series.values(index, index + 1)
+    release(series.pixels)
+    largest = float(np.abs(values).max(initial=0, where=valid))
+    if not largest < LARGEST:
+        raise UnsupportedError(
+            f"{series.path} holds values of {largest:.0e}: rescale it to below {LARGEST:.0e}."
+        )
+    return fill_holes(values, valid)[0], valid[0]

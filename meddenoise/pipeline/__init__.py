@@ -1,0 +1,1 @@
+"""One series denoised, upscaled or inpainted, by the task of its options."""

@@ -1,0 +1,42 @@
+"""The curve of the noise along a series, before and after."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from meddenoise.report.page.plot import Axes, Curve, draw_plot
+
+FEWEST = 3
+"""Planes below which there is no curve to see."""
+
+Pair = Sequence[float | None]
+
+
+def draw_along(by_plane: Sequence[Pair], unit: str) -> str:
+    """Figure of the noise (before, after) of every plane, as HTML; nothing for fewer than FEWEST planes.
+
+    Planes in which nothing could be measured are left out of the curves.
+    """
+    curves = []
+    for name, side in (("before", 0), ("after", 1)):
+        known = [(n, pair[side]) for n, pair in enumerate(by_plane, start=1) if pair[side] is not None]
+        if len(known) >= FEWEST:
+            x, y = np.array(known, np.float64).T
+            curves.append(Curve(name, x, y, name))
+    if not curves:
+        return ""
+    axes = Axes("Noise along the series", "plane of the series", f"noise{f' ({unit})' if unit else ''}")
+    return (
+        f'<div class="plots"><figure>{draw_plot(curves, axes)}<figcaption>{escape(_caption(by_plane))}'
+        "</figcaption></figure></div>"
+    )
+
+
+def _caption(by_plane: Sequence[Pair]) -> str:
+    levels = [pair[0] for pair in by_plane if pair[0]]
+    text = "Noise of every plane, each denoised by its own level."
+    missing = sum(pair[0] is None for pair in by_plane)
+    if levels and max(levels) > min(levels):
+        text += f" The noisiest plane had {max(levels) / min(levels):.2g} times the noise of the quietest."
+    return text + (f" {missing} of {len(by_plane)} planes could not be measured." if missing else "")

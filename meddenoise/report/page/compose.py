@@ -1,0 +1,157 @@
+"""The whole page: one HTML file that holds its style, its script and its pictures, and loads nothing."""
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from meddenoise.io.atomic import staged
+from meddenoise.report.page import Entry, Page
+from meddenoise.report.page.earlier import mark
+from meddenoise.report.page.sections import anchor, facts, section
+from meddenoise.report.page.tables import number, table, with_unit
+from meddenoise.report.page.verdicts import kind_of
+
+MOST_ROWS, MOST_SECTIONS = 1000, 200
+"""Of series in the table on top, and in sections of their own where nothing is drawn of them."""
+MOST_WARNINGS, MOST_LINKS = 20, 3
+_SEE_VERDICT = {
+    "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "no effect": "Hardly any noise was removed: see the verdict below.",
+    "look": "The checks found something that somebody should look at: see the verdict below.",
+}
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write the page, complete or not at all. Raises OutputError where it cannot be written."""
+    text = compose(page)
+    with staged([path]) as staging, staging.file(path) as stream:
+        # names that are no UTF-8 show their bytes as escapes
+        stream.write(text.encode(errors="backslashreplace"))
+
+
+def compose(page: Page) -> str:
+    """The page as HTML.
+
+    The content security policy lets the browser run this script and this style alone, and load nothing.
+    """
+    style, script, frame = (_read(name) for name in ("page.css", "page.js", "page.html"))
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Template(frame).substitute(
+        policy=policy,
+        style=style,
+        script=script,
+        title=escape(page.title),
+        facts=facts(page.facts),
+        alerts=_alerts(page),
+        table=page.lead + _table(page),
+        sections="".join(_sections(page)),
+    )
+
+
+def _sections(page: Page) -> list[str]:
+    """Those with pictures, and the others as long as there are few."""
+    written, plain = [], 0
+    for entry in page.entries:
+        # the warnings of an only series stand on top of the page
+        told = entry if len(page.entries) > 1 else replace(entry, warnings=())
+        drawing = page.drawings.get(entry.key)
+        plain += drawing is None
+        if drawing is not None or plain <= MOST_SECTIONS:
+            written.append(section(told, drawing, "" if drawing is None else mark(entry.key, drawing)))
+    return written
+
+
+def _alerts(page: Page) -> str:
+    """Failures and warnings, the same warning of several series once."""
+    lines = [
+        f'<li class="bad"><b>Failed</b> {escape(sentence)}</li>'
+        for _, sentence in page.failed[:MOST_WARNINGS]
+    ]
+    if len(page.failed) > MOST_WARNINGS:
+        lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
+    told: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for kind, text, entry in _cautions(page):
+        told[kind, text].append(f'<a href="#{anchor(entry)}">{escape(Path(entry.title).name)}</a>')
+    for (kind, text), links in list(told.items())[:MOST_WARNINGS]:
+        more = f" and {len(links) - MOST_LINKS} more" if len(links) > MOST_LINKS else ""
+        where = f" <span>({', '.join(links[:MOST_LINKS])}{more})</span>" if len(page.entries) > 1 else ""
+        mark = ' class="bad"' if kind == "Reject" else ""
+        lines.append(f"<li{mark}><b>{kind}</b> {escape(text)}{where}</li>")
+    if len(told) > MOST_WARNINGS:
+        lines.append(f"<li>{len(told) - MOST_WARNINGS} more warnings; {_see(page)}.</li>")
+    return f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
+
+
+def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
+    """Kind and sentence of what to beware of in each entry, the results to reject first."""
+    for verdict in _SEE_VERDICT:
+        for entry in page.entries:
+            if entry.trust is not None and entry.trust.verdict == verdict:
+                yield verdict.capitalize(), _SEE_VERDICT[verdict], entry
+    for entry in page.entries:
+        for text in entry.warnings:
+            yield "Warning", text, entry
+
+
+def _table(page: Page) -> str:
+    """All series, a line each; nothing where there is only one."""
+    if len(page.entries) < 2:
+        return ""
+    names = [name for name in ("psnr", "ssim") if any(name in entry.metrics for entry in page.entries)]
+    heads = "".join(f'<th scope="col" class="n">{name.upper()}</th>' for name in names)
+    drawn = sum(entry.key in page.drawings for entry in page.entries)
+    rows = []
+    for entry in page.entries[:MOST_ROWS]:
+        noise = entry.noise
+        values = "".join(f'<td class="n">{escape(number(entry.metrics.get(name)))}</td>' for name in names)
+        plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
+        rows.append(
+            f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
+            f"<td>{_trust(entry)}</td>"
+            f'<td class="n">{escape(number(noise.before, 3))}</td>'
+            f'<td class="n">{escape(number(noise.after, 3))}</td>'
+            f'<td class="n">{escape(with_unit(noise.removed, noise.unit, 3))}</td>'
+            f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
+        )
+    heads = (
+        '<th scope="col">Series</th><th scope="col">Trust</th><th scope="col" class="n">Noise before</th>'
+        f'<th scope="col" class="n">after</th><th scope="col" class="n">removed</th>{heads}'
+        '<th scope="col" class="n">Warnings</th>'
+    )
+    return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
+
+
+def _trust(entry: Entry) -> str:
+    verdict = entry.trust and entry.trust.verdict
+    return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
+
+
+def _left_out(page: Page, drawn: int) -> str:
+    """What the table and the page do not hold."""
+    count, notes = len(page.entries), []
+    if count > MOST_ROWS:
+        notes.append(f"{count - MOST_ROWS} more series: {_see(page)}.")
+    if drawn < count:
+        notes.append(f"Pictures of {drawn} of {count} series are kept, so that the page opens quickly.")
+    return "".join(f'<p class="note">{note}</p>' for note in notes)
+
+
+def _see(page: Page) -> str:
+    return f"see {escape(page.table)}" if page.table else "see the table written beside this page"
+
+
+def _read(name: str) -> str:
+    return files("meddenoise.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,81 @@
+"""One plane, or a part of it, as the page holds it: the result, and the differences to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.report.page.pack import LIMIT, pack, to_steps
+from meddenoise.report.page.regions import Region
+
+LARGEST = 768
+"""Side, in pixels, beyond which a whole plane is shown smaller; its regions never are."""
+STEPS_A_SIGMA = 16
+"""Fineness of what is kept: rounding adds less than a thousandth to the noise."""
+GREY_LEVELS = 1 << 13
+"""Fineness of images that have no noise."""
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """One plane [Y, X] as before, after and beside it; None where there is no such image."""
+
+    after: Plane
+    valid: NDArray[np.bool_]
+    before: Plane | None = None
+    reference: Plane | None = None
+    uncertainty: Plane | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fineness:
+    """Values are kept as `offset` plus whole numbers of `step`."""
+
+    offset: float
+    step: float
+
+
+def fineness_of(values: NDArray[np.floating], sigma: float, least: float) -> Fineness:
+    """For images with these values and this noise; no finer than `least`, the step of the stored values.
+
+    Values far beyond all others are cut off, so that one of them does not make the rest coarse.
+    """
+    seen = values[np.isfinite(values)]
+    low, high = (float(value) for value in np.percentile(seen, (0.1, 99.9))) if seen.size else (0.0, 1.0)
+    span = max(high - low, least, float(np.finfo(np.float32).tiny))
+    step = max(sigma / STEPS_A_SIGMA, least, span / GREY_LEVELS)
+    middle = (low + high) / 2
+    return Fineness(float(np.rint(middle / step) * step), step)
+
+
+def picture(planes: Planes, fineness: Fineness, region: Region | None = None) -> dict[str, Any]:
+    """The entry of one picture in the data that page.js reads; `region` cuts a part out, in full size."""
+    rows, columns, factor = slice(None), slice(None), -(-max(planes.after.shape) // LARGEST)
+    if region is not None:
+        rows = slice(region.top, region.top + region.side)
+        columns, factor = slice(region.left, region.left + region.side), 1
+    offset, step = fineness.offset, fineness.step
+    after = to_steps(_reduce(planes.after[rows, columns], factor), offset, step)
+    entry: dict[str, Any] = {"w": after.shape[1], "h": after.shape[0], "factor": factor}
+    entry["after"] = pack(after, smooth=True)
+    for name, other in (("before", planes.before), ("reference", planes.reference)):
+        if other is not None:
+            steps = to_steps(_reduce(other[rows, columns], factor), offset, step).astype(np.int32) - after
+            entry[name] = pack(np.clip(steps, -LIMIT, LIMIT).astype(np.int16), smooth=False)
+    if planes.uncertainty is not None:
+        spread = _reduce(planes.uncertainty[rows, columns], factor)
+        entry["uncertainty"] = pack(to_steps(spread, 0.0, step), smooth=True)
+    return entry
+
+
+def _reduce(plane: Plane, factor: int) -> Plane:
+    """The mean of every `factor` x `factor` pixels; what does not fill a last one is left out."""
+    if factor == 1:
+        return plane
+    height, width = (max(1, size // factor) for size in plane.shape)
+    cut = plane[: height * factor, : width * factor]
+    reduced: Plane = cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3))
+    return reduced

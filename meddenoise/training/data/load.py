@@ -1,0 +1,238 @@
+"""Clean images from a data folder: read, scaled to 0..255, split by patient."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meddenoise.errors import TrainingError
+from meddenoise.io import Item, discover, read_item
+from meddenoise.io.modality import same_kind
+from meddenoise.io.pairing import align_planes, pair_items
+from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.profile import NoiseProfile
+from meddenoise.series import Series
+from meddenoise.training.data import TrainingImage
+from meddenoise.training.drawn import draw_phantoms
+from meddenoise.training.own import own_noise
+from meddenoise.training.recipe import DataRow
+from meddenoise.training.split import (
+    SPLITS,
+    HeldOut,
+    Member,
+    hold_out,
+    is_validation,
+    patient_of,
+    read_splits,
+    relative,
+)
+
+ISOTROPIC = 1.4
+"""Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
+
+Image = NDArray[np.float32]
+
+
+def load_images(
+    data: Path,
+    references: Path | None,
+    rows: Sequence[DataRow],
+    patch: int,
+    progress: Callable[[int, int], None],
+    profile: NoiseProfile | None = None,
+) -> tuple[list[TrainingImage], list[TrainingImage]]:
+    """Training and validation images of the folders in `rows`, relative to `data`.
+
+    With `references`, a folder laid out like `data`, the images are noisy and their clean partners lie
+    there; without it they are clean and noise is simulated: any, or that of a `profile`.
+
+    A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
+    the patients is kept for validation, chosen by a hash so that it never changes, or, of few patients, what
+    `split.hold_out` chooses. `progress(done, total)` counts series.
+    Raises TrainingError where a folder is missing, one side of the split is empty, or images are of another
+    unit or modality than the profile.
+    """
+    reading = _Reading(data, references, tuple(rows), patch, progress, profile)
+    training, validation, members = _read(reading)
+    if not (training and validation) and not read_splits(data):
+        held = hold_out(members)
+        if held is not None:
+            training, validation, _ = _read(reading, held)
+    if not training or not validation:
+        side = "validation" if training else "training"
+        raise TrainingError(
+            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
+            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or "
+            "val)."
+        )
+    return training, validation
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What `load_images` is asked for."""
+
+    data: Path
+    references: Path | None
+    rows: tuple[DataRow, ...]
+    patch: int
+    progress: Callable[[int, int], None]
+    profile: NoiseProfile | None
+
+
+def _read(
+    reading: _Reading, held: HeldOut | None = None
+) -> tuple[list[TrainingImage], list[TrainingImage], list[Member]]:
+    """Training and validation images, by `held` if given, and the series whose images are large enough."""
+    training = [image for row in reading.rows for image in draw_phantoms(row)]
+    validation = [image for row in reading.rows for image in draw_phantoms(row, held_out=True)]
+    members = []
+    for item in walk(reading.data, reading.references, reading.rows, reading.progress):
+        used = 0
+        for held_out, part in [(item.held_out, slice(None))] if held is None else held.parts(item.group):
+            if item.partner is None:
+                images = _images(item, part, not held_out, reading.profile)
+            else:
+                images = _pairs(item, item.partner, part)
+            large = [image for image in images if min(image.plane.shape) >= reading.patch]
+            (validation if held_out else training).extend(large)
+            used += len(large)
+        if used:
+            planes = len(item.series) // item.series.channels
+            members.append(Member(patient_of(item.series), item.group, planes))
+    return training, validation, members
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A series of a data folder, its recipe row and clean partner, and the side of the split it is on."""
+
+    series: Series
+    partner: Series | None
+    row: DataRow
+    group: str
+    """The file or folder, relative to the data folder."""
+    held_out: bool
+
+
+def walk(
+    data: Path, references: Path | None, rows: Sequence[DataRow], progress: Callable[[int, int], None]
+) -> Iterator[Found]:
+    """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
+    splits = read_splits(data)
+    found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
+    for done, (row, item, partner) in enumerate(found):
+        series = read_item(item)
+        held_out = is_validation(series, data, splits)
+        clean = None if partner is None else read_item(partner)
+        yield Found(series, clean, row, relative(series.path, data), held_out)
+        progress(done + 1, len(found))
+
+
+def _folder(data: Path, row: DataRow) -> Path:
+    folder = data / row.folder
+    if not folder.is_dir():
+        raise TrainingError(f"{folder} is not a folder: the recipe expects images there; check --data.")
+    return folder
+
+
+def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item, Item | None]]:
+    """The series of a row and their clean partners, None where noise is to be simulated."""
+    items = discover([_folder(data, row)], results=False).items
+    if references is None:
+        return [(item, None) for item in items]
+    partners = discover([_folder(references, row)]).items
+    return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
+
+
+def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
+    """The planes of a clean series with the real noise of its partner."""
+    noisy, row = item.series, item.row
+    order = align_planes(noisy, clean)
+    target = clean.values(0, len(clean))[order]
+    modality = row.modality or clean.modality
+    low, width = window(target, modality, row)
+    scale = np.float32(255 / width)
+    noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
+    scaled = np.nan_to_num((target - np.float32(low)) * scale)
+    for plane, difference in zip(scaled[part], noise[part], strict=True):
+        if plane.std() > 3:
+            yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
+
+
+def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | None) -> Iterator[TrainingImage]:
+    """The planes of a part of a series; with `augment` other cuts of isotropic volumes and halved copies as
+    well. Those of a cine have their neighbours in that part with them."""
+    series, row = item.series, item.row
+    volume = series.values(0, len(series))[:: series.channels]
+    modality = row.modality or series.modality
+    low, width = window(volume, modality, row)
+    volume = np.nan_to_num((volume - np.float32(low)) * np.float32(255 / width))[part]
+    scaled = device = None
+    if profile is not None:
+        _check_kind(series, profile)
+        scaled = profile.scaled(low, 255 / width)
+        device = profile.in_window() or scaled
+    for image, run in _planes(volume, series, augment):
+        if image.std() > 3:  # an empty plane teaches nothing
+            own = NoiseEstimate(row.own)
+            if row.own < 0:
+                own = own_noise(image, modality, row.most_own(item.group))
+            like = None
+            if scaled is not None:
+                like = scaled.estimate(image[None], np.ones((1, *image.shape), bool))
+            yield TrainingImage(
+                image, modality, row.source, item.group, own, like=like, device=device, run=run
+            )
+
+
+def _check_kind(series: Series, profile: NoiseProfile) -> None:
+    """Raises TrainingError for images of another unit or modality than the profile's."""
+    advice = "measure a profile of such images."
+    if profile.unit and series.unit and profile.unit != series.unit:
+        raise TrainingError(
+            f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: {advice}"
+        )
+    if not same_kind(series.modality, profile.modality):
+        raise TrainingError(
+            f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: {advice}"
+        )
+
+
+def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
+    """The value that becomes 0 and the width that becomes 255."""
+    if row.range > 0:
+        return row.low, row.range
+    if modality == "CT":
+        return -1000.0, 2000.0  # air to dense bone; values outside go on in the same scale
+    return row.low, max(float(np.nanpercentile(volume, 99.9)) - row.low, 1e-6)
+
+
+def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
+    """Planes to train on, those of a cine with the plane before and after them [3, H, W]."""
+    for plane, run in _cuts(volume, series, augment):
+        yield plane, run
+        if augment and min(plane.shape) >= 256:
+            yield halved(plane), None
+
+
+def _cuts(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
+    spacing = series.geometry.spacing_mm
+    if series.is_cine:
+        for index, plane in enumerate(volume):
+            yield plane, volume[index - 1 : index + 2] if 0 < index < len(volume) - 1 else None
+    elif not augment or len(volume) < 64 or max(spacing) > ISOTROPIC * min(spacing):
+        yield from ((plane, None) for plane in volume)
+    else:
+        for axis in range(3):  # neighbours look alike: every second plane of each cut
+            for plane in np.moveaxis(volume, axis, 0)[::2]:
+                yield np.ascontiguousarray(plane), None
+
+
+def halved(plane: Image) -> Image:
+    """2 x 2 means: another scale, with less noise of its own."""
+    height, width = plane.shape[0] // 2, plane.shape[1] // 2
+    halved: Image = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+    return halved

@@ -1,0 +1,1 @@
+"""BeFOI: denoising of fluoroscopy runs."""

@@ -1,0 +1,1 @@
+"""DiffDenoise: self-supervised denoising by diffusion."""

@@ -1,0 +1,230 @@
+"""Self-supervised training on a folder of noisy images: ours against its peers, for the same time.
+
+    OMP_NUM_THREADS=1 python papers/diffdenoise/selfsupervised.py DATA_FOLDER --modality CT|MR|DX|XA [--sigma
+        25]
+        [--kernel 0|0.5|1.2] [--images 50] [--others 10] [--size 256] [--minutes 5] [--seed 0]
+        [--methods noise2void,neighbor2neighbor,diffdenoise,direct,nlm,bm3d] [--careamics PYTHON]
+        [--keep FOLDER] [--json FILE]
+
+Central crops of the `train` images of one modality (SPLITS.csv; see quality.py) are scaled to 0..255, get
+one realisation of noise each, of `sigma` grey levels, blurred by a Gaussian of `kernel` pixels, and are
+written as a folder of NIfTI files. Every method that trains sees these noisy images alone, for the same
+minutes, on one thread, one after another. Then it denoises them ("own": a user's folder) and crops of `val`
+images with noise of the same kind ("others"). NLM and BM3D are told the true level (`true`), our estimate
+of each image's (`auto`), and BM3D the true spectrum too where the noise is not white (`bm3d+model`);
+`direct` is the supervised control. PSNR is over 255; nothing is clipped.
+
+Noise2Void needs CAREamics (`pip install careamics`), which may live in an environment of its own: name its
+Python by --careamics. BM3D needs `pip install 'meddenoise[bm3d]'` (non-commercial use only).
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
+
+import argparse
+import json
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cases import Case
+from benchmarks.naming import names_of
+from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures
+from benchmarks.script import run
+from meddenoise.metrics import Protocol
+from meddenoise.metrics.reference import psnr, ssim
+from meddenoise.noise.models import CorrelatedNoise, GaussianNoise
+from meddenoise.noise.simulate import simulate
+from meddenoise.version import __version__
+from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, Outcome, PeerError, Problem, write_folder
+
+Row = dict[str, Any]
+
+PEAK = 255.0
+AIR_HU = -1000.0
+
+
+def main() -> int:
+    """Run the methods asked for and print the table; 2 where nothing can be run."""
+    arguments = _parse()
+    torch.set_num_threads(1)
+    own = _cases(arguments, "train", arguments.images)
+    others = _cases(arguments, "val", arguments.others)
+    if len(own) < arguments.images or not others:
+        found = f"{len(own)} of {arguments.images} train and {len(others)} val images"
+        _tell(f"{found} of {arguments.modality} with {arguments.size} pixels a side in {arguments.folder}")
+    if not own or not others:
+        return 2
+    with tempfile.TemporaryDirectory() if arguments.keep is None else nullcontext(arguments.keep) as place:
+        folder = Path(place)
+        for part, cases in ((OWN, own), (OTHERS, others)):
+            write_folder(cases, folder / part)
+        problem = Problem(own, others, folder, arguments.minutes, arguments.seed, arguments.careamics)
+        outcomes, left_out = _run_all(problem, arguments.methods)
+    untouched = Outcome([case.noisy for case in own], [case.noisy for case in others])
+    rows = _measure(problem, "noisy", untouched)
+    for name, outcome in outcomes.items():
+        rows += _measure(problem, name, outcome)
+    _print_table(arguments, rows, outcomes)
+    if arguments.json is not None:
+        document = _document(arguments, rows, outcomes, left_out)
+        arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    return 0 if outcomes else 2
+
+
+def _cases(arguments: argparse.Namespace, split: str, count: int) -> list[Case]:
+    """The noisy crops of a split; the noise of each is a function of seed, split and number."""
+    pictures = load_pictures(
+        arguments.folder, count, split=split, modalities=[arguments.modality], side=arguments.size
+    )
+    place = 0 if split == "train" else 1
+    return [_case(picture, arguments, [arguments.seed, place, n]) for n, picture in enumerate(pictures)]
+
+
+def _case(picture: Picture, arguments: argparse.Namespace, seed: list[int]) -> Case:
+    low = AIR_HU if picture.modality == "CT" else 0.0
+    clean = ((central_crop(picture.plane, arguments.size) - low) * (PEAK / picture.peak)).astype(np.float32)
+    sigma, kernel = arguments.sigma, arguments.kernel
+    noise = CorrelatedNoise(sigma, kernel) if kernel else GaussianNoise(sigma)
+    noisy, info = simulate(clean, noise, np.random.default_rng(seed))
+    name = f"sigma {sigma:g}, kernel {kernel:g}"
+    nps = info.nps if kernel else None
+    return Case("own noise", name, picture.name, picture.modality, clean, noisy, PEAK, sigma, sigma, nps)
+
+
+def _run_all(problem: Problem, names: Sequence[str]) -> tuple[dict[str, Outcome], dict[str, str]]:
+    outcomes: dict[str, Outcome] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        started = perf_counter()
+        _tell(f"{name} ...")
+        try:
+            found = RUNNERS[name](problem)
+            _refuse_infinite(found)
+            outcomes |= found
+        except PeerError as error:
+            left_out[name] = str(error)
+            _tell(f"{name} left out: {error}")
+        _tell(f"{name}: {perf_counter() - started:.0f} s in all")
+    return outcomes, left_out
+
+
+def _refuse_infinite(outcomes: dict[str, Outcome]) -> None:
+    for name, outcome in outcomes.items():
+        if not all(np.isfinite(plane).all() for plane in (*outcome.own, *outcome.others)):
+            raise PeerError(f"{name} gave values that are not finite: its training diverged")
+
+
+def _measure(problem: Problem, name: str, outcome: Outcome) -> list[Row]:
+    protocol = Protocol(PEAK, "255 grey levels")
+    rows = []
+    for part, cases, planes in (
+        (OWN, problem.own, outcome.own),
+        (OTHERS, problem.others, outcome.others),
+    ):
+        for case, plane in zip(cases, planes, strict=True):
+            result, truth = plane[None], case.clean[None]
+            score = {"psnr": psnr(result, truth, protocol), "ssim": ssim(result, truth, protocol)}
+            rows.append({"method": name, "images": part, "picture": case.picture, **score})
+    return rows
+
+
+def _print_table(arguments: argparse.Namespace, rows: list[Row], outcomes: dict[str, Outcome]) -> None:
+    noise = f"sigma {arguments.sigma:g}, kernel {arguments.kernel:g} px, {arguments.size} px"
+    counts = {part: len({row["picture"] for row in rows if row["images"] == part}) for part in (OWN, OTHERS)}
+    titles = [f"{what} {part} ({counts[part]})" for part in (OWN, OTHERS) for what in ("PSNR", "SSIM")]
+    table = Table("method", "minutes", "steps", *titles, title=f"{arguments.modality}, {noise}")
+    for name in dict.fromkeys(row["method"] for row in rows):
+        outcome = outcomes.get(name)
+        minutes = "-" if outcome is None or outcome.minutes is None else f"{outcome.minutes:.2f}"
+        steps = "-" if outcome is None or outcome.steps is None else str(outcome.steps)
+        means = _means(rows, name)
+        cells = [
+            f"{means[part][key]:{form}}"
+            for part in (OWN, OTHERS)
+            for key, form in (("psnr", ".2f"), ("ssim", ".4f"))
+        ]
+        table.add_row(name, minutes, steps, *cells)
+    Console(width=140).print(table)
+
+
+def _means(rows: list[Row], name: str) -> dict[str, dict[str, float]]:
+    return {
+        part: {
+            key: fmean(row[key] for row in rows if row["method"] == name and row["images"] == part)
+            for key in ("psnr", "ssim")
+        }
+        for part in (OWN, OTHERS)
+    }
+
+
+def _document(
+    arguments: argparse.Namespace, rows: list[Row], outcomes: dict[str, Outcome], left_out: dict[str, str]
+) -> Row:
+    names = dict.fromkeys(row["method"] for row in rows)
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "versions": _versions(arguments.careamics),
+        "means": {name: _means(rows, name) for name in names},
+        "training": {
+            name: {"minutes": outcome.minutes, "steps": outcome.steps} for name, outcome in outcomes.items()
+        },
+        "left_out": left_out,
+        "rows": rows,
+    }
+
+
+def _versions(careamics: str) -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"meddenoise": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "bm3d", "scikit-image"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    ask = "from importlib.metadata import version; print(version('careamics'), version('torch'))"
+    asked = subprocess.run([careamics, "-c", ask], capture_output=True, text=True)
+    versions["careamics, its torch"] = asked.stdout.strip() or None
+    return versions
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Self-supervised training on a folder of noisy images.")
+    parser.add_argument("folder", type=Path, help="folder with SPLITS.csv")
+    parser.add_argument("--modality", choices=MODALITIES, required=True)
+    parser.add_argument("--sigma", type=float, default=25.0, help="noise in grey levels of 255")
+    parser.add_argument("--kernel", type=float, default=0.0, help="Gaussian blur of the noise in pixels")
+    parser.add_argument("--images", type=int, default=50, help="images to train on")
+    parser.add_argument("--others", type=int, default=10, help="further images to denoise")
+    parser.add_argument("--size", type=int, default=256, help="side of the central crops")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each method")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--methods", type=names_of("method", RUNNERS), default=list(RUNNERS), help=",".join(RUNNERS)
+    )
+    parser.add_argument("--careamics", default=sys.executable, help="the Python that has CAREamics")
+    parser.add_argument("--keep", type=Path, help="new folder for the images, our run and our results")
+    parser.add_argument("--json", type=Path, help="also write all numbers to this file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""Med-cDiff: denoising, super-resolution and inpainting by conditional diffusion."""

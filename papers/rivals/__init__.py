@@ -1,0 +1,1 @@
+"""Methods of other papers that are trained and run in the same way, to be held against ours."""

@@ -1,0 +1,1 @@
+"""The VP-SDE denoiser and its samplers."""

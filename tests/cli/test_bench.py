@@ -1,0 +1,117 @@
+"""`meddenoise bench`: which method should be used for this image?"""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from meddenoise.evaluation import trial
+from meddenoise.methods import METHODS
+from tests.commands import run
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    run("phantom", "fluoro", folder, "--size", 128, "--frames", 7, "--overwrite")
+    return folder
+
+
+def test_without_noise_nothing_is_suggested(tmp_path):
+    Image.new("L", (64, 64), 90).save(tmp_path / "flat.png")
+    shown = run("bench", tmp_path / "flat.png", "--methods", "nlm")
+    assert "no method is suggested: no noise is seen in the image." in shown.stderr
+
+
+def test_a_table_of_80_columns_a_picture_and_a_suggestion(study, tmp_path):
+    picture = tmp_path / "sheet.png"
+    methods = "direct,nlm,wavelet"
+    options = ("--ref", study / "clean", "--methods", methods, "-o", picture, "--device", "cpu")
+    done = run("bench", study / "noisy", *options)
+    lines = done.stderr.splitlines()
+    rows = [line for line in lines if line.split() and line.split()[0] in methods.split(",")]
+    assert [row.split()[0] for row in rows] == methods.split(",")
+    assert "PSNR" in lines[0] and max(map(len, [lines[0], *rows])) <= 80
+    assert any("measured on 5 of 7 planes" in line for line in lines)
+    assert " the highest PSNR" in lines[-1] and lines[-1].split()[1].strip(":") in ("direct", "nlm")
+    assert done.stdout == ""
+    with Image.open(picture) as sheet:
+        pixels = np.asarray(sheet.convert("L"))
+    # four cells a row: input, reference and three results
+    assert pixels.shape[1] > 4 * 240 and pixels.shape[0] > 2 * 480
+    assert pixels[40:280, 6:246].std() > 10
+
+
+def test_json_tells_everything_and_the_picture_lies_beside_the_input(study):
+    done = run("bench", study / "noisy", "--methods", "nlm,gaussian", "--json")
+    found = json.loads(done.stdout)
+    assert found["picture"] == str(study / "noisy_bench.png") and (study / "noisy_bench.png").is_file()
+    assert (found["planes"], found["planes_in_all"], found["reference"]) == ([1, 2, 3, 4, 5], 7, None)
+    for row in found["methods"]:
+        assert row["error"] == "" and row["metrics"] == {}
+        assert row["seconds_per_plane"] > 0 and row["trust"]["verdict"] in ("ok", "look", "reject")
+        assert 0 < row["estimated_error"] < 1.5 * row["noise"]["sigma_before"]
+    assert found["suggested"]["why"].startswith("the least estimated error")
+
+
+def test_the_estimated_error_is_near_the_true_one(study):
+    found = json.loads(
+        run("bench", study / "noisy", "--ref", study / "clean", "--methods", "nlm,gaussian", "--json").stdout
+    )
+    for row in found["methods"]:
+        # SURE takes noise for white: on a detector's correlated noise it is too high
+        assert row["estimated_error"] == pytest.approx(row["metrics"]["rmse"], rel=0.45)
+
+
+def test_a_method_that_fails_is_a_row_with_its_reason(study, monkeypatch):
+    def explode(series, options, tick=lambda planes: None):
+        if options.method == "nlm":
+            raise RuntimeError("the sky fell")
+        return denoise(series, options, tick)
+
+    denoise = trial.denoise_series
+    monkeypatch.setattr(trial, "denoise_series", explode)
+    done = run("bench", study / "noisy", "--methods", "nlm,wavelet")
+    assert "failed: nlm: RuntimeError: the sky fell" in done.stderr
+    assert "use wavelet" in done.stderr
+    failed = json.loads(run("bench", study / "noisy", "--methods", "nlm", "--json", code=1).stdout)
+    assert failed["methods"][0]["error"] and failed["suggested"] is None
+
+
+def test_all_methods_that_fit_are_tried_and_the_others_named():
+    for modality in ("CT", "MR", "XA", ""):
+        found = trial.fitting(modality)
+        assert set(found.names) | set(found.left_out) == set(METHODS)
+        assert {"direct", "diffdenoise", "nlm", "gaussian"} <= set(found.names)
+        assert ("befoi" in found.names) == (modality == "XA")
+        assert "vpsde-slides" in found.left_out and "white noise" in found.left_out["medcdiff"]
+
+
+def test_slices_are_spread_over_the_series_and_the_reference_follows(tmp_path):
+    run("phantom", "ct", tmp_path, "--size", 64, "--slices", 6, "--overwrite")
+    found = json.loads(
+        run("bench", tmp_path / "noisy", "--ref", tmp_path / "clean", "--methods", "wavelet", "--json").stdout
+    )
+    assert found["planes"] == [1, 3, 5]
+    assert found["methods"][0]["metrics"]["psnr"] > 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("missing.png",), 3, "missing.png"),
+        (("INPUT", "--methods", "nml"), 2, "nlm"),
+        (("INPUT", "--methods", ","), 2, "--methods"),
+        (("INPUT", "-o", "sheet.jpg"), 2, "end it in .png"),
+        (("INPUT", "--ref", "small.png"), 1, "small.png"),
+        (("INPUT", "--device", "tpu"), 2, "--device"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("scan.png", 64), ("small.png", 32)):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (size, size), np.uint8)).save(name)
+    given = ["scan.png" if argument == "INPUT" else argument for argument in arguments]
+    done = run("bench", *given, code=code)
+    assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1

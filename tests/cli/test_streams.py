@@ -1,0 +1,148 @@
+"""Standard streams that are closed, full or without a reader, and names no terminal should see raw."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from typer.testing import CliRunner
+
+from meddenoise.cli.main import app
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and streams")
+
+CT = Path(str(get_testdata_file("CT_small.dcm")))
+PROGRAM = f"{sys.executable} -m meddenoise"
+QUICK = "--method gaussian --device cpu --sigma 20"
+
+
+def shell(command: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | settings
+    return subprocess.run(["bash", "-c", command], capture_output=True, env=environment, timeout=60)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return Path(shutil.copy(CT, tmp_path / "ct.dcm"))
+
+
+@pytest.mark.parametrize(
+    ("streams", "code", "told"),
+    [
+        ("--json <&- >&- 2>&-", 0, b""),
+        ("-v 2> >(exec 0<&-)", 0, b""),
+        ("--json > /dev/full", 1, b"stdout cannot be written (No space left on device)"),
+    ],
+)
+def test_the_image_is_written_whatever_the_streams_are(
+    image: Path, streams: str, code: int, told: bytes
+) -> None:
+    done = shell(f"{PROGRAM} denoise {image} {QUICK} {streams}")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr and b"Traceback" not in done.stderr and b"failed" not in done.stderr
+    # nothing that was meant for a closed stream ended in the file that got its number
+    result = image.with_name("ct_denoised.dcm")
+    assert pydicom.dcmread(result).pixel_array.shape == (128, 128)
+    assert result.stat().st_size < CT.stat().st_size + 4000
+
+
+@pytest.mark.parametrize("command", ["--help", "methods", "weights list --json"])
+def test_a_full_stdout_is_one_sentence(command: str) -> None:
+    done = shell(f"{PROGRAM} {command} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"meddenoise: what is printed cannot be read or written (No space left on device): "
+        b"check the place and its space.\n"
+    )
+
+
+def call(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The program with its commands replaced by `code`."""
+    start = f"import warnings, sys; from meddenoise.cli import main; main.app = lambda: {code}; main.run()"
+    return subprocess.run([sys.executable, "-c", start, *arguments], capture_output=True, text=True)
+
+
+def test_an_error_nobody_thought_of_is_a_sentence_too_but_for_debug() -> None:
+    done = call("{}['missing']")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "meddenoise: stopped in a way it does not know (KeyError: 'missing'): "
+        "run again with --debug first and report it.\n"
+    )
+    assert "Traceback" in call("{}['missing']", "--debug").stderr
+
+
+def test_warnings_of_libraries_are_not_shown_and_ours_are_sentences() -> None:
+    ours = (
+        "warnings.warn_explicit('the cache is full', UserWarning, 'hub.py', 9, module='meddenoise.weights')"
+    )
+    theirs = "warnings.warn_explicit('overflow', RuntimeWarning, 'x.py', 9, module='numpy.core')"
+    assert call(f"({ours}, {theirs})").stderr == "warning: the cache is full\n"
+    assert "overflow" in call(theirs, "--debug").stderr
+
+
+def test_a_name_that_is_no_utf8_is_read_denoised_and_reported(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9.dcm"
+    shutil.copy(CT, raw)
+    done = shell(f"{PROGRAM} info --json {tmp_path}", LC_ALL="C.UTF-8", PYTHONIOENCODING="utf-8:strict")
+    assert done.returncode == 0, done.stderr
+    assert os.fsencode(json.loads(done.stdout)["input"]) == raw
+    done = shell(f"{PROGRAM} denoise {tmp_path} {QUICK} --json -v -o {tmp_path}/out")
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+    report = json.loads((tmp_path / "out" / "meddenoise-report.json").read_text(encoding="utf-8"))
+    for row in (report["series"][0], json.loads(done.stdout)):
+        assert os.fsencode(row["input"]) == raw
+    assert os.path.exists(os.fsencode(tmp_path) + b"/out/caf\xe9.dcm")  # noqa: PTH110
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    bad = tmp_path / "\x1b[31mred\nline.dcm"
+    bad.write_bytes(CT.read_bytes()[:3000])
+    shutil.copy(CT, tmp_path / "\x1b]0;title\x07.dcm")
+    for command in (["info"], ["denoise", *QUICK.split(), "-v"]):
+        done = CliRunner().invoke(app, [*command, str(tmp_path)])
+        assert done.exit_code == 1
+        for stream in (done.stdout, done.stderr):
+            assert not set(stream) & set("\x1b\x07\r")
+        assert r"\x1b[31mred\nline.dcm" in done.stderr
+
+
+def test_a_path_longer_than_the_system_allows_is_a_sentence() -> None:
+    done = CliRunner().invoke(app, ["denoise", "n" * 300 + ".dcm"])
+    assert done.exit_code == 3
+    assert "cannot be read (File name too long)" in done.stderr
+
+
+def test_lists_may_be_separated_by_nul_and_xargs_works(tmp_path: Path) -> None:
+    for number, name in enumerate(("a b.dcm", "new\nline.dcm")):
+        image = pydicom.dcmread(CT)
+        image.SeriesInstanceUID = f"1.2.{number}"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}.1"
+        image.save_as(tmp_path / name)
+    for pipe in (f"{PROGRAM} denoise {QUICK} --files-from -", f"xargs -0 {PROGRAM} denoise {QUICK}"):
+        done = shell(
+            f"find {tmp_path} -maxdepth 1 -name '*.dcm' -print0 | {pipe} -o {tmp_path}/out --overwrite"
+        )
+        assert done.returncode == 0, done.stderr
+        assert sorted(path.name for path in (tmp_path / "out").glob("*.dcm")) == ["a b.dcm", "new\nline.dcm"]
+
+
+def test_a_list_that_is_no_text_names_what_it_takes_for_a_path() -> None:
+    done = CliRunner().invoke(app, ["denoise", "--files-from", "-"], input=CT.read_bytes()[:2000])
+    assert done.exit_code == 3
+    assert "cannot be read" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("settings", "colour"), [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_is_for_terminals_that_want_it(image: Path, settings: dict[str, str], colour: bool) -> None:
+    if shutil.which("script") is None:
+        pytest.skip("needs util-linux's script for a terminal")
+    settings = {"TERM": "xterm"} | settings
+    done = shell(f"script -qec '{PROGRAM} denoise {image} {QUICK}' /dev/null", **settings)
+    assert b"1 series written: 1 " in done.stdout
+    assert (b"\x1b[3" in done.stdout or b"\x1b[9" in done.stdout) == colour

@@ -1,0 +1,1 @@
+"""Releasing: cards and manifest rows of checkpoints, from what was measured."""
