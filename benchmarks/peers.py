@@ -12,7 +12,7 @@ from benchmarks.cases import Case
 from benchmarks.pictures import Plane
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
-from meddenoise.methods.filters import bm3d_coloured
+from meddenoise.methods.classical import bm3d_coloured
 from meddenoise.noise.simulate import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
 from meddenoise.pipeline.denoise import denoise_series

@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import CASES, Case, real
-from benchmarks.naming import names_of
 from benchmarks.peers import TOLD_MODEL, Peer, choose_peers, unusable
 from benchmarks.pictures import MODALITIES, load_pictures, load_repeats
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from benchmarks.summary import print_summary
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, rmse, ssim

@@ -3,7 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,3 +31,16 @@ def write_document(description: str, compose: Callable[[list[Document]], str]) -
     documents = [json.loads(path.read_text()) for path in arguments.results]
     arguments.output.write_text(compose(documents), encoding="utf-8")
     print(arguments.output)
+
+
+def names_of(what: str, valid: Collection[str] | None = None) -> Callable[[str], list[str]]:
+    """What argparse turns an argument into names of a `what` by; refuses names outside `valid`, if given."""
+
+    def parse(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        unknown = [name for name in names if valid is not None and name not in valid]
+        if unknown:
+            raise ArgumentTypeError(f"no {what} {unknown[0]!r}: valid are {', '.join(valid or ())}")
+        return names
+
+    return parse

@@ -22,9 +22,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.naming import names_of
 from benchmarks.pictures import load_pictures
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from benchmarks.truth_contrast import acr, inserted
 from benchmarks.truth_exact import SIDE, harm, natural, phantoms
 from benchmarks.truth_medical import medical, volumes

@@ -13,7 +13,7 @@ from benchmarks.peers import bm3d_told_model, classical
 from benchmarks.pictures import Plane
 from benchmarks.truth_trial import Trial
 from meddenoise.errors import MeddenoiseError
-from meddenoise.methods.filters import require_bm3d
+from meddenoise.methods.classical import require_bm3d
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from meddenoise import holes
-from meddenoise.holes import fill_holes
 from meddenoise.noise.blocks import ring_areas
+from meddenoise.series import fill_holes
 
 RNG = np.random.default_rng(0)
 
@@ -37,7 +36,7 @@ def test_planes_with_the_same_holes_are_searched_once(monkeypatch: pytest.Monkey
         searched.append(mask.shape)
         return distance_transform_edt(mask, **more)
 
-    monkeypatch.setattr(holes, "distance_transform_edt", search)
+    monkeypatch.setattr("scipy.ndimage.distance_transform_edt", search)
     y, x = np.indices((50, 50)) - 25
     circle = np.repeat((np.hypot(x, y) < 21)[None], 4, axis=0)
     planes = RNG.normal(size=circle.shape).astype(np.float32)

@@ -15,7 +15,7 @@ from meddenoise.report.page import Drawing
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
-    from meddenoise.pipeline.denoise import Result
+    from meddenoise.pipeline.result import Result
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
     """
     if item is None:
         return row, None
-    from meddenoise.evaluation import Options as Measures
-    from meddenoise.evaluation import evaluate_series
+    from meddenoise.evaluation.pair import Options as Measures
+    from meddenoise.evaluation.pair import evaluate_series
     from meddenoise.metrics.measure import measurable
     from meddenoise.trust.reference import examine_reference, judge_by_reference
 

@@ -21,7 +21,7 @@ from meddenoise.report import Failure, Row
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
-    from meddenoise.pipeline.denoise import Result
+    from meddenoise.pipeline.result import Result
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Crew:
         self.tell(lambda: self._listener.written(written))
 
     def _denoise(self, series: Series, progress: "_Progress") -> "Result":
-        from meddenoise.pipeline.restore import device_for, process_series
+        from meddenoise.pipeline import device_for, process_series
 
         options = self._orders.options
 
@@ -189,7 +189,7 @@ class Crew:
             return process_series(series, options, self._orders.mask, tick)
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
-        from meddenoise.engine.maps import noise_map, subtract
+        from meddenoise.engine.planes import noise_map, subtract
 
         write(result.series, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:

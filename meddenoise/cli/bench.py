@@ -56,8 +56,8 @@ def bench(
 
     Example: meddenoise bench scan/ --methods direct,nlm
     """
-    from meddenoise.cli.bar import show_bar
     from meddenoise.cli.bench_table import show
+    from meddenoise.cli.display import show_bar
     from meddenoise.cli.streams import tell as say
     from meddenoise.evaluation.trial import take_sample, try_methods
     from meddenoise.evaluation.trial_report import as_document, exhibits

@@ -3,6 +3,8 @@
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +15,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
     from meddenoise.report import Failure, Row
+
 
 _VERDICTS = ("ok", "no effect", "look", "reject", "not judged")
 _CINES = ("XA", "RF", "US")
@@ -209,3 +213,17 @@ class _SpeedColumn(ProgressColumn):
     def render(self, task: "Task") -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:.1f} images/s", style="progress.data.speed")
+
+
+@contextmanager
+def show_bar(quiet: bool = False) -> Iterator[Callable[[str, float, float], None]]:
+    """The function to tell what is next, how many things are done, and of how many.
+
+    The bar shows on a terminal only, and is gone when all is done.
+    """
+    console = Console(stderr=True)
+    is_hidden = quiet or not console.is_terminal or console.is_dumb_terminal
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, disable=is_hidden, transient=True) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)

@@ -12,7 +12,8 @@ from meddenoise.cli import complete
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from meddenoise.evaluation import Evaluation, Options
+    from meddenoise.evaluation import Evaluation
+    from meddenoise.evaluation.pair import Options
     from meddenoise.evaluation.rerun import Lesions
 
 Results = Annotated[
@@ -125,7 +126,7 @@ def evaluate(
 
     Example: meddenoise eval nlm/ direct/ --ref clean/ --noisy noisy/
     """
-    from meddenoise.evaluation import Options
+    from meddenoise.evaluation.pair import Options
     from meddenoise.metrics.measure import Wanted
     from meddenoise.metrics.presets import parse_preset
     from meddenoise.metrics.regions import parse_box, parse_edge
@@ -151,7 +152,7 @@ def evaluate(
 
 def _measure(paths: tuple[list[Path], Path | None, Path | None], options: "Options") -> "Evaluation":
     """The evaluation, with a bar on a terminal."""
-    from meddenoise.cli.bar import show_bar
+    from meddenoise.cli.display import show_bar
     from meddenoise.cli.streams import printable
     from meddenoise.evaluation import evaluate as measure
 

@@ -17,8 +17,9 @@ from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
 from meddenoise.trust import CHECKS
 
 if TYPE_CHECKING:
-    from meddenoise.evaluation import Evaluation, Pair
+    from meddenoise.evaluation import Evaluation
     from meddenoise.evaluation.comparison import Standing
+    from meddenoise.evaluation.pair import Pair
     from meddenoise.metrics.measure import Measurement
 
 _WIDTH = 80

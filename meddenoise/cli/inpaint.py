@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from meddenoise.cli import denoise
+from meddenoise.cli import options as shared
 from meddenoise.cli.image_options import Modality
 from meddenoise.cli.request import gather, start
 
@@ -26,30 +26,30 @@ def register(app: typer.Typer) -> None:
 
 def inpaint(
     mask: Mask,
-    inputs: denoise.Inputs = None,
-    files_from: denoise.FilesFrom = None,
-    output: denoise.InpaintedOutput = None,
-    mode: denoise.Mode = None,
-    weights: denoise.Weights = None,
+    inputs: shared.Inputs = None,
+    files_from: shared.FilesFrom = None,
+    output: shared.InpaintedOutput = None,
+    mode: shared.Mode = None,
+    weights: shared.Weights = None,
     modality: Modality = None,
-    steps: denoise.Steps = None,
-    samples: denoise.Samples = 1,
-    seed: denoise.Seed = 0,
-    device: denoise.DeviceName = "auto",
-    precision: denoise.Precision = "auto",
-    tile: denoise.Tile = None,
-    overlap: denoise.Overlap = None,
-    batch_size: denoise.BatchSize = "auto",
-    format: denoise.FormatName = "same",
-    uncertainty: denoise.Uncertainty = False,
-    residual: denoise.Residual = False,
-    report: denoise.WithReport = True,
-    resume: denoise.Resume = True,
-    overwrite: denoise.Overwrite = False,
-    jobs: denoise.Jobs = 1,
-    as_json: denoise.AsJson = False,
-    quiet: denoise.Quiet = False,
-    verbose: denoise.Verbose = False,
+    steps: shared.Steps = None,
+    samples: shared.Samples = 1,
+    seed: shared.Seed = 0,
+    device: shared.DeviceName = "auto",
+    precision: shared.Precision = "auto",
+    tile: shared.Tile = None,
+    overlap: shared.Overlap = None,
+    batch_size: shared.BatchSize = "auto",
+    format: shared.FormatName = "same",
+    uncertainty: shared.Uncertainty = False,
+    residual: shared.Residual = False,
+    report: shared.WithReport = True,
+    resume: shared.Resume = True,
+    overwrite: shared.Overwrite = False,
+    jobs: shared.Jobs = 1,
+    as_json: shared.AsJson = False,
+    quiet: shared.Quiet = False,
+    verbose: shared.Verbose = False,
 ) -> None:
     """Fill in what MASK marks in files, folders or series (Med-cDiff inpainting).
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from meddenoise.engine.estimator import estimate
 from meddenoise.errors import UnsupportedError
-from meddenoise.holes import fill_holes
 from meddenoise.io.modality import likely_modality, same_kind
 from meddenoise.io.scratch import release
 from meddenoise.noise import NoiseEstimate, SeriesNoise
@@ -19,7 +18,7 @@ from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.map_file import read_noise_map
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.change import Scene
-from meddenoise.series import Series
+from meddenoise.series import Series, fill_holes
 
 LARGEST = 1e15
 """Sums of squares of a plane with larger values leave the range of float32."""

@@ -1,13 +1,17 @@
-"""Planes of a series as a method sees them: with neighbours, holes filled, bright what is shown bright."""
+"""Planes in and out: from a series to what the engine takes, and from its result to stored pixels."""
+
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.engine import Planes
-from meddenoise.holes import fill_holes
+from meddenoise.engine import Engine, Planes
+from meddenoise.errors import MeddenoiseError
+from meddenoise.io.scratch import make_planes, release
 from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.series import Series
+from meddenoise.series import Series, fill_holes
 
 LOUDER = 1.4
 """Ratio of levels from which a neighbour is too noisy for methods that are given one level for all frames."""
@@ -44,3 +48,64 @@ def _helps(noise: Noise, index: NDArray[np.intp], planes: NDArray[np.intp]) -> N
 def shown(series: Series, planes: Planes) -> Planes:
     """Planes in the polarity they are shown in, from the stored one or back."""
     return -planes if series.inverted else planes
+
+
+def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
+    """First and last plane of what is denoised at once: as much as keeps the device busy."""
+    count, height, width = series.pixels.shape
+    start = 0
+    while start < count:
+        stop = min(count, start + engine.planes_at_once((height, width)))
+        yield start, stop
+        start = stop
+
+
+def store_planes(
+    series: Series, start: int, stop: int, clean: Planes, strength: float
+) -> NDArray[np.generic]:
+    """Stored pixels of `clean` planes, blended with the input where `strength` is less than 1."""
+    valid = series.valid(start, stop)
+    if not np.isfinite(clean[valid]).all():
+        raise MeddenoiseError(
+            f"{series.path}: the method gave values that are no numbers: try --precision fp32, "
+            "or another method."
+        )
+    if strength < 1:
+        values = series.values(start, stop)
+        clean = values + np.float32(strength) * (clean - values)
+    return series.store(clean, start, stop)
+
+
+def subtract(series: Series, result: Series) -> Series:
+    """The residual, `series` minus `result`, as a float32 series in their unit.
+
+    Always float32: a difference is signed and the pixel types of most formats are not.
+    """
+    residual = make_planes(series.pixels.shape, np.float32, series.path)
+    for n in range(len(series)):
+        valid = series.valid(n, n + 1)
+        residual[n : n + 1] = np.where(valid, series.values(n, n + 1) - result.values(n, n + 1), 0)
+        release(residual, series.pixels, result.pixels)
+    return as_map(result, residual)
+
+
+def noise_map(series: Series, noise: Noise) -> Series:
+    """The standard deviation of the noise in every pixel, as methods are given it: a float32 series."""
+    levels = make_planes(series.pixels.shape, np.float32, series.path)
+    for n in range(len(series)):
+        levels[n : n + 1] = np.where(series.valid(n, n + 1), load_planes(series, n, n + 1, noise, 0)[1], 0)
+        release(levels, series.pixels)
+    return as_map(series, levels)
+
+
+def as_map(series: Series, values: Planes) -> Series:
+    """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
+    limits = np.finfo(np.float32)
+    return replace(
+        series,
+        pixels=values,
+        slope=np.ones(len(values)),
+        intercept=np.zeros(len(values)),
+        stored_range=(float(limits.min), float(limits.max)),
+        padding=None,
+    )

@@ -1,81 +1,21 @@
 """Measure results that are on disk: find their references, align the planes, run the metrics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from meddenoise.engine.level import estimate_series
 from meddenoise.errors import InputError
-from meddenoise.evaluation.cautions import cautions
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
-from meddenoise.evaluation.rerun import Lesions, lesions_again
-from meddenoise.evaluation.result_sets import items_under, result_sets
-from meddenoise.io import Item, read_item
-from meddenoise.io.masks import read_mask
-from meddenoise.io.pairing import align_series, follow, pair_items
-from meddenoise.metrics import METRICS, TRUTH, Protocol
-from meddenoise.metrics.measure import Compared, Measurement, Wanted, average, measure
-from meddenoise.metrics.presets import Preset, data_range
-from meddenoise.metrics.regions import Box, Circle
+from meddenoise.evaluation.pair import Options, Pair, Triple, evaluate_series
+from meddenoise.evaluation.rerun import lesions_again
+from meddenoise.io import Item, discover, read_item
+from meddenoise.io.pairing import follow, pair_items
+from meddenoise.metrics.measure import Measurement, average
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
-from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
 from meddenoise.trust.series import examine_series, with_removal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to measure: the protocol, and which metrics.
-
-    `data_range` is R in the image's unit (None: by `preset`); `per_plane` takes planes apart.
-    `mask` marks the pixels that count, by anything but 0; `crop` is the part that is measured; `rois` and
-    `edge` are places in the whole image.
-    """
-
-    data_range: float | None = None
-    per_plane: bool = False
-    preset: Preset = field(default_factory=Preset)
-    mask: Path | None = None
-    crop: Box | None = None
-    rois: tuple[Box, ...] = ()
-    edge: Box | Circle | None = None
-    wanted: Wanted = field(default_factory=Wanted)
-    networks: Path | None = None
-    """The folder with the weights of LPIPS and FID; None: they are fetched."""
-    lesions: Lesions | None = None
-    """Whether to denoise once more with discs in the noisy image; None: no."""
-
-
-Triple = tuple[Item, Item | None, Item | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One result and what was measured of it; `before` is the same of the noisy image it was made from."""
-
-    result: Path
-    reference: Path | None
-    noisy: Path | None
-    protocol: Protocol
-    metrics: Measurement
-    before: Measurement | None
-    removal: Removal
-    """The noise before and after on the same flat places; without the noisy image only that after."""
-    warnings: tuple[str, ...] = ()
-    truth: Measurement | None = None
-    """Of the reference itself, the metrics whose best value is that of the reference."""
-    case: str = ""
-    """The patient, as a hash; where none is stated, the file of the reference."""
-    items: "Triple | None" = None
-    """Where result, reference and noisy image were read from; None where they were at hand."""
-    trust: Trust | None = None
-    """The verdict on the result; None without the noisy image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,70 +71,6 @@ def evaluate(
     return _summarise(measured, failed)
 
 
-def evaluate_series(
-    result: Series,
-    reference: Series | None,
-    noisy: Series | None,
-    options: Options,
-    tick: Callable[[float], None] = lambda share: None,
-) -> Pair:
-    """One result against a reference and the noisy image it was made from, where given.
-
-    `tick` is called with the share of the metrics that is done.
-
-    Raises InputError where their geometry, modality or unit do not agree, or a region lies outside.
-    """
-    aligned = None if reference is None else align_series(result, reference)
-    before = None if noisy is None else align_series(result, noisy)
-    mask = result.valid(0, len(result))
-    whole = Compared(
-        result.values(0, len(result)),
-        None if aligned is None else aligned.values,
-        None if before is None else before.values,
-    )
-    warnings = cautions(result, reference, noisy, whole, aligned)
-    for other in (aligned, before):
-        if other is not None:
-            mask &= other.valid
-    if options.mask is not None:
-        mask &= read_mask(options.mask, result, "measured")
-    protocol = _protocol(result, reference, mask, options)
-    if noisy is not None:
-        protocol = replace(protocol, noise=estimate_series(follow(result, noisy)))
-    images = _cut(whole, options.crop)
-    parts = 1 if images.noisy is None else 2
-    source = None if noisy is None else follow(result, noisy)
-    removal = measure_remaining(result) if source is None else measure_removal(source, result)
-    metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
-    noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
-    return Pair(
-        result.path,
-        None if reference is None else reference.path,
-        None if noisy is None else noisy.path,
-        protocol,
-        metrics,
-        None
-        if noisy_alone is None
-        else measure(noisy_alone, protocol, options.wanted, lambda share: tick((1 + share) / parts)),
-        removal,
-        (*warnings, *metrics.warnings, *filter(None, [removal.misfit(result.unit)])),
-        _truth(images, protocol, options.wanted),
-        _case(result, reference, noisy),
-    )
-
-
-def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement | None:
-    """The reference's own value of the metrics that should come near it."""
-    if images.reference is None:
-        return None
-    names = [
-        name
-        for name, row in METRICS.items()
-        if row.best == TRUTH and (wanted.names is None or name in wanted.names)
-    ]
-    return measure(Compared(images.reference, images.reference), protocol, Wanted(names))
-
-
 def _partners(items: list[Item], others: list[Item] | None, option: str) -> Sequence[Item | None]:
     return [None] * len(items) if others is None else pair_items(items, others, option)
 
@@ -227,47 +103,6 @@ def _trust(
     return trust if clean is None else judge_by_reference(trust, examine_reference(result, clean, noise))
 
 
-def _protocol(
-    result: Series, reference: Series | None, mask: NDArray[np.bool_], options: Options
-) -> Protocol:
-    shape = result.pixels.shape
-    for region in (options.crop, *options.rois, options.edge):
-        if region is not None:
-            region.check(shape, str(result.path))
-    size, how, crop = options.data_range, "is given", options.crop
-    if reference is not None and size is None:
-        size, how = data_range(reference, reference.valid(0, len(reference)), options.preset)
-    scope: Literal["volume", "plane"] = "plane" if options.per_plane else "volume"
-    known = next((s.geometry for s in (reference, result) if s is not None and s.geometry.known), None)
-    return Protocol(
-        size if reference is not None else None,
-        how,
-        result.unit if reference is None else reference.unit or result.unit,
-        mask if crop is None else crop.cut(mask).astype(bool),
-        f"{'all pixels' if options.mask is None else f'the mask {options.mask}'} but padding and NaN",
-        scope,
-        window=options.preset.window if reference is not None else None,
-        spacing_mm=None if known is None else known.spacing_mm[1:],
-        crop=crop,
-        rois=tuple(box.inside(crop) for box in options.rois),
-        edge=None if options.edge is None else options.edge.inside(crop),
-        networks=options.networks,
-    )
-
-
-def _cut(images: Compared, crop: Box | None) -> Compared:
-    if crop is None:
-        return images
-    others = (None if part is None else crop.cut(part) for part in (images.reference, images.noisy))
-    return Compared(crop.cut(images.result), *others)
-
-
-def _case(result: Series, *others: Series | None) -> str:
-    """The patient, else what tells pairs apart: the partner, which all sets of results share."""
-    known = [series for series in (*others, result) if series is not None]
-    return next((series.subject for series in known if series.subject), str(known[0].path))
-
-
 def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:
     pairs = [pair for _, found in sets for pair in found]
     sets = [(name, found) for name, found in sets if found]
@@ -296,3 +131,36 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
 def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
     """Pairs of other partners: several sets of results share theirs."""
     return list({(pair.reference, pair.noisy, pair.case): pair for pair in pairs}.values())
+
+
+def result_sets(
+    results: Sequence[Path], partners: Sequence[Item] | None
+) -> tuple[list[tuple[str, list[Item]]], list[tuple[Path, str]]]:
+    """Name and series of each set of results, and the files that are damaged.
+
+    Raises NothingReadableError where one holds no image.
+    """
+    folders = [path for path in results if path.is_dir()]
+    files = [path for path in results if path not in folders]
+    sets: list[tuple[str, list[Item]]] = []
+    failed: list[tuple[Path, str]] = []
+    for group in ([files] if files else []) + [[folder] for folder in dict.fromkeys(folders)]:
+        items, problems = items_under(group)
+        failed += problems
+        if group is files and partners is not None and len(items) > len(partners):
+            sets += [(str(item.path), [item]) for item in items]
+        else:
+            sets.append((str(group[0]) if len(group) == 1 else f"{len(group)} files", items))
+    order = {str(path): place for place, path in enumerate(results)}
+    return sorted(sets, key=lambda named: order.get(named[0], -1)), failed
+
+
+def items_under(paths: Sequence[Path]) -> tuple[list[Item], list[tuple[Path, str]]]:
+    """The series under the paths, and the files that are damaged.
+
+    Raises NothingReadableError where there is no image.
+    """
+    found = discover(paths)
+    if not found.items:
+        raise found.nothing_readable(paths)
+    return list(found.items), [(problem.path, str(problem.error)) for problem in found.failed]

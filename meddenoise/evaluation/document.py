@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from meddenoise.evaluation import Evaluation, Pair
+from meddenoise.evaluation import Evaluation
 from meddenoise.evaluation.comparison import Standing
+from meddenoise.evaluation.pair import Pair
 from meddenoise.io.atomic import staged
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH, Protocol
 from meddenoise.report import as_table, finite, flatten

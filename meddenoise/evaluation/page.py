@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from meddenoise.evaluation import Evaluation, Pair
+from meddenoise.evaluation import Evaluation
 from meddenoise.evaluation.document import general_warnings
+from meddenoise.evaluation.pair import Pair
 from meddenoise.evaluation.standings import standings
 from meddenoise.io import read_item
 from meddenoise.io.pairing import follow

@@ -11,8 +11,8 @@ from meddenoise import weights
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import load_planes
 from meddenoise.errors import MeddenoiseError, first_line
-from meddenoise.evaluation import Options as Measured
-from meddenoise.evaluation import evaluate_series
+from meddenoise.evaluation.pair import Options as Measured
+from meddenoise.evaluation.pair import evaluate_series
 from meddenoise.evaluation.rerun import rebuild
 from meddenoise.io.pairing import align_planes
 from meddenoise.methods import Row, rows

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.mixing import Measured, mixing
+from meddenoise.diffusion.samplers import Measured, draw_from, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import load_part
-from meddenoise.methods.conditional import LAST, Condition, Diffusion
+from meddenoise.methods.conditional import LAST, Condition, Diffusion, narrow, widen
 from meddenoise.methods.direct import direct_denoiser
-from meddenoise.methods.margins import narrow, widen
 from meddenoise.methods.medcdiff import TILE
 from meddenoise.methods.stabilised import as_map
 from meddenoise.networks.noise_unet import NoiseUNet

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from meddenoise.diffusion import Denoise
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import dpmpp_2m
+from meddenoise.diffusion.samplers import dpmpp_2m, draw_from
 from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser, get_schedule, log_spaced
 from meddenoise.errors import UsageError
 from meddenoise.methods import Sampled, Setup
@@ -30,6 +30,9 @@ SPREADS = 64
 """Points of the table that undoes the contraction."""
 LEAST_STEPS = 4
 """Runs of fewer steps give back less than half of any spread."""
+
+MARGIN = 16
+"""Pixels that planes are mirrored by on every side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +194,14 @@ def whole_spread(kept: Tensor, ratios: Sequence[float]) -> Tensor:
     low, high = ends[above - 1], ends[above]
     share = ((kept - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
     return whole[above - 1] + share * (whole[above] - whole[above - 1])
+
+
+def widen(planes: Tensor) -> Tensor:
+    """`planes` [B, C, H, W] with MARGIN more pixels on every side."""
+    mode = "reflect" if min(planes.shape[-2:]) > MARGIN else "replicate"
+    return functional.pad(planes, (MARGIN,) * 4, mode=mode)
+
+
+def narrow(planes: Tensor) -> Tensor:
+    """`planes` without what `widen` added."""
+    return planes[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

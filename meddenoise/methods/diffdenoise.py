@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.contraction import contraction
+from meddenoise.diffusion.antithetic import contraction
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import BlindSpotDenoiser, load_blind, load_part
 from meddenoise.methods.direct import direct_denoiser
 from meddenoise.methods.fusion import fuse
-from meddenoise.methods.srds import Srds
+from meddenoise.methods.srds import Srds, remaining_spread
 from meddenoise.methods.stabilised import as_map, on_stable
-from meddenoise.methods.uncertainty import remaining_spread
 from meddenoise.noise import NoiseEstimate
 
 LARGEST_PLANE = 1024

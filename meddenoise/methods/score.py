@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from meddenoise.diffusion.continuous import cosine_time
+from meddenoise.diffusion.schedules import cosine_time
 from meddenoise.errors import WeightsError
 from meddenoise.methods import Sampled, Setup
 from meddenoise.methods.blindspot import load_part

@@ -5,6 +5,7 @@ that is an affine change of variable, so the theorem of symmetric pairs holds as
 window exists: one network serves every unit and modality.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,7 @@ from torch.nn import functional
 
 from meddenoise.diffusion import Denoise
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import ddim
+from meddenoise.diffusion.samplers import ddim, draw_from
 from meddenoise.diffusion.schedules import Prediction, Schedule, as_denoiser
 from meddenoise.networks.trunk import compand
 
@@ -25,6 +25,13 @@ CONDITION_CHANNELS = 5
 EPS_START = 20.0
 """Ratio of noise to signal from which networks that predict eps are sampled: above it their rounding, divided
 by alpha, shows in the result."""
+
+POOL, TIMES = 9, 3
+"""Squares are pooled by a mean over so many pixels a side, so many times: nearly a Gaussian window."""
+POOLED = math.pi * TIMES * (POOL**2 - 1) / 3
+"""Independent pixels in that window, 4 pi times its variance."""
+LEAST_SHRUNK = 0.1
+"""Runs that keep less than this share of their spread tell nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +98,36 @@ def mean_filter(x: Tensor, side: int) -> Tensor:
     for shape, pad in (((side, 1), (side // 2, 0)), ((1, side), (0, side // 2))):
         x = functional.avg_pool2d(x, shape, stride=1, padding=pad, count_include_pad=False)
     return x
+
+
+def remaining_spread(change: Tensor, runs: Tensor, shrunk: float, pairs: int, fused: bool) -> Tensor:
+    """Standard deviation [B, 1, H, W] of the clean image, in units of the noise, given all that was used.
+
+    change: noisy minus blind estimate, runs: standard deviation of single runs around their mean, both
+    [B, 1, H, W] in units of the noise; shrunk: the share of the spread that so few steps give back
+    (`diffusion.contraction`); pairs: how many of them. Each is a sample of noisy images given the estimate,
+    whose variance is 1, the noise, plus S, the clean image's own. Pooled over a window the variance is known
+    to tau, and the mean of all S >= 0 that explain it is S = V - 1 + tau phi(z) / Phi(z), z = (V - 1) / tau:
+    never 0, for nothing is sure. Fusion with the noisy image leaves S / (S + 1).
+
+    Source: the spread of pairs is that of figure 4 of Demir et al. 2025 (arXiv 2504.00264); the mean of a
+    truncated normal distribution; the posterior variance of Laine et al. 2019 (arXiv 1901.10277).
+    """
+    weight = pairs if shrunk >= LEAST_SHRUNK else 0
+    variance = change.square()
+    if weight:
+        variance = (variance + weight * (runs / shrunk).square()) / (weight + 1)
+    for _ in range(TIMES):
+        variance = mean_filter(variance, POOL)
+    tau = variance * math.sqrt(2 / (POOLED * (weight + 1)))
+    excess = _mean_above_zero((variance - 1).double(), tau.double())
+    left: Tensor = (excess / (excess + 1) if fused else excess).sqrt().to(change.dtype)
+    return left
+
+
+def _mean_above_zero(mean: Tensor, spread: Tensor) -> Tensor:
+    """The mean of a normal distribution cut off below 0."""
+    z = (mean / spread).clamp(min=-30)
+    log_ratio = -0.5 * z.square() - 0.5 * math.log(2 * math.pi) - torch.special.log_ndtr(z)
+    mean_above: Tensor = (spread * (z + log_ratio.exp())).clamp(min=0)
+    return mean_above

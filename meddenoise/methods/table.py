@@ -74,7 +74,7 @@ METHODS: dict[str, Row] = {
         one_pass="mmse",
     ),
     "vpsde-slides": Row(
-        "meddenoise.methods.vpsde_slides:VPSDE_SLIDES",
+        "meddenoise.methods.vpsde:VPSDE_SLIDES",
         "the 1000-step sampler of the VP-SDE slides, to compare with: slower and worse than vpsde",
         "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides)",
         "diffusion",
@@ -95,7 +95,7 @@ METHODS: dict[str, Row] = {
         white_only=True,
     ),
     "medcdiff-ddpm": Row(
-        "meddenoise.methods.medcdiff_ddpm:MEDCDIFF_DDPM",
+        "meddenoise.methods.medcdiff:MEDCDIFF_DDPM",
         "the 2000-step sampler of the Med-cDiff paper, to compare with: slower than medcdiff",
         "Hung et al. 2023, Bioengineering 10(11):1258",
         "diffusion",

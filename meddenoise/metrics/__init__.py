@@ -141,7 +141,7 @@ METRICS: dict[str, Metric] = {
         "mean frequency of the spectrum of the error: low looks blotchy",
     ),
     "residual_ratio": Metric(
-        _row("blind", "residual_ratio"),
+        _row("residual", "residual_ratio"),
         "noisy",
         "residual / noise",
         "",
@@ -149,7 +149,7 @@ METRICS: dict[str, Metric] = {
         "standard deviation of what was removed, over that of the noise",
     ),
     "residual_structure": Metric(
-        _row("blind", "residual_structure"),
+        _row("residual", "residual_structure"),
         "noisy",
         "residual ~ edges",
         "",
@@ -157,7 +157,7 @@ METRICS: dict[str, Metric] = {
         "correlation of what was removed with the edges of the result",
     ),
     "residual_nps_distance": Metric(
-        _row("removed", "residual_nps_distance"),
+        _row("residual", "residual_nps_distance"),
         "noisy",
         "residual NPS off by",
         "",
@@ -165,7 +165,7 @@ METRICS: dict[str, Metric] = {
         "relative distance of the spectrum of what was removed from that of the noise",
     ),
     "residual_whiteness": Metric(
-        _row("removed", "residual_whiteness"),
+        _row("residual", "residual_whiteness"),
         "noisy",
         "residual whiteness",
         "",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.diffusion.continuous import cosine_levels
+from meddenoise.diffusion.schedules import cosine_levels
 
 HEADS = 8
 GROUPS = 12

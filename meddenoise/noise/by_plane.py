@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.noise.blocks import usable_pixels
-from meddenoise.noise.estimate import estimate_plane
+from meddenoise.noise.estimate import APART, PARTNERS, estimate_frames, estimate_plane
 from meddenoise.noise.profile.change import Scene
 from meddenoise.noise.steady import steady
-from meddenoise.noise.temporal import APART, PARTNERS, estimate_frames
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.bool_], str], NoiseEstimate]
 FEWEST_FRAMES = 3

@@ -1,21 +1,20 @@
 """One series denoised: the whole story on one page."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.engine import Engine, EngineOptions, Planes
+from meddenoise.engine import Engine, Planes
 from meddenoise.engine.device import Device, choose_device
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import estimate_series, expect_noise, map_noise
-from meddenoise.engine.maps import as_map
-from meddenoise.engine.planes import load_planes, shown
-from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.engine.planes import as_map, chunks, load_planes, shown, store_planes
+from meddenoise.errors import UsageError
 from meddenoise.io.modality import Taken, take
 from meddenoise.io.scratch import copy_planes, make_planes, release
 from meddenoise.methods import Row, Setup, rows
@@ -25,44 +24,16 @@ from meddenoise.noise import SeriesNoise
 from meddenoise.noise.map_file import digest
 from meddenoise.normalize import fit_window
 from meddenoise.pipeline.options import DEFAULTS, Options, check_options, choose_sampling
+from meddenoise.pipeline.result import Result, engine_options
 from meddenoise.series import Derivation, Series
 from meddenoise.trust import Trust
-from meddenoise.trust.removal import Removal, measure_removal
+from meddenoise.trust.removal import measure_removal
 from meddenoise.trust.selfcheck import MEASURES, Sample, check_method
 from meddenoise.trust.series import Change, Run, check_trust
 from meddenoise.version import __version__
 
 ROUNDING = 12**-0.5
 """Standard deviation of rounding to whole stored values: less noise than that cannot be seen in integers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A denoised series and what there is to say about it; sigmas in the series' unit."""
-
-    series: Series = field(repr=False)
-    choice: Choice
-    device: Device
-    noise: SeriesNoise
-    """That which the method was given."""
-    seconds: float
-    warnings: tuple[str, ...]
-    removal: Removal | None = None
-    """The noise before and after as measured; None for other tasks."""
-    done: dict[str, str | float] | None = None
-    """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
-    mode: str | None = None
-    """"diffusion", or what its one pass is called, for methods with a sampler, as it ran; None for others."""
-    uncertainty: Series | None = field(default=None, repr=False)
-    """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
-    checks: dict[str, float | None] = field(default_factory=dict)
-    """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
-    trust: Trust | None = None
-    """The verdict on what was denoised; None for other tasks."""
-    modality: str = ""
-    """What the series was taken for; empty where nothing told."""
-    modality_from: str = ""
-    """Who or what told, as a part of a sentence."""
 
 
 def denoise_series(
@@ -238,39 +209,6 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
         "the pixels are left as they are; give --sigma where you know better."
     )
     return False
-
-
-def engine_options(options: Options, device: Device) -> EngineOptions:
-    """What of the options is for the engine."""
-    return EngineOptions(
-        device, options.tile, options.overlap, options.batch_size, options.seed, max(options.strength, 1.0)
-    )
-
-
-def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
-    """First and last plane of what is denoised at once: as much as keeps the device busy."""
-    count, height, width = series.pixels.shape
-    start = 0
-    while start < count:
-        stop = min(count, start + engine.planes_at_once((height, width)))
-        yield start, stop
-        start = stop
-
-
-def store_planes(
-    series: Series, start: int, stop: int, clean: Planes, strength: float
-) -> NDArray[np.generic]:
-    """Stored pixels of `clean` planes, blended with the input where `strength` is less than 1."""
-    valid = series.valid(start, stop)
-    if not np.isfinite(clean[valid]).all():
-        raise MeddenoiseError(
-            f"{series.path}: the method gave values that are no numbers: try --precision fp32, "
-            "or another method."
-        )
-    if strength < 1:
-        values = series.values(start, stop)
-        clean = values + np.float32(strength) * (clean - values)
-    return series.store(clean, start, stop)
 
 
 def _describe(choice: Choice, options: Options, noise: SeriesNoise, device: Device) -> Derivation:

@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -13,33 +12,28 @@ from torch import from_numpy
 from torch.nn.functional import interpolate
 
 from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import choose_device
 from meddenoise.engine.level import estimate_series
-from meddenoise.engine.maps import as_map
-from meddenoise.engine.planes import shown
+from meddenoise.engine.planes import as_map, chunks, shown, store_planes
 from meddenoise.errors import UnsupportedError
-from meddenoise.holes import fill_holes
-from meddenoise.io.masks import Mask, read_hole
+from meddenoise.io.limits import allocate
+from meddenoise.io.masks import Mask
 from meddenoise.io.modality import take
+from meddenoise.io.raster import resample
 from meddenoise.io.scratch import copy_planes, release
 from meddenoise.methods import Denoiser, Setup
 from meddenoise.methods.choice import Choice, choose_weights
 from meddenoise.methods.medcdiff import TILE, load_restorer
 from meddenoise.normalize import fit_window
-from meddenoise.pipeline.denoise import (
-    Result,
-    choose_for,
-    chunks,
-    denoise_series,
-    engine_options,
-    store_planes,
-)
-from meddenoise.pipeline.grid import MOST, finer_shape, refine
 from meddenoise.pipeline.options import Options, choose_sampling
-from meddenoise.series import INPAINTED, UPSCALED, Derivation, Series
+from meddenoise.pipeline.result import Result, engine_options
+from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Series, fill_holes
 from meddenoise.version import __version__
 
 GENERATED = "what it shows beyond the measured pixels is generated: not for diagnostic use."
+
+MOST = 32767
+"""Rows or columns that every format can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +103,6 @@ def restore_series(
         uncertainty=None if spread is None else as_map(result, spread),
         done=_done(options, hole, series),
     )
-
-
-def process_series(
-    series: Series, options: Options, mask: Path | None, tick: Callable[[int], None]
-) -> Result:
-    """The result of `options.task`; `mask` is the file that says what is to be filled in.
-
-    Raises as `denoise_series`, `restore_series` and `read_hole`.
-    """
-    if options.task == "denoise":
-        return denoise_series(series, options, tick)
-    return restore_series(series, options, None if mask is None else read_hole(mask, series), tick)
-
-
-def device_for(series: Series, options: Options) -> Device:
-    """Where the series will be processed. Raises as `choose_for`."""
-    if options.task == "denoise":
-        return choose_for(series, options)[1]
-    return choose_device(options.device, options.precision)
 
 
 def choose_restorer(series: Series, options: Options) -> Choice:
@@ -214,3 +189,33 @@ def _describe(choice: Choice, options: Options, precision: str, marked: str | No
     method = choice.method.name
     description = f"{done} by meddenoise {__version__}, method {method}; {GENERATED}"
     return Derivation(method, description, json.dumps(settings, sort_keys=True), _verb(options))
+
+
+def finer_shape(series: Series, factor: float) -> tuple[int, int]:
+    """Rows and columns of the series `factor` times as fine, rounded."""
+    rows, columns = series.pixels.shape[1:]
+    return round(rows * factor), round(columns * factor)
+
+
+def refine(series: Series, shape: tuple[int, int]) -> Series:
+    """`series` on a grid of `shape` (rows, columns): each stored pixel the nearest of the source.
+
+    The corners of the field of view stay where they are; spacing and the centre of the first pixel follow.
+    Raises InputError where it would not fit into memory.
+    """
+    count, rows, columns = series.pixels.shape
+    pixels = allocate((count, *shape), series.pixels.dtype, series.path)
+    for n, plane in enumerate(series.pixels):
+        pixels[n] = resample(plane, shape)
+    finer = shape[0] / rows, shape[1] / columns
+    return replace(series, pixels=pixels, geometry=_refined(series.geometry, finer), finer=finer)
+
+
+def _refined(geometry: Geometry, finer: tuple[float, float]) -> Geometry:
+    step, rows, columns = geometry.spacing_mm
+    new = step, rows / finer[0], columns / finer[1]
+    origin = np.array(geometry.origin_mm)
+    for axis, before, after in zip(geometry.axes[1:], geometry.spacing_mm[1:], new[1:], strict=True):
+        origin = origin + np.array(axis) * (after - before) / 2
+    x, y, z = map(float, origin)
+    return replace(geometry, spacing_mm=new, origin_mm=(x, y, z))

@@ -6,21 +6,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
 from meddenoise.methods.srds import CONDITION_CHANNELS, Srds, condition_channels
 from meddenoise.networks import build
-from meddenoise.training.blindspot import (
-    noisy_settings,
-    noisy_source,
-    stage_metadata,
-    take,
-    validation_cases,
-)
+from meddenoise.training.blindspot import noisy_settings, noisy_source, stage_metadata, take, validation_cases
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.loop import Share, describe, settings
-from meddenoise.training.masking import draw_centres, fill_boxes
 from meddenoise.training.recipe import DiffusionOptions, Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
@@ -153,3 +147,35 @@ def check_sampler(options: DiffusionOptions) -> None:
         if value not in known:
             raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
     get_schedule(options.schedule)
+
+
+def draw_centres(shape: torch.Size, rho: int, share: float, generator: torch.Generator) -> Tensor:
+    """Random box centres, boolean [B, 1, H, W]; their boxes of (2 rho + 1)^2 cover about `share` of it."""
+    return torch.rand(shape, generator=generator) < share / (2 * rho + 1) ** 2
+
+
+def fill_boxes(noisy: Tensor, centres: Tensor, rho: int) -> Tensor:
+    """`noisy` [B, 1, H, W] with the box around every centre replaced by the mean of unmasked pixels near it.
+
+    Never by the value of a masked one, so that what is computed from the result is independent of the noise
+    at the centres.
+    """
+    mask = functional.max_pool2d(centres.float(), 2 * rho + 1, stride=1, padding=rho)
+    kept = 1 - mask
+    near = _mean_of_kept(noisy, kept, 2 * rho + 5)
+    far = _mean_of_kept(noisy, kept, 8 * rho + 17)
+    filling = torch.where(near.isfinite(), near, torch.where(far.isfinite(), far, torch.zeros_like(far)))
+    return torch.where(mask > 0, filling, noisy)
+
+
+def _mean_of_kept(noisy: Tensor, kept: Tensor, side: int) -> Tensor:
+    """Mean of the kept pixels in a window; not finite where there is none."""
+    total, count = (_box(x, side) for x in (noisy * kept, kept))
+    return torch.where(count > 0.5, total / count.round().clamp(min=1), torch.full_like(total, torch.nan))
+
+
+def _box(x: Tensor, side: int) -> Tensor:
+    """Sums over windows of side x side pixels, zeros outside."""
+    pad = side // 2
+    rows = functional.avg_pool2d(x, (side, 1), stride=1, padding=(pad, 0)) * side
+    return functional.avg_pool2d(rows, (1, side), stride=1, padding=(0, pad)) * side

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from meddenoise.diffusion.continuous import cosine_levels, cosine_time
+from meddenoise.diffusion.schedules import cosine_levels, cosine_time
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.methods.score import ScoreModel
 from meddenoise.networks import build

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.holes import fill_holes
 from meddenoise.io.scratch import release
 from meddenoise.metrics.flat import Patches, Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
-from meddenoise.series import Series
+from meddenoise.series import Series, fill_holes
 
 LOST_FREEDOM = 3
 """Numbers that taking the slope out of a place uses up."""

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from meddenoise.engine import Engine
 from meddenoise.engine.planes import load_planes
-from meddenoise.holes import fill_holes
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import Noise
-from meddenoise.series import Series
+from meddenoise.series import Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.examine import Pair, examine
 from meddenoise.trust.lesions import Scene, survival

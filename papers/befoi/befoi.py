@@ -39,9 +39,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.naming import names_of
 from benchmarks.pictures import Plane
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from meddenoise.errors import MeddenoiseError
 from meddenoise.version import __version__
 from meddenoise.weights import load

@@ -22,8 +22,7 @@ from time import perf_counter
 
 import torch
 
-from benchmarks.naming import names_of
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from papers.diffdenoise.ablations import ABLATIONS, Finding, get_ablation
 from papers.diffdenoise.ablations.document import write_document
 from papers.diffdenoise.ablations.lab import Lab

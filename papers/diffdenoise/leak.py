@@ -32,8 +32,7 @@ from benchmarks.cases import WIDER, Case, white
 from benchmarks.pictures import load_pictures
 from meddenoise import weights
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import ddim
+from meddenoise.diffusion.samplers import ddim, draw_from
 from meddenoise.methods import Sampling, Setup, get
 from meddenoise.methods.diffdenoise import DiffusionDenoiser
 from meddenoise.methods.fusion import fusion_weight

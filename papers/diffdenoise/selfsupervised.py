@@ -42,9 +42,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import Case
-from benchmarks.naming import names_of
 from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.noise.models import CorrelatedNoise, GaussianNoise

@@ -24,11 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.naming import names_of
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from meddenoise.diffusion import Denoise, get_sampler
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
+from meddenoise.diffusion.samplers import draw_from
 from meddenoise.diffusion.schedules import karras, log_spaced
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import ssim

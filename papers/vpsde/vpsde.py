@@ -25,8 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.naming import names_of
-from benchmarks.script import run
+from benchmarks.script import names_of, run
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Denoiser, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.metrics import Protocol

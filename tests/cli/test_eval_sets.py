@@ -13,7 +13,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
 from meddenoise.errors import UsageError
-from meddenoise.evaluation import Options, evaluate
+from meddenoise.evaluation import evaluate
+from meddenoise.evaluation.pair import Options
 from tests.cli.test_eval import CLEAN, dicom, measured, nifti, png, run
 
 RNG = np.random.default_rng(8)

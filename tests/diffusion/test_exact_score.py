@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from meddenoise.diffusion import SAMPLERS, Denoise, Noise, Sampler, get_sampler
-from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.contraction import contraction
+from meddenoise.diffusion.antithetic import antithetic, contraction
 from meddenoise.diffusion.samplers import ancestral, ddim
 from meddenoise.diffusion.schedules import Prediction, as_denoiser, get_schedule, karras, log_spaced, target
 

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from meddenoise.diffusion import SAMPLERS, Sampler, get_sampler
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import ancestral, ddim, dpmpp_2m
+from meddenoise.diffusion.samplers import ancestral, ddim, dpmpp_2m, draw_from
 from meddenoise.diffusion.schedules import as_denoiser, get_schedule, karras
 from meddenoise.errors import UsageError
 

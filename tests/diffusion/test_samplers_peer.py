@@ -5,8 +5,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import ddim, dpmpp_2m
+from meddenoise.diffusion.samplers import ddim, dpmpp_2m, draw_from
 from meddenoise.diffusion.schedules import as_denoiser, get_schedule
 from tests.diffusion.test_samplers import Network, fields, generators
 

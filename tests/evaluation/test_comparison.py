@@ -8,8 +8,7 @@ import pytest
 from scipy.stats import wilcoxon
 
 from meddenoise.errors import InputError, UsageError
-from meddenoise.evaluation.comparison import compare, stand
-from meddenoise.evaluation.statistics import bootstrap_interval, signed_rank
+from meddenoise.evaluation.comparison import bootstrap_interval, compare, signed_rank, stand
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.downstream import accuracy, dice
 from meddenoise.metrics.measure import Measurement

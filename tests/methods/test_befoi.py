@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.mixing import Measured, mixing
+from meddenoise.diffusion.samplers import Measured, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data.frames import TYPICAL, degrade_frames, draw_frames, tell_frames

@@ -13,11 +13,17 @@ from meddenoise.diffusion.schedules import get_schedule, target
 from meddenoise.errors import UsageError
 from meddenoise.methods import Sampling, SamplingDenoiser, Setup, get
 from meddenoise.methods.conditional import LAST, LEAST_STEPS, Condition, Diffusion, OnePass, whole_spread
-from meddenoise.methods.medcdiff import Distilled, Ends, Sampler, load_restorer, noisy_condition
-from meddenoise.methods.medcdiff_ddpm import AncestralSampler
+from meddenoise.methods.medcdiff import (
+    AncestralSampler,
+    Distilled,
+    Ends,
+    Sampler,
+    load_restorer,
+    noisy_condition,
+)
 from meddenoise.networks import build
-from meddenoise.training.calibration import find_widening
 from meddenoise.training.data.pairs import Pair
+from meddenoise.training.distil import find_widening
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint, save_checkpoint
 
 SCHEDULE = get_schedule("linear-2000")

@@ -12,7 +12,7 @@ import torch
 from meddenoise import methods
 from meddenoise.errors import UsageError
 from meddenoise.methods import METHODS, Setup, get, rows
-from meddenoise.methods.filters import noise_power
+from meddenoise.methods.classical import noise_power
 from meddenoise.noise import WHITE, NoiseEstimate
 
 needs_bm3d = pytest.mark.skipif(find_spec("bm3d") is None, reason="needs the extra bm3d")
@@ -137,7 +137,7 @@ def test_bm3d_told_the_spectrum_beats_bm3d_told_only_sigma() -> None:
 
 
 def test_bm3d_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meddenoise.methods.filters.find_spec", lambda name: None)
+    monkeypatch.setattr("meddenoise.methods.classical.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'meddenoise\[bm3d\]'") as caught:
         get("bm3d").load(Setup())
     assert "non-commercial" in str(caught.value)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from meddenoise.diffusion.contraction import contraction
+from meddenoise.diffusion.antithetic import contraction
 from meddenoise.diffusion.schedules import Prediction, Schedule, get_schedule, target
 from meddenoise.methods.srds import CONDITION_CHANNELS, LOCAL, Srds, condition_channels, mean_filter
 

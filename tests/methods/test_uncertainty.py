@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from meddenoise.methods.uncertainty import remaining_spread
+from meddenoise.methods.srds import remaining_spread
 
 
 def left(excess: float, pairs: int = 1, shrunk: float = 0.7, fused: bool = False) -> torch.Tensor:

@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.continuous import cosine_levels, cosine_time
-from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.diffusion.schedules import cosine_levels, cosine_time, get_schedule
 from meddenoise.errors import UsageError
 from meddenoise.methods import Sampling, SamplingDenoiser, Setup, WindowDenoiser, get
 from meddenoise.methods.score import ScoreModel, into_window
-from meddenoise.methods.vpsde import MatchedDraws, MatchedMean, spread_kept
-from meddenoise.methods.vpsde_slides import SlidesSampler
+from meddenoise.methods.vpsde import MatchedDraws, MatchedMean, SlidesSampler, spread_kept
 from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 

@@ -13,11 +13,11 @@ from scipy import ndimage
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from meddenoise.metrics import METRICS, Protocol, UndefinedError
-from meddenoise.metrics.blind import residual_ratio, residual_structure
 from meddenoise.metrics.measure import Compared, Wanted, average, measurable, measure
 from meddenoise.metrics.presets import data_range
 from meddenoise.metrics.reference import acutance, bias, bias_worst, mae, psnr, rmse, ssim
 from meddenoise.metrics.regions import Box
+from meddenoise.metrics.residual import residual_ratio, residual_structure
 from meddenoise.noise import NoiseEstimate
 from meddenoise.series import Geometry, Series
 

@@ -12,7 +12,7 @@ from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.mtf import measure_mtf, mtf_10, mtf_50
 from meddenoise.metrics.nps import detrend, mean_frequency, measure_nps, nps_mean, nps_peak, peak_frequency
 from meddenoise.metrics.regions import Box, Circle, parse_box, parse_edge
-from meddenoise.metrics.removed import residual_nps_distance, residual_whiteness
+from meddenoise.metrics.residual import residual_nps_distance, residual_whiteness
 from meddenoise.metrics.roi import roi_cnr, roi_nps_mean, roi_snr
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.spectrum import coloured_noise, ct_amplitude, gaussian_amplitude, white_noise

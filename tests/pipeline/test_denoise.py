@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meddenoise.engine.level import estimate_series
-from meddenoise.engine.maps import subtract
+from meddenoise.engine.planes import subtract
 from meddenoise.errors import MeddenoiseError, UnsupportedError, UsageError
 from meddenoise.methods import METHODS
 from meddenoise.methods.choice import Choice

@@ -19,7 +19,7 @@ from meddenoise.cli.main import app
 from meddenoise.errors import InputError
 from meddenoise.io import read, write
 from meddenoise.io.dicom.grid import refine_header
-from meddenoise.pipeline.grid import refine
+from meddenoise.pipeline.restore import refine
 from meddenoise.series import UPSCALED, Derivation, Series
 from tests.conformance import DCIODVFY, errors_of, readable
 from tests.io.dicom.test_read import enhanced

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from meddenoise.networks.blind_spot import RADII
-from meddenoise.training.masking import draw_centres, fill_boxes
+from meddenoise.training.diffusion import draw_centres, fill_boxes
 
 SHARE = 0.2
 radii = pytest.mark.parametrize("rho", RADII)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.continuous import cosine_levels
+from meddenoise.diffusion.schedules import cosine_levels
 from meddenoise.errors import TrainingError, UsageError, WeightsError
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 from meddenoise.pipeline.options import Options

@@ -13,7 +13,8 @@ from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
-from meddenoise.pipeline.denoise import Result, denoise_series
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.result import Result
 from meddenoise.series import Series
 
 Values = NDArray[np.float32]

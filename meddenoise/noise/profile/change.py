@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from meddenoise.noise.dependence import SMOOTH
-from meddenoise.noise.profile.curve import Curve
+from meddenoise.noise.profile.curve import KEPT_SHARE, KEPT_SIGMAS, Curve
 from meddenoise.noise.profile.lag import covariance, differences
 from meddenoise.noise.profile.radial import RadialSpectrum
-from meddenoise.noise.profile.robust import KEPT_SHARE, KEPT_SIGMAS
 
 MOVED, MOVED_SIDE = 3.0, 5
 """A pixel moved where the mean |e| of 5 x 5 around it is 3 times the median of the plane's."""

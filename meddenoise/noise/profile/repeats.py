@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise.profile.change import ChangeSums, Measure, Scene, local_mean, still_place
-from meddenoise.noise.profile.curve import Curve, bin_edges, rough_curve
+from meddenoise.noise.profile.curve import Curve, bin_edges, robust_variance, rough_curve
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
-from meddenoise.noise.profile.robust import robust_variance
 
 MAX_FRAMES = 64
 """Frames in the middle of a long cine whose every pixel counts."""

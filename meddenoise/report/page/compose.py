@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +12,7 @@ from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import staged
-from meddenoise.report.page import Entry, Page
-from meddenoise.report.page.earlier import mark
+from meddenoise.report.page import Drawing, Entry, Page
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.report.page.verdicts import kind_of
@@ -25,6 +25,9 @@ _SEE_VERDICT = {
     "no effect": "Hardly any noise was removed: see the verdict below.",
     "look": "The checks found something that somebody should look at: see the verdict below.",
 }
+
+FORM = 1
+"""Of the data in a drawing: those of another form are not taken over."""
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -155,3 +158,28 @@ def _read(name: str) -> str:
 
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def mark(key: str, drawing: Drawing) -> str:
+    """A drawing as it goes into a page, with comments around it that `read_drawings` looks for.
+
+    Nothing in a drawing can end a comment: all text in it is escaped.
+    """
+    return f"<!--drawing {FORM} {_name(key)}-->{drawing.body}<!--end-->"
+
+
+def read_drawings(path: Path, keys: set[str]) -> dict[str, Drawing]:
+    """The drawings in the page at `path` by those keys, without who is on them; empty where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return {}
+    found = {
+        match.group(1): match.group(2)
+        for match in re.finditer(rf"<!--drawing {FORM} (\S+?)-->(.*?)<!--end-->", text, re.DOTALL)
+    }
+    return {key: Drawing(found[_name(key)]) for key in sorted(keys) if _name(key) in found}
+
+
+def _name(key: str) -> str:
+    return escape(re.sub(r"[^\w.]", "_", key))

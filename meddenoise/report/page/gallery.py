@@ -6,8 +6,7 @@ from meddenoise.errors import OutputError
 from meddenoise.metrics import METRICS, Protocol
 from meddenoise.report import Report, Row, describe_done
 from meddenoise.report.page import Drawing, Entry, Levels, Page
-from meddenoise.report.page.compose import write_page
-from meddenoise.report.page.earlier import read_drawings
+from meddenoise.report.page.compose import read_drawings, write_page
 from meddenoise.report.page.verdicts import read_trust
 
 MOST_BYTES, MOST_DRAWN = 16_000_000, 100

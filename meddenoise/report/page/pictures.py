@@ -1,12 +1,13 @@
 """One plane, or a part of it, as the page holds it: the result, and the differences to it."""
 
+import base64
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.report.page.pack import LIMIT, pack, to_steps
 from meddenoise.report.page.regions import Region
 
 LARGEST = 768
@@ -17,6 +18,12 @@ GREY_LEVELS = 1 << 13
 """Fineness of images that have no noise."""
 
 Plane = NDArray[np.float32]
+
+LEVEL = 6
+LIMIT = 32767
+"""Values are int16: what lies beyond is shown as the limit."""
+
+Steps = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +86,35 @@ def _reduce(plane: Plane, factor: int) -> Plane:
     cut = plane[: height * factor, : width * factor]
     reduced: Plane = cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3))
     return reduced
+
+
+def to_steps(values: NDArray[np.floating], offset: float, step: float) -> Steps:
+    """`values` in steps from `offset`, rounded and limited to int16; NaN is 0."""
+    scaled = np.rint((values.astype(np.float64) - offset) / step)
+    steps: Steps = np.clip(np.nan_to_num(scaled, posinf=LIMIT, neginf=-LIMIT), -LIMIT, LIMIT).astype(np.int16)
+    return steps
+
+
+def pack(steps: Steps, *, smooth: bool) -> str:
+    """The text that `page.js` unpacks into the same int16 values [Y, X].
+
+    `smooth` images are packed as differences to the mean of the left and the upper pixel, which noise would
+    only make larger. High and low bytes lie apart: one of the two is nearly always 0.
+    """
+    left = steps.astype(np.int32)
+    if smooth:
+        left = left - _predict(left)
+    wrapped = left.astype(np.int16)
+    folded = ((wrapped << 1) ^ (wrapped >> 15)).astype(np.uint16)
+    split = np.concatenate([folded.ravel() >> 8, folded.ravel() & 255]).astype(np.uint8)
+    # runs and frequencies are all there is to find: looking for repeats takes ten times as long
+    squeeze = zlib.compressobj(LEVEL, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    return base64.b64encode(squeeze.compress(split.tobytes()) + squeeze.flush()).decode("ascii")
+
+
+def _predict(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The mean of the left and the upper neighbour, rounded down; at the borders the one there is, or 0."""
+    left, up = np.zeros_like(values), np.zeros_like(values)
+    left[:, 1:], up[1:] = values[:, :-1], values[:-1]
+    left[1:, 0], up[0] = values[:-1, 0], left[0]
+    return (left + up) >> 1

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from meddenoise.engine.level import estimate_series
 from meddenoise.errors import TrainingError
-from meddenoise.holes import fill_holes
 from meddenoise.io.modality import likely_modality
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
-from meddenoise.series import Series
+from meddenoise.series import Series, fill_holes
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.load import Found, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated

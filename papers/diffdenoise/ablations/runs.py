@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.diffusion.antithetic import antithetic
-from meddenoise.diffusion.draws import draw_from
-from meddenoise.diffusion.samplers import ddim
+from meddenoise.diffusion.samplers import ddim, draw_from
 from meddenoise.diffusion.schedules import Prediction, Schedule
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds, step_ratios

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.contraction import contraction
+from meddenoise.diffusion.antithetic import contraction
 from meddenoise.training.recipe import DiffusionOptions, TargetOptions
 from papers.diffdenoise.ablations import Finding, judge
 from papers.diffdenoise.ablations.lab import Lab

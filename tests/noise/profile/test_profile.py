@@ -13,11 +13,11 @@ from meddenoise.engine.level import expect_noise
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
 from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.profile import Counts, NoiseProfile
+from meddenoise.noise.profile.curve import robust_variance
 from meddenoise.noise.profile.file import read_profile, write_profile
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
 from meddenoise.noise.profile.measure import measure_profile
 from meddenoise.noise.profile.radial import RadialSpectrum, bands_of, correlation_length
-from meddenoise.noise.profile.robust import robust_variance
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import (
     coloured_noise,

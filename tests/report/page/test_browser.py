@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from meddenoise.evaluation import Options, evaluate
+from meddenoise.evaluation import evaluate
 from meddenoise.evaluation.page import write_evaluation
+from meddenoise.evaluation.pair import Options
 from meddenoise.report.page import Levels
 from meddenoise.report.page.compose import write_page
 from meddenoise.report.page.drawing import draw_series
