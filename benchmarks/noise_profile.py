@@ -20,12 +20,12 @@ from meddenoise.io import read
 from meddenoise.noise.dependence import SMOOTH
 from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.profile import SCHEDULE, NoiseProfile
-from meddenoise.noise.profile.measure import measure_profile
 from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.normalize import fit_window
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
+from meddenoise.pipeline.profile import measure_profile
 from meddenoise.series import Series
 
 BINS = 8

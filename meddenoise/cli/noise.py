@@ -11,7 +11,7 @@ from meddenoise.cli.streams import tell
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
-    from meddenoise.noise.profile.measure import Measured
+    from meddenoise.pipeline.profile import Measured
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="A cine, repeated scans of one scene, or one image.")
@@ -52,7 +52,7 @@ def noise(
     """
     from meddenoise.errors import OutputError
     from meddenoise.noise.profile.file import write_profile
-    from meddenoise.noise.profile.measure import measure_profile
+    from meddenoise.pipeline.profile import measure_profile
 
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists already: choose another output, or add --overwrite.")

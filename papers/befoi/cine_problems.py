@@ -15,12 +15,12 @@ from benchmarks.stabilise import Anscombe, SigmaMap
 from meddenoise.io import read
 from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.profile import Counts, NoiseProfile
-from meddenoise.noise.profile.measure import measure_profile
 from meddenoise.noise.profile.radial import correlation_length
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
+from meddenoise.pipeline.profile import measure_profile
 from meddenoise.series import Series
 from meddenoise.training.data.motion import make_sequence
 

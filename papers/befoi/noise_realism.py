@@ -29,9 +29,9 @@ from benchmarks.pictures import Plane
 from meddenoise.io import read
 from meddenoise.noise.models import GaussianNoise, NoiseOptions, ProfileNoise
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.noise.profile.measure import measure_profile
 from meddenoise.noise.profile.radial import RadialSpectrum
 from meddenoise.noise.simulate import simulate
+from meddenoise.pipeline.profile import measure_profile
 from meddenoise.series import Series
 
 BINS = 8

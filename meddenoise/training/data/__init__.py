@@ -62,7 +62,7 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Network inputs and target, see `NoiseUNet.forward`; `scale` [B] is the true sigma, at least LEAST_SCALE."""
+    """Network inputs and target, see `NoiseUNet.forward`; `scale` [B] is the true sigma or LEAST_SCALE."""
 
     noisy: torch.Tensor
     sigma: torch.Tensor

@@ -16,7 +16,6 @@ from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile.curve import robust_variance
 from meddenoise.noise.profile.file import read_profile, write_profile
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
-from meddenoise.noise.profile.measure import measure_profile
 from meddenoise.noise.profile.radial import RadialSpectrum, bands_of, correlation_length
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import (
@@ -30,6 +29,7 @@ from meddenoise.noise.spectrum import (
 )
 from meddenoise.normalize import fit_window
 from meddenoise.phantom import make_phantom
+from meddenoise.pipeline.profile import measure_profile
 from meddenoise.series import Geometry, Series
 
 MTF = 0.3

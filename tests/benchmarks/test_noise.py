@@ -1,19 +1,15 @@
 """The noise benchmark: cases whose truth is what was added, and the tables made of the results."""
 
-import sys
-
 import numpy as np
 import pytest
 
+from benchmarks import (
+    noise_card,
+    noise_cases,
+    noise_estimate,
+)
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import bands_of_cells, spectrum_cells
-
-sys.path.insert(0, str(BENCHMARKS))
-from benchmarks import (
-    noise_card,  # noqa: E402
-    noise_cases,  # noqa: E402
-    noise_estimate,  # noqa: E402
-)
 
 
 @pytest.mark.parametrize("name", noise_cases.SPECTRA)
