@@ -121,7 +121,7 @@ def _claimed(output: Path, method: str) -> Iterator[None]:
 
 def _claim(output: Path, method: str) -> None:
     from meddenoise.errors import TrainingError
-    from meddenoise.io.atomic import staged
+    from meddenoise.io.atomic import write_whole
 
     mark = output / METHOD
     try:
@@ -134,8 +134,7 @@ def _claim(output: Path, method: str) -> None:
             f"or --method {there} to go on with it."
         )
     if not mark.exists():
-        with staged([mark]) as staging, staging.file(mark) as stream:
-            stream.write(f"{method}\n".encode())
+        write_whole(mark, f"{method}\n".encode())
 
 
 def _method_of(output: Path) -> str:

@@ -238,7 +238,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_run_goes_on_when_there_is_r
         assert result["code"] == 1
         assert result["error"].startswith(str(output)) and result["error"].count("\n") == 0
         assert "File too large" in result["error"] or "os error 27" in result["error"]
-        assert not [name for name in result["files"] if name.endswith(".part")]
+        assert not [name for name in result["files"] if name.endswith(".tmp")]
     assert results[3]["code"] == 0
     same(output, whole)
 

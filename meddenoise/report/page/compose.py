@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from meddenoise.io.atomic import staged
+from meddenoise.io.atomic import write_whole
 from meddenoise.report.page import Drawing, Entry, Page
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
@@ -33,9 +33,8 @@ FORM = 1
 def write_page(page: Page, path: Path) -> None:
     """Write the page, complete or not at all. Raises OutputError where it cannot be written."""
     text = compose(page)
-    with staged([path]) as staging, staging.file(path) as stream:
-        # names that are no UTF-8 show their bytes as escapes
-        stream.write(text.encode(errors="backslashreplace"))
+    # names that are no UTF-8 show their bytes as escapes
+    write_whole(path, text.encode(errors="backslashreplace"))
 
 
 def compose(page: Page) -> str:
