@@ -44,7 +44,7 @@ _NO_PICTURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SlicePlace:
     """What groups and orders one file."""
 
     group: tuple[object, ...]
@@ -97,7 +97,7 @@ def normal(orientation: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.f
     return np.cross(orientation[:3], orientation[3:])
 
 
-def _place(dataset: Dataset, path: Path, frames: int) -> Place:
+def _place(dataset: Dataset, path: Path, frames: int) -> SlicePlace:
     orientation = numbers(dataset, "ImageOrientationPatient")
     origin = numbers(dataset, "ImagePositionPatient")
     placed = len(orientation) == 6 and len(origin) == 3
@@ -124,7 +124,7 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
         *(text(dataset, name) for name in _TIE_TEXTS),
     )
     position = float(normal(orientation) @ np.array(origin)) if placed else None
-    return Place(key, position, integer(dataset, "InstanceNumber"), ties)
+    return SlicePlace(key, position, integer(dataset, "InstanceNumber"), ties)
 
 
 def _is_result(dataset: Dataset) -> bool:

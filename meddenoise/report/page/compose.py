@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import write_whole
-from meddenoise.report.page import Drawing, Entry, Page
+from meddenoise.report.page import Drawing, Page, PageEntry
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.report.page.verdicts import kind_of
@@ -93,7 +93,7 @@ def _alerts(page: Page) -> str:
     return f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
 
 
-def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
+def _cautions(page: Page) -> Iterator[tuple[str, str, PageEntry]]:
     """Kind and sentence of what to beware of in each entry, the results to reject first."""
     for verdict in _SEE_VERDICT:
         for entry in page.entries:
@@ -132,7 +132,7 @@ def _table(page: Page) -> str:
     return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
 
 
-def _trust(entry: Entry) -> str:
+def _trust(entry: PageEntry) -> str:
     verdict = entry.trust and entry.trust.verdict
     return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
 
