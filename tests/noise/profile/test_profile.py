@@ -12,9 +12,9 @@ from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.engine.level import expect_noise
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
 from meddenoise.noise.models import XrayNoise
+from meddenoise.noise.parse import Scale, parse_noise
 from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile.curve import robust_variance
-from meddenoise.noise.parse import Scale, parse_noise
 from meddenoise.noise.profile.file import read_profile, write_profile
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
 from meddenoise.noise.profile.radial import RadialSpectrum, bands_of, correlation_length
