@@ -71,6 +71,11 @@ class Options:
         """The share of the change that is made."""
         return min(self.strength, 1.0)
 
+    @property
+    def noise_is_given(self) -> bool:
+        """True where level, profile or map of the noise come from the user."""
+        return (self.sigma, self.noise_profile, self.noise_map) != (None, None, None)
+
 
 DEFAULTS = Options()
 
@@ -78,7 +83,7 @@ DEFAULTS = Options()
 def check_options(options: Options) -> None:
     """Raises UsageError for a value out of range, or one that the method has no use for.
 
-    What `auto` has use for shows once it stands for a method: `pipeline.choose_for` asks again then.
+    What `auto` has use for shows once it stands for a method: `pipeline.prepare` asks again then.
     """
     for option, value, least in (
         ("--steps", options.steps, 1),

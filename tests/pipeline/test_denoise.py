@@ -372,7 +372,7 @@ def test_where_nothing_is_changed_nothing_is_uncertain_and_nothing_measured(draw
 
 def test_a_method_without_a_spread_refuses_to_make_one_up(monkeypatch):
     use_method(monkeypatch, Neighbours(context=0))
-    with pytest.raises(UsageError, match="--uncertainty needs draws"):
+    with pytest.raises(UsageError, match="--uncertainty needs a sampler and steps enough"):
         denoise_series(make_series(1), Options(sigma=5.0, uncertainty=True))
 
 
