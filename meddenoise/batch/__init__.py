@@ -109,7 +109,7 @@ class _Counting:
 def _check(request: Request) -> None:
     options, orders = request.orders.options, request.orders
     if options.task == "denoise":
-        check_names(options.method, options.weights)
+        check_names(options.method, options.asked_weights)
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)

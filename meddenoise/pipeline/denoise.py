@@ -134,7 +134,7 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
 
     Raises UsageError and WeightsError as `prepare_denoising`.
     """
-    choice = choose(options.method, options.weights, series.modality, series.is_cine)
+    choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
     if choice.method.uses_weights:
         return choice, choose_device(options.device, options.precision)
