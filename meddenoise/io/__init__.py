@@ -149,6 +149,14 @@ def read(path: Path | str) -> list[Series]:
     """Every series in a file or folder.
 
     Raises the first InputError among its files, or NothingReadableError where there is no image.
+
+    >>> import numpy as np, meddenoise
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> volume = meddenoise.as_series(np.zeros((2, 64, 48), np.int16), modality="MR")
+    >>> written = meddenoise.write(volume, f"{folder.name}/brain.nii.gz", format="nifti")
+    >>> [series.pixels.shape for series in meddenoise.read(folder.name)]
+    [(2, 64, 48)]
     """
     found = discover([Path(path)])
     if found.failed:
@@ -177,6 +185,13 @@ def write(
     """Write the series as `output_paths` says and return those paths: complete, or not at all.
 
     Raises OutputError where a target is one of the sources or cannot be written.
+
+    >>> import numpy as np, meddenoise
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> slices = meddenoise.as_series(np.zeros((2, 64, 48), np.uint8))
+    >>> [path.name for path in meddenoise.write(slices, folder.name, format="png")]
+    ['0001.png', '0002.png']
     """
     from meddenoise.io.layout import plan, refuse_sources
 
