@@ -13,7 +13,7 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.tasks import Task, plan_tasks
 from meddenoise.batch.workers import Crew, Job, Listener, Orders
 from meddenoise.errors import NothingReadableError, UsageError
-from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
 from meddenoise.methods.choice import check_names
@@ -112,8 +112,7 @@ def _check(request: Request) -> None:
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)
-    if orders.format != "same":
-        get_format(orders.format)
+    written_format("", orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
 

@@ -12,6 +12,7 @@ from meddenoise.errors import (
     NothingReadableError,
     OutsideError,
     OwnResultError,
+    UsageError,
     unknown_name,
 )
 from meddenoise.series import Series
@@ -19,10 +20,16 @@ from meddenoise.series import Series
 FORMATS: dict[str, str] = {
     "dicom": "meddenoise.io.dicom.format",
     "nifti": "meddenoise.io.nifti",
+    "nrrd": "meddenoise.io.nrrd",
+    "mha": "meddenoise.io.mha",
     "png": "meddenoise.io.png",
+    "jpeg": "meddenoise.io.jpeg",
     "tiff": "meddenoise.io.tiff",
 }
 """Name -> module that satisfies `Format`, imported when first needed; sniffed in this order."""
+WRITTEN_AS = {"jpeg": "png"}
+"""Formats that are only read -> the one their results have."""
+KNOWN = "DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ class Discovery:
         if self.failed:
             return NothingReadableError(str(self.failed[0].error))
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        why = f": {self.notes[0]}" if self.notes else ": give DICOM, NIfTI, PNG or TIFF."
+        why = f": {self.notes[0]}" if self.notes else f": give {KNOWN}."
         return NothingReadableError(f"{names} holds no image that can be read{why}")
 
 
@@ -127,6 +134,19 @@ def get_format(name: str) -> Format:
     if name not in FORMATS:
         raise unknown_name("format", name, FORMATS)
     return cast(Format, import_module(FORMATS[name]))
+
+
+def written_format(source: str, asked: str) -> str:
+    """The format of a result, where `asked` is a format's name or "same".
+
+    Raises UsageError for an unknown format, and for one that is only read.
+    """
+    if asked in WRITTEN_AS:
+        raise UsageError(f"{asked} is only read, for it would lose detail: give {WRITTEN_AS[asked]} instead.")
+    if asked == "same":
+        return WRITTEN_AS.get(source, source)
+    get_format(asked)
+    return asked
 
 
 def discover(paths: Iterable[Path], *, results: bool = True) -> Discovery:
@@ -197,5 +217,5 @@ def write(
 
     targets = plan(series, Path(output), format, None if root is None else Path(root))
     refuse_sources(series.files, targets)
-    get_format(series.format if format == "same" else format).write(series, targets)
+    get_format(written_format(series.format, format)).write(series, targets)
     return targets
