@@ -11,15 +11,12 @@ from meddenoise.errors import DenoisingWarning, UsageError
 from meddenoise.io.memory import as_image, as_series
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import DEFAULTS, Options
+from meddenoise.pipeline.plan import ignore
 from meddenoise.pipeline.result import Result
 from meddenoise.series import Series
 
 Image = TypeVar("Image")
 Progress = Callable[[int], Any]
-
-
-def ignore(planes: int) -> None:
-    """Show no progress."""
 
 
 @overload
