@@ -20,6 +20,7 @@ from meddenoise.methods.choice import check_names
 from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
+from meddenoise.report.page.gallery import page_path
 from meddenoise.weights import verify
 
 
@@ -37,11 +38,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed."""
+    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int
     failed: int
+    reports: tuple[Path, ...] = ()
 
 
 def run(request: Request, listener: Listener) -> Outcome:
@@ -81,7 +83,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     # Threads that import modules which import each other may find them half loaded: only now are there more.
     loading.join()
     Crew(orders, counting).work(jobs)
-    return counting.outcome
+    pages = (page_path(path) for path in places) if request.report else ()
+    return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
 
 
 class _Counting:

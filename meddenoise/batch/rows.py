@@ -49,6 +49,8 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         warnings=result.warnings,
         trust=None if result.trust is None else asdict(result.trust),
         done=result.done,
+        name=series.label,
+        description=series.name,
         fingerprint=mark,
     )
 

@@ -168,14 +168,11 @@ def _geometry(path: Path, fields: dict[str, str], dimensions: int) -> Geometry:
     vectors = [numbers(text, path, "space directions") for text in found if text is not None]
     count = min(dimensions, 3)
     if not vectors:
-        spacings = numbers(fields.get("spacings", ""), path, "spacings")[:count]
-        stated = len(spacings) >= 2 and np.isfinite(spacings[:2]).all()
-        steps = [step if np.isfinite(step) else 1.0 for step in spacings]
-        return (
-            place(np.eye(len(steps)), steps, [0.0] * len(steps), str(path))
-            if stated
-            else Geometry(known=False)
-        )
+        given = numbers(fields.get("spacings", ""), path, "spacings")[:count]
+        if len(given) < 2 or not np.isfinite(given[:2]).all():
+            return Geometry(known=False)
+        spacings = [step if np.isfinite(step) else 1.0 for step in given]
+        return place(np.eye(len(given)), spacings, [0.0] * len(given), str(path))
     size = len(vectors[0])
     if size not in (2, 3, 4) or len(vectors) < 2 or any(len(vector) != size for vector in vectors):
         raise CorruptError(f"{path} states space directions that contradict each other: export it again.")
