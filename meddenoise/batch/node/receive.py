@@ -12,6 +12,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom import sop_class as classes
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import A_RELEASE
 
 from meddenoise.batch.node.guard import GuardedHandler, GuardedServer, GuardedSocket, Limits
 from meddenoise.batch.node.log import log
@@ -63,6 +64,7 @@ class Receiver:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_REJECTED, self._rejected),
+            (evt.EVT_ACSE_RECV, self._released),
         ]
         try:
             server = self._ae.make_server(
@@ -95,11 +97,11 @@ class Receiver:
         self.reap()
 
     def reap(self) -> None:
-        """Tell the spool of associations that are over."""
-        for association in list(self._tokens):
+        """Tell the spool of associations that ended without a release."""
+        for association, token in list(self._tokens.items()):
             if not association.is_alive():
-                token = self._tokens.pop(association)
-                for key in self._spool.close(token, released=association.is_released):
+                del self._tokens[association]
+                for key in self._spool.close(token, released=False):
                     log.warning("series %s: the sender broke off; waiting for it to try again", key)
 
     def _store(self, event: evt.Event) -> int:
@@ -146,6 +148,11 @@ class Receiver:
         _begin_message(event)
         return _STORED
 
+    def _released(self, event: evt.Event) -> None:
+        """The sender says that it is done: noted before it is answered, so that a kill then loses nothing."""
+        if isinstance(event.primitive, A_RELEASE) and event.assoc in self._tokens:
+            self._spool.close(self._tokens.pop(event.assoc), released=True)
+
     def _rejected(self, event: evt.Event) -> None:
         log.warning(
             "association of %s refused: it is not in allow, called another AE title, or there are too many",
@@ -159,10 +166,10 @@ def is_uid(value: str) -> bool:
 
 
 def quieten() -> None:
-    """Keep pynetdicom from logging: it would name patients."""
+    """Keep the libraries from logging: they quote values, names of patients among them."""
     _config.LOG_HANDLER_LEVEL = "none"
-    logger = logging.getLogger("pynetdicom")
-    logger.setLevel(logging.CRITICAL + 1)
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _begin_message(event: evt.Event) -> None:

@@ -1,6 +1,7 @@
 """The node as a whole: receiver, senders and health in threads, denoising in the thread that calls."""
 
 import threading
+from importlib import import_module
 from pathlib import Path
 
 from meddenoise.batch.node.health import Health
@@ -55,14 +56,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
 
 
 def _loop(receiver: Receiver, spool: Spool, settings: Settings, stop: threading.Event) -> None:
-    assert settings.node is not None
+    # Takes seconds: the first series does not wait for it.
+    import_module("meddenoise.pipeline.restore")
     while not stop.wait(TICK_S):
         try:
             _settle(receiver, spool, settings)
-            for job in spool.waiting():
-                if stop.is_set():
-                    break
-                work_on(job, spool, settings, stop)
+            while (jobs := spool.waiting()) and not stop.is_set():
+                work_on(jobs[0], spool, settings, stop)
                 _settle(receiver, spool, settings)
         except OSError as error:
             log.error("the spool cannot be written (%s); trying again", error.strerror or error)
@@ -80,6 +80,12 @@ def _settle(receiver: Receiver, spool: Spool, settings: Settings) -> None:
             spool.give_up(job, why)
         else:
             log.info("series %s: complete, %d images", key_of(job), images)
+            if spool.is_late(job):
+                log.warning(
+                    "series %s: these images came after the others were denoised and make a series of their "
+                    "own: raise quiet_s",
+                    key_of(job),
+                )
 
 
 def _report(spool: Spool, senders: list[Sender], stop: threading.Event) -> tuple[bool, dict[str, object]]:

@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 from meddenoise.errors import OutputError
 
+_REMEMBERED = 10_000
 _OPEN = ".open-"
 """Begins the names of files that say which association a series is arriving by."""
 
@@ -36,6 +37,8 @@ class Spool:
         self._heard: dict[str, float] = {}
         self._open: dict[str, set[str]] = {}
         self._lock: BinaryIO | None = None
+        self._working = ""
+        self._begun: dict[str, None] = {}
 
     def enter(self) -> None:
         """Make the folders, remove what a killed process left half done, and keep other processes out.
@@ -131,6 +134,8 @@ class Spool:
                 for keys in self._open.values():
                     keys.discard(key)
                 target = self.root / ("failed" if broken else "waiting") / f"{time_ns():016x}-{key}"
+                if not broken:
+                    self._join_earlier(key, folder)
                 folder.rename(target)
                 _sync(target.parent)
                 del self._heard[key]
@@ -141,11 +146,20 @@ class Spool:
         """The jobs to be denoised, the oldest first."""
         return _folders(self.root / "waiting")
 
-    def results(self, job: Path) -> Path:
-        """The folder for the results of a job: empty, that of an earlier try removed."""
+    def begin(self, job: Path) -> Path:
+        """Add nothing to a job from here on; the folder for its results, that of an earlier try removed."""
+        with self._mutex:
+            self._working = job.name
+            self._begun[key_of(job)] = None
+            for old in list(self._begun)[:-_REMEMBERED]:
+                del self._begun[old]
         folder = self.root / "results" / job.name
         self.drop(folder)
         return folder
+
+    def is_late(self, job: Path) -> bool:
+        """Whether images of the same series were denoised before, since the start."""
+        return key_of(job) in self._begun
 
     def hand_over(self, job: Path) -> None:
         """Put the results of a job into every outbox, then remove the job."""
@@ -191,6 +205,15 @@ class Spool:
         """How many series are where."""
         where = {name: len(_folders(self.root / name)) for name in ("receiving", "waiting", "failed")}
         return {**where, "sending": {name: len(self.outbox(name)) for name in self.destinations}}
+
+    def _join_earlier(self, key: str, folder: Path) -> None:
+        """Take the images of jobs of the same series that nobody works on: what came late joins them."""
+        for job in self.waiting():
+            if key_of(job) == key and job.name != self._working:
+                for file in job.glob("*.dcm"):
+                    if not (folder / file.name).exists():
+                        file.rename(folder / file.name)
+                self.drop(job)
 
     def _broken(self, key: str) -> list[Path]:
         """The marks on a series of associations that ended without a release."""

@@ -57,13 +57,14 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
     Stopped, it leaves the job waiting. Raises OSError where the spool cannot be written.
     """
     key = key_of(job)
+    output = spool.begin(job)
     try:
         rule = choose_rule(settings.rules, _subject(job))
         if rule is None:
             log.info("series %s: left alone by the rules", key)
             spool.drop(job)
             return
-        why = _denoise(job, rule, spool, settings, stop)
+        why = _denoise(job, output, rule, settings, stop)
     except MeddenoiseError as error:
         why = str(error)
     except SystemExit:
@@ -71,7 +72,7 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
     if why:
         log.error("series %s: not denoised, moved to failed: %s", key, why)
         spool.give_up(job, why)
-        spool.drop(spool.root / "results" / job.name)
+        spool.drop(output)
     else:
         spool.hand_over(job)
 
@@ -83,11 +84,11 @@ def _subject(job: Path) -> Subject:
     return read_subject(found.items[0])
 
 
-def _denoise(job: Path, rule: Rule, spool: Spool, settings: Settings, stop: threading.Event) -> str:
+def _denoise(job: Path, output: Path, rule: Rule, settings: Settings, stop: threading.Event) -> str:
     """Why a job cannot be handed over; empty where it can."""
     watch = Watch(stop)
     orders = Orders(options=rule.options, resume=False)
-    run(Request(inputs=(job,), output=spool.results(job), report=False, orders=orders), watch)
+    run(Request(inputs=(job,), output=output, report=False, orders=orders), watch)
     if watch.failures:
         return " ".join(failure.error for failure in watch.failures)
     for row in watch.rows:
@@ -101,7 +102,7 @@ def _denoise(job: Path, rule: Rule, spool: Spool, settings: Settings, stop: thre
 
 def verdict(row: Row) -> str:
     """The verdict on a result; empty where there is none."""
-    return "" if row.trust is None else str(row.trust["verdict"])
+    return "" if row.trust is None else row.trust["verdict"] or ""
 
 
 def summary(row: Row) -> str:
@@ -110,7 +111,7 @@ def summary(row: Row) -> str:
     noise = ""
     if before is not None and after is not None:
         noise = f", noise {before:.3g} -> {after:.3g} {row.noise['unit']}".rstrip()
-    judged = f", {verdict(row)}" if row.trust is not None else ""
+    judged = f", {verdict(row)}" if verdict(row) else ""
     return (
         f"{row.modality or 'image'}, {row.shape[0]} planes, {row.method}{noise}{judged}, {row.seconds:.1f} s"
     )
