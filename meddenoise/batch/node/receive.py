@@ -28,6 +28,8 @@ _STORED, _OUT_OF_RESOURCES, _MISMATCH, _NOT_UNDERSTOOD, _BAD_UID = 0x0000, 0xA70
 """Status codes of C-STORE (PS3.4 B.2.3, PS3.7 C.5)."""
 _MESSAGE_SLACK = 1 << 20
 """Bytes of a message besides the image: its command, an association request, headers of PDUs."""
+HELLO_S = 10.0
+"""Longest time from a connection to the request for an association."""
 # Deflated images are left out: a few bytes may stand for gigabytes.
 SYNTAXES = (
     *("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"),
@@ -55,6 +57,7 @@ class Receiver:
         self._ae.require_calling_aet = list(node.allow)
         self._ae.maximum_associations = node.max_associations
         self._ae.maximum_pdu_size = node.max_pdu
+        self._ae.acse_timeout = HELLO_S
 
     def start(self) -> None:
         """Listen. Raises OutputError where the port cannot be had."""
@@ -65,6 +68,7 @@ class Receiver:
             (evt.EVT_C_ECHO, self._echo),
             (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_ACSE_RECV, self._released),
+            (evt.EVT_CONN_CLOSE, _wake),
         ]
         try:
             server = self._ae.make_server(
@@ -150,7 +154,7 @@ class Receiver:
 
     def _released(self, event: evt.Event) -> None:
         """The sender says that it is done: noted before it is answered, so that a kill then loses nothing."""
-        if isinstance(event.primitive, A_RELEASE) and event.assoc in self._tokens:
+        if isinstance(getattr(event, "primitive", None), A_RELEASE) and event.assoc in self._tokens:
             self._spool.close(self._tokens.pop(event.assoc), released=True)
 
     def _rejected(self, event: evt.Event) -> None:
@@ -170,6 +174,12 @@ def quieten() -> None:
     _config.LOG_HANDLER_LEVEL = "none"
     for name in ("pynetdicom", "pydicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _wake(event: evt.Event) -> None:
+    """A connection was closed: a thread that waits for its request for an association waits no longer."""
+    if not event.assoc.is_established:
+        event.assoc.dul.to_user_queue.put(None)
 
 
 def _begin_message(event: evt.Event) -> None:
