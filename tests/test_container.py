@@ -81,6 +81,8 @@ class Container:
     def run(self, *command, **variables):
         empty = self.folder / "empty"
         empty.mkdir(exist_ok=True)
+        for path in (self.folder, *self.folder.rglob("*")):  # whatever the umask
+            path.chmod(0o777 if path.is_dir() else 0o644)
         words = [*self.before, *map(str, command)]
         environment = self.variables | variables
         done = subprocess.run(words, cwd=empty, env=environment, capture_output=True, text=True)
@@ -100,8 +102,7 @@ def results(folder):
 @pytest.mark.slow
 def test_denoise_runs_offline_as_another_user_from_a_package_nobody_can_write(container, tmp_path):
     make_series(tmp_path / "in", "container", 2)
-    (tmp_path / "out").mkdir(mode=0o777)
-    (tmp_path / "out").chmod(0o777)
+    (tmp_path / "out").mkdir()
     done = container.run("meddenoise", "denoise", tmp_path / "in", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "out") == ["000.dcm", "001.dcm"]
@@ -113,7 +114,6 @@ def test_denoise_runs_offline_as_another_user_from_a_package_nobody_can_write(co
 def test_the_mercure_module_denoises_with_the_options_of_its_settings(container, tmp_path):
     make_series(tmp_path / "in", "mercure", 2)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out").chmod(0o777)
     module = json.loads((ROOT / "docker" / "mercure-module.json").read_text())["meddenoise"]
     assert json.loads(module["docker_arguments"])["read_only"] is True
     assert module["settings"]["options"].startswith("--method")
