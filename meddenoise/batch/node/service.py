@@ -11,6 +11,7 @@ from meddenoise.batch.node.send import Sender, open_transport
 from meddenoise.batch.node.settings import Settings
 from meddenoise.batch.node.spool import Spool, key_of
 from meddenoise.batch.node.work import work_on
+from meddenoise.pipeline import HOMES
 from meddenoise.version import __version__
 
 TICK_S = 0.1
@@ -57,7 +58,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
 
 def _loop(receiver: Receiver, spool: Spool, settings: Settings, stop: threading.Event) -> None:
     # Takes seconds: the first series does not wait for it.
-    import_module("meddenoise.pipeline.restore")
+    import_module(HOMES["denoise"])
     while not stop.wait(TICK_S):
         try:
             _settle(receiver, spool, settings)
