@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -72,13 +73,16 @@ def _check(rules: Path | None, watch: Path | None, output: Path | None) -> None:
 
 
 def _serve(rules: Path | None, settings: "Settings", stop: threading.Event) -> None:
-    from meddenoise.batch.node.service import serve as serve_node
     from meddenoise.errors import UsageError
 
+    if find_spec("fcntl") is None:
+        raise UsageError("a node needs Linux or macOS: give --watch FOLDER -o FOLDER here.")
     if settings.node is None:
         raise UsageError(f"{rules} has no table [node]: add it, or give --watch FOLDER -o FOLDER.")
     if not settings.send:
         raise UsageError(f"{rules} has no [[send]]: say where the results go.")
+    from meddenoise.batch.node.service import serve as serve_node
+
     serve_node(settings, stop)
 
 

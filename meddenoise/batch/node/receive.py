@@ -28,6 +28,7 @@ _STORED, _OUT_OF_RESOURCES, _MISMATCH, _NOT_UNDERSTOOD, _BAD_UID = 0x0000, 0xA70
 """Status codes of C-STORE (PS3.4 B.2.3, PS3.7 C.5)."""
 _MESSAGE_SLACK = 1 << 20
 """Bytes of a message besides the image: its command, an association request, headers of PDUs."""
+POLL_S = 0.1
 HELLO_S = 10.0
 """Longest time from a connection to the request for an association."""
 # Deflated images are left out: a few bytes may stand for gigabytes.
@@ -48,6 +49,7 @@ class Receiver:
         self._names = count()
         self._stopping = False
         self._server: GuardedServer | None = None
+        self._thread: threading.Thread | None = None
         self._ae = AE(node.ae_title)
         for name in dir(classes):
             if name.endswith("ImageStorage"):
@@ -91,7 +93,15 @@ class Receiver:
         )
         self._ae._servers.append(server)
         self._server = server
-        threading.Thread(target=server.serve_forever, args=(0.1,), name="receiver", daemon=True).start()
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(0.1,), name="receiver", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """Refuse what arrives from now on, and end all associations; what was answered is on the disk."""

@@ -86,6 +86,12 @@ class Sender(threading.Thread):
                 continue
             except _StoppedError:
                 return
+            except (UnreachableError, OSError):
+                raise
+            # One file that a library stumbles over must not keep all others from their way.
+            except Exception as error:
+                self._refused(job, f"sending failed with {type(error).__name__}")
+                continue
             self._spool.drop(job)
             log.info("series %s: delivered to %s", key_of(job), self._destination.name)
 

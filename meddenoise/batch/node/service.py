@@ -33,12 +33,12 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     spool.enter()
     health = None
     try:
-        if settings.health_port:
-            health = Health(settings.health_port, lambda: _report(spool, senders, stop))
-            health.start()
         receiver.start()
         for sender in senders:
             sender.start()
+        if settings.health_port:
+            health = Health(settings.health_port, lambda: _report(spool, receiver, senders, stop))
+            health.start()
         log.info(
             "meddenoise %s: %s listens at %s:%d, %s",
             *(__version__, node.ae_title, node.host, node.port, f"spool {node.spool}"),
@@ -89,9 +89,14 @@ def _settle(receiver: Receiver, spool: Spool, settings: Settings) -> None:
                 )
 
 
-def _report(spool: Spool, senders: list[Sender], stop: threading.Event) -> tuple[bool, dict[str, object]]:
+def _report(
+    spool: Spool, receiver: Receiver, senders: list[Sender], stop: threading.Event
+) -> tuple[bool, dict[str, object]]:
     """Whether all threads work, and what the endpoint answers."""
-    well = not stop.is_set() and all(sender.is_alive() for sender in senders)
+    working = receiver.is_alive and all(sender.is_alive() for sender in senders)
+    well = working and not stop.is_set()
     trouble = {sender.name.removeprefix("send "): sender.trouble for sender in senders if sender.trouble}
-    status = {True: "ok", False: "stopping"}[well] if not trouble else "waiting for a destination"
+    status = "stopping" if stop.is_set() else "broken" if not working else "ok"
+    if well and trouble:
+        status = "waiting for a destination"
     return well, {"status": status, "meddenoise": __version__, **spool.count(), "trouble": trouble}

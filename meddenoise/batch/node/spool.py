@@ -126,8 +126,10 @@ class Spool:
             now = monotonic()
             for key, heard in sorted(self._heard.items(), key=lambda entry: entry[1]):
                 folder = self.root / "receiving" / key
+                if now - heard < quiet_s:
+                    continue
                 broken = bool(self._broken(key))
-                if now - heard < (broken_s if broken else quiet_s):
+                if broken and now - heard < broken_s:
                     continue
                 for mark in folder.glob(f"{_OPEN}*"):
                     mark.unlink()

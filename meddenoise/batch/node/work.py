@@ -69,6 +69,11 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
         why = str(error)
     except SystemExit:
         return
+    except OSError:
+        raise
+    # One series that a library stumbles over must not stop the node.
+    except Exception as error:
+        why = f"it failed in a way meddenoise does not know ({type(error).__name__}): please report it."
     if why:
         log.error("series %s: not denoised, moved to failed: %s", key, why)
         spool.give_up(job, why)
