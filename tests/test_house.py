@@ -89,6 +89,15 @@ def test_imports_point_left(file):
         assert ROOMS.index(there) <= ROOMS.index(here), f"{name_of(file)} imports {module} from the right"
 
 
+def test_no_class_shares_its_name_with_another():
+    homes: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name_of(file))
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_files_and_functions_stay_small(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
