@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -13,35 +13,41 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.tasks import Task, plan_tasks
 from meddenoise.batch.workers import Crew, Job, Listener, Orders
 from meddenoise.errors import NothingReadableError, UsageError
-from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
 from meddenoise.methods.choice import check_names
 from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
+from meddenoise.report.page.gallery import page_path
 from meddenoise.weights import verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run: what to denoise, where to, and how. `command` is told in the report."""
+    """One run: what to denoise, where to, and how. `command` is told in the report.
+
+    `wanted` picks among the series that are found; None takes all.
+    """
 
     inputs: tuple[Path, ...]
     output: Path | None = None
     reference: Path | None = None
     report: bool = True
     command: str = ""
+    wanted: Callable[[Item], bool] | None = None
     orders: Orders = field(default_factory=Orders)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed."""
+    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int
     failed: int
+    reports: tuple[Path, ...] = ()
 
 
 def run(request: Request, listener: Listener) -> Outcome:
@@ -61,6 +67,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:
         raise _nothing_readable(request, found)
+    if request.wanted is not None:
+        tasks = [task for task in tasks if request.wanted(task.item)]
     references = _find_references(tasks, request.reference)
     counting = _Counting(listener)
     skipped = [problem.path for problem in found.skipped]
@@ -81,7 +89,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     # Threads that import modules which import each other may find them half loaded: only now are there more.
     loading.join()
     Crew(orders, counting).work(jobs)
-    return counting.outcome
+    pages = (page_path(path) for path in places) if request.report else ()
+    return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
 
 
 class _Counting:
@@ -113,8 +122,7 @@ def _check(request: Request) -> None:
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)
-    if orders.format != "same":
-        get_format(orders.format)
+    written_format("", orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
 

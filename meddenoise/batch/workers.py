@@ -16,6 +16,7 @@ from meddenoise.batch.rows import Images, compare, draw, row_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
 from meddenoise.errors import MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
+from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
@@ -39,6 +40,8 @@ class Orders:
     """Whether the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
+    replace: bool = False
+    """Whether results are written anew whose sources or settings have changed since."""
     jobs: int = 1
     phi: bool = False
     """Whether the HTML report may name the patient."""
@@ -140,7 +143,7 @@ class Crew:
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
-            failure = Failure(str(job.task.item.path), _sentence(job.task, error))
+            failure = Failure(str(origin(job.task.item.path)), _sentence(job.task, error))
             with suppress(OutputError):  # told all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
@@ -161,7 +164,7 @@ class Crew:
             place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return
-        if not orders.overwrite and not place.may_replace(mark):
+        if not (orders.overwrite or orders.replace or place.may_replace(mark)):
             _refuse_existing(targets)
         series = read_item(task.item)
         with self._engines:
@@ -267,8 +270,8 @@ def _refuse_existing(targets: Sequence[Path]) -> None:
 
 def _sentence(task: Task, error: BaseException) -> str:
     """What went wrong, naming the input."""
-    text = str(error).strip()
-    path = str(task.item.path)
+    text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
+    path = str(origin(task.item.path))
     if isinstance(error, MeddenoiseError):
         return text if path in text else f"{path}: {text}"
     if isinstance(error, OSError):

@@ -88,14 +88,14 @@ def _plan(input: Path, out: Path, items: "Sequence[Item]", overwrite: bool) -> t
     of another format than the input's.
     """
     from meddenoise.errors import OutputError, UsageError
-    from meddenoise.io import output_paths
+    from meddenoise.io import output_paths, written_format
     from meddenoise.io.layout import IMAGE_SUFFIXES, meant_format, refuse_sources, stem
 
     named = out.name.lower().endswith(IMAGE_SUFFIXES) and not out.is_dir()
     single = input.is_file() and len(items[0].files) == 1
     if named and not single:
         raise OutputError(f"{out} is the name of one image, {input} gives several files: name a folder.")
-    written = items[0].format
+    written = written_format(items[0].format, "same")
     if named and meant_format(out) != written:
         raise UsageError(
             f"the output {out} has a name for {meant_format(out)}, but {written} is written, as {input} is: "

@@ -17,6 +17,8 @@ from meddenoise.trust import Trust, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.series import examine_series, with_removal
 
+DEFAULTS = EvaluationOptions()
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -37,9 +39,9 @@ class Evaluation:
 
 def evaluate(
     results: Sequence[Path],
-    reference: Path | None,
-    noisy: Path | None,
-    options: EvaluationOptions,
+    reference: Path | None = None,
+    noisy: Path | None = None,
+    options: EvaluationOptions = DEFAULTS,
     tell: Callable[[str, float, float], None] = lambda what, done, total: None,
 ) -> Evaluation:
     """Every series among `results` measured against its partners under `reference` and `noisy`.
@@ -49,6 +51,17 @@ def evaluate(
     result that is measured, how many are done and how many there are; it may raise to stop.
     Raises NothingReadableError where one of them holds no image and UsageError where partners cannot be
     told; what is wrong with a single pair is in `failed`.
+
+    >>> import numpy as np, meddenoise
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> folder, truth = TemporaryDirectory(), np.full((1, 64, 64), 100, np.float32)
+    >>> for name, offset in ("truth", 0), ("result", 2):
+    ...     series = meddenoise.as_series(truth + np.float32(offset))
+    ...     _ = meddenoise.write(series, f"{folder.name}/{name}.nii", format="nifti")
+    >>> scores = meddenoise.evaluate([Path(folder.name, "result.nii")], Path(folder.name, "truth.nii"))
+    >>> scores.mean.values["rmse"], scores.mean.values["bias"]
+    (2.0, 2.0)
     """
     references = None if reference is None else items_under([reference])[0]
     noisies = None if noisy is None else items_under([noisy])[0]

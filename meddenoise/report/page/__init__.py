@@ -36,6 +36,8 @@ class PageEntry:
     key: str
     """Tells this result from all others; its drawing has the same."""
     title: str
+    short: str = ""
+    """The title where there is little room; empty for the file name in the title."""
     facts: tuple[tuple[str, str], ...]
     """Label and value, of how it was made."""
     about: tuple[str, ...]

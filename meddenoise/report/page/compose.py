@@ -82,7 +82,8 @@ def _alerts(page: Page) -> str:
         lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
     told: dict[tuple[str, str], list[str]] = defaultdict(list)
     for kind, text, entry in _cautions(page):
-        told[kind, text].append(f'<a href="#{anchor(entry)}">{escape(Path(entry.title).name)}</a>')
+        name = escape(entry.short or Path(entry.title).name)
+        told[kind, text].append(f'<a href="#{anchor(entry)}">{name}</a>')
     for (kind, text), links in list(told.items())[:MOST_WARNINGS]:
         more = f" and {len(links) - MOST_LINKS} more" if len(links) > MOST_LINKS else ""
         where = f" <span>({', '.join(links[:MOST_LINKS])}{more})</span>" if len(page.entries) > 1 else ""

@@ -103,7 +103,8 @@ def _entry(row: Row) -> PageEntry:
     )
     return PageEntry(
         key=row.fingerprint,
-        title=row.input,
+        title=" · ".join(filter(None, (row.input, row.name))),
+        short=row.name or Path(row.input).name,
         about=tuple(filter(None, (row.modality, size, row.method, done))),
         facts=facts,
         noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
