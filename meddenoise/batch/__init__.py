@@ -13,13 +13,14 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.tasks import Task, plan_tasks
 from meddenoise.batch.workers import Crew, Job, Listener, Orders
 from meddenoise.errors import NothingReadableError, UsageError
-from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
 from meddenoise.methods.choice import check_names
 from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
+from meddenoise.report.page.gallery import page_path
 from meddenoise.weights import verify
 
 
@@ -41,11 +42,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed."""
+    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int
     failed: int
+    reports: tuple[Path, ...] = ()
 
 
 def run(request: Request, listener: Listener) -> Outcome:
@@ -87,7 +89,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     # Threads that import modules which import each other may find them half loaded: only now are there more.
     loading.join()
     Crew(orders, counting).work(jobs)
-    return counting.outcome
+    pages = (page_path(path) for path in places) if request.report else ()
+    return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
 
 
 class _Counting:
@@ -119,8 +122,7 @@ def _check(request: Request) -> None:
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)
-    if orders.format != "same":
-        get_format(orders.format)
+    written_format("", orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
 

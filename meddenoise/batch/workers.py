@@ -16,6 +16,7 @@ from meddenoise.batch.rows import Images, compare, draw, row_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
 from meddenoise.errors import MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
+from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
@@ -142,7 +143,7 @@ class Crew:
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
-            failure = Failure(str(job.task.item.path), _sentence(job.task, error))
+            failure = Failure(str(origin(job.task.item.path)), _sentence(job.task, error))
             with suppress(OutputError):  # told all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
@@ -269,8 +270,8 @@ def _refuse_existing(targets: Sequence[Path]) -> None:
 
 def _sentence(task: Task, error: BaseException) -> str:
     """What went wrong, naming the input."""
-    text = str(error).strip()
-    path = str(task.item.path)
+    text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
+    path = str(origin(task.item.path))
     if isinstance(error, MeddenoiseError):
         return text if path in text else f"{path}: {text}"
     if isinstance(error, OSError):

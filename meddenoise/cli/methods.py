@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from meddenoise.methods import Row
+    from meddenoise.methods import MethodRow
 
 _SAMPLER_OPTIONS = ("--mode diffusion", "--steps", "--samples", "--uncertainty")
 _BLIND_OPTIONS = ("--no-fusion", "--blind-radius")
@@ -41,7 +41,7 @@ def methods(as_json: AsJson = False) -> None:
         typer.echo("\n" * bool(number) + "\n".join(lines))
 
 
-def _describe(name: str, row: "Row") -> dict[str, Any]:
+def _describe(name: str, row: "MethodRow") -> dict[str, Any]:
     from meddenoise.weights import published
 
     checkpoints = [

@@ -107,7 +107,7 @@ FormatName = Annotated[
     str,
     typer.Option(
         "--format",
-        metavar="same|dicom|nifti|png|tiff",
+        metavar="same|dicom|nifti|nrrd|mha|png|tiff",
         help="Format written.",
         autocompletion=complete.format,
         rich_help_panel=_WRITING,

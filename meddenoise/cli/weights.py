@@ -12,7 +12,7 @@ from meddenoise.cli import complete
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meddenoise.weights import Row
+    from meddenoise.weights import WeightsRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Spec = Annotated[
@@ -152,7 +152,7 @@ def path(name: Spec) -> None:
     typer.echo(found.path)
 
 
-def _describe(row: "Row") -> dict[str, Any]:
+def _describe(row: "WeightsRow") -> dict[str, Any]:
     """A row of the manifest as JSON holds it, with its place and, where it lies here, its path."""
     from dataclasses import asdict
 
@@ -160,7 +160,7 @@ def _describe(row: "Row") -> dict[str, Any]:
     return {**asdict(row), "place": place, "path": str(path) if path else None}
 
 
-def _place(row: "Row") -> "tuple[str, Path | None]":
+def _place(row: "WeightsRow") -> "tuple[str, Path | None]":
     from meddenoise.errors import WeightsError
     from meddenoise.weights import CHECKPOINTS, locate_local
 

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import re
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from meddenoise.version import __version__
 SCHEMA = 1
 REPORT = "meddenoise-report.json"
 """Of a folder of results; that of a single file is named after it."""
+_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,10 @@ class Row:
     """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     modality_from: str = ""
     """Who or what told the modality, as a part of a sentence."""
+    name: str = ""
+    """Number and end of the identifier of the series, where its files state them."""
+    description: str = ""
+    """Its description in the file."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 
@@ -82,15 +89,26 @@ class Report:
     failed: tuple[Failure, ...] = field(default=())
 
     def with_row(self, row: Row) -> Self:
-        """This report with `row` in place of an older one for the same files; its failure is forgotten."""
-        kept = tuple(old for old in self.series if old.place != row.place)
-        return replace(
-            self, series=(*kept, row), failed=tuple(old for old in self.failed if old.input != row.input)
-        )
+        """This report with `row` in place of an older one for the same files; its failure is forgotten.
+
+        Rows are in the order of their inputs, and series of one input in that of their numbers.
+        """
+        rows = [old for old in self.series if old.place != row.place]
+        insort(rows, row, key=_order)
+        failed = tuple(old for old in self.failed if old.input != row.input)
+        return replace(self, series=tuple(rows), failed=failed)
 
     def with_failure(self, failure: Failure) -> Self:
         """This report with `failure` in place of an older one for the same input."""
         return replace(self, failed=(*(old for old in self.failed if old.input != failure.input), failure))
+
+
+def _order(row: Row) -> list[list[tuple[int, str]]]:
+    """Sorts numbers in names by their value: 2 before 10."""
+    return [
+        [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text)]
+        for text in (row.input, row.name)
+    ]
 
 
 def row_as_json(row: Row) -> dict[str, Any]:
