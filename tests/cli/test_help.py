@@ -120,7 +120,7 @@ def test_shells_complete_commands_options_and_values(shell: str) -> None:
         ("meddenoise denoise --modality ", list(CODES)),
         ("meddenoise denoise --weights v", [name for name in published() if name.startswith("v")]),
         ("meddenoise denoise --method ", ["auto", *METHODS]),
-        ("meddenoise denoise --format n", ["nifti"]),
+        ("meddenoise denoise --format n", ["nifti", "nrrd"]),
         ("meddenoise upscale --device c", ["cpu", "cuda"]),
         ("meddenoise phantom ", list(PHANTOMS)),
         ("meddenoise weights show medcdiff-", ["medcdiff-upscale", "medcdiff-inpaint"]),
