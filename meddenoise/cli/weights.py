@@ -46,8 +46,8 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([_describe(row) for row in rows])
         return
-    columns = ("name", "method", "modality", "place", "MiB", "licence")
-    lines = [
+    columns: tuple[str, ...] = ("name", "method", "modality", "place", "MiB", "licence")
+    lines: list[tuple[str, ...]] = [
         (
             row.name,
             row.method,
