@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.recipe import DataRow, Recipe, Stages, read_recipe
 
 SIGMA = 15.0
@@ -89,4 +89,6 @@ def tiny_recipe(steps: int = STEPS, **stages: Any) -> Recipe:
 
 def train_tiny(folder: Path, output: Path, recipe: Recipe | None = None, **manner: Any) -> Path:
     """The checkpoint of a tiny run."""
-    return run_training(recipe or tiny_recipe(), Images(folder), output, Manner(**manner), watch=Silence())
+    return run_training(
+        recipe or tiny_recipe(), TrainingSet(folder), output, Manner(**manner), watch=Silence()
+    )

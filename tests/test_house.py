@@ -89,6 +89,38 @@ def test_imports_point_left(file):
         assert ROOMS.index(there) <= ROOMS.index(here), f"{name_of(file)} imports {module} from the right"
 
 
+def test_no_late_import_hides_a_circle():
+    """A room's `__init__` may open, late, what is behind it; nothing else may lead back to where it began."""
+    ways = {
+        name_of(file): [
+            module
+            for module in imports(file)
+            if not (file.name == "__init__.py" and module.startswith(f"{name_of(file)}."))
+        ]
+        for file in FILES
+    }
+    done: set[str] = set()
+
+    def follow(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle: {' -> '.join((*path[path.index(module) :], module))}"
+        if module not in done:
+            for there in ways.get(module, []):
+                follow(there, (*path, module))
+            done.add(module)
+
+    for module in ways:
+        follow(module, ())
+
+
+def test_no_class_shares_its_name_with_another():
+    homes: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name_of(file))
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_files_and_functions_stay_small(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
@@ -151,6 +183,17 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_listing_methods_imports_none_of_them():
     loaded = loaded_after("from meddenoise.methods import rows\nassert 'nlm' in rows()")
     assert not loaded.intersection({"torch", "scipy", "skimage"})
+
+
+def test_a_plane_is_denoised_without_scipy_stats():
+    code = (
+        "import sys, torch, meddenoise.batch, meddenoise.pipeline.denoise\n"
+        "from meddenoise.methods import Setup, get\n"
+        "get('nlm').load(Setup())(torch.rand(1, 1, 32, 32), torch.ones(1))\n"
+        "get('direct')\n"
+        "assert 'scipy.stats' not in sys.modules"
+    )
+    assert "torch" in loaded_after(code)
 
 
 def test_the_public_names_are_these_and_all_can_be_had():

@@ -62,15 +62,14 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
     """
     if item is None:
         return row, None
-    from meddenoise.evaluation.pair import Options as Measures
-    from meddenoise.evaluation.pair import evaluate_series
+    from meddenoise.evaluation.pair import EvaluationOptions, evaluate_series
     from meddenoise.metrics.measure import measurable
     from meddenoise.trust.reference import examine_reference, judge_by_reference
 
     result, trust = made.series, made.trust
     try:
         reference = read_item(item)
-        pair = evaluate_series(result, reference, series, Measures(noise=made.seen_noise))
+        pair = evaluate_series(result, reference, series, EvaluationOptions(noise=made.seen_noise))
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(result, reference, pair.protocol.noise)
             trust = judge_by_reference(trust, found, row.method)

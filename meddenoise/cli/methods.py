@@ -9,7 +9,7 @@ import typer
 from meddenoise.cli.tables import name_codes, render_table
 
 if TYPE_CHECKING:
-    from meddenoise.methods import Row
+    from meddenoise.methods import MethodRow
 
 _SAMPLER_OPTIONS = ("--mode diffusion", "--steps", "--samples", "--uncertainty")
 _JUDGED = ("CT", "MR", "DX", "XA")
@@ -72,7 +72,7 @@ def _particulars(entry: dict[str, Any]) -> str:
     return "\n".join(told)
 
 
-def _describe(name: str, row: "Row") -> dict[str, Any]:
+def _describe(name: str, row: "MethodRow") -> dict[str, Any]:
     from meddenoise.weights import published
 
     mine = [weights for weights in published().values() if weights.method in (name, *row.shares)]
@@ -104,7 +104,7 @@ def _describe(name: str, row: "Row") -> dict[str, Any]:
     }
 
 
-def _work(row: "Row") -> str:
+def _work(row: "MethodRow") -> str:
     """How often a network runs: what its speed depends on."""
     if not row.learned:
         return "a filter"

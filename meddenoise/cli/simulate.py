@@ -137,9 +137,8 @@ def _simulate_item(
 def _write_record(path: Path, noise: "Sequence[str]", seed: int, rows: "Sequence[dict[str, Any]]") -> None:
     import json
 
-    from meddenoise.io.atomic import staged
+    from meddenoise.io.atomic import write_whole
     from meddenoise.version import __version__
 
     record = {"meddenoise": __version__, "noise": list(noise), "seed": seed, "series": list(rows)}
-    with staged([path]) as staging, staging.file(path) as stream:
-        stream.write((json.dumps(record, indent=2) + "\n").encode())
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())

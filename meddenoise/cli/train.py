@@ -95,10 +95,13 @@ def train(
     """
     from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
-    from meddenoise.training import Images, Manner, run_training
+    from meddenoise.training import Manner, TrainingSet, run_training
 
     manner = Manner(start, resume, _seconds(budget), _radius(blind_radius))
-    images, chosen = Images(data, references, load_profile(noise_profile)), _recipe(method, recipe, steps)
+    images, chosen = (
+        TrainingSet(data, references, load_profile(noise_profile)),
+        _recipe(method, recipe, steps),
+    )
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)

@@ -14,7 +14,7 @@ from meddenoise.cli.tables import WIDTH, name_codes, render_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meddenoise.weights import Row
+    from meddenoise.weights import WeightsRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Spec = Annotated[
@@ -164,7 +164,7 @@ def path(name: Spec) -> None:
     typer.echo(found.path)
 
 
-def _describe(row: "Row") -> dict[str, Any]:
+def _describe(row: "WeightsRow") -> dict[str, Any]:
     """A row of the manifest as JSON holds it, with its place and, where it lies here, its path."""
     from dataclasses import asdict
 
@@ -173,7 +173,7 @@ def _describe(row: "Row") -> dict[str, Any]:
     return {**asdict(row), **gains, "place": place, "path": str(path) if path else None}
 
 
-def _place(row: "Row") -> "tuple[str, Path | None]":
+def _place(row: "WeightsRow") -> "tuple[str, Path | None]":
     from meddenoise.errors import WeightsError
     from meddenoise.weights import CHECKPOINTS, locate_local
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meddenoise.errors import InputError
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
-from meddenoise.evaluation.pair import Options, Pair, Triple, evaluate_series
+from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series
 from meddenoise.evaluation.rerun import lesions_again
 from meddenoise.io import Item, discover, read_item
 from meddenoise.io.pairing import follow, pair_items
@@ -17,7 +17,7 @@ from meddenoise.trust import Trust, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.series import examine_series, with_removal
 
-DEFAULTS = Options()
+DEFAULTS = EvaluationOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def evaluate(
     results: Sequence[Path],
     reference: Path | None = None,
     noisy: Path | None = None,
-    options: Options = DEFAULTS,
+    options: EvaluationOptions = DEFAULTS,
     tell: Callable[[str, float, float], None] = lambda what, done, total: None,
 ) -> Evaluation:
     """Every series among `results` measured against its partners under `reference` and `noisy`.
@@ -92,7 +92,7 @@ def _tell(tell: Callable[[str, float, float], None], what: str, place: tuple[int
     tell(what, place[0] + share, place[1])
 
 
-def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], None]) -> Pair:
+def _evaluate_items(triple: Triple, options: EvaluationOptions, tick: Callable[[float], None]) -> Pair:
     """A result on the disk with its verdict, which looks at it beside the noisy image."""
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
@@ -101,7 +101,7 @@ def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], No
 
 
 def _trust(
-    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: Options
+    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: EvaluationOptions
 ) -> Trust | None:
     """The verdict on a result, given its reference and the noisy image; None without the latter."""
     clean, noisy = others

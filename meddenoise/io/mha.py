@@ -16,7 +16,7 @@ from meddenoise.io.atomic import staged
 from meddenoise.io.memory import place
 from meddenoise.io.volume import (
     LONGEST_HEADER,
-    Header,
+    VolumeHeader,
     check_size,
     data_file,
     entry_of,
@@ -80,7 +80,7 @@ def read(item: Item) -> Series:
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file with its voxels in it. Raises OutputError."""
     (target,) = targets
-    if series.format == "mha" and isinstance(series.header, Header):
+    if series.format == "mha" and isinstance(series.header, VolumeHeader):
         header, planes = series.header, series.pixels
         lines, dtype, packed = _kept(header, series), header.dtype, header.packed
     else:
@@ -109,7 +109,7 @@ def _name(line: str) -> str:
     return line.partition("=")[0].strip()
 
 
-def _header(path: Path) -> Header:
+def _header(path: Path) -> VolumeHeader:
     """What the lines before the voxels say. Raises CorruptError or UnsupportedError."""
     with path.open("rb") as stream:
         text = stream.read(LONGEST_HEADER)
@@ -133,7 +133,7 @@ def _header(path: Path) -> Header:
     if name.split(" ")[0] in ("LIST", "") or "%" in name:
         raise UnsupportedError(f"{path} has its voxels in several files: save it as one.")
     local = name.upper() == "LOCAL"
-    header = Header(
+    header = VolumeHeader(
         lines=lines,
         sizes=sizes,
         dtype=np.dtype((">" if big else "<") + code if code[1] != "1" else code),
@@ -164,7 +164,7 @@ def _check_kind(path: Path, fields: dict[str, str]) -> None:
         raise UnsupportedError(f"{path} holds its voxels as text: save it again as binary.")
 
 
-def _skipped(path: Path, header: Header, fields: dict[str, str]) -> Header:
+def _skipped(path: Path, header: VolumeHeader, fields: dict[str, str]) -> VolumeHeader:
     """The header with the bytes that are to be skipped before the voxels; -1 has these at the end."""
     (skip,) = whole_numbers(fields.get("HeaderSize", "0"), path, "HeaderSize")[:1] or (0,)
     if skip == -1 and not header.packed:
@@ -189,7 +189,7 @@ def _geometry(path: Path, fields: dict[str, str], dimensions: int) -> Geometry:
     return place(axes.reshape(dimensions, dimensions).T, spacing, start, str(path))
 
 
-def _kept(header: Header, series: Series) -> list[str]:
+def _kept(header: VolumeHeader, series: Series) -> list[str]:
     """The lines of the source but those of packing; sizes and place anew on a finer grid."""
     gone = {"CompressedData", "CompressedDataSize", "HeaderSize"}
     lines = [line for line in header.lines if _name(line) not in gone]

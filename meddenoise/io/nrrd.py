@@ -14,7 +14,7 @@ from meddenoise.io.atomic import staged
 from meddenoise.io.memory import place
 from meddenoise.io.volume import (
     LONGEST_HEADER,
-    Header,
+    VolumeHeader,
     check_size,
     data_file,
     entry_of,
@@ -77,7 +77,7 @@ def read(item: Item) -> Series:
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file with its voxels in it. Raises OutputError."""
     (target,) = targets
-    if series.format == "nrrd" and isinstance(series.header, Header):
+    if series.format == "nrrd" and isinstance(series.header, VolumeHeader):
         header, planes = series.header, series.pixels
         lines, dtype, packed = _kept(header, series), header.dtype, header.packed
     else:
@@ -91,7 +91,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
         write_voxels(stream, planes, dtype, "gzip" if packed else "")
 
 
-def _header(path: Path) -> Header:
+def _header(path: Path) -> VolumeHeader:
     """What the lines before the voxels say. Raises CorruptError or UnsupportedError."""
     with path.open("rb") as stream:
         text = stream.read(LONGEST_HEADER)
@@ -117,7 +117,7 @@ def _header(path: Path) -> Header:
     sizes = whole_numbers(fields["sizes"], path, "sizes")
     order = ">" if fields.get("endian", "little").lower() == "big" else "<"
     vectors = _VECTOR.findall(fields.get("space directions", ""))
-    header = Header(
+    header = VolumeHeader(
         lines=lines,
         sizes=sizes,
         dtype=np.dtype(order + code if code[1] != "1" else code),
@@ -205,7 +205,7 @@ def _to_lps(space: str) -> NDArray[np.float64]:
     return matrix
 
 
-def _kept(header: Header, series: Series) -> list[str]:
+def _kept(header: VolumeHeader, series: Series) -> list[str]:
     """The lines of the source, for voxels that follow them; sizes and directions anew on a finer grid."""
     gone = {"data file", "datafile", "byte skip", "byteskip", "line skip", "lineskip"}
     lines = [line for line in header.lines if line.partition(":")[0].strip().lower() not in gone]

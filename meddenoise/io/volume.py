@@ -31,7 +31,7 @@ _GZIP, _ZLIB, _EITHER = 31, 15, 47
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class VolumeHeader:
     """The text before the voxels, and what it says."""
 
     lines: tuple[str, ...]
@@ -63,7 +63,7 @@ class Header:
         return self.planes > 1 and (last or (len(self.sizes) == 4 and self.sizes[2] == 1))
 
 
-def entry_of(path: Path, header: Header) -> Entry:
+def entry_of(path: Path, header: VolumeHeader) -> Entry:
     """The entry of a file with that header."""
     return Entry(path, header.planes, header.is_cine, result=is_result(header.made))
 
@@ -78,7 +78,7 @@ def data_file(path: Path, name: str) -> Path:
     return data
 
 
-def check_size(path: Path, header: Header) -> None:
+def check_size(path: Path, header: VolumeHeader) -> None:
     """Raises InputError where sizes are impossible, or the file has not the bytes they need."""
     if not 2 <= len(header.sizes) <= 4:
         raise UnsupportedError(f"{path} has {len(header.sizes)} dimensions; 2 to 4 are read: split it first.")
@@ -90,7 +90,7 @@ def check_size(path: Path, header: Header) -> None:
         raise CorruptError(f"{path} is truncated: its sizes need {needed} bytes of voxels; copy it again.")
 
 
-def read_series(item: Item, header: Header) -> Series:
+def read_series(item: Item, header: VolumeHeader) -> Series:
     """The series of a file with that header; planes [T x Z, Y, X], z fastest. Raises InputError."""
     path = item.files[0]
     columns, rows = header.sizes[:2]
@@ -179,7 +179,7 @@ def words(values: Sequence[float]) -> str:
     return " ".join(repr(float(value)).removesuffix(".0") for value in values)
 
 
-def _fill(header: Header, pixels: NDArray[Any]) -> None:
+def _fill(header: VolumeHeader, pixels: NDArray[Any]) -> None:
     """The voxels from the file into `pixels`; the checksum of what is packed is proved."""
     view = pixels.data.cast("B")
     filled = 0

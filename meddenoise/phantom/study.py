@@ -11,7 +11,7 @@ import numpy as np
 
 from meddenoise.errors import OutputError
 from meddenoise.io import get_format, write, written_format
-from meddenoise.io.atomic import staged
+from meddenoise.io.atomic import write_whole
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.noise.simulate import NoiseInfo
 from meddenoise.phantom import Phantom
@@ -72,8 +72,7 @@ def write_study(
         else:
             files[part] = _write_other(phantom, series, folder / part, format)
     target = folder / RECORD
-    with staged([target]) as staging, staging.file(target) as stream:
-        stream.write((json.dumps(record, indent=2) + "\n").encode())
+    write_whole(target, (json.dumps(record, indent=2) + "\n").encode())
     return Study(files, target)
 
 

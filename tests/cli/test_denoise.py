@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from meddenoise.cli.main import app
 from meddenoise.io import read
 from meddenoise.methods import METHODS
+from meddenoise.trust.selfcheck import MEASURES
 from tests.drawing import ROW
 
 CT = Path(str(get_testdata_file("CT_small.dcm")))
@@ -212,8 +213,9 @@ def test_samplers_repeat_with_their_seed_whatever_the_batches(study, drawing, tm
 def test_the_report_of_a_self_supervised_run_holds_its_measures(study, drawing, tmp_path):
     (row,) = rows_of(denoise(study / "ct.dcm", *drawing, "--ref", CT, "-o", tmp_path / "a.dcm"))
     assert row["mode"] == "distilled"
-    own = {"leak", "residual_std_ratio", "residual_gradient_correlation", "residual_nps_distance", "sure"}
-    assert own | {"psnr", "ssim"} <= row["metrics"].keys()
+    assert {*MEASURES, "psnr", "ssim", "residual_nps_distance"} <= row["metrics"].keys()
+    (alone,) = rows_of(denoise(study / "ct.dcm", *drawing, "-o", tmp_path / "c.dcm"))
+    assert {name: row["metrics"][name] for name in MEASURES} == alone["metrics"], "a reference changes none"
     assert abs(row["metrics"]["leak"]) < 0.05
     assert "metrics_leak" in (tmp_path / "a-report.csv").read_text().splitlines()[0]
     (plain,) = rows_of(denoise(study / "ct.dcm", *QUICK, "--json", "-o", tmp_path / "b.dcm"))

@@ -84,7 +84,7 @@ class Sender(threading.Thread):
             except RefusedError as error:
                 self._refused(job, str(error))
                 continue
-            except _StoppedError:
+            except _StoppingError:
                 return
             except (UnreachableError, OSError):
                 raise
@@ -100,7 +100,7 @@ class Sender(threading.Thread):
         file.unlink()
         self._tries = 0
         if self._stop_asked.is_set():
-            raise _StoppedError
+            raise _StoppingError
 
     def _refused(self, job: Path, why: str) -> None:
         self._refusals[job.name] += 1
@@ -111,5 +111,5 @@ class Sender(threading.Thread):
         self._spool.give_up(job, f"{self._destination.name} refused it: {why}")
 
 
-class _StoppedError(Exception):
+class _StoppingError(Exception):
     """The node is to stop."""

@@ -13,7 +13,7 @@ from meddenoise.batch import Request, run
 from meddenoise.batch.node.log import log
 from meddenoise.batch.node.rules import Rule, choose_rule, read_subject
 from meddenoise.batch.node.settings import Settings
-from meddenoise.batch.node.work import Watch, summary
+from meddenoise.batch.node.work import RunRecord, summary
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import InputError, MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Discovery, Item, discover
@@ -111,7 +111,7 @@ class FolderWatch:
                 wanted=lambda item, keys=keys: _key(item) in keys,  # type: ignore[misc]
                 orders=Orders(options=rule.options, replace=True),
             )
-            watch = Watch(self._stop)
+            watch = RunRecord(self._stop)
             run(request, watch)
             for row in watch.rows:
                 log.info("%s: %s", _name(path), summary(row))

@@ -44,7 +44,7 @@ _NO_PICTURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SlicePlace:
     """What groups and orders one file."""
 
     group: tuple[object, ...]
@@ -102,7 +102,7 @@ def normal(orientation: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.f
     return np.cross(orientation[:3], orientation[3:])
 
 
-def _place(dataset: Dataset, path: Path, frames: int) -> Place:
+def _place(dataset: Dataset, path: Path, frames: int) -> SlicePlace:
     orientation = numbers(dataset, "ImageOrientationPatient")
     origin = numbers(dataset, "ImagePositionPatient")
     placed = len(orientation) == 6 and len(origin) == 3
@@ -129,7 +129,8 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
         *(text(dataset, name) for name in _TIE_TEXTS),
     )
     position = float(normal(orientation) @ np.array(origin)) if placed else None
-    return Place(key, integer(dataset, "SeriesNumber"), position, integer(dataset, "InstanceNumber"), ties)
+    number = integer(dataset, "SeriesNumber")
+    return SlicePlace(key, number, position, integer(dataset, "InstanceNumber"), ties)
 
 
 def _is_result(dataset: Dataset) -> bool:

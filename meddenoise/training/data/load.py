@@ -106,7 +106,7 @@ def _read(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImages:
     """A series of a data folder, its recipe row and clean partner, and the side of the split it is on."""
 
     series: Series
@@ -119,7 +119,7 @@ class Found:
 
 def walk(
     data: Path, references: Path | None, rows: Sequence[DataRow], progress: Callable[[int, int], None]
-) -> Iterator[Found]:
+) -> Iterator[FoundImages]:
     """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
     splits = read_splits(data)
     found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
@@ -127,7 +127,7 @@ def walk(
         series = read_item(item)
         held_out = is_validation(series, data, splits)
         clean = None if partner is None else read_item(partner)
-        yield Found(series, clean, row, relative(series.path, data), held_out)
+        yield FoundImages(series, clean, row, relative(series.path, data), held_out)
         progress(done + 1, len(found))
 
 
@@ -147,7 +147,7 @@ def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item
     return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
 
 
-def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
+def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingImage]:
     """The planes of a clean series with the real noise of its partner."""
     noisy, row = item.series, item.row
     order = align_planes(noisy, clean)
@@ -162,7 +162,9 @@ def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
             yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
 
 
-def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | None) -> Iterator[TrainingImage]:
+def _images(
+    item: FoundImages, part: slice, augment: bool, profile: NoiseProfile | None
+) -> Iterator[TrainingImage]:
     """The planes of a part of a series; with `augment` other cuts of isotropic volumes and halved copies as
     well. Those of a cine have their neighbours in that part with them."""
     series, row = item.series, item.row
