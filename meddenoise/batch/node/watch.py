@@ -118,6 +118,8 @@ class FolderWatch:
             for failure in watch.failures:
                 _tell_failure(path, failure)
         if not rules:
+            for problem in found.failed:
+                _tell_failure(path, problem.error)
             log.info("%s: nothing for the rules", _name(path))
 
     def _choose(self, found: Discovery) -> dict[str, Rule]:
@@ -191,5 +193,6 @@ def _name(path: Path) -> str:
 
 
 def _tell_failure(path: Path, problem: Failure | Exception) -> None:
-    log.error("%s: failed; the report in the output says what and why, -v also here", _name(path))
-    log.debug("%s is %s: %s", _name(path), path, problem.error if isinstance(problem, Failure) else problem)
+    why = problem.error if isinstance(problem, Failure) else problem
+    log.error("%s: a file or series failed; -v says here which and why", _name(path))
+    log.debug("%s is %s: %s", _name(path), path, why)
