@@ -21,6 +21,7 @@ from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
 from meddenoise.report.page.gallery import page_path
+from meddenoise.report.picture import check_window
 from meddenoise.weights import verify
 
 
@@ -123,6 +124,8 @@ def _check(request: Request) -> None:
         verify(options.weights)
     check_options(options)
     written_format("", orders.format)
+    if orders.window is not None:
+        check_window(orders.window, orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
 

@@ -20,6 +20,7 @@ from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
+from meddenoise.report.picture import as_picture
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
@@ -35,6 +36,8 @@ class Orders:
 
     options: Options = field(default_factory=Options)
     format: str = "same"
+    window: str | None = None
+    """Display window of pictures; None writes all the values there are."""
     residual: bool = False
     noise_map: bool = False
     """Whether the noise map that was used is written too."""
@@ -155,8 +158,9 @@ class Crew:
         if task.refused is not None:
             raise task.refused
         place.enter()
+        shown = () if orders.window is None else (orders.window,)
         stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
-        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
+        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         place.tidy(targets)
         row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
@@ -188,14 +192,17 @@ class Crew:
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.engine.planes import noise_map, subtract
 
-        write(result.series, task.output, format=self._orders.format, root=task.root)
+        image = result.series
+        if self._orders.window is not None:
+            image = as_picture(image, self._orders.window)
+        write(image, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:
             if kind == "residual":
-                image: Series | None = subtract(series, result.series)
+                extra: Series | None = subtract(series, result.series)
             else:
-                image = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
-            assert image is not None
-            write(image, map_path(task, kind), format="nifti")
+                extra = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
+            assert extra is not None
+            write(extra, map_path(task, kind), format="nifti")
 
     def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
         """The row of a result, which is drawn for the place where there is room."""

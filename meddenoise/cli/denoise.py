@@ -36,6 +36,7 @@ from meddenoise.cli.options import (
     Uncertainty,
     Verbose,
     Weights,
+    Window,
     WithReport,
 )
 from meddenoise.cli.request import gather, start
@@ -83,6 +84,7 @@ def denoise(
     overlap: Overlap = None,
     batch_size: BatchSize = "auto",
     format: FormatName = "same",
+    window: Window = None,
     uncertainty: Uncertainty = False,
     residual: Residual = False,
     save_noise_map: SaveNoiseMap = False,
@@ -106,5 +108,6 @@ def denoise(
         modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
         overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
-        verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
-        resume=resume, overwrite=overwrite, jobs=jobs, strict=strict)  # fmt: skip
+        verbosity=verbose - quiet, format=format, window=window, residual=residual,
+        noise_map=save_noise_map, phi=phi, resume=resume, overwrite=overwrite, jobs=jobs,
+        strict=strict)  # fmt: skip

@@ -38,7 +38,7 @@ _CLASSICAL = "meddenoise.methods.classical"
 METHODS: dict[str, MethodRow] = {
     "direct": MethodRow(
         "meddenoise.methods.direct:DIRECT",
-        "one pass of a trained network told the noise level and spectrum: quick, all modalities",
+        "one pass of a trained network given the noise level and spectrum: quick, all modalities",
         "Zhang et al. 2017, IEEE TIP 26(7); Zhang, Zuo, Zhang 2018, IEEE TIP 27(9)",
         "supervised",
         _OWN,
@@ -179,7 +179,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "bm3d": MethodRow(
         f"{_CLASSICAL}:BM3D",
-        "block matching and collaborative filtering, told the noise spectrum: the strongest classical one",
+        "block matching and collaborative filtering, given the noise spectrum: the strongest classical one",
         "Dabov et al. 2007, IEEE TIP 16(8); Makinen, Azzari, Foi 2020, IEEE TIP 29",
         "classical",
         "non-commercial use only (licence of the package bm3d)",

@@ -40,6 +40,15 @@ class WeightsRow:
     recipe: str
     source: Literal["bundled"] | HubFile
 
+    def gains(self, over: str) -> dict[str, float]:
+        """dB over another method ("nlm", "bm3d") by modality, where the truth is known; see docs/truth.md."""
+        start = f"over-{over}-"
+        return {
+            name.removeprefix(start).upper(): score
+            for name, score in self.scores.items()
+            if name.startswith(start)
+        }
+
 
 def published() -> dict[str, WeightsRow]:
     """The published checkpoints by name, in the manifest's order. Raises WeightsError as `read_manifest`."""

@@ -34,17 +34,6 @@ class Transport(Protocol):
         """
 
 
-def open_transport(destination: Destination, own_title: str) -> Transport:
-    """The way to a destination."""
-    if destination.url:
-        from meddenoise.batch.node.stow import Stow
-
-        return Stow(destination)
-    from meddenoise.batch.node.cstore import CStore
-
-    return CStore(destination, own_title)
-
-
 class Sender(threading.Thread):
     """Delivers what is in the outbox of one destination until `stop` is set."""
 
