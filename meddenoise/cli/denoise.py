@@ -108,6 +108,5 @@ def denoise(
         modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
         overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
-        verbosity=verbose - quiet, format=format, window=window, residual=residual,
-        noise_map=save_noise_map, phi=phi, resume=resume, overwrite=overwrite, jobs=jobs,
-        strict=strict)  # fmt: skip
+        verbosity=verbose - quiet, format=format, window=window, residual=residual, phi=phi,
+        noise_map=save_noise_map, resume=resume, overwrite=overwrite, jobs=jobs, strict=strict)  # fmt: skip
