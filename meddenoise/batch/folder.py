@@ -68,7 +68,7 @@ class Place:
             try:
                 self._lock = self._take_lock()
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error, self.path.parent) from error
             self._half_written = set(self._lock.read().decode(errors="replace").split())
             earlier = read_report(self.path) if self._keep else None
             if earlier is not None:
@@ -102,7 +102,7 @@ class Place:
             try:
                 self._lock.write(fingerprint.encode() + b"\n")
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error, self._lock_path) from error
 
     def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:
         """Take a row, and where it was made, or a failure into the report; saved at times, and by `close`."""
@@ -142,10 +142,9 @@ class Place:
                     with suppress(OSError):  # results are in it
                         self.path.parent.rmdir()
 
-    def _unwritable(self, error: OSError) -> OutputError:
+    def _unwritable(self, error: OSError, place: Path) -> OutputError:
         return OutputError(
-            f"{self.path.parent} cannot be written ({error.strerror or error}): "
-            "give another --output or make room."
+            f"{place} cannot be written ({error.strerror or error}): give another --output or make room."
         )
 
     @property
