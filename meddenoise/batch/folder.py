@@ -37,6 +37,7 @@ class Place:
         self._lock: BinaryIO | None = None
         self._made_folder = False
         self._half_written: set[str] = set()
+        self._keeps_marks = False
         self._gallery = Gallery(series)
         self._saved = self._page_saved = monotonic()
         self._changed = self._page_changed = False
@@ -104,6 +105,10 @@ class Place:
             except OSError as error:
                 raise self._unwritable(error, self._lock_path) from error
 
+    def keep_marks(self) -> None:
+        """Leave the lock file, free, for the next run: others may still be writing what was begun."""
+        self._keeps_marks = True
+
     def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:
         """Take a row, and where it was made, or a failure into the report; saved at times, and by `close`."""
         with self._mutex:
@@ -134,8 +139,9 @@ class Place:
                 if self._page_changed:
                     self._save_page()
             finally:
-                with suppress(OSError):
-                    self._lock_path.unlink()
+                if not self._keeps_marks:
+                    with suppress(OSError):
+                        self._lock_path.unlink()
                 self._lock.close()
                 self._lock = None
                 if self._made_folder:

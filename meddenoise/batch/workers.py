@@ -38,6 +38,9 @@ class Orders:
     resume: bool = True
     overwrite: bool = False
     jobs: int = 1
+    """Series at a time on this machine."""
+    cluster: str | None = None
+    """Where series are denoised instead, as `cluster.parse_cluster` reads it."""
     phi: bool = False
     """Whether the HTML report may name the patient."""
     mask: Path | None = None
@@ -106,6 +109,11 @@ class Crew:
         self._engines = threading.Semaphore(orders.jobs)
         self._started = False
 
+    @property
+    def threads(self) -> int:
+        """Series that are read, denoised or written at a time."""
+        return self._orders.jobs + 2
+
     def work(self, jobs: Sequence[Job]) -> None:
         """Do all jobs; what fails is told to the listener and put into the report.
 
@@ -113,7 +121,7 @@ class Crew:
         the threads stop at their next tile, a write that has begun is finished, and places are closed.
         """
         waiting = Counter(id(job.place) for job in jobs)
-        pool = ThreadPoolExecutor(self._orders.jobs + 2, "series")
+        pool = ThreadPoolExecutor(self.threads, "series")
         try:
             running = {pool.submit(self._do, job): job.place for job in jobs}
             for future in as_completed(running):
@@ -145,7 +153,7 @@ class Crew:
         progress.advance(job.task.item.frames - progress.done)
 
     def _finish(self, job: Job, progress: "_Progress") -> None:
-        """Read, denoise, write and record one series, or find that it was finished before."""
+        """Make the result of one series, or find that it was finished before."""
         task, place, orders = job.task, job.place, self._orders
         if task.refused is not None:
             raise task.refused
@@ -161,6 +169,11 @@ class Crew:
             return
         if not orders.overwrite and not place.may_replace(mark):
             _refuse_existing(targets)
+        self._make(job, mark, progress)
+
+    def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
+        """Read, denoise, write and record one series."""
+        task, place = job.task, job.place
         series = read_item(task.item)
         result = self._denoise(series, progress)
         place.begin(mark)

@@ -11,6 +11,7 @@ from meddenoise.cli.options import (
     AsJson,
     BatchSize,
     BlindRadius,
+    Cluster,
     DeviceName,
     FilesFrom,
     FormatName,
@@ -90,6 +91,7 @@ def denoise(
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     strict: Strict = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -105,4 +107,4 @@ def denoise(
         device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
         verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
-        resume=resume, overwrite=overwrite, jobs=jobs, strict=strict)  # fmt: skip
+        resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip
