@@ -37,6 +37,7 @@ from meddenoise.pipeline.options import Options
 Row = dict[str, Any]
 
 METHODS_SHOWN = ("nlm", "nlm auto", "bm3d", "bm3d+model", "direct", "diffdenoise", "befoi")
+QUALITIES_SHOWN = "direct fast", "direct best"
 QUICK = ("nlm", "direct")
 LEVELS = (15, 25, 50)
 
@@ -159,7 +160,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Judge denoisers by the truth.")
     parser.add_argument("folder", type=Path, help="folder with SPLITS.csv")
     parser.add_argument("--groups", type=names_of("group", GROUPS), help=",".join(GROUPS))
-    valid = [*METHODS_SHOWN, *(name for name in METHODS if name not in METHODS_SHOWN)]
+    valid = [*METHODS_SHOWN, *QUALITIES_SHOWN, *(name for name in METHODS if name not in METHODS_SHOWN)]
     parser.add_argument("--methods", type=names_of("method", valid), help=",".join(METHODS_SHOWN))
     parser.add_argument(
         "--weights",

@@ -25,11 +25,11 @@ from benchmarks.truth_exact import (
     peak_of,
 )
 from benchmarks.truth_trial import Judge, Outcome, Trial
+from meddenoise.engine.planes import as_map
 from meddenoise.io import read
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.acquire import acquire, to_series
-from meddenoise.pipeline.denoise import as_map
 
 ACROSS_PX = 8
 """Diameter of the discs inserted; their contrast is the noise around them: CNR 1."""

@@ -24,12 +24,12 @@ from benchmarks.pictures import (
 )
 from benchmarks.truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
 from benchmarks.truth_trial import Trial, against, plane_trial
+from meddenoise.engine.planes import as_map
 from meddenoise.io import read
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom.acquire import to_series
-from meddenoise.pipeline.denoise import as_map
 from meddenoise.series import Series
 
 MOST_RHO = 0.02

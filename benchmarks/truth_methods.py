@@ -54,7 +54,8 @@ def choose_columns(
         elif name == "nlm auto":
             columns[name] = pipeline(replace(options, method="nlm"), given=False)
         else:
-            learned[name] = replace(options, method=name)
+            method, _, quality = name.partition(" ")
+            learned[name] = replace(options, method=method, quality=quality or "standard")
     learned |= {name: replace(options, method="direct", weights=path) for name, path in weights.items()}
     for name, settings in learned.items():
         columns[name] = pipeline(settings, given=False)

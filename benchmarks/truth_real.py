@@ -16,8 +16,8 @@ from skimage.filters import threshold_otsu
 from benchmarks.cases import Case, radial_power
 from benchmarks.pictures import Plane, split_files
 from benchmarks.truth_trial import Box, Judge, Outcome, Trial
+from meddenoise.engine.planes import as_map
 from meddenoise.io import read
-from meddenoise.pipeline.denoise import as_map
 from meddenoise.series import Series
 
 Mask = NDArray[np.bool_]

@@ -9,7 +9,9 @@ from meddenoise.methods import Row, Sampled
 
 RING = torch.ones(1, 1, 3, 3)
 RING[..., 1, 1] = 0
-ROW = Row("drawing:DRAWING", "tests", "none", "self-supervised", "Apache-2.0", learned=False, sampler=True)
+ROW = Row(
+    "tests.drawing:DRAWING", "tests", "none", "self-supervised", "Apache-2.0", learned=False, sampler=True
+)
 
 
 def neighbours(noisy, sigma=None):

@@ -17,6 +17,7 @@ from meddenoise.io import Discovery, Item, discover, get_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
 from meddenoise.methods.choice import check_names
+from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
 from meddenoise.weights import verify
@@ -55,9 +56,9 @@ def run(request: Request, listener: Listener) -> Outcome:
     if request.orders.cluster is not None:
         request = _absolute(request)
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.
-    loading = threading.Thread(target=import_module, args=("meddenoise.pipeline.restore",), daemon=True)
-    loading.start()
     orders = request.orders
+    loading = threading.Thread(target=import_module, args=(HOMES[orders.options.task],), daemon=True)
+    loading.start()
     found = discover(request.inputs, results=False)
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:
@@ -153,7 +154,7 @@ class _Counting:
 def _check(request: Request) -> None:
     options, orders = request.orders.options, request.orders
     if options.task == "denoise":
-        check_names(options.method, options.weights)
+        check_names(options.method, options.asked_weights)
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)

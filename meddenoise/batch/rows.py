@@ -67,7 +67,7 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
     result, trust = made.series, made.trust
     try:
         reference = read_item(item)
-        pair = evaluate_series(result, reference, series, Measures())
+        pair = evaluate_series(result, reference, series, Measures(noise=made.seen_noise))
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(result, reference, pair.protocol.noise)
             trust = judge_by_reference(trust, found, row.method)

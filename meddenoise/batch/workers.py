@@ -16,11 +16,13 @@ from meddenoise.batch.rows import Images, compare, draw, row_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
 from meddenoise.errors import MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
+from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
+    from meddenoise.engine.device import Device
     from meddenoise.pipeline.result import Result
 
 _log = logging.getLogger(__name__)
@@ -175,7 +177,11 @@ class Crew:
         """Read, denoise, write and record one series."""
         task, place = job.task, job.place
         series = read_item(task.item)
-        result = self._denoise(series, progress)
+        with self._engines:
+            self.check()
+            plan = prepare(series, orders.options, orders.mask)
+            self._announce(plan.device)
+            result = plan.run(progress.ticking(series)).judged()
         place.begin(mark)
         self._write(task, series, result)
         written = self._account(job, series, result, mark)
@@ -183,23 +189,11 @@ class Crew:
         place.record(written, str(result.device), result.device.precision)
         self.tell(lambda: self._listener.written(written))
 
-    def _denoise(self, series: Series, progress: "_Progress") -> "Result":
-        from meddenoise.pipeline import device_for, process_series
-
-        options = self._orders.options
-
-        def tick(planes: int) -> None:
-            self.check()
-            if planes:
-                progress.advance(planes / series.channels)
-
-        with self._engines:
-            self.check()
-            if not self._started:
-                self._started = True
-                device = device_for(series, options)
-                self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
-            return process_series(series, options, self._orders.mask, tick)
+    def _announce(self, device: "Device") -> None:
+        """Say where the first series runs."""
+        if not self._started:
+            self._started = True
+            self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.engine.planes import noise_map, subtract
@@ -259,6 +253,16 @@ class _Progress:
     def advance(self, images: float) -> None:
         self.done += images
         self._crew.advance(images)
+
+    def ticking(self, series: Series) -> Callable[[int], None]:
+        """What a plan is to call: it counts planes as images, and raises once the run is over."""
+
+        def tick(planes: int) -> None:
+            self._crew.check()
+            if planes:
+                self.advance(planes / series.channels)
+
+        return tick
 
 
 class _StoppedError(Exception):

@@ -25,6 +25,7 @@ from meddenoise.cli.options import (
     Overwrite,
     Phi,
     Precision,
+    Quality,
     Quiet,
     Reference,
     Residual,
@@ -65,6 +66,7 @@ def denoise(
     output: Output = None,
     method: MethodName = "auto",
     mode: Mode = None,
+    quality: Quality = "standard",
     weights: Weights = None,
     steps: Steps = None,
     samples: Samples = 1,
@@ -102,9 +104,9 @@ def denoise(
     Example: meddenoise denoise study/ -o denoised/
     """
     options = gather(method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
-        fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map, modality=modality,
-        uncertainty=uncertainty, strength=strength, precision=precision, tile=tile, overlap=overlap,
-        device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
+        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map,
+        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
+        overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
         verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
         resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -23,6 +24,8 @@ from meddenoise.methods import (
 )
 
 Planes = NDArray[np.float32]
+_Batch = Sequence[tuple[int, int]]
+"""Planes of a chunk and tiles of theirs."""
 
 SMALLEST_TILE = 128
 """Below this a network sees too little around a pixel to know structure from noise."""
@@ -138,31 +141,29 @@ class Engine:
     def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
         plan = self._plan((noisy.shape[2], noisy.shape[3]))
         jobs = [(n, tile) for n in range(len(noisy)) for tile in range(len(plan))]
+        denoise = partial(self._denoise_batch, _Chunk(noisy, sigma, first, plan))
         size = self._size_batch(plan)
-
-        def denoise(start: int) -> list[Planes]:
-            if self._check is not None:
-                self._check()
-            batch = jobs[start : start + size]
-            x = np.stack([cut(noisy[n], plan, tile) for n, tile in batch])
-            level = np.stack([cut(sigma[n, None], plan, tile) for n, tile in batch])
-            seeds = [(self._options.seed, first + n, tile) for n, tile in batch]
-            return list(self._denoise_batch(x, level, seeds))
-
-        batches = self._map(denoise, range(0, len(jobs), size))
-        tiles = [tile for batch in batches for tile in batch]
+        batches = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        threads = torch.get_num_threads() if self._on_cpu else 1
+        done = _map_in_threads(denoise, batches, threads) if threads > 1 else list(map(denoise, batches))
+        tiles = [tile for batch in done for tile in batch]
         # one or two images a tile: what is clean, and how uncertain it is
         groups = (tiles[start : start + len(plan)] for start in range(0, len(tiles), len(plan)))
         images = [[stitch(image, plan) for image in zip(*group, strict=True)] for group in groups]
         clean, *spread = (np.stack(planes) for planes in zip(*images, strict=True))
         return Denoised(clean, *spread)
 
-    def _denoise_batch(self, x: Planes, level: Planes, seeds: list[tuple[int, int, int]]) -> Planes:
-        """Clean tiles [B, 1, Y, X], or with their spread [B, 2, Y, X]."""
-        device, denoiser = self._device.device, self._denoiser_for([plane for _, plane, _ in seeds])
+    def _denoise_batch(self, chunk: "_Chunk", batch: _Batch) -> Planes:
+        """Clean tiles [B, 1, Y, X] of (plane, tile) in `batch`, or with their spread [B, 2, Y, X]."""
+        if self._check is not None:
+            self._check()
+        x = np.stack([cut(chunk.noisy[n], chunk.plan, tile) for n, tile in batch])
+        level = np.stack([cut(chunk.sigma[n, None], chunk.plan, tile) for n, tile in batch])
+        device, denoiser = self._device.device, self._denoiser_for([chunk.first + n for n, _ in batch])
         with torch.inference_mode():
             noisy, sigma = torch.from_numpy(x).to(device), torch.from_numpy(level).to(device)
             if isinstance(denoiser, SamplingDenoiser):
+                seeds = [(self._options.seed, chunk.first + n, tile) for n, tile in batch]
                 drawn = denoiser.sample(noisy, sigma, [_generator(seed) for seed in seeds])
             else:
                 drawn = Sampled(denoiser(noisy, sigma))
@@ -176,32 +177,6 @@ class Engine:
         if noise is None or not isinstance(self._denoiser, SpectralDenoiser):
             return self._denoiser
         return self._denoiser.for_planes([noise.plane(plane) for plane in planes])
-
-    def _map(self, denoise: Callable[[int], list[Planes]], starts: range) -> list[list[Planes]]:
-        """`denoise` at every start; on a CPU in as many workers as torch has threads, one thread each.
-
-        Workers with a tile each have no barriers inside a convolution: beside another busy process torch's
-        own threads wait for each other and slow down more than tenfold.
-        """
-        threads = torch.get_num_threads()
-        workers = min(threads, len(starts)) if self._on_cpu else 1
-        if workers < 2:
-            return [denoise(start) for start in starts]
-        failed = Event()
-
-        def unless_failed(start: int) -> list[Planes]:
-            try:
-                return [] if failed.is_set() else denoise(start)
-            except BaseException:
-                failed.set()  # results are awaited in order: the others must not wait for their turn to stop
-                raise
-
-        pool = ThreadPoolExecutor(workers, "tile", initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            return list(pool.map(unless_failed, starts))
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
 
     def _plan(self, shape: tuple[int, int]) -> TilePlan:
         tile = self._tile or max(shape)
@@ -237,6 +212,47 @@ class Engine:
                 f"{on} even for one tile of {tile} pixels at a time: close other programs or use a machine "
                 "with more memory."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Planes [N, C, Y, X] that are denoised together, their noise [N, Y, X], and how they are cut.
+
+    `first` is the index of the first of them in its series.
+    """
+
+    noisy: Planes
+    sigma: Planes
+    first: int
+    plan: TilePlan
+
+
+def _map_in_threads(
+    denoise: Callable[[_Batch], Planes], batches: Sequence[_Batch], threads: int
+) -> list[Planes]:
+    """`denoise` of all batches, in as many workers as torch has `threads`, one thread each.
+
+    Workers with a tile each have no barriers inside a convolution: beside another busy process torch's
+    own threads wait for each other and slow down more than tenfold.
+    """
+    workers = min(threads, len(batches))
+    if workers < 2:
+        return list(map(denoise, batches))
+    failed = Event()
+
+    def unless_failed(batch: _Batch) -> Planes:
+        try:
+            return np.empty((0, 1), np.float32) if failed.is_set() else denoise(batch)
+        except BaseException:
+            failed.set()  # results are awaited in order: the others must not wait for their turn to stop
+            raise
+
+    pool = ThreadPoolExecutor(workers, "tile", initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        return list(pool.map(unless_failed, batches))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
 def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> None:

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,7 @@ from meddenoise.errors import UnsupportedError
 from meddenoise.io.modality import likely_modality, same_kind
 from meddenoise.io.scratch import release
 from meddenoise.noise import NoiseEstimate, SeriesNoise
-from meddenoise.noise.by_plane import Reading, estimate_planes
-from meddenoise.noise.map_file import read_noise_map
+from meddenoise.noise.by_plane import Reading, Unsteadied, measure_planes
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.change import Scene
 from meddenoise.series import Series, fill_holes
@@ -26,36 +24,72 @@ MOST_WORKERS = 8
 """Planes measured at a time, each with some 20 MiB of blocks."""
 
 
-def estimate_series(series: Series, predicted: Sequence[float] | None = None) -> SeriesNoise:
-    """The noise of every plane of a series in its own unit.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The noise of a series, each plane measured by itself, colour by colour."""
 
-    `predicted` are levels of its frames, in any unit, that steady the curve where the measured ones follow
-    them; those that the stated exposure leads to where there are none.
+    colours: tuple[Unsteadied, ...]
+    exposures: tuple[float, ...]
+
+    def steadied(self, predicted: Sequence[float] | None = None) -> SeriesNoise:
+        """The noise of every plane, in the order of the series.
+
+        `predicted` are levels of its frames, in any unit, that steady the curve where the measured ones
+        follow them; those that the stated exposure leads to where there are none.
+        """
+        frames = len(self.colours[0].planes)
+        if predicted is None and len(self.exposures) == frames and min(self.exposures, default=0) > 0:
+            predicted = [exposure**-0.5 for exposure in self.exposures]
+        planes = [colour.steadied(predicted).planes for colour in self.colours]
+        return SeriesNoise(tuple(plane for frame in zip(*planes, strict=True) for plane in frame))
+
+
+def estimate_series(series: Series) -> SeriesNoise:
+    """The noise of every plane of a series in its own unit. Raises as `measure_series`."""
+    return measure_series(series).steadied()
+
+
+def measure_series(series: Series) -> Measured:
+    """The noise of every plane of a series in its own unit, before neighbours steady each other.
+
     Raises UnsupportedError for values beyond what single precision can compute with.
     """
-    frames = len(series) // series.channels
-    if predicted is None and len(series.exposures) == frames and min(series.exposures, default=0) > 0:
-        predicted = [exposure**-0.5 for exposure in series.exposures]
+    workers = min(MOST_WORKERS, os.cpu_count() or 1)
     reading = Reading(
-        likely_modality(series),
-        series.frame_time_ms is not None,
-        predicted,
-        min(MOST_WORKERS, os.cpu_count() or 1),
-        estimate,
+        likely_modality(series), series.frame_time_ms is not None, workers=workers, measure=estimate
     )
-    colours = [
-        estimate_planes(Scene(frames, partial(_load, series, channel)), reading).planes
+    frames = len(series) // series.channels
+    colours = tuple(
+        measure_planes(Scene(frames, partial(_load, series, channel)), reading)
         for channel in range(series.channels)
-    ]
-    return SeriesNoise(tuple(plane for frame in zip(*colours, strict=True) for plane in frame))
+    )
+    return Measured(colours, series.exposures)
 
 
-def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
+def expect_noise(series: Series, profile: NoiseProfile, measured: Measured | None = None) -> SeriesNoise:
     """The noise of a series by the profile of its device: the level of a plane goes by its brightness.
 
-    Frames of a cine keep the ratio of their own levels, which the profile's frames steady.
-    Raises UnsupportedError where unit or modality differ, or as `estimate_series`.
+    Frames of a cine keep the ratio of their own levels, which the profile's frames steady; `measured` is
+    what they show, where that is known already.
+    Raises UnsupportedError as `measure_series`, and where the profile is not of such images.
     """
+    check_profile(series, profile)
+    places = np.ndindex(len(series) // series.channels, series.channels)
+    planes = (_load(series, channel, frame) for frame, channel in places)
+    given = SeriesNoise(tuple(profile.estimate(plane[None], valid[None]) for plane, valid in planes))
+    if not series.is_cine:
+        return given
+    frames = len(series) // series.channels
+    seen = (measured or measure_series(series)).steadied(profile.levels(frames))
+    if not seen.sigma > 0:
+        return given
+    usual = seen.middle.sigma
+    pairs = zip(given.planes, seen.planes, strict=True)
+    return SeriesNoise(tuple(replace(one, sigma=one.sigma * own.sigma / usual) for one, own in pairs))
+
+
+def check_profile(series: Series, profile: NoiseProfile) -> None:
+    """Raises UnsupportedError where unit or modality of a profile are not those of the series."""
     if series.unit != profile.unit and series.unit and profile.unit:
         raise UnsupportedError(
             f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
@@ -66,25 +100,10 @@ def expect_noise(series: Series, profile: NoiseProfile) -> SeriesNoise:
             f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: "
             "measure a profile of such images."
         )
-    places = np.ndindex(len(series) // series.channels, series.channels)
-    planes = (_load(series, channel, frame) for frame, channel in places)
-    given = SeriesNoise(tuple(profile.estimate(plane[None], valid[None]) for plane, valid in planes))
-    if not series.is_cine:
-        return given
-    seen = estimate_series(series, profile.levels(len(series) // series.channels))
-    if not seen.sigma > 0:
-        return given
-    usual = seen.middle.sigma
-    pairs = zip(given.planes, seen.planes, strict=True)
-    return SeriesNoise(tuple(replace(one, sigma=one.sigma * own.sigma / usual) for one, own in pairs))
 
 
-def map_noise(series: Series, path: Path) -> SeriesNoise:
-    """The noise of a series with the level of a map in a file; spectrum and model are estimated.
-
-    Raises as `read_noise_map` and `estimate_series`.
-    """
-    given, seen = read_noise_map(path, series), estimate_series(series)
+def map_noise(seen: SeriesNoise, given: NDArray[np.float32]) -> SeriesNoise:
+    """The noise that a series shows, with the levels of a map [N, Y, X] instead of its own."""
     return SeriesNoise(tuple(_by_map(one, plane) for one, plane in zip(seen.planes, given, strict=True)))
 
 

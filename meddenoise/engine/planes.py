@@ -1,7 +1,8 @@
 """Planes in and out: from a series to what the engine takes, and from its result to stored pixels."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,44 @@ def load_planes(series: Series, start: int, stop: int, noise: Noise, context: in
     own = zip(range(start, stop), filled[start - low : stop - low], strict=True)
     sigma = np.stack([sigma_map(noise.plane(n), plane) for n, plane in own])
     return shown(series, filled)[index - low], sigma
+
+
+@dataclass(frozen=True, slots=True)
+class MiddlePlane:
+    """The middle plane of a series as a method sees it.
+
+    `noisy` [1, C, Y, X] has its neighbours, `sigma` [1, Y, X] its noise, `valid` [1, Y, X] is False where it
+    is no image; `index` is its place in the series.
+    """
+
+    noisy: Planes
+    sigma: Planes
+    valid: NDArray[np.bool_]
+    index: int = 0
+
+    @property
+    def plane(self) -> Planes:
+        """The plane [Y, X] without its neighbours."""
+        own: Planes = self.noisy[0, self.noisy.shape[1] // 2]
+        return own
+
+    def crop(self, side: int) -> "MiddlePlane":
+        """The middle of it, at most `side` pixels a side."""
+        noisy, sigma, valid = (middle(part, side) for part in (self.noisy, self.sigma, self.valid))
+        return MiddlePlane(noisy, sigma, valid, self.index)
+
+
+def middle_plane(series: Series, noise: Noise, context: int) -> MiddlePlane:
+    """The middle plane of a series, as `load_planes` gives it."""
+    index = len(series) // 2
+    planes, sigma = load_planes(series, index, index + 1, noise, context)
+    return MiddlePlane(planes, sigma, series.valid(index, index + 1), index)
+
+
+def middle(part: NDArray[Any], side: int) -> NDArray[Any]:
+    """The middle of planes [..., Y, X], at most `side` pixels a side, contiguous."""
+    top, left = (max(0, (size - side) // 2) for size in part.shape[-2:])
+    return np.ascontiguousarray(part[..., top : top + side, left : left + side])
 
 
 def _helps(noise: Noise, index: NDArray[np.intp], planes: NDArray[np.intp]) -> NDArray[np.bool_]:

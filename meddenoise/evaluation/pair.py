@@ -17,6 +17,7 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
+from meddenoise.noise import SeriesNoise
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
@@ -41,6 +42,8 @@ class Options:
     wanted: Wanted = field(default_factory=Wanted)
     networks: Path | None = None
     """The folder with the weights of LPIPS and FID; None: they are fetched."""
+    noise: SeriesNoise | None = None
+    """The noise that the noisy image shows, in the order of the result; None: it is estimated."""
     lesions: Lesions | None = None
     """Whether to denoise once more with discs in the noisy image; None: no."""
 
@@ -100,7 +103,7 @@ def evaluate_series(
         mask &= read_mask(options.mask, result, "measured")
     protocol = _protocol(result, reference, mask, options)
     if noisy is not None:
-        protocol = replace(protocol, noise=estimate_series(follow(result, noisy)))
+        protocol = replace(protocol, noise=options.noise or estimate_series(follow(result, noisy)))
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
     source = None if noisy is None else follow(result, noisy)

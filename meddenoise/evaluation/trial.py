@@ -8,22 +8,23 @@ from time import perf_counter
 import numpy as np
 
 from meddenoise import weights
-from meddenoise.engine.level import estimate_series
-from meddenoise.engine.planes import load_planes
+from meddenoise.engine.planes import middle_plane
 from meddenoise.errors import MeddenoiseError, first_line
-from meddenoise.evaluation.pair import Options as Measured
+from meddenoise.evaluation.pair import Options as Measures
 from meddenoise.evaluation.pair import evaluate_series
 from meddenoise.evaluation.rerun import rebuild
 from meddenoise.io.pairing import align_planes
 from meddenoise.methods import Row, rows
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Wanted
+from meddenoise.noise import SeriesNoise
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Series
-from meddenoise.trust import Trust, selfcheck
+from meddenoise.trust import Trust
 from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.removal import Removal
+from meddenoise.trust.selfcheck import estimate_risk
 
 SLICES, FRAMES = 3, 5
 """Planes that are tried: slices spread over the series, frames that follow each other."""
@@ -179,7 +180,7 @@ def _try(
             warn(f"{name} is slow, about {expected:.0f} s for {planes} planes: --methods can leave it out.")
         result = denoise_series(noisy, options, tick)
         name = result.choice.method.name
-        risk = _estimated_error(noisy, name)
+        risk = _estimated_error(noisy, name, result.seen_noise)
     except Exception as error:
         known = isinstance(error, MeddenoiseError)
         text = str(error) if known else f"{type(error).__name__}: {first_line(error)}"
@@ -187,7 +188,8 @@ def _try(
     metrics: dict[str, float | None] = {}
     trust = result.trust
     if sample.reference is not None:
-        pair = evaluate_series(result.series, sample.reference, noisy, Measured(wanted=Wanted(METRICS)))
+        wanted = Measures(wanted=Wanted(METRICS), noise=result.seen_noise)
+        pair = evaluate_series(result.series, sample.reference, noisy, wanted)
         metrics = pair.metrics.values
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(result.series, sample.reference, pair.protocol.noise)
@@ -261,16 +263,13 @@ def _why_not(name: str, row: Row, modality: str) -> str:
     return "" if here else f"weights not here: meddenoise weights pull {best.name}"
 
 
-def _estimated_error(noisy: Series, name: str) -> float | None:
+def _estimated_error(noisy: Series, name: str, noise: SeriesNoise) -> float | None:
     """Root of the estimated mean square error in the middle plane; None where it has no value."""
-    noise = estimate_series(noisy)
     run = rebuild(name, None, noisy, noise)
     if run.engine.samples or noise.sigma <= 0:
         return None
-    middle = len(noisy) // 2
-    planes, sigma = load_planes(noisy, middle, middle + 1, noise, run.engine.context)
-    seen = selfcheck.Sample(planes, sigma, noisy.valid(middle, middle + 1), middle)
+    plane = middle_plane(noisy, noise, run.engine.context)
     try:
-        return float(np.sqrt(max(selfcheck.estimate_risk(run.engine, seen, noise.plane(middle)), 0.0)))
+        return float(np.sqrt(max(estimate_risk(run.engine, plane, noise.plane(plane.index)), 0.0)))
     except UndefinedError:
         return None

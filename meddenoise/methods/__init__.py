@@ -89,6 +89,7 @@ class Sampling:
     `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None the
     method's own number; `samples` draws are averaged. `fusion` False leaves out the last step that weighs
     the result against the noisy image. `blind_radius` (pixels) replaces what the noise's correlation asks.
+    `averaged` is True for the mean of one pass over each of the eight planes that turning and mirroring make.
     """
 
     mode: Literal["distilled", "diffusion"] | None = None
@@ -96,6 +97,7 @@ class Sampling:
     samples: int = 1
     fusion: bool = True
     blind_radius: int | None = None
+    averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from meddenoise.methods import Setup
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.weights.checkpoint import load_state
 
 LARGEST_PLANE = 1024
@@ -33,6 +33,8 @@ class DirectDenoiser:
     rician: bool = False
     """True where the noise is known to be Rician: denoised behind the stabilising transform."""
     context: int = 0
+    averaged: bool = False
+    """True for the mean over all eight ways to turn and mirror a plane: 0.1 to 0.3 dB for eight passes."""
 
     def for_planes(self, noise: Sequence[NoiseEstimate]) -> "DirectDenoiser":
         """The same for a batch of planes with noise of these spectra."""
@@ -50,10 +52,33 @@ class DirectDenoiser:
         floored = self.magnitude and not self.rician
         zero = (noisy.amin(dim=(1, 2, 3)) >= 0).float() * float(floored)
         bands = self.bands.to(noisy.device).expand(len(noisy), -1)
-        clean = self.network(noisy, sigma, bands, zero)
+        if self.averaged:
+            clean = torch.stack([self._turned(noisy, sigma, bands, zero, way) for way in WAYS]).mean(dim=0)
+        else:
+            clean = self.network(noisy, sigma, bands, zero)
         middle = noisy[:, self.context, None]
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
         return torch.where(_is_constant(middle), middle, result)
+
+    def _turned(
+        self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor, way: tuple[int, bool]
+    ) -> Tensor:
+        """The network's result for planes that are turned and mirrored, turned back after."""
+        turns, mirrored = way
+        planes, level = (turn(x, turns, mirrored) for x in (noisy, sigma))
+        if turns % 2 and bands.shape[1] > len(WHITE):  # along x, along y: they change places
+            bands = bands.unflatten(1, (-1, 2)).flip(2).flatten(1)
+        clean = self.network(planes.contiguous(), level.contiguous(), bands, zero)
+        return torch.rot90(clean.flip(3) if mirrored else clean, -turns, (2, 3))
+
+
+WAYS = tuple((turns, mirrored) for turns in range(4) for mirrored in (False, True))
+
+
+def turn(planes: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Planes [B, C, H, W] turned by quarters, then mirrored left to right."""
+    turned = torch.rot90(planes, turns, (2, 3))
+    return turned.flip(3) if mirrored else turned
 
 
 def _is_constant(plane: Tensor) -> Tensor:
@@ -103,7 +128,8 @@ def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     """A network that is ready to run, as the denoiser of one series."""
     rician = setup.noise is not None and setup.noise.model == "rician"
     bands = direct_bands(setup.noise, network.bands)
-    return DirectDenoiser(network, bands, setup.modality == "MR", rician, network.middle)
+    floored, averaged = setup.modality == "MR", setup.sampling.averaged
+    return DirectDenoiser(network, bands, floored, rician, network.middle, averaged)
 
 
 def direct_bands(noise: NoiseEstimate | None, count: int) -> Tensor:

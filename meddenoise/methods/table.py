@@ -26,6 +26,8 @@ class Row:
     """True where its last step weighs the result against the noisy image, and can be left out."""
     white_only: bool = False
     """True where it knows white noise alone, which scanners seldom make: `auto` leaves it out."""
+    averages: bool = False
+    """True where its one pass can be the mean over turned and mirrored planes."""
     temporal: bool = False
     """True where it lives by the frames before and after: `auto` takes it for a cine alone."""
 
@@ -41,6 +43,7 @@ METHODS: dict[str, Row] = {
         "supervised",
         _OWN,
         learned=True,
+        averages=True,
     ),
     "diffdenoise": Row(
         "meddenoise.methods.diffdenoise:DIFFDENOISE",
@@ -49,6 +52,7 @@ METHODS: dict[str, Row] = {
         "self-supervised",
         _OWN,
         learned=True,
+        averages=True,
         sampler=True,
         fusion=True,
     ),
@@ -112,6 +116,7 @@ METHODS: dict[str, Row] = {
         "diffusion",
         _OWN,
         learned=True,
+        averages=True,
         sampler=True,
         temporal=True,
     ),

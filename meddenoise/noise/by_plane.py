@@ -35,8 +35,25 @@ class Reading:
     measure: Measure = estimate_plane
 
 
+@dataclass(frozen=True, slots=True)
+class Unsteadied:
+    """The noise of planes of so many `pixels`, each measured by itself."""
+
+    planes: tuple[NoiseEstimate, ...]
+    pixels: int
+
+    def steadied(self, predicted: Sequence[float] | None = None) -> SeriesNoise:
+        """The noise of every plane, drawn towards that of its neighbours; `predicted` as of `steady`."""
+        return SeriesNoise(steady(self.planes, self.pixels, predicted))
+
+
 def estimate_planes(scene: Scene, reading: Reading = Reading()) -> SeriesNoise:
     """The noise of every plane of `scene`, in the unit of its pixels; its masks tell where there is image."""
+    return measure_planes(scene, reading).steadied(reading.predicted)
+
+
+def measure_planes(scene: Scene, reading: Reading) -> Unsteadied:
+    """The noise of every plane as `estimate_planes` has it before neighbours steady each other."""
     shape: list[int] = []
 
     def measure(index: int) -> NoiseEstimate:
@@ -48,7 +65,7 @@ def estimate_planes(scene: Scene, reading: Reading = Reading()) -> SeriesNoise:
         found = list(pool.map(measure, range(scene.count)))
     if reading.timed and scene.count >= FEWEST_FRAMES:
         found = estimate_frames(_usable(scene), found, reading.modality)
-    return SeriesNoise(steady(found, int(np.prod(shape)), reading.predicted))
+    return Unsteadied(tuple(found), int(np.prod(shape)))
 
 
 def _usable(scene: Scene) -> Scene:

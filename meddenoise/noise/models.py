@@ -144,7 +144,8 @@ class ProfileNoise:
     """Noise as a profile tells it: variance `gain` m + `offset` at the local mean m, with its spectrum.
 
     `rho` is the part of its noise that a frame shares with the one before; `rician` noise is in both channels
-    of a magnitude.
+    of a magnitude. `ratios` are the levels of the first frames relative to the usual one: a run whose dose
+    settles has noisier frames first.
     """
 
     name: ClassVar[str] = "profile"
@@ -154,10 +155,12 @@ class ProfileNoise:
     power: tuple[float, ...]
     rho: float = 0.0
     rician: bool = False
+    ratios: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         SpectralNoise(0.0, self.frequency, self.power)
         _check("rho", self.rho, 0, 0.999)
+        _check("the least ratio", min(self.ratios, default=0.0), 0)
 
 
 NoiseOptions = (

@@ -18,6 +18,7 @@ from meddenoise.noise.models import (
     RicianNoise,
     XrayNoise,
 )
+from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.file import SUFFIX, read_profile
 from meddenoise.noise.spectrum import Array
 
@@ -106,7 +107,14 @@ def _from_profile(path: Path, scale: Scale) -> NoiseOptions:
         profile.power,
         rho=profile.rho if scale.cine else 0.0,
         rician=profile.model == "rician",
+        ratios=_ratios(profile) if scale.cine else (),
     )
+
+
+def _ratios(profile: NoiseProfile) -> tuple[float, ...]:
+    """Levels of the frames measured, relative to the usual one; empty where they say nothing."""
+    levels = profile.levels(profile.counts.planes // profile.counts.series)
+    return () if levels is None or not profile.sigma > 0 else tuple(x / profile.sigma for x in levels)
 
 
 def _rician(numbers: list[float], scale: Scale) -> NoiseOptions:

@@ -169,6 +169,11 @@ def add_profile(image: Array, options: ProfileNoise, rng: np.random.Generator) -
     local = Dependence(np.ones(0), (options.gain, options.offset))
     planes = image.reshape(-1, *image.shape[-2:])
     variance = np.stack([local.over(plane) for plane in planes]).reshape(image.shape)
+    if image.ndim == 3 and options.ratios:
+        frames = np.ones(len(image), np.float32)
+        known = options.ratios[: len(image)]
+        frames[: len(known)] = known
+        variance *= np.square(frames)[:, None, None]
     sigma: Array = np.sqrt(variance)
 
     def draw() -> Array:

@@ -1,37 +1,36 @@
-"""One series denoised, upscaled or inpainted, by the task of its options."""
+"""One series denoised, upscaled or inpainted: chosen once and estimated once, then run, then judged.
 
-from collections.abc import Callable
+plan = prepare(series, options)     method, weights, device, noise by plane, window
+result = plan.run(tick)             pixels, and the report of them
+result = result.judged()            the verdict
+"""
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meddenoise.engine.device import Device
     from meddenoise.pipeline.options import Options
-    from meddenoise.pipeline.result import Result
+    from meddenoise.pipeline.plan import Plan
     from meddenoise.series import Series
 
+HOMES = {
+    "denoise": "meddenoise.pipeline.denoise",
+    "upscale": "meddenoise.pipeline.restore",
+    "inpaint": "meddenoise.pipeline.restore",
+}
+"""The module of each task, to be imported early: torch, which it needs, takes over a second."""
 
-def process_series(
-    series: "Series", options: "Options", mask: Path | None, tick: Callable[[int], None]
-) -> "Result":
-    """The result of `options.task`; `mask` is the file that says what is to be filled in.
 
-    Raises as `denoise_series`, `restore_series` and `read_hole`.
+def prepare(series: "Series", options: "Options", mask: Path | None = None) -> "Plan":
+    """The plan for a series by `options.task`; `mask` is the file that says what is to be filled in.
+
+    Raises as `prepare_denoising`, `prepare_restoring` and `read_hole`.
     """
+    if options.task == "denoise":
+        from meddenoise.pipeline.denoise import prepare_denoising
+
+        return prepare_denoising(series, options)
     from meddenoise.io.masks import read_hole
-    from meddenoise.pipeline.denoise import denoise_series
-    from meddenoise.pipeline.restore import restore_series
+    from meddenoise.pipeline.restore import prepare_restoring
 
-    if options.task == "denoise":
-        return denoise_series(series, options, tick)
-    return restore_series(series, options, None if mask is None else read_hole(mask, series), tick)
-
-
-def device_for(series: "Series", options: "Options") -> "Device":
-    """Where the series will be processed. Raises as `choose_for`."""
-    from meddenoise.engine.device import choose_device
-    from meddenoise.pipeline.denoise import choose_for
-
-    if options.task == "denoise":
-        return choose_for(series, options)[1]
-    return choose_device(options.device, options.precision)
+    return prepare_restoring(series, options, None if mask is None else read_hole(mask, series))

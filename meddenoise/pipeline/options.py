@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FACTORS = (2.0, 16.0)
 """Smallest and largest factor of "upscale" that its network was trained for."""
 STRONGEST = 2.0
+QUALITIES = ("fast", "standard", "best")
+SMALL = "direct-fast"
+"""The checkpoint of the quality "fast"."""
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -26,6 +29,8 @@ class Options:
 
     method: str = "auto"
     weights: str | None = None
+    quality: str = "standard"
+    """Of one pass: "fast" takes a smaller network, "best" the mean over the plane turned and mirrored."""
     mode: str | None = None
     steps: int | None = None
     samples: int = 1
@@ -57,9 +62,19 @@ class Options:
     """Pixels of the result in one of the input, along rows and along columns; of the task "upscale"."""
 
     @property
+    def asked_weights(self) -> str | None:
+        """The checkpoint that was asked for, by its name or by the quality."""
+        return SMALL if self.quality == "fast" else self.weights
+
+    @property
     def share(self) -> float:
         """The share of the change that is made."""
         return min(self.strength, 1.0)
+
+    @property
+    def noise_is_given(self) -> bool:
+        """True where level, profile or map of the noise come from the user."""
+        return (self.sigma, self.noise_profile, self.noise_map) != (None, None, None)
 
 
 DEFAULTS = Options()
@@ -68,7 +83,7 @@ DEFAULTS = Options()
 def check_options(options: Options) -> None:
     """Raises UsageError for a value out of range, or one that the method has no use for.
 
-    What `auto` has use for shows once it stands for a method: `pipeline.choose_for` asks again then.
+    What `auto` has use for shows once it stands for a method: `pipeline.prepare` asks again then.
     """
     for option, value, least in (
         ("--steps", options.steps, 1),
@@ -96,6 +111,7 @@ def check_options(options: Options) -> None:
     if options.task == "upscale" and not FACTORS[0] <= options.factor <= FACTORS[1]:
         raise UsageError(f"--factor is {options.factor:g}: give {FACTORS[0]:g} to {FACTORS[1]:g}.")
     _check_mode(options)
+    _check_quality(options)
     row = rows().get(options.method)
     if row is not None:
         _check_method(options, row)
@@ -110,6 +126,7 @@ def choose_sampling(options: Options) -> Sampling:
         options.samples,
         options.fusion,
         options.blind_radius,
+        options.quality == "best",
     )
 
 
@@ -154,6 +171,31 @@ def _check_mode(options: Options) -> None:
     if options.mode == "distilled" and asked:
         raise UsageError(
             f"{asked[0]} needs the sampler, and --mode distilled is one pass: leave one of them out."
+        )
+
+
+def _check_quality(options: Options) -> None:
+    """Raises UsageError for a quality that there is not, or that does not go with what else is asked."""
+    if options.quality not in QUALITIES:
+        raise UsageError(
+            f"--quality is {options.quality!r}: give {', '.join(QUALITIES[:-1])} or {QUALITIES[-1]}."
+        )
+    sampler = _needing_sampler(options) or ["--mode diffusion"] * (options.mode == "diffusion")
+    if options.quality != "standard" and sampler:
+        raise UsageError(
+            f"--quality {options.quality} is for one pass, {sampler[0]} for the sampler: leave one out."
+        )
+    if options.quality == "fast" and options.weights is not None:
+        raise UsageError("--quality fast has a checkpoint of its own: leave out --weights, or --quality.")
+    if options.quality == "fast" and options.method not in ("auto", "direct"):
+        raise UsageError(
+            f"--quality fast is a smaller network of 'direct', not of {options.method!r}: leave it out."
+        )
+    row = rows().get(options.method)
+    if options.quality == "best" and row is not None and not row.averages:
+        raise UsageError(
+            f"--quality best needs a network of one pass, and {options.method!r} has none: "
+            f"leave it out ({_having('methods with one', lambda other: other.averages)})."
         )
 
 

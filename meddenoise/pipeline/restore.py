@@ -2,31 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import from_numpy
 from torch.nn.functional import interpolate
 
 from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import choose_device
+from meddenoise.engine.device import Device, choose_device
 from meddenoise.engine.level import estimate_series
-from meddenoise.engine.planes import as_map, chunks, shown, store_planes
+from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
 from meddenoise.io.limits import allocate
 from meddenoise.io.masks import Mask
 from meddenoise.io.modality import take
 from meddenoise.io.raster import resample
-from meddenoise.io.scratch import copy_planes, release
 from meddenoise.methods import Denoiser, Setup
 from meddenoise.methods.choice import Choice, choose_weights
 from meddenoise.methods.medcdiff import TILE, load_restorer
 from meddenoise.normalize import fit_window
 from meddenoise.pipeline.options import Options, choose_sampling
-from meddenoise.pipeline.result import Result, engine_options
+from meddenoise.pipeline.plan import Plan
 from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Series, fill_holes
 from meddenoise.version import __version__
 
@@ -55,26 +52,22 @@ class Restorer:
         return load_restorer(setup, self.options.task, self.options.factor)
 
 
-def restore_series(
-    series: Series,
-    options: Options,
-    hole: Mask | None,
-    tick: Callable[[int], None] = lambda planes: None,
-) -> Result:
-    """`series` on a grid `options.factor` times as fine, or with `hole` [N, Y, X] filled in.
+def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Plan:
+    """The choice of weights and device for the task of the options, "upscale" or "inpaint".
 
-    By `options.task`, "upscale" or "inpaint". Known pixels of an inpainted series keep every bit. `tick` as
-    of `denoise_series`.
+    The result is on a grid `options.factor` times as fine, or has `hole` [N, Y, X] filled in; known pixels of
+    an inpainted series keep every bit.
 
-    Raises UnsupportedError for colour and for a grid too large, the rest as `denoise_series`.
+    Raises UnsupportedError for colour and for a grid too large, UsageError for options that do not fit and
+    WeightsError for a checkpoint that cannot be used.
     """
     started = perf_counter()
     if series.channels != 1:
         raise UnsupportedError(f"{series.path} is in colour: convert it to grey levels first.")
     taken = take(series, options.modality)
-    series = taken.series
     choice = choose_restorer(taken.seen, options)
-    grid = series if hole is not None else refine(series, _checked_shape(series, options.factor))
+    source = taken.series
+    grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
     device = choose_device(options.device, options.precision)
     setup = Setup(
         modality=taken.seen.modality,
@@ -82,27 +75,79 @@ def restore_series(
         sampling=choose_sampling(options),
         window=fit_window(taken.seen),
     )
-    engine = Engine(choice.method, setup, engine_options(options, device), lambda: tick(0))
-    pixels, spread = _run(engine, series, grid, hole, options, tick)
-    marked = None if hole is None else hashlib.sha256(np.packbits(hole).tobytes()).hexdigest()
-    result = grid.with_pixels(pixels, _describe(choice, options, engine.device.precision, marked))
-    return Result(
-        series=result,
-        choice=choice,
-        device=engine.device,
-        noise=estimate_series(series),
-        seconds=perf_counter() - started,
-        warnings=(
-            *(*series.warnings, *taken.warnings, *choice.warnings, *engine.warnings),
-            f"{_verb(options)}: {GENERATED}",
-            *_left_out(series, hole),
-        ),
-        modality=taken.seen.modality,
-        modality_from=taken.why,
-        mode="diffusion" if engine.samples else "distilled",
-        uncertainty=None if spread is None else as_map(result, spread),
-        done=_done(options, hole, series),
+    noise = estimate_series(source)
+    return Plan(
+        taken,
+        options,
+        choice,
+        device,
+        noise,
+        noise,
+        setup,
+        Restoring(grid, source, hole, choice, options),
+        (*source.warnings, *taken.warnings, *choice.warnings),
+        perf_counter() - started,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Restoring:
+    """The work of upscaling `source` to `grid`, or of filling in the `hole` [N, Y, X]."""
+
+    grid: Series
+    source: Series
+    hole: Mask | None
+    choice: Choice
+    options: Options
+
+    @property
+    def done(self) -> dict[str, str | float]:
+        """The task with its factor, or with the number of pixels filled in."""
+        task = self.options.task
+        if self.hole is None:
+            return {"task": task, "factor": self.options.factor}
+        return {"task": task, "pixels": int((self.hole & self.source.valid(0, len(self.source))).sum())}
+
+    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+        """Planes on the grid of the result, bright where it is shown bright; their level says nothing."""
+        source = self.source
+        valid = source.valid(start, stop)
+        filled = shown(source, fill_holes(source.values(start, stop), valid))[:, None]
+        if self.hole is not None:
+            planes: Planes = np.concatenate([filled, self.hole[start:stop, None].astype(np.float32)], axis=1)
+        else:
+            tensor, size = from_numpy(np.ascontiguousarray(filled)), self.grid.pixels.shape[1:]
+            planes = interpolate(tensor, size=size, mode="bicubic", align_corners=False).numpy()
+        return planes, np.ones((len(planes), *planes.shape[2:]), np.float32)
+
+    def derive(self, device: Device) -> Derivation:
+        """All settings but the device, with a digest of what was to be filled in."""
+        options, hole = self.options, self.hole
+        settings = asdict(options) | {
+            "marked": None if hole is None else hashlib.sha256(np.packbits(hole).tobytes()).hexdigest(),
+            "weights": self.choice.checkpoint.sha256 if self.choice.checkpoint else None,
+            "precision": device.precision,
+            "version": __version__,
+        }
+        del settings["device"]
+        is_finer = options.task == "upscale"
+        done = f"Upscaled {options.factor:g} times in plane" if is_finer else "Partly filled in"
+        method = self.choice.method.name
+        description = f"{done} by meddenoise {__version__}, method {method}; {GENERATED}"
+        return Derivation(method, description, json.dumps(settings, sort_keys=True), _verb(options))
+
+    def warnings(self, engine: Engine) -> tuple[str, ...]:
+        """Those of the engine, what is generated, and marked pixels that are no image and so stay."""
+        warnings = (*engine.warnings, f"{_verb(self.options)}: {GENERATED}")
+        if self.hole is None:
+            return warnings
+        count = int((self.hole & ~self.source.valid(0, len(self.source))).sum())
+        left_out = f"{count} marked pixels are padding or no numbers, no image: they stay as they are."
+        return (*warnings, left_out) if count else warnings
+
+    def mode(self, ran: str | None) -> str | None:
+        """As it ran."""
+        return ran
 
 
 def choose_restorer(series: Series, options: Options) -> Choice:
@@ -123,72 +168,8 @@ def _checked_shape(series: Series, factor: float) -> tuple[int, int]:
     return shape
 
 
-def _run(
-    engine: Engine,
-    series: Series,
-    grid: Series,
-    hole: Mask | None,
-    options: Options,
-    tick: Callable[[int], None],
-) -> tuple[NDArray[np.generic], Planes | None]:
-    """Stored pixels of the result, and how uncertain they are where that was asked for."""
-    pixels = copy_planes(grid.pixels, series.path)
-    spread = np.zeros(pixels.shape, np.float32) if options.uncertainty else None
-    for start, stop in chunks(grid, engine):
-        planes = _planes(series, grid, hole, start, stop)
-        made = engine.run(planes, np.ones((len(planes), *planes.shape[2:]), np.float32), start)
-        pixels[start:stop] = store_planes(grid, start, stop, shown(series, made.clean), options.strength)
-        if spread is not None and made.spread is not None:
-            spread[start:stop] = np.where(grid.valid(start, stop), options.strength * made.spread, 0)
-        release(series.pixels, grid.pixels, pixels)
-        tick(stop - start)
-    return pixels, spread
-
-
-def _planes(series: Series, grid: Series, hole: Mask | None, start: int, stop: int) -> Planes:
-    """What the network is given, [N, C, Y, X] on the grid of the result, bright where it is shown bright."""
-    filled = shown(series, fill_holes(series.values(start, stop), series.valid(start, stop)))[:, None]
-    if hole is not None:
-        return np.concatenate([filled, hole[start:stop, None].astype(np.float32)], axis=1)
-    size = grid.pixels.shape[1:]
-    finer: Planes = interpolate(
-        from_numpy(np.ascontiguousarray(filled)), size=size, mode="bicubic", align_corners=False
-    ).numpy()
-    return finer
-
-
-def _left_out(series: Series, hole: Mask | None) -> tuple[str, ...]:
-    """A warning where pixels are marked that hold no image, and so are not filled in."""
-    count = 0 if hole is None else int((hole & ~series.valid(0, len(series))).sum())
-    if not count:
-        return ()
-    return (f"{count} marked pixels are padding or no numbers, no image: they stay as they are.",)
-
-
-def _done(options: Options, hole: Mask | None, series: Series) -> dict[str, str | float]:
-    """What was done, in numbers."""
-    if hole is None:
-        return {"task": options.task, "factor": options.factor}
-    return {"task": options.task, "pixels": int((hole & series.valid(0, len(series))).sum())}
-
-
 def _verb(options: Options) -> str:
     return UPSCALED if options.task == "upscale" else INPAINTED
-
-
-def _describe(choice: Choice, options: Options, precision: str, marked: str | None) -> Derivation:
-    """What was done; `marked` is a digest of what was to be filled in."""
-    settings = asdict(options) | {
-        "marked": marked,
-        "weights": choice.checkpoint.sha256 if choice.checkpoint else None,
-        "precision": precision,
-        "version": __version__,
-    }
-    del settings["device"]
-    done = f"Upscaled {options.factor:g} times in plane" if options.task == "upscale" else "Partly filled in"
-    method = choice.method.name
-    description = f"{done} by meddenoise {__version__}, method {method}; {GENERATED}"
-    return Derivation(method, description, json.dumps(settings, sort_keys=True), _verb(options))
 
 
 def finer_shape(series: Series, factor: float) -> tuple[int, int]:

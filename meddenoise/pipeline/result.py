@@ -1,15 +1,14 @@
-"""A processed series and the report of it; the options of the engine."""
+"""A processed series and the report of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from meddenoise.engine import EngineOptions
 from meddenoise.engine.device import Device
 from meddenoise.methods.choice import Choice
 from meddenoise.noise import SeriesNoise
-from meddenoise.pipeline.options import Options
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.removal import Removal
+from meddenoise.trust.series import Change, judge_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +20,12 @@ class Result:
     device: Device
     noise: SeriesNoise
     """That which the method was given."""
+    seen_noise: SeriesNoise
+    """That which the pixels of the input show."""
     seconds: float
     warnings: tuple[str, ...]
     removal: Removal | None = None
-    """The noise before and after as measured; None for other tasks."""
+    """The noise before and after as measured; None for other tasks, and before it is judged."""
     done: dict[str, str | float] | None = None
     """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     mode: str | None = None
@@ -34,15 +35,25 @@ class Result:
     checks: dict[str, float | None] = field(default_factory=dict)
     """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
     trust: Trust | None = None
-    """The verdict on what was denoised; None for other tasks."""
+    """The verdict on what was denoised; None for other tasks, and before it is judged."""
     modality: str = ""
     """What the series was taken for; empty where nothing told."""
     modality_from: str = ""
     """Who or what told, as a part of a sentence."""
+    change: Change | None = field(default=None, repr=False)
+    """What there is to judge; None for other tasks, and once it is judged."""
 
-
-def engine_options(options: Options, device: Device) -> EngineOptions:
-    """What of the options is for the engine."""
-    return EngineOptions(
-        device, options.tile, options.overlap, options.batch_size, options.seed, max(options.strength, 1.0)
-    )
+    def judged(self) -> "Result":
+        """The same with its verdict, for which the method runs again on some planes; as it is otherwise."""
+        if self.change is None:
+            return self
+        found = judge_change(self.change)
+        misfit = found.removal.misfit(self.series.unit)
+        return replace(
+            self,
+            removal=found.removal,
+            checks=found.checks.values,
+            trust=found.trust,
+            warnings=(*self.warnings, *found.checks.warnings, *filter(None, [misfit])),
+            change=None,
+        )

@@ -3,6 +3,7 @@
 A spectrum is an array [H, W / 2 + 1], the amplitude at each frequency of `rfft2` relative to white noise.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, SPECTRUM_EDGES, WHITE, NoiseEstimate
 from meddenoise.noise.correlation import spectrum_of
-from meddenoise.noise.spectrum import mean_power, radial_frequency
+from meddenoise.noise.spectrum import filter_planes, mean_power, radial_frequency
 
 Image = NDArray[np.float32]
 
@@ -28,6 +29,8 @@ def white_spectrum(shape: tuple[int, int]) -> Image:
     return np.ones((shape[0], shape[1] // 2 + 1), np.float32)
 
 
+_AROUND = 24
+"""Pixels that are mirrored around a patch before it is filtered: ringing of its far side stays out."""
 SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
 """Shares of interpolated, ramp-filtered, k-space and scintillator noise in a modality."""
 OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
@@ -57,9 +60,56 @@ def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generat
     return mixed
 
 
-def _edge(f: Image, cut: float) -> Image:
-    edge: Image = 1 / (1 + np.exp((f - cut) / 0.02))
+def _edge(f: Image, cut: float, width: float = 0.02) -> Image:
+    edge: Image = 1 / (1 + np.exp(np.minimum((f - cut) / width, 80)))
     return edge
+
+
+@dataclass(frozen=True, slots=True)
+class KSpaceWindow:
+    """How far a scan reached in k-space, and how it fades there: signal and noise end at the same frequency.
+
+    Zero-filled scans are cut off sharply, and ring at edges; filters (Fermi, Hamming) fade.
+    """
+
+    cut_x: float
+    """In cycles per pixel; above 0.5 nothing is cut off."""
+    cut_y: float
+    width: float
+    elliptic: bool
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "KSpaceWindow":
+        """A window that leaves out something in at least one direction."""
+        cuts = (
+            rng.uniform(0.22, 0.5, 2)
+            if rng.random() < 0.6
+            else rng.permutation([rng.uniform(0.22, 0.5), 1.0])
+        )
+        width = float(np.exp(rng.uniform(np.log(0.003), np.log(0.06))))
+        return cls(float(cuts[0]), float(cuts[1]), width, bool(cuts.max() < 1 and rng.random() < 0.4))
+
+    def transfer(self, shape: tuple[int, ...]) -> Image:
+        """Its values [H, W / 2 + 1], 1 at frequency 0."""
+        fy, fx = _frequencies((shape[0], shape[1]))
+        if self.elliptic:
+            inside = _edge(np.hypot(fx / self.cut_x, fy / self.cut_y), 1.0, self.width / self.cut_x)
+        else:
+            inside = _edge(np.abs(fx), self.cut_x, self.width) * _edge(np.abs(fy), self.cut_y, self.width)
+        window: Image = (inside / inside[0, 0]).astype(np.float32)
+        return window
+
+    def scan(self, clean: Image) -> Image:
+        """`clean` [H, W], nowhere below 0, as the magnitude image of such a scan: limited in band."""
+        padded = np.pad(clean, _AROUND, mode="reflect")
+        seen: Image = np.abs(filter_planes(padded, self.transfer(padded.shape)))
+        return np.ascontiguousarray(seen[_AROUND:-_AROUND, _AROUND:-_AROUND], np.float32)
+
+    def amplitude(self, shape: tuple[int, ...]) -> Image:
+        """The amplitude spectrum [H, W / 2 + 1] of its noise, unit mean power."""
+        window = self.transfer(shape)
+        unit: Image = (window / np.sqrt(mean_power(window, shape[1]))).astype(np.float32)
+        return unit
 
 
 def bands_of(amplitude: Image) -> tuple[float, ...]:

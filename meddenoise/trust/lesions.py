@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
+from meddenoise.engine.planes import MiddlePlane
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 
 Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 Denoise = Callable[[Plane], Plane]
 """A noisy plane [Y, X] -> the clean one; every call draws the same noise."""
 
@@ -41,16 +41,7 @@ class Survival:
     contrast: float
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A plane as a method sees it, its local noise level, and where it is image; all [Y, X]."""
-
-    noisy: Plane
-    sigma: Plane
-    valid: Mask
-
-
-def survival(denoise: Denoise, scene: Scene, clean: Plane, noise: NoiseEstimate) -> Survival:
+def survival(denoise: Denoise, scene: MiddlePlane, clean: Plane, noise: NoiseEstimate) -> Survival:
     """What `denoise` leaves of discs of known contrast and size, beside `clean`, its result without them.
 
     The noise is the same in both runs, so that one run with all discs suffices. Bright and dark discs and
@@ -60,23 +51,23 @@ def survival(denoise: Denoise, scene: Scene, clean: Plane, noise: NoiseEstimate)
     if len(places) < FEWEST:
         raise UndefinedError("too few smooth places for discs in the image")
     discs = _draw(scene, places, noise)
-    change = denoise(scene.noisy + sum(contrast * shape for contrast, shape in discs)) - clean
+    change = denoise(scene.plane + sum(contrast * shape for contrast, shape in discs)) - clean
     kept = [_contrast(change, shape) / (contrast * _contrast(shape, shape)) for contrast, shape in discs]
     contrast = float(np.mean([abs(contrast) for contrast, _ in discs]))
     return Survival(float(np.median(kept)), len(discs), contrast)
 
 
-def _places(scene: Scene, clean: Plane, least: float) -> list[tuple[int, int]]:
+def _places(scene: MiddlePlane, clean: Plane, least: float) -> list[tuple[int, int]]:
     """Centres on a grid, APART_PX apart, away from the borders and from edges of the result."""
     if min(clean.shape) < 2 * APART_PX:
         return []
-    margin = APART_PX // 2
-    usable = binary_erosion(scene.valid & (scene.sigma > 0), iterations=margin)
-    low, high = np.quantile(clean[scene.valid], (0.01, 0.99)) if scene.valid.any() else (0.0, 0.0)
+    margin, sigma, valid = APART_PX // 2, scene.sigma[0], scene.valid[0]
+    usable = binary_erosion(valid & (sigma > 0), iterations=margin)
+    low, high = np.quantile(clean[valid], (0.01, 0.99)) if valid.any() else (0.0, 0.0)
     # in the air around a patient are no lesions, and magnitudes near 0 hide dark ones
     usable &= (clean > low + BACKGROUND * (high - low)) & (clean > least)
     slope = gaussian_filter(np.hypot(*np.gradient(gaussian_filter(clean, 1.5))), margin / 2)
-    relative = np.divide(slope, scene.sigma, out=np.full_like(slope, np.inf), where=scene.sigma > 0)
+    relative = np.divide(slope, sigma, out=np.full_like(slope, np.inf), where=sigma > 0)
     rows, columns = (range(margin, size - margin, APART_PX) for size in clean.shape)
     grid = [(y, x) for y in rows for x in columns if usable[y, x]]
     ranked = sorted(grid, key=lambda place: float(relative[place]))
@@ -85,16 +76,18 @@ def _places(scene: Scene, clean: Plane, least: float) -> list[tuple[int, int]]:
     return sorted(chosen[::step][:MOST])
 
 
-def _draw(scene: Scene, places: list[tuple[int, int]], noise: NoiseEstimate) -> list[tuple[float, Plane]]:
+def _draw(
+    scene: MiddlePlane, places: list[tuple[int, int]], noise: NoiseEstimate
+) -> list[tuple[float, Plane]]:
     """Contrast and shape [Y, X] of every disc, soft at its border."""
-    rows, columns = np.indices(scene.noisy.shape, np.float32)
+    rows, columns = np.indices(scene.plane.shape, np.float32)
     rng = np.random.default_rng(SEED)
     discs = []
     spreads = {radius: disc_spread(noise, radius, rng) for radius in RADII_PX}
     for number, (y, x) in enumerate(places):
         radius = RADII_PX[number // 2 % 2]
         shape = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)
-        contrast = (-1) ** number * DETECTABILITY * spreads[radius] * float(scene.sigma[y, x])
+        contrast = (-1) ** number * DETECTABILITY * spreads[radius] * float(scene.sigma[0, y, x])
         discs.append((contrast, shape))
     return discs
 

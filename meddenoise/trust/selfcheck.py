@@ -12,12 +12,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from meddenoise.engine import Engine, Planes
+from meddenoise.engine import Engine
+from meddenoise.engine.planes import MiddlePlane
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.leak import Denoise, kept_share, sign_steps, spectral_steps
 from meddenoise.metrics.measure import Measurement
@@ -33,26 +32,13 @@ SEED = 0
 """Of the probes, so that the same result is told the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One plane as the method sees it: `noisy` [1, C, Y, X], `sigma` [1, Y, X], `valid` [1, Y, X].
-
-    `index` is its place in the series.
-    """
-
-    noisy: Planes
-    sigma: Planes
-    valid: NDArray[np.bool_]
-    index: int
-
-
-def check_method(engine: Engine, sample: Sample, noise: NoiseEstimate, strength: float) -> Measurement:
-    """The measures of the table above for the middle of a plane, None and a warning where one has no value.
+def check_method(engine: Engine, plane: MiddlePlane, noise: NoiseEstimate, strength: float) -> Measurement:
+    """The measures of the table above in the middle of a plane, None and a warning where one has no value.
 
     They are those of the result as it is written, blended with the input where `strength` is less than 1.
     It takes 7 passes, or runs of a sampler with one and the same noise.
     """
-    seen = _look(engine, _crop(sample), strength)
+    seen = _look(engine, plane.crop(CROP), strength)
     result, before, sigma, valid = (
         part[0, 0].numpy() for part in (seen.clean, seen.noisy, seen.sigma, seen.valid)
     )
@@ -69,9 +55,9 @@ def check_method(engine: Engine, sample: Sample, noise: NoiseEstimate, strength:
     return Measurement(values, tuple(warnings))
 
 
-def estimate_risk(engine: Engine, sample: Sample, noise: NoiseEstimate) -> float:
+def estimate_risk(engine: Engine, plane: MiddlePlane, noise: NoiseEstimate) -> float:
     """`sure` alone of the table above, in 3 passes. Raises UndefinedError where it has no value."""
-    seen = _look(engine, _crop(sample), 1.0)
+    seen = _look(engine, plane.crop(CROP), 1.0)
     residual, sigma, valid = (
         part[0, 0].numpy() for part in (seen.noisy - seen.clean, seen.sigma, seen.valid)
     )
@@ -89,7 +75,7 @@ class _Seen:
     clean: Tensor
 
 
-def _look(engine: Engine, sample: Sample, strength: float) -> _Seen:
+def _look(engine: Engine, sample: MiddlePlane, strength: float) -> _Seen:
     middle = sample.noisy.shape[1] // 2
 
     def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -101,18 +87,6 @@ def _look(engine: Engine, sample: Sample, strength: float) -> _Seen:
     noisy, sigma = torch.from_numpy(sample.noisy[:, middle, None]), torch.from_numpy(sample.sigma[:, None])
     valid = torch.from_numpy(sample.valid[:, None])
     return _Seen(denoise, noisy, sigma, valid, denoise(noisy, sigma))
-
-
-def _crop(sample: Sample) -> Sample:
-    """The middle of the plane, contiguous."""
-    starts = [max(0, (size - CROP) // 2) for size in sample.valid.shape[-2:]]
-    y, x = (slice(start, start + CROP) for start in starts)
-    return Sample(
-        np.ascontiguousarray(sample.noisy[..., y, x]),
-        np.ascontiguousarray(sample.sigma[..., y, x]),
-        np.ascontiguousarray(sample.valid[..., y, x]),
-        sample.index,
-    )
 
 
 def _kept(seen: _Seen, steps: Iterable[Tensor]) -> float:

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.engine import Engine
-from meddenoise.engine.planes import load_planes
+from meddenoise.engine.planes import middle, middle_plane
 from meddenoise.metrics import UndefinedError
-from meddenoise.noise import Noise
+from meddenoise.metrics.measure import Measurement
+from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.series import Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
-from meddenoise.trust.examine import Pair, examine
-from meddenoise.trust.lesions import Scene, survival
-from meddenoise.trust.removal import Removal
+from meddenoise.trust.examine import Pair, Plane, examine
+from meddenoise.trust.lesions import survival
+from meddenoise.trust.removal import Removal, measure_removal
+from meddenoise.trust.selfcheck import MEASURES, check_method
 
 MOST_PLANES = 3
 MOST_SIDE = 512
@@ -30,7 +30,7 @@ UNCHANGED = "the pixels are those of the input: nothing was removed."
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How the result was made: the engine with its method, told `noise`, at `strength`."""
+    """How the result was made: the engine with its method, given `noise`, at `strength`."""
 
     engine: Engine
     noise: Noise
@@ -39,22 +39,56 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A series, what was made of it, and the noise before and after."""
+    """A series, what was made of it, and how: all that there is to judge.
+
+    `noise` is what the noisy series shows: a level that a user gave (`noise_is_given`) may be wrong. `run` is
+    None where nothing was done. `self_checked` methods are measured without a reference too.
+    """
 
     noisy: Series
     result: Series
+    noise: SeriesNoise
+    run: Run | None
+    noise_is_given: bool = False
+    self_checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The noise before and after, what the method shows without a reference, and the verdict."""
+
     removal: Removal
+    checks: Measurement
+    trust: Trust
 
 
-def check_trust(change: Change, noise: Noise, run: Run | None) -> Trust:
-    """The verdict on a result; `noise` is what the noisy series shows, `run` None where nothing was done.
+def judge_change(change: Change) -> Judgement:
+    """What a result shows next to the series that it was made from.
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
+    levels = () if change.noise_is_given else change.noise.levels
+    removal = measure_removal(change.noisy, change.result, levels)
+    return Judgement(removal, _check(change), _conclude(change, removal))
+
+
+def _check(change: Change) -> Measurement:
+    """What a self-supervised method shows in the middle plane; nothing where it did not run."""
+    run = change.run
+    if not change.self_checked:
+        return Measurement({}, ())
+    if run is None:
+        why = "nothing was removed: leak, residual and risk are not measured."
+        return Measurement(dict.fromkeys(MEASURES), (why,))
+    plane = middle_plane(change.noisy, run.noise, run.engine.context)
+    return check_method(run.engine, plane, run.noise.plane(plane.index), run.strength)
+
+
+def _conclude(change: Change, removal: Removal) -> Trust:
+    run, noisy, noise = change.run, change.noisy, change.noise
     if run is None:
         return Trust("no effect", notes=(UNCHANGED,))
-    noisy, result = change.noisy, change.result
-    measured = with_removal(examine_series(noisy, result, noise), change.removal)
+    measured = with_removal(examine_series(noisy, change.result, noise), removal)
     method = run.engine.name
     if run.engine.samples:
         return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)), method)
@@ -83,24 +117,16 @@ def with_lesions(measured: Values, noisy: Series, noise: Noise, run: Run) -> Val
 
 
 def _survival(noisy: Series, noise: Noise, run: Run) -> float:
-    index = len(noisy) // 2
-    planes, sigma = (
-        _middle(part, LESION_SIDE)
-        for part in load_planes(noisy, index, index + 1, run.noise, run.engine.context)
-    )
-    valid = _middle(noisy.valid(index, index + 1), LESION_SIDE)
-    centre = planes.shape[1] // 2
+    given = middle_plane(noisy, run.noise, run.engine.context).crop(LESION_SIDE)
+    seen = middle_plane(noisy, noise, 0).crop(LESION_SIDE)
 
-    def denoise(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    def denoise(plane: Plane) -> Plane:
         # the neighbours of a frame show the same place: a lesion is in them too
-        given = planes + (plane - planes[0, centre])
-        clean: NDArray[np.float32] = run.engine.run(given, sigma, index).clean[0]
+        planes = given.noisy + (plane - seen.plane)
+        clean: Plane = run.engine.run(planes, given.sigma, given.index).clean[0]
         return plane + np.float32(run.strength) * (clean - plane)
 
-    before: NDArray[np.float32] = planes[0, centre]
-    _, local = load_planes(noisy, index, index + 1, noise, 0)
-    scene = Scene(before, _middle(local, LESION_SIDE)[0], valid[0])
-    return survival(denoise, scene, denoise(before), noise.plane(index)).share
+    return survival(denoise, seen, denoise(seen.plane), noise.plane(seen.index)).share
 
 
 def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
@@ -111,11 +137,5 @@ def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
         before = fill_holes(noisy.values(n, n + 1), valid)
         after = fill_holes(result.values(n, n + 1), valid)
         magnitude = noisy.modality in ("MR", "") and bool(before.min() >= 0)
-        planes = [_middle(part[0], MOST_SIDE) for part in (before, after, valid)]
+        planes = [middle(part[0], MOST_SIDE) for part in (before, after, valid)]
         yield Pair(planes[0], planes[1], planes[2], noise.plane(n), magnitude)
-
-
-def _middle(part: NDArray[Any], side: int) -> NDArray[Any]:
-    """The middle of planes [..., Y, X], at most `side` pixels a side, contiguous."""
-    top, left = (max(0, (size - side) // 2) for size in part.shape[-2:])
-    return np.ascontiguousarray(part[..., top : top + side, left : left + side])

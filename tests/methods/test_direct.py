@@ -1,11 +1,13 @@
 """The method `direct` around its network: the mean it keeps, the floor it knows, what it leaves alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.methods.direct import DirectDenoiser, direct_bands, lost_mean
+from meddenoise.methods.direct import DirectDenoiser, direct_bands, lost_mean, turn
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
 
@@ -52,6 +54,25 @@ def test_only_magnitude_images_without_negative_values_have_a_floor(network: Bia
         assert float(network.zero) == floor
         # The mean of Rician noise is not zero: with a floor the network's word stands.
         assert (float(clean.mean() - noisy.mean()) > 0.04) == bool(floor)
+
+
+@pytest.mark.parametrize("count", [4, 16])
+def test_the_mean_over_turned_planes_turns_with_the_image(count: int) -> None:
+    torch.manual_seed(0)
+    network = NoiseUNet(channels=(8, 8), blocks=(1, 1), bands=count).eval().requires_grad_(False)
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    noisy, sigma = plane(5.0)[..., :48], torch.full((1, 1, 64, 48), 0.5)
+    bands = torch.linspace(0.5, 1.5, count)
+    swapped = bands.unflatten(0, (-1, 2)).flip(1).flatten() if count > 4 else bands
+    once, mean = (DirectDenoiser(network, bands, True, averaged=averaged) for averaged in (False, True))
+    turned_once, turned_mean = (replace(one, bands=swapped) for one in (once, mean))
+    for turns, mirrored in ((1, False), (2, True), (3, True)):
+        one, other = (mean, turned_mean) if turns % 2 else (mean, mean)
+        image, level = (turn(x, turns, mirrored) for x in (noisy, sigma))
+        assert torch.allclose(turn(one(noisy, sigma), turns, mirrored), other(image, level), atol=1e-4)
+    image, level = (turn(x, 1, False) for x in (noisy, sigma))
+    assert not torch.allclose(turn(once(noisy, sigma), 1, False), turned_once(image, level), atol=1e-2)
 
 
 def test_planes_whose_sigma_is_zero_stay_as_they_are(network: Biased) -> None:

@@ -279,6 +279,17 @@ def test_profile_noise_has_its_level_at_every_brightness_and_its_lag(level):
     assert simulate(dark, magnitude, rng(7))[0].mean() == pytest.approx(np.sqrt(30 * np.pi / 2), rel=WITHIN)
 
 
+def test_frames_that_were_noisier_when_measured_are_noisier_again():
+    noise = ProfileNoise(2.0, 30.0, (0.05, 0.25, 0.5), (1.6, 1.2, 0.4), ratios=(3.0, 1.5, 1.0))
+    image = flat(50.0, 5, 128)
+    noisy, info = simulate(image, noise, rng(6))
+    usual = np.sqrt(2 * 50 + 30)
+    assert (noisy - image).std(axis=(1, 2)) == pytest.approx(usual * np.array([3, 1.5, 1, 1, 1]), rel=WITHIN)
+    assert info.sigma[:2, 0, 0] == pytest.approx(usual * np.array([3, 1.5]), rel=1e-5)
+    with pytest.raises(ValueError, match="the least ratio"):
+        replace(noise, ratios=(-1.0,))
+
+
 def test_noises_add_in_order_with_variance_and_spectrum():
     clean = flat(100.0)
     steps = [XrayNoise(4.0, 2.0), CorrelatedNoise(6.0, 1.0), GaussianNoise(3.0)]

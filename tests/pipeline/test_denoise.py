@@ -276,6 +276,14 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
         ({"method": "nlm", "fusion": False}, "--no-fusion needs a method with a blind-spot network"),
         ({"mode": "distilled", "steps": 5}, "--steps needs the sampler, and --mode distilled is one pass"),
         ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
+        ({"quality": "good"}, "--quality is 'good': give fast, standard or best"),
+        ({"quality": "best", "steps": 5}, "--quality best is for one pass, --steps for the sampler"),
+        ({"quality": "fast", "weights": "direct"}, "--quality fast has a checkpoint of its own"),
+        ({"quality": "fast", "method": "befoi"}, "--quality fast is a smaller network of 'direct'"),
+        (
+            {"quality": "best", "method": "nlm"},
+            "--quality best needs a network of one pass, and 'nlm' has none",
+        ),
         ({"mode": "distilled", "uncertainty": True}, "--uncertainty needs the sampler"),
     ],
 )
@@ -364,7 +372,7 @@ def test_where_nothing_is_changed_nothing_is_uncertain_and_nothing_measured(draw
 
 def test_a_method_without_a_spread_refuses_to_make_one_up(monkeypatch):
     use_method(monkeypatch, Neighbours(context=0))
-    with pytest.raises(UsageError, match="--uncertainty needs draws"):
+    with pytest.raises(UsageError, match="--uncertainty needs a sampler and steps enough"):
         denoise_series(make_series(1), Options(sigma=5.0, uncertainty=True))
 
 

@@ -179,13 +179,21 @@ def test_the_sampler_gives_a_map_of_uncertainty_and_the_same_pixels_again(
 ) -> None:
     source = nifti(tmp_path / "v.nii.gz", RNG(0).integers(0, 900, (1, 20, 24), np.int16))
     for name in ("a", "b"):
-        upscale(weights, source, "-o", tmp_path / f"{name}.nii.gz", "--uncertainty", "--steps", 3)
+        upscale(weights, source, "-o", tmp_path / f"{name}.nii.gz", "--uncertainty", "--steps", 4)
     first, second = (nibabel.load(tmp_path / f"{name}.nii.gz").get_fdata() for name in ("a", "b"))
     assert np.array_equal(first, second)
-    assert nibabel.load(tmp_path / "a_uncertainty.nii").shape == first.shape
+    spread = nibabel.load(tmp_path / "a_uncertainty.nii")
+    assert spread.shape == first.shape and spread.get_fdata().max() > 0
     (row,) = json.loads((tmp_path / "a-report.json").read_text())["series"]
     assert row["mode"] == "diffusion" and row["method"] == "medcdiff-upscale"
     assert row["shape"] == [1, 40, 48] and any("generated" in warning for warning in row["warnings"])
+
+
+def test_a_run_too_short_to_tell_is_refused_instead_of_called_certain(weights: Path, tmp_path: Path) -> None:
+    source = png(tmp_path / "a.png", RNG(0).integers(0, 255, (20, 20), np.uint8))
+    done = upscale(weights, source, "--uncertainty", "--steps", 3, code=2)
+    assert "give more --steps" in done.stderr
+    assert not list(tmp_path.glob("a_*"))
 
 
 def test_a_finished_result_is_kept(weights: Path, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import torch
 
 from meddenoise.engine import Engine, EngineOptions
 from meddenoise.engine.device import Device
+from meddenoise.engine.planes import MiddlePlane
 from meddenoise.methods import Setup
 from meddenoise.noise import WHITE, NoiseEstimate
-from meddenoise.trust.selfcheck import CROP, MEASURES, SIGN_PROBES, SPECTRAL_PROBES, Sample, check_method
+from meddenoise.trust.selfcheck import CROP, MEASURES, SIGN_PROBES, SPECTRAL_PROBES, check_method
 from tests.drawing import Draws, neighbours
 
 SIGMA = 15.0
@@ -51,7 +52,8 @@ def scene(size=(96, 80), channels=1):
 def sample(size=(96, 80), channels=1, seed=0):
     noise = np.random.default_rng(seed).normal(0, SIGMA, (1, channels, *size)).astype(np.float32)
     shape = (1, *size)
-    return Sample(scene(size, channels) + noise, np.full(shape, SIGMA, np.float32), np.ones(shape, bool), 3)
+    noisy, level = scene(size, channels) + noise, np.full(shape, SIGMA, np.float32)
+    return MiddlePlane(noisy, level, np.ones(shape, bool), 3)
 
 
 def test_a_blind_filter_is_told_from_one_that_returns_its_input():
@@ -98,7 +100,8 @@ def test_it_costs_a_few_passes_over_the_middle_of_a_large_plane():
     assert denoiser.shapes == [(1, 1, CROP, CROP)] * (1 + SIGN_PROBES + SPECTRAL_PROBES)
     y, x = (400 - CROP) // 2, (300 - CROP) // 2
     middle = (slice(None), slice(y, y + CROP), slice(x, x + CROP))
-    cut = Sample(large.noisy[:, :, *middle[1:]].copy(), large.sigma[middle], large.valid[middle], large.index)
+    noisy = large.noisy[:, :, *middle[1:]].copy()
+    cut = MiddlePlane(noisy, large.sigma[middle], large.valid[middle], large.index)
     assert run(OnePass(neighbours), cut) == measured
 
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from meddenoise.engine.planes import MiddlePlane
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 from meddenoise.noise.rician import mean_magnitude
 from meddenoise.trust import Check, Values, judge
 from meddenoise.trust.examine import EXAMINED, Pair, examine
-from meddenoise.trust.lesions import Scene, survival
+from meddenoise.trust.lesions import survival
 
 SIZE, SIGMA = 128, 20.0
 COLOURED = NoiseEstimate(SIGMA, (1.7, 1.5, 0.9, 0.5))
@@ -110,7 +111,7 @@ def test_what_cannot_be_judged_has_no_verdict_but_a_reason(size, noise, words):
 
 def test_discs_survive_the_identity_and_not_a_blur():
     before, sigma = noisy(WHITE), np.full((SIZE, SIZE), SIGMA, np.float32)
-    image = Scene(before, sigma, ALL)
+    image = MiddlePlane(before[None, None], sigma[None], ALL[None])
     kept = survival(lambda plane: plane, image, before, WHITE)
     assert kept.share == pytest.approx(1, abs=1e-3) and kept.discs >= 4
     # eight times what white noise makes of a disc of 20 to 50 pixels
@@ -126,8 +127,9 @@ def test_discs_survive_the_identity_and_not_a_blur():
 
 def test_discs_need_room():
     plane = np.zeros((30, 30), np.float32)
+    image = MiddlePlane(plane[None, None], plane[None] + 1, plane[None] == 0)
     with pytest.raises(UndefinedError, match="too few"):
-        survival(lambda noisy: noisy, Scene(plane, plane + 1, plane == 0), plane, WHITE)
+        survival(lambda noisy: noisy, image, plane, WHITE)
 
 
 def test_a_check_judges_in_its_own_direction():

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from meddenoise import Options
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
-from meddenoise.pipeline.restore import restore_series
+from meddenoise.pipeline.restore import prepare_restoring
 from meddenoise.series import Series
 from meddenoise.weights.manifest import published
 
@@ -55,7 +55,7 @@ def averaged(values: Values, factor: int) -> Values:
 
 def upscaled(series: Series, factor: int) -> Values:
     options = Options(task="upscale", factor=factor, device="cpu", precision="fp32")
-    return restore_series(series, options, None).series.values(0, 1)
+    return prepare_restoring(series, options, None).run().series.values(0, 1)
 
 
 def coarse(kind: str, factor: int) -> Series:
@@ -88,7 +88,9 @@ def test_even_fields_stay_even(level: float) -> None:
     assert np.abs(upscaled(even, 3) - level).max() < 10, "HU"
     hole = np.zeros((1, 64, 64), bool)
     hole[:, 20:40, 24:36] = True
-    filled = restore_series(even, Options(task="inpaint", device="cpu", precision="fp32"), hole).series
+    filled = (
+        prepare_restoring(even, Options(task="inpaint", device="cpu", precision="fp32"), hole).run().series
+    )
     assert np.abs(filled.values(0, 1) - level).max() < 40, "HU"
 
 
@@ -99,7 +101,7 @@ def test_a_filled_hole_is_about_as_near_to_the_truth_as_a_membrane_or_nearer(kin
     for y, x in ((60, 60), (60, 150), (150, 60), (150, 150)):
         hole[:, y : y + 28, x : x + 28] = True
     options = Options(task="inpaint", device="cpu", precision="fp32")
-    made = restore_series(series, options, hole).series.values(0, 1)
+    made = prepare_restoring(series, options, hole).run().series.values(0, 1)
     assert np.array_equal(made[~hole], truth[~hole])
     smooth = inpaint_biharmonic(truth[0], hole[0])
     assert rms(made[hole] - truth[hole]) < MOST_OF_SMOOTH[kind] * rms(smooth[hole[0]] - truth[hole])

@@ -26,7 +26,8 @@ def draw_along(by_plane: Sequence[Pair], unit: str) -> str:
             curves.append(Curve(name, x, y, name))
     if not curves:
         return ""
-    axes = Axes("Noise along the series", "plane of the series", f"noise{f' ({unit})' if unit else ''}")
+    level = f"noise{f' ({unit})' if unit else ''}"
+    axes = Axes("Noise along the series", "plane of the series", level, counted=True)
     return (
         f'<div class="plots"><figure>{draw_plot(curves, axes)}<figcaption>{escape(_caption(by_plane))}'
         "</figcaption></figure></div>"

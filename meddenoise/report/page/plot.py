@@ -30,6 +30,8 @@ class Axes:
     title: str
     x: str
     y: str
+    counted: bool = False
+    """Whether x counts: only whole numbers are marked then."""
 
 
 def draw_plot(curves: Sequence[Curve], axes: Axes) -> str:
@@ -39,7 +41,7 @@ def draw_plot(curves: Sequence[Curve], axes: Axes) -> str:
     scale = _Scale(float(x_low), float(x_high), float(y_high))
     parts = [
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(axes.title)}">',
-        *_grid(scale),
+        *_grid(scale, 1.0 if axes.counted else 0.0),
         *(_draw_curve(curve, scale) for curve in curves),
         *_legend(curves),
         f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 6}" text-anchor="middle">'
@@ -76,7 +78,7 @@ def _draw_curve(curve: Curve, scale: _Scale) -> str:
     return f'<polygon class="area {curve.style}" points="{first} {points} {last}"/>{line}'
 
 
-def _grid(scale: _Scale) -> list[str]:
+def _grid(scale: _Scale, least_step: float) -> list[str]:
     parts = []
     for value in _ticks(0.0, scale.top, 4):
         y = f"{scale.y(value):.1f}"
@@ -84,7 +86,7 @@ def _grid(scale: _Scale) -> list[str]:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="tick" {place}>{_tick(value)}</text>')
     base = HEIGHT - BOTTOM
-    for value in _ticks(scale.low, scale.high, 6):
+    for value in _ticks(scale.low, scale.high, 6, least_step):
         x = f"{scale.x(value):.1f}"
         place = f'x="{x}" y="{base + 17}" text-anchor="middle"'
         parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{base}" y2="{base + 4}"/>')
@@ -109,14 +111,15 @@ def _tick(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _ticks(low: float, high: float, about: int) -> list[float]:
-    """Round values between `low` and `high`."""
+def _ticks(low: float, high: float, about: int, least_step: float = 0.0) -> list[float]:
+    """Round values between `low` and `high`, multiples of `least_step` if that is above 0."""
     span = high - low
     if span <= 0 or not math.isfinite(span):
         return [low]
-    raw = span / about
+    raw = max(span / about, least_step)
     unit = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * unit for factor in (1.0, 2.0, 2.5, 5.0, 10.0) if factor * unit >= raw)
+    factors = (1.0, 2.0, 5.0, 10.0) if least_step else (1.0, 2.0, 2.5, 5.0, 10.0)
+    step = next(factor * unit for factor in factors if factor * unit >= raw)
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
     return [round((first + n) * step, 12) + 0.0 for n in range(count)]

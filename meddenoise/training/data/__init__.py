@@ -22,6 +22,7 @@ from meddenoise.training.data.degradation import (
     recorrupt,
 )
 from meddenoise.training.data.scenes import draw_scene
+from meddenoise.training.spectra import KSpaceWindow
 
 Image = NDArray[np.float32]
 
@@ -148,8 +149,12 @@ class PatchSource:
             return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
         if image.like is not None:
             return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
-        degraded = degrade(patch, image.own, image.modality, self.mix, rng)
-        if self.mix.blanked and image.own.sigma < EXACT and rng.random() < self.mix.blanked:
+        exact, window = image.own.sigma < EXACT, None
+        if exact and magnitude and patch.min() >= 0 and rng.random() < self.mix.windowed:
+            window = KSpaceWindow.draw(rng)
+            patch = window.scan(patch)
+        degraded = degrade(patch, image.own, image.modality, self.mix, rng, window)
+        if exact and rng.random() < self.mix.blanked:
             return blank(degraded, patch, rng)
         return degraded, patch
 

@@ -16,6 +16,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.spectra import (
+    KSpaceWindow,
     amplitude_of,
     bands_of,
     blurring,
@@ -71,6 +72,8 @@ class NoiseMix:
     """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
     clipped: float = 0.15
     """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
+    windowed: float = 0.0
+    """Share of exact references made MR scans whose signal and noise end at one window in k-space."""
     blanked: float = 0.0
     """Share of patches of exact references with a part that is one value without noise: masked, padded."""
 
@@ -92,12 +95,17 @@ class Degraded:
 
 
 def degrade(
-    clean: Image, own: NoiseEstimate, modality: str, mix: NoiseMix, rng: np.random.Generator
+    clean: Image,
+    own: NoiseEstimate,
+    modality: str,
+    mix: NoiseMix,
+    rng: np.random.Generator,
+    window: KSpaceWindow | None = None,
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
-    magnitudes, whose 0 is a physical floor.
+    magnitudes, whose 0 is a physical floor. Noise of a scan that ended at a `window` ends there too.
     """
     kind = _draw_kind(modality, mix, rng)
     magnitude = modality == "MR"
@@ -107,6 +115,8 @@ def degrade(
     amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = white_spectrum(clean.shape)
+    if window is not None:
+        amplitude = window.amplitude(clean.shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)

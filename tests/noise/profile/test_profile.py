@@ -12,6 +12,7 @@ from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.engine.level import expect_noise
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
 from meddenoise.noise.models import XrayNoise
+from meddenoise.noise.parse import Scale, parse_noise
 from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile.curve import robust_variance
 from meddenoise.noise.profile.file import read_profile, write_profile
@@ -356,6 +357,17 @@ def test_frames_of_a_profile_go_on_settled_and_several_runs_are_pooled():
     assert profile.levels(2) == (70.0, 30.0)
     assert replace(profile, sigmas=profile.sigmas[:5]).levels(5) is None
     assert replace(profile, source="repeats").levels(5) is None
+
+
+def test_simulated_cines_take_the_levels_of_the_frames_that_were_measured(tmp_path):
+    counts = Counts(series=1, planes=3, settled=1)
+    profile = replace(EXAMPLE, sigmas=(60.0, 30.0, 20.0), steps=(90, 60, 40), counts=counts)
+    path = tmp_path / "profile.toml"
+    write_profile(profile, path)
+    scale = Scale(peak=400, mean=200, pixel_mm=1.0, cine=True, unit=profile.unit, modality=profile.modality)
+    cine, volume = parse_noise(str(path), scale), parse_noise(str(path), replace(scale, cine=False))
+    assert cine.ratios == (3.0, 1.5, 1.0)
+    assert volume.ratios == ()
 
 
 @pytest.mark.parametrize("frames", [3, 12])

@@ -1,5 +1,9 @@
 """The curve of the noise along a series, on the page."""
 
+import re
+
+import pytest
+
 from meddenoise.report.page.along import draw_along
 from meddenoise.report.page.compose import compose
 from tests.page_samples import entry, page
@@ -19,3 +23,10 @@ def test_a_page_shows_the_noise_along_a_series():
     curve = 'aria-label="Noise along the series"'
     assert curve in compose(page(entry(by_plane=((9.0, 1.0), (8.0, 1.0), (7.0, 1.0)))))
     assert curve not in compose(page(entry()))
+
+
+@pytest.mark.parametrize("count", [3, 6, 14, 120])
+def test_planes_are_counted_in_whole_numbers(count: int) -> None:
+    page = draw_along([(float(n), 1.0) for n in range(1, count + 1)], "HU")
+    marks = [float(text) for text in re.findall(r'text-anchor="middle">([\d.]+)</text>', page)]
+    assert len(marks) >= 2 and all(mark == int(mark) for mark in marks)
