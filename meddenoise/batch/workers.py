@@ -14,7 +14,7 @@ from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
 from meddenoise.batch.rows import Images, compare, draw, row_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
-from meddenoise.errors import MeddenoiseError, OutputError, UsageError
+from meddenoise.errors import ClusterError, MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
@@ -143,7 +143,7 @@ class Crew:
         try:
             self.check()
             self._finish(job, progress)
-        except (_StoppedError, UsageError, KeyboardInterrupt, SystemExit):
+        except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
@@ -175,7 +175,7 @@ class Crew:
 
     def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
         """Read, denoise, write and record one series."""
-        task, place = job.task, job.place
+        task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
         with self._engines:
             self.check()
