@@ -8,8 +8,10 @@ python3 -m venv .venv
 .venv/bin/pip install --quiet torch==2.13.0
 .venv/bin/pip install --quiet --editable '.[dev]'
 missing=""
-# The DICOM validator and the browser some tests use; they are skipped without them.
+# The DICOM validator, archive, tools and browser some tests use; they are skipped without them.
 command -v dciodvfy >/dev/null || missing="dicom3tools"
+command -v storescu >/dev/null || missing="$missing dcmtk"
+command -v Orthanc >/dev/null || missing="$missing orthanc orthanc-dicomweb"
 command -v chromedriver >/dev/null || missing="$missing chromium chromium-driver"
 if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     apt-get update -qq >/dev/null 2>&1 || true

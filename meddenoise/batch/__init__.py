@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -25,13 +25,17 @@ from meddenoise.weights import verify
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One run: what to denoise, where to, and how. `command` is told in the report."""
+    """One run: what to denoise, where to, and how. `command` is told in the report.
+
+    `wanted` picks among the series that are found; None takes all.
+    """
 
     inputs: tuple[Path, ...]
     output: Path | None = None
     reference: Path | None = None
     report: bool = True
     command: str = ""
+    wanted: Callable[[Item], bool] | None = None
     orders: Orders = field(default_factory=Orders)
 
 
@@ -63,6 +67,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:
         raise _nothing_readable(request, found)
+    if request.wanted is not None:
+        tasks = [task for task in tasks if request.wanted(task.item)]
     references = _find_references(tasks, request.reference)
     counting = _Counting(listener)
     skipped = [problem.path for problem in found.skipped]

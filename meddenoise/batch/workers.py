@@ -39,6 +39,8 @@ class Orders:
     """Whether the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
+    replace: bool = False
+    """Whether results are written anew whose sources or settings have changed since."""
     jobs: int = 1
     """Series at a time on this machine."""
     cluster: str | None = None
@@ -169,7 +171,7 @@ class Crew:
             place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return
-        if not orders.overwrite and not place.may_replace(mark):
+        if not (orders.overwrite or orders.replace or place.may_replace(mark)):
             _refuse_existing(targets)
         self._make(job, mark, progress)
 

@@ -17,6 +17,7 @@ from meddenoise.cli import (
     methods,
     noise,
     phantom,
+    serve,
     simulate,
     train,
     upscale,
@@ -124,7 +125,7 @@ def _program(
 
 
 _PANELS = {
-    "Work on images": (denoise, upscale, inpaint),
+    "Work on images": (denoise, upscale, inpaint, serve),
     "Look and judge": (info, eval, bench),
     "Methods and training": (train, methods, weights),
     "Make and measure noise": (phantom, simulate, noise),

@@ -67,7 +67,7 @@ class DirectDenoiser:
         turns, mirrored = way
         planes, level = (turn(x, turns, mirrored) for x in (noisy, sigma))
         if turns % 2 and bands.shape[1] > len(WHITE):  # along x, along y: they change places
-            bands = bands.unflatten(1, (-1, 2)).flip(2).flatten(1)
+            bands = bands.reshape(len(bands), -1, 2).flip(2).flatten(1)
         clean = self.network(planes.contiguous(), level.contiguous(), bands, zero)
         return torch.rot90(clean.flip(3) if mirrored else clean, -turns, (2, 3))
 

@@ -1,0 +1,16 @@
+"""The log of a node, on stderr: series by a digest of their UIDs, never a name, a date or a description."""
+
+import logging
+import sys
+
+log = logging.getLogger("meddenoise.node")
+
+
+def start_log(verbosity: int) -> None:
+    """Write the log to stderr: -1 warnings only, 0 what is done, 1 every image."""
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        log.addHandler(handler)
+        log.propagate = False
+    log.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(max(verbosity, -1), logging.DEBUG))

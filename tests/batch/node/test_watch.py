@@ -1,0 +1,74 @@
+"""A watched folder: what comes to rest in it is denoised into another."""
+
+import json
+import signal
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from tests.batch.node.machines import HOST, Machine, free_port, kill_all, make_series, wait_for
+from tests.io_samples import png
+
+pytest.importorskip("watchdog", reason="the extra node is not installed")
+pytestmark = pytest.mark.slow
+
+
+class Watching(Machine):
+    """`meddenoise serve --watch`, with a quick filter for CT and another for all else."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.inbox, self.outbox, self.health_port = folder / "in", folder / "out", free_port()
+        self.inbox.mkdir()
+        (folder / "rules.toml").write_text(
+            f"quiet_s = 0.5\nhealth_port = {self.health_port}\n"
+            '[[rule]]\nmodality = "CT"\nmethod = "gaussian"\ndevice = "cpu"\n'
+            '[[rule]]\nmethod = "nlm"\ndevice = "cpu"\n'
+        )
+
+    def start(self):
+        rules = self.folder / "rules.toml"
+        command = [sys.executable, "-m", "meddenoise", "serve", rules, "--watch", self.inbox]
+        self.launch([*map(str, command), "-o", str(self.outbox)])
+        wait_for(lambda: "watching" in self.log, "the watch")
+
+    def report(self, name=""):
+        path = self.outbox / name / "meddenoise-report.json"
+        return json.loads(path.read_text()) if path.exists() else {"series": []}
+
+
+def test_series_are_denoised_by_their_rules_and_again_when_they_grow(tmp_path):
+    watch = Watching(tmp_path)
+    make_series(watch.inbox / "Secret_Person", "early", 1)
+    try:
+        watch.start()
+        done = watch.outbox / "Secret_Person" / "000.dcm"
+        wait_for(lambda: watch.report("Secret_Person")["series"], "what was there before")
+        assert "denoised (gaussian)" in dcmread(done).SeriesDescription
+        # a series and a picture, directly in the folder
+        make_series(watch.inbox, "loose", 2)
+        png(watch.inbox / "picture.png", np.random.default_rng(0).integers(90, 110, (40, 40), np.uint8))
+        wait_for(lambda: len(watch.report()["series"]) == 2, "loose files")
+        assert sorted(row["method"] for row in watch.report()["series"]) == ["gaussian", "nlm"]
+        assert (watch.outbox / "picture.png").exists()
+        make_series(watch.inbox / "Secret_Person", "early", 2)
+        wait_for(lambda: (done.parent / "001.dcm").exists(), "the grown series")
+        rows = lambda: watch.report("Secret_Person")["series"]  # noqa: E731
+        wait_for(lambda: any(row["shape"][0] == 2 for row in rows()), "its report")
+        before = done.stat().st_mtime_ns
+        assert watch.stop(signal.SIGTERM) == 0
+        watch.start()
+        (watch.inbox / "damaged").mkdir()
+        (watch.inbox / "damaged" / "x.dcm").write_bytes(b"no image")
+        wait_for(lambda: "failed" in watch.log, "the failure")
+        url = f"http://{HOST}:{watch.health_port}/health"
+        assert json.loads(urllib.request.urlopen(url, timeout=5).read()) == {"status": "ok", "waiting": 0}
+        assert done.stat().st_mtime_ns == before
+        assert watch.stop(signal.SIGINT) == 130
+        assert "Secret" not in watch.log
+        assert "Traceback" not in watch.log
+    finally:
+        kill_all(watch)
