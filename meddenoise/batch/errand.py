@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,6 +15,7 @@ from meddenoise.batch.workers import Crew, Job, Orders
 from meddenoise.errors import UsageError
 from meddenoise.io import Item
 from meddenoise.io.temporary import own_pattern
+from meddenoise.pipeline import HOMES
 from meddenoise.report import Failure, Report, Row
 from meddenoise.report.page import Drawing
 
@@ -21,6 +23,8 @@ TOPIC = "meddenoise"
 """Of the messages that tell how far an errand is."""
 EVERY_S = 0.3
 """Least time between two such messages of one errand."""
+_loading = threading.Lock()
+"""Threads that import modules which import each other may find them half loaded: one of them imports."""
 _engine = threading.Semaphore(1)
 """One series of a worker at a time is in the network; others are read and written meanwhile."""
 
@@ -66,6 +70,8 @@ def do(errand: Errand, tell: Callable[[Told], None], is_wanted: Callable[[], boo
 
     What was finished by a worker that did not live to say so is not done again.
     """
+    with _loading:
+        import_module(HOMES[errand.orders.options.task])
     listener = _Relay(errand.key, tell)
     place = _Distant(errand)
     crew = _Hand(errand.orders, listener, is_wanted)

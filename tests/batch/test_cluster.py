@@ -126,7 +126,7 @@ def test_any_number_of_workers_gives_the_bits_of_one_by_one(
     workers: int, study: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
     outcome, ears = denoise(study, tmp_path / "out", f"local:{workers}", SLOW)
-    assert outcome == Outcome(SERIES, 0, 0) and not ears.failures
+    assert not ears.failures and outcome == Outcome(SERIES, 0, 0)
     assert images(tmp_path / "out") == alone
     assert ears.images == ears.total == 4 * SERIES, "progress as on one machine"
     assert f"{workers} worker" in ears.device and "cpu" in ears.device
@@ -299,5 +299,6 @@ def test_jobs_of_slurm_do_the_series(
         for number in (tmp_path / "jobs").read_text().split():
             with suppress(OSError):
                 os.kill(int(number), signal.SIGKILL)
-    assert outcome == Outcome(SERIES, 0, 0) and "1 job of Slurm" in ears.device
+    assert not ears.failures and outcome == Outcome(SERIES, 0, 0)
+    assert "1 job of Slurm" in ears.device
     assert images(tmp_path / "out") == alone
