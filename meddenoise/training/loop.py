@@ -4,7 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, Self
@@ -146,10 +146,10 @@ class _Run:
     ema: nn.Module
     optimizer: torch.optim.Optimizer
     precision: str
+    began: float
+    """The time, or what it would have been, had an earlier part of the run ended right before."""
     step: int = 0
     best: float = -math.inf
-    began: float = field(default_factory=perf_counter)
-    """The time, or what it would have been, had an earlier part of the run ended right before."""
     ending: float = 0.0
     """Seconds that the last validation and saving take."""
 
@@ -167,6 +167,7 @@ class _Run:
 
 def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
+    began = perf_counter()
     alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
     accelerator = Accelerator(
         cpu=alone,
@@ -188,7 +189,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
         precision = quick_precision(accelerator.device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay, dtype)
-    run = _Run(state, accelerator, network, ema, optimizer, precision)
+    run = _Run(state, accelerator, network, ema, optimizer, precision, began)
     if notes is not None:
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
