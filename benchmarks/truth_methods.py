@@ -13,6 +13,7 @@ from benchmarks.peers import bm3d_told_model, classical
 from benchmarks.pictures import Plane
 from benchmarks.truth_trial import Trial
 from meddenoise.errors import MeddenoiseError
+from meddenoise.io.atomic import staged
 from meddenoise.methods.classical import require_bm3d
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -126,9 +127,8 @@ class Cache:
             with np.load(path) as kept:
                 return Run(list(kept["planes"]), float(kept["seconds"]))
         run = column(trial)
-        scratch = path.with_suffix(".part.npz")
-        np.savez(scratch, planes=np.stack(run.planes), seconds=run.seconds)
-        scratch.replace(path)
+        with staged([path]) as staging, staging.file(path) as stream:
+            np.savez(stream, planes=np.stack(run.planes), seconds=run.seconds)
         return run
 
 

@@ -6,21 +6,57 @@ from typing import TYPE_CHECKING, Any
 from meddenoise.version import __version__
 
 if TYPE_CHECKING:
+    from meddenoise.errors import (
+        CorruptError,
+        DenoisingWarning,
+        InputError,
+        MeddenoiseError,
+        NotAnImageError,
+        NothingReadableError,
+        OutputError,
+        TrainingError,
+        UnsupportedError,
+        UsageError,
+        WeightsError,
+    )
     from meddenoise.evaluation import evaluate
     from meddenoise.io import read, write
+    from meddenoise.io.memory import as_series
     from meddenoise.methods import METHODS
-    from meddenoise.pipeline.denoise import denoise_series as denoise
+    from meddenoise.pipeline.images import denoise
     from meddenoise.pipeline.options import Options
 
-__all__ = ["METHODS", "Options", "__version__", "denoise", "evaluate", "read", "write"]
+__all__ = [
+    "METHODS",
+    "CorruptError",
+    "DenoisingWarning",
+    "InputError",
+    "MeddenoiseError",
+    "NotAnImageError",
+    "NothingReadableError",
+    "Options",
+    "OutputError",
+    "TrainingError",
+    "UnsupportedError",
+    "UsageError",
+    "WeightsError",
+    "__version__",
+    "as_series",
+    "denoise",
+    "evaluate",
+    "read",
+    "write",
+]
 
 _HOMES = {
-    "METHODS": "meddenoise.methods:METHODS",
-    "Options": "meddenoise.pipeline.options:Options",
-    "denoise": "meddenoise.pipeline.denoise:denoise_series",
-    "evaluate": "meddenoise.evaluation:evaluate",
-    "read": "meddenoise.io:read",
-    "write": "meddenoise.io:write",
+    "METHODS": "meddenoise.methods",
+    "Options": "meddenoise.pipeline.options",
+    "as_series": "meddenoise.io.memory",
+    "denoise": "meddenoise.pipeline.images",
+    "evaluate": "meddenoise.evaluation",
+    "read": "meddenoise.io",
+    "write": "meddenoise.io",
+    **dict.fromkeys((name for name in __all__ if name.endswith(("Error", "Warning"))), "meddenoise.errors"),
 }
 """Where the public names live: imported when first used, so that importing meddenoise costs nothing."""
 
@@ -28,8 +64,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _HOMES[name].split(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

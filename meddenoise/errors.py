@@ -82,6 +82,10 @@ class TrainingError(MeddenoiseError):
     """Training data, a recipe or a resume that cannot be used."""
 
 
+class DenoisingWarning(UserWarning):
+    """What an image in memory comes back with instead of a report: fallbacks, and a verdict but `ok`."""
+
+
 NEAR = 0.6
 """Share of two names that must agree for one to be proposed for the other (difflib's own default): a
 swapped letter in three is near, half a name is not."""

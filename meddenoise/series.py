@@ -68,6 +68,8 @@ class Series:
     """DICOM modality code (CT, MR, XA, RF, DX, CR, US, ...), empty where the format has none."""
     unit: str = ""
     name: str = ""
+    label: str = ""
+    """Number and end of the identifier, which tell the series of a study apart; empty where there is none."""
     subject: str = ""
     """Tells patients apart: a hash, never the identifier itself; empty where the file says nothing."""
     identity: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)

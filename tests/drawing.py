@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import conv2d
 
-from meddenoise.methods import Row, Sampled
+from meddenoise.methods import MethodRow, Sampled
 
 RING = torch.ones(1, 1, 3, 3)
 RING[..., 1, 1] = 0
-ROW = Row(
+ROW = MethodRow(
     "tests.drawing:DRAWING", "tests", "none", "self-supervised", "Apache-2.0", learned=False, sampler=True
 )
 

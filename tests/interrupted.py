@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch._dynamo  # noqa: F401  optimizers load it at their first step: once, not in every try
 
 from meddenoise.errors import MeddenoiseError
-from meddenoise.training import Images, run_training, stages
+from meddenoise.training import TrainingSet, run_training, stages
 from tests.noisy_training import Silence, tiny_recipe
 
 
@@ -65,7 +65,7 @@ def run(folder: Path, output: Path, attempt: dict[str, Any], error: int) -> NoRe
     """In a process of its own: one try; what was wrong goes to the pipe `error`."""
     code = 0
     try:
-        run_training(tiny_recipe(), Images(folder), output, watch=arrange(attempt))
+        run_training(tiny_recipe(), TrainingSet(folder), output, watch=arrange(attempt))
     except MeddenoiseError as problem:
         os.write(error, str(problem).encode())
         code = problem.exit_code

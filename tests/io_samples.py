@@ -60,7 +60,7 @@ def ct_folder(folder: Path, numbers: Sequence[int] = range(4), **changes: Any) -
 
 
 def nifti(path: Path, pixels: np.ndarray[Any, Any], spacing: Sequence[float] = (0.7, 0.8, 3.0)) -> Path:
-    """A NIfTI volume [Z, Y, X], turned and shifted, written by SimpleITK."""
+    """A NIfTI, NRRD or MetaImage volume [Z, Y, X], turned and shifted, written by SimpleITK."""
     image = SimpleITK.GetImageFromArray(pixels)
     image.SetSpacing(spacing)
     image.SetOrigin((-5.0, 12.0, 30.0))
@@ -85,6 +85,11 @@ def sample(format: str, folder: Path) -> Path:
         return ct_folder(folder / "ct")
     if format == "nifti":
         return nifti(folder / "volume.nii.gz", RNG(1).integers(-99, 999, (4, 6, 5), np.int16))
+    if format in ("nrrd", "mha"):
+        return nifti(folder / f"volume.{format}", RNG(4).integers(-99, 999, (4, 6, 5), np.int16))
+    if format == "jpeg":
+        Image.fromarray(RNG(5).integers(0, 255, (9, 7), np.uint8)).save(folder / "image.jpg", quality=90)
+        return folder / "image.jpg"
     if format == "png":
         return png(folder / "image.png", RNG(2).integers(0, 65535, (9, 7), np.uint16))
     if format == "tiff":

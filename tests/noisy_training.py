@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.budget import Budget
 from meddenoise.training.recipe import DataRow, Recipe, Stages, read_recipe
 
@@ -93,4 +93,4 @@ def train_tiny(
 ) -> Path:
     """The checkpoint of a tiny run."""
     how = Manner(budget=Budget(seconds), **manner)
-    return run_training(recipe or tiny_recipe(), Images(folder), output, how, watch=Silence())
+    return run_training(recipe or tiny_recipe(), TrainingSet(folder), output, how, watch=Silence())

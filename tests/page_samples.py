@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise.report.page import Drawing, Entry, Levels, Page
+from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.drawing import Shown
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.removal import measure_removal
@@ -41,17 +41,17 @@ def shown(**more: Any) -> Shown:
     return Shown(after, before, sigma=SIGMA, removal=measure_removal(before, after))
 
 
-def entry(**more: Any) -> Entry:
+def entry(**more: Any) -> PageEntry:
     """An entry with everything in it."""
     settings: dict[str, Any] = {
         "key": "key", "title": "in/disc", "facts": (("Seed", "0"),), "about": ("CT", "8 × 96 × 128", "nlm"),
         "noise": Levels(20.0, 2.0, 19.9, "HU"), "metrics": {"psnr": 40.0, "ssim": None},
         "warnings": ("beware",),
     }  # fmt: skip
-    return Entry(**(settings | more))
+    return PageEntry(**(settings | more))
 
 
-def page(*entries: Entry, drawing: Drawing | None = None, **more: Any) -> Page:
+def page(*entries: PageEntry, drawing: Drawing | None = None, **more: Any) -> Page:
     """A page whose first entry is drawn."""
     drawings = {} if drawing is None else {entries[0].key: drawing}
     settings: dict[str, Any] = {"title": "meddenoise report", "facts": (("Command", "meddenoise"),)}

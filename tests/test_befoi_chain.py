@@ -17,14 +17,14 @@ from meddenoise.networks import build
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile.file import read_profile
-from meddenoise.training import Images, run_training
+from meddenoise.training import TrainingSet, run_training
 from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import begin_as, part_of
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.load import load_images
 from meddenoise.training.matched import draw_ratios, match_noise
-from meddenoise.training.medcdiff import DiffusionTask
+from meddenoise.training.medcdiff import RestorationTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.split import HeldOut, Member, hold_out, split_notes
 from meddenoise.weights import load
@@ -120,7 +120,7 @@ def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp
     (tmp_path / "one").mkdir()
     cine(np.rint(truth(10)).astype(np.uint16)).save_as(tmp_path / "one" / "a.dcm", enforce_file_format=True)
     rows, nothing = (DataRow(range=1000.0),), lambda done, total: None
-    training, validation = load_images(Images(tmp_path / "one", profile=DEVICE), rows, 32, nothing)
+    training, validation = load_images(TrainingSet(tmp_path / "one", profile=DEVICE), rows, 32, nothing)
     assert (len(training), len(validation)) == (7, 3)
     planes = [image.plane for image in (*training, *validation)]
     expected = (truth(10) * 0.255).astype(np.float32)
@@ -134,9 +134,9 @@ def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp
     (tmp_path / "short").mkdir()
     cine(np.rint(truth(4)).astype(np.uint16)).save_as(tmp_path / "short" / "b.dcm", enforce_file_format=True)
     with pytest.raises(TrainingError, match="more patients or longer runs"):
-        load_images(Images(tmp_path / "short", profile=DEVICE), rows, 32, nothing)
+        load_images(TrainingSet(tmp_path / "short", profile=DEVICE), rows, 32, nothing)
     with pytest.raises(TrainingError, match=r"a\.dcm is XA, the noise profile is of MR"):
-        load_images(Images(tmp_path / "one", profile=replace(DEVICE, modality="MR")), rows, 32, nothing)
+        load_images(TrainingSet(tmp_path / "one", profile=replace(DEVICE, modality="MR")), rows, 32, nothing)
 
 
 def test_few_images_are_split_by_patient_then_by_series_then_by_time() -> None:
@@ -290,13 +290,13 @@ def test_both_networks_of_ones_own_begin_as_the_bundled_ones() -> None:
     images = [TrainingImage(plane, "XA", ".", "a", NOTHING, device=DEVICE)]
     diffusion = part_of(bundled, "diffusion")
     assert diffusion is not None
-    task = DiffusionTask(recipe, images, [], diffusion)
+    task = RestorationTask(recipe, images, [], diffusion)
     student = StudentTask(recipe, images, [], diffusion)
     for made, prefix in ((task.network(), "diffusion."), (student.network(), "student.")):
         for name, weights in made.state_dict().items():
             assert torch.equal(weights, bundled.tensors[prefix + name].float()), name
     other = replace(recipe, conditional=replace(recipe.conditional, network={"profile": "tiny"}))
-    assert DiffusionTask(other, images, [], diffusion).start is None
+    assert RestorationTask(other, images, [], diffusion).start is None
     mean = Condition(torch.zeros(1, 4, 32, 32))
     assert student.teacher.mean(mean).shape == (1, 1, 32, 32)
 
@@ -344,9 +344,9 @@ def test_a_profile_that_does_not_fit_is_refused_in_a_sentence(chain: Chain, tmp_
         ({"sigma": 0.0}, UsageError, "of images without noise"),
         ({"modality": "CT"}, TrainingError, "is XA, the noise profile is of CT: measure a profile"),
     ):
-        given = Images(folder, profile=replace(profile, **changes))
+        given = TrainingSet(folder, profile=replace(profile, **changes))
         with pytest.raises(error, match=words):
             run_training(recipe, given, tmp_path / "run", watch=Silence())
     with pytest.raises(UsageError, match="leave one of them out"):
-        run_training(recipe, Images(folder, folder, profile), tmp_path / "run", watch=Silence())
+        run_training(recipe, TrainingSet(folder, folder, profile), tmp_path / "run", watch=Silence())
     assert not list(tmp_path.rglob("*.safetensors"))

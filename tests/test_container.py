@@ -158,5 +158,5 @@ def test_the_example_of_the_document_is_a_file_that_is_understood(tmp_path):
     text = (ROOT / "docs" / "node.md").read_text()
     (tmp_path / "node.toml").write_text(re.search(r"```toml\n(.+?)```", text, re.DOTALL)[1])
     settings = read_settings(tmp_path / "node.toml")
-    assert [rule.options.method for rule in settings.rules] == ["auto", "direct", "auto"]
+    assert [rule.options.method for rule in settings.rules] == ["auto", "direct", "direct", "auto"]
     assert settings.rules[1].options.strength == 0.8

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,3 +41,24 @@ def test_the_nightly_script_denoises_every_study_and_goes_on_where_it_stopped(tm
     assert len(written) == 4
     assert run(*command).returncode == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.dcm")} == written
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_the_notebook_runs_from_dicom_to_figure(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    book = nbformat.read(ROOT / "examples" / "dicom_to_figure.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in book.cells), "committed without what it gave"
+    kernel = {"metadata": {"path": str(tmp_path)}}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", environment)
+        nbclient.NotebookClient(book, timeout=300, resources=kernel).execute()
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    told = "".join(output.get("text", "") for output in outputs)
+    before, after = map(float, re.findall(r"([\d.]+) HU", told)[:2])
+    assert 0 < after < before / 2
+    assert "verdict: " in told
+    assert "ndarray (256, 256) float32" in told
+    assert any("image/png" in output.get("data", {}) for output in outputs)

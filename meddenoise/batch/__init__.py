@@ -13,13 +13,15 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.tasks import Task, plan_tasks
 from meddenoise.batch.workers import Crew, Job, Listener, Orders
 from meddenoise.errors import NothingReadableError, UsageError
-from meddenoise.io import Discovery, Item, discover, get_format
+from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
 from meddenoise.methods.choice import check_names
 from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
 from meddenoise.report import Failure, Report, Row
+from meddenoise.report.page.gallery import page_path
+from meddenoise.report.picture import check_window
 from meddenoise.weights import verify
 
 
@@ -41,11 +43,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed."""
+    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int
     failed: int
+    reports: tuple[Path, ...] = ()
 
 
 def run(request: Request, listener: Listener) -> Outcome:
@@ -89,7 +92,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     # Threads that import modules which import each other may find them half loaded: only now are there more.
     loading.join()
     _work(orders, counting, jobs)
-    return counting.outcome
+    pages = (page_path(path) for path in places) if request.report else ()
+    return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
 
 
 def _work(orders: Orders, listener: Listener, jobs: Sequence[Job]) -> None:
@@ -164,8 +168,9 @@ def _check(request: Request) -> None:
     elif options.weights is not None:
         verify(options.weights)
     check_options(options)
-    if orders.format != "same":
-        get_format(orders.format)
+    written_format("", orders.format)
+    if orders.window is not None:
+        check_window(orders.window, orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
     if orders.cluster is not None:

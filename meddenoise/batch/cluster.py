@@ -29,7 +29,7 @@ PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClusterChoice:
     """What --cluster asks for: a `kind` to start with `workers` of its own, or the `address` of another."""
 
     kind: str = ""
@@ -37,15 +37,15 @@ class Wanted:
     address: str = ""
 
 
-def parse_cluster(text: str) -> Wanted:
+def parse_cluster(text: str) -> ClusterChoice:
     """`local`, `local:4`, `slurm`, `slurm:4`, or an address such as tcp://host:8786. Raises UsageError."""
     kind, _, number = text.partition(":")
     if kind in KINDS:
         if (":" in text and not number.isdecimal()) or number == "0":
             raise UsageError(f"--cluster is {text!r}: give a number of workers, such as {kind}:4.")
-        return Wanted(kind, int(number) if number else None)
+        return ClusterChoice(kind, int(number) if number else None)
     if re.fullmatch(r"(\w+://)?[^\s/]+:\d+", text):
-        return Wanted(address=text)
+        return ClusterChoice(address=text)
     raise UsageError(
         f"--cluster is {text!r}: give local, local:N, slurm, slurm:N, or the address of a scheduler, "
         "such as tcp://host:8786."
@@ -83,7 +83,7 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(wanted: Wanted, device: str) -> Iterator[Cluster]:
+def open_cluster(wanted: ClusterChoice, device: str) -> Iterator[Cluster]:
     """The cluster that is wanted, for work on `device`; what was started for it ends with the block.
 
     Raises UsageError where the extra is missing or Slurm's settings are incomplete, ClusterError where no

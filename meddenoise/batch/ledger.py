@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from meddenoise.report import Failure, Report, Row
+from meddenoise.report import Failure, Report, Row, row_order
 
 
 class Ledger:
@@ -17,7 +17,8 @@ class Ledger:
     @property
     def report(self) -> Report:
         """The report so far."""
-        return replace(self._head, series=tuple(self._rows.values()), failed=tuple(self._failed.values()))
+        rows = sorted(self._rows.values(), key=row_order)
+        return replace(self._head, series=tuple(rows), failed=tuple(self._failed.values()))
 
     def add(self, row: Row) -> None:
         """Take a row, in place of an older one for the same files; its failure is forgotten."""

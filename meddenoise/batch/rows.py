@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from meddenoise.batch.tasks import Task
 from meddenoise.errors import InputError
 from meddenoise.io import Item, read_item
+from meddenoise.io.archive import origin
 from meddenoise.io.pairing import follow
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Row
@@ -29,7 +30,7 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
     frames = planes // series.channels
     checkpoint = choice.checkpoint
     return Row(
-        input=str(task.item.path),
+        input=str(origin(task.item.path)),
         output=str(task.targets[0] if len(task.targets) == 1 else task.targets[0].parent),
         format=task.item.format,
         modality=result.modality,
@@ -48,6 +49,8 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         warnings=result.warnings,
         trust=None if result.trust is None else asdict(result.trust),
         done=result.done,
+        name=series.label,
+        description=series.name,
         fingerprint=mark,
     )
 
@@ -59,15 +62,14 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
     """
     if item is None:
         return row, None
-    from meddenoise.evaluation.pair import Options as Measures
-    from meddenoise.evaluation.pair import evaluate_series
+    from meddenoise.evaluation.pair import EvaluationOptions, evaluate_series
     from meddenoise.metrics.measure import measurable
     from meddenoise.trust.reference import examine_reference, judge_by_reference
 
     result, trust = made.series, made.trust
     try:
         reference = read_item(item)
-        pair = evaluate_series(result, reference, series, Measures(noise=made.seen_noise))
+        pair = evaluate_series(result, reference, series, EvaluationOptions(noise=made.seen_noise))
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(result, reference, pair.protocol.noise)
             trust = judge_by_reference(trust, found, row.method)

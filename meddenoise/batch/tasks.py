@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from meddenoise.errors import OutputError, UsageError
-from meddenoise.io import Item, get_format, output_paths
-from meddenoise.io.layout import meant_format, stem
+from meddenoise.io import WRITTEN_AS, Item, get_format, output_paths, written_format
+from meddenoise.io.archive import archive_of, origin
+from meddenoise.io.layout import attached, meant_format, stem
 from meddenoise.io.own import MARKS
 from meddenoise.pipeline.options import Options
 from meddenoise.report import REPORT
@@ -75,7 +76,7 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
     files = list(task.item.files)
     if options.weights is not None and Path(options.weights).is_file():
         files.append(Path(options.weights))
-    stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stamps = [(str(origin(file.resolve())), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     place = _digest([str(target.resolve()) for target in task.targets])
     return f"{place}-{_digest([__version__, settings, extras, stamps])}"
 
@@ -86,6 +87,16 @@ def stamp(path: Path | None) -> tuple[str, ...]:
         return ()
     status = path.stat() if path.exists() else None
     return (str(path.resolve()), *((str(status.st_size), str(status.st_mtime_ns)) if status else ()))
+
+
+def refuse_existing(targets: Sequence[Path]) -> None:
+    """Raises OutputError where a target exists."""
+    existing = next((target for target in targets if target.exists()), None)
+    if existing is not None:
+        raise OutputError(
+            f"{existing} exists already and is not the finished result of this input with these settings: "
+            "give --overwrite, or another --output."
+        )
 
 
 def map_path(task: Task, kind: str) -> Path:
@@ -113,7 +124,9 @@ def _is_earlier_result(item: Item, output: Path | None) -> bool:
 
 def _default_place(item: Item, folders: Iterable[Path], format: str, mark: str) -> tuple[Path, Path | None]:
     """Output and root of an item beside its source."""
-    source = item.path
+    source, archive = item.path, archive_of(item.root)
+    if archive is not None:
+        return archive.with_name(archive.stem + mark), item.root
     if item.root in folders or len(item.files) > 1:
         root = item.root if item.root.name not in ("", "..") else item.root.resolve()
         if not root.name:
@@ -124,17 +137,19 @@ def _default_place(item: Item, folders: Iterable[Path], format: str, mark: str) 
         folder
     ]:
         return folder, None
-    suffix = (
-        source.name[len(stem(source)) :] if format in ("same", item.format) else get_format(format).SUFFIX
-    )
-    return source.with_name(stem(source) + mark + suffix), None
+    written = written_format(item.format, format)
+    suffix = source.name[len(stem(source)) :] if written == item.format else get_format(written).SUFFIX
+    return attached(source.with_name(stem(source) + mark + suffix)), None
 
 
 def _place(item: Item, inputs: Sequence[Path], output: Path, format: str) -> tuple[Path, Path | None]:
     """Output and root of an item where the user said where to."""
     if _is_file_name(output):
         return output, None
+    archive = archive_of(item.root)
     if len(inputs) > 1:
+        if archive is not None:
+            return output / archive.stem, item.root
         named = item.root in inputs and item.root.name not in ("", "..")
         return (output / item.root.name if named else output), item.root
     return output, item.root
@@ -146,8 +161,13 @@ def _is_file_name(output: Path) -> bool:
 
 def _check_file_name(items: Sequence[Item], output: Path, format: str) -> None:
     """Raises UsageError where `output`, the name of one image, does not fit what the items give."""
-    written = {item.format if format == "same" else format for item in items}
+    written = {written_format(item.format, format) for item in items}
     meant = meant_format(output)
+    if meant in WRITTEN_AS:
+        raise UsageError(
+            f"the output {output} would be a {meant}, which loses detail: "
+            f"name a folder, or a {WRITTEN_AS[meant]}."
+        )
     if written - {meant}:
         raise UsageError(
             f"the output {output} has a name for {meant}, but {written.pop()} is written: "

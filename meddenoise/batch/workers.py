@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
 from meddenoise.batch.rows import Images, compare, draw, row_of
-from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
+from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
 from meddenoise.errors import ClusterError, MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
+from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
+from meddenoise.report.picture import as_picture
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
@@ -34,6 +36,8 @@ class Orders:
 
     options: Options = field(default_factory=Options)
     format: str = "same"
+    window: str | None = None
+    """Display window of pictures; None writes all the values there are."""
     residual: bool = False
     noise_map: bool = False
     """Whether the noise map that was used is written too."""
@@ -150,7 +154,7 @@ class Crew:
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
-            failure = Failure(str(job.task.item.path), _sentence(job.task, error))
+            failure = Failure(str(origin(job.task.item.path)), _sentence(job.task, error))
             with suppress(OutputError):  # told all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
@@ -162,8 +166,9 @@ class Crew:
         if task.refused is not None:
             raise task.refused
         place.enter()
+        shown = () if orders.window is None else (orders.window,)
         stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
-        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *stamps)
+        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         place.tidy(targets)
         row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
@@ -172,7 +177,7 @@ class Crew:
             self.tell(lambda: self._listener.kept(row))
             return
         if not (orders.overwrite or orders.replace or place.may_replace(mark)):
-            _refuse_existing(targets)
+            refuse_existing(targets)
         self._make(job, mark, progress)
 
     def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
@@ -200,14 +205,17 @@ class Crew:
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.engine.planes import noise_map, subtract
 
-        write(result.series, task.output, format=self._orders.format, root=task.root)
+        image = result.series
+        if self._orders.window is not None:
+            image = as_picture(image, self._orders.window)
+        write(image, task.output, format=self._orders.format, root=task.root)
         for kind in self._orders.maps:
             if kind == "residual":
-                image: Series | None = subtract(series, result.series)
+                extra: Series | None = subtract(series, result.series)
             else:
-                image = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
-            assert image is not None
-            write(image, map_path(task, kind), format="nifti")
+                extra = result.uncertainty if kind == "uncertainty" else noise_map(series, result.noise)
+            assert extra is not None
+            write(extra, map_path(task, kind), format="nifti")
 
     def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
         """The row of a result, which is drawn for the place where there is room."""
@@ -271,19 +279,10 @@ class _StoppedError(Exception):
     """The run is over: another thread was interrupted or found the orders wrong."""
 
 
-def _refuse_existing(targets: Sequence[Path]) -> None:
-    existing = next((target for target in targets if target.exists()), None)
-    if existing is not None:
-        raise OutputError(
-            f"{existing} exists already and is not the finished result of this input with these settings: "
-            "give --overwrite, or another --output."
-        )
-
-
 def _sentence(task: Task, error: BaseException) -> str:
     """What went wrong, naming the input."""
-    text = str(error).strip()
-    path = str(task.item.path)
+    text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
+    path = str(origin(task.item.path))
     if isinstance(error, MeddenoiseError):
         return text if path in text else f"{path}: {text}"
     if isinstance(error, OSError):

@@ -37,6 +37,7 @@ from meddenoise.cli.options import (
     Uncertainty,
     Verbose,
     Weights,
+    Window,
     WithReport,
 )
 from meddenoise.cli.request import gather, start
@@ -84,6 +85,7 @@ def denoise(
     overlap: Overlap = None,
     batch_size: BatchSize = "auto",
     format: FormatName = "same",
+    window: Window = None,
     uncertainty: Uncertainty = False,
     residual: Residual = False,
     save_noise_map: SaveNoiseMap = False,
@@ -108,5 +110,6 @@ def denoise(
         modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
         overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
     start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
-        verbosity=verbose - quiet, format=format, residual=residual, noise_map=save_noise_map, phi=phi,
-        resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip
+        verbosity=verbose - quiet, format=format, window=window, residual=residual,
+        noise_map=save_noise_map, phi=phi, resume=resume, overwrite=overwrite, jobs=jobs,
+        cluster=cluster, strict=strict)  # fmt: skip

@@ -28,10 +28,19 @@ if TYPE_CHECKING:
 
     from rich.progress import Task
 
+    from meddenoise.batch import Outcome
     from meddenoise.report import Failure, Row
 
 
-_VERDICTS = ("ok", "no effect", "look", "reject", "not judged")
+_VERDICTS = {
+    "ok": "green",
+    "no effect": "yellow",
+    "look": "yellow",
+    "reject": "bold red",
+    "not judged": "dim",
+}
+"""Verdicts as they are counted, and how they look where there is colour."""
+MOST_REPORTS = 3
 _CINES = ("XA", "RF", "US")
 """Modalities whose planes follow each other in time."""
 
@@ -92,30 +101,27 @@ class Display:
     def written(self, row: "Row") -> None:
         """One line and its warnings for people, one JSON object for a pipeline."""
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
-        self._say(
-            f"{row.input} -> {row.output}: {method}, {_deed(row)}{_gain(row)}, "
-            f"{row.seconds:.1f} s{_rate(row)}",
-            least=0 if self._console.is_terminal else 1,
-        )
+        done = f"{_named(row)} -> {row.output}: {_deed(row)}{_gain(row)}"
+        verdict: list[str | Text] = [] if row.trust is None else [", ", _styled(_verdict(row))]
+        self._say(done, *verdict, f"; {method}, {row.seconds:.1f} s{_rate(row)}", least=0)
         taken = ", ".join(filter(None, (row.modality, row.modality_from)))
-        self._say(f"modality: {row.input}: {taken}.", least=1)
+        self._say(f"modality: {_named(row)}: {taken}.", least=1)
         self._tell_trust(row)
         for warning in row.warnings:
-            self._say(f"warning: {row.input}: {warning}", least=0)
+            self._say(f"warning: {_named(row)}: {warning}", least=0)
         self._write_json(row)
 
     def _tell_trust(self, row: "Row") -> None:
-        """The verdict and why; a good one is told where a series is."""
+        """Why a result is not good, and what to try."""
         if row.trust is None:
             return
-        verdict = row.trust["verdict"] or "not judged"
+        verdict = _verdict(row)
         self._verdicts[verdict] += 1
-        good = verdict == "ok"
-        reasons = [] if good else [*row.trust["reasons"], *row.trust["notes"]]
+        reasons = [] if verdict == "ok" else [*row.trust["reasons"], *row.trust["notes"]]
         why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
         why += f"; try {' or '.join(advice)}" if (advice := row.trust.get("advice")) else ""
-        least = 0 if not good or self._console.is_terminal else 1
-        self._say(f"trust: {row.input}: {verdict}{why}", least=least)
+        if why:
+            self._say(f"trust: {_named(row)}: ", _styled(verdict), why, least=0)
 
     @property
     def rejected(self) -> int:
@@ -125,26 +131,35 @@ class Display:
     def kept(self, row: "Row") -> None:
         """As `written`, for what an earlier run has finished."""
         if row.trust is not None:
-            self._verdicts[row.trust["verdict"] or "not judged"] += 1
-        self._say(f"{row.input}: kept {row.output}, which is finished.", least=1)
+            self._verdicts[_verdict(row)] += 1
+        self._say(f"{_named(row)}: kept {row.output}, which is finished.", least=1)
         self._write_json(row)
 
     def failed(self, failure: "Failure") -> None:
         """The sentence, whatever the verbosity."""
         self._say(f"meddenoise: {failure.error}", least=-1)
 
-    def summary(self, written: int, kept: int, failed: int) -> None:
-        """One last line."""
+    def summary(self, outcome: "Outcome") -> None:
+        """One last line, and where the reports are."""
+        written, kept, failed = outcome.written, outcome.kept, outcome.failed
         parts = [f"{written} series written"]
         parts += [f"{kept} kept from an earlier run"] if kept else []
         parts += [f"{failed} failed"] if failed else []
-        counts = ", ".join(f"{self._verdicts[name]} {name}" for name in _VERDICTS if self._verdicts[name])
-        self._say(", ".join(parts) + (f": {counts}." if counts else "."), least=0)
+        told = [(name, self._verdicts[name]) for name in _VERDICTS if self._verdicts[name]]
+        counts: list[str | Text] = []
+        for place, (name, count) in enumerate(told):
+            counts += [", " if place else ": ", f"{count} ", _styled(name)]
+        self._say(", ".join(parts), *counts, ".", least=0)
+        for path in outcome.reports[:MOST_REPORTS]:
+            self._say(f"report: {path}", least=0)
+        if len(outcome.reports) > MOST_REPORTS:
+            self._say(f"and {len(outcome.reports) - MOST_REPORTS} more reports beside the results", least=0)
 
-    def _say(self, text: str, *, least: int) -> None:
+    def _say(self, *parts: "str | Text", least: int) -> None:
         if self._verbosity >= least:
+            plain = (printable(part) if isinstance(part, str) else part for part in parts)
             try:
-                self._console.print(printable(text), markup=False, soft_wrap=True)
+                self._console.print(Text.assemble(*plain), soft_wrap=True)
             except OSError:
                 self._console.quiet = True
 
@@ -166,6 +181,19 @@ class Display:
                 self._say(
                     f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
                 )
+
+
+def _named(row: "Row") -> str:
+    """The input, and which of its series."""
+    return ", ".join(filter(None, (row.input, row.description, row.name)))
+
+
+def _verdict(row: "Row") -> str:
+    return str((row.trust or {}).get("verdict") or "not judged")
+
+
+def _styled(verdict: str) -> Text:
+    return Text(verdict, style=_VERDICTS.get(verdict, ""))
 
 
 def _deed(row: "Row") -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from meddenoise.evaluation import Evaluation
-    from meddenoise.evaluation.pair import Options
+    from meddenoise.evaluation.pair import EvaluationOptions
     from meddenoise.evaluation.rerun import Lesions
 
 Results = Annotated[
@@ -126,12 +126,12 @@ def evaluate(
 
     Example: meddenoise eval nlm/ direct/ --ref clean/ --noisy noisy/
     """
-    from meddenoise.evaluation.pair import Options
+    from meddenoise.evaluation.pair import EvaluationOptions
     from meddenoise.metrics.measure import Wanted
     from meddenoise.metrics.presets import parse_preset
     from meddenoise.metrics.regions import parse_box, parse_edge
 
-    options = Options(
+    options = EvaluationOptions(
         data_range=_checked_range(data_range, protocol),
         per_plane=per_plane,
         preset=parse_preset(protocol),
@@ -150,7 +150,9 @@ def evaluate(
     _tell(evaluation, as_json)
 
 
-def _measure(paths: tuple[list[Path], Path | None, Path | None], options: "Options") -> "Evaluation":
+def _measure(
+    paths: tuple[list[Path], Path | None, Path | None], options: "EvaluationOptions"
+) -> "Evaluation":
     """The evaluation, with a bar on a terminal."""
     from meddenoise.cli.display import show_bar
     from meddenoise.cli.streams import printable
@@ -227,7 +229,7 @@ def _known_names(text: str) -> "Collection[str]":
     return names
 
 
-def _check(options: "Options", ref: Path | None, output: Path | None) -> None:
+def _check(options: "EvaluationOptions", ref: Path | None, output: Path | None) -> None:
     """What can be known to be wrong before anything is read."""
     from meddenoise.errors import UsageError
     from meddenoise.evaluation.document import SUFFIXES

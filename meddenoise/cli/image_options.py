@@ -32,7 +32,8 @@ Modality = Annotated[
     typer.Option(
         "--modality",
         metavar="CODE",
-        help="What a NIfTI, PNG or TIFF shows: CT, MR, DX, CR, MG, XA, RF, PT, NM, US or OT. "
+        help="What a file that does not say it (NIfTI, NRRD, PNG, ...) shows: "
+        "CT, MR, DX, CR, MG, XA, RF, PT, NM, US or OT. "
         "Default: a guess from header and values.",
         autocompletion=complete.modality,
     ),

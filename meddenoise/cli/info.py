@@ -64,6 +64,7 @@ def info(
 
 def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
     from meddenoise.engine.level import estimate_series
+    from meddenoise.io.archive import origin
 
     series = taken.seen
     planes, height, width = series.pixels.shape
@@ -71,7 +72,7 @@ def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
     low, high = series.stored_range
     is_float = series.pixels.dtype.kind == "f"
     return {
-        "input": str(item.path),
+        "input": str(origin(item.path)),
         "files": len(item.files),
         "format": series.format,
         "modality": series.modality,

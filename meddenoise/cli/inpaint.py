@@ -41,6 +41,7 @@ def inpaint(
     overlap: shared.Overlap = None,
     batch_size: shared.BatchSize = "auto",
     format: shared.FormatName = "same",
+    window: shared.Window = None,
     uncertainty: shared.Uncertainty = False,
     residual: shared.Residual = False,
     report: shared.WithReport = True,
@@ -63,5 +64,5 @@ def inpaint(
         overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
     )  # fmt: skip
     start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
-        as_json=as_json, format=format, residual=residual, mask=mask, resume=resume,
+        as_json=as_json, format=format, window=window, residual=residual, mask=mask, resume=resume,
         overwrite=overwrite, jobs=jobs)  # fmt: skip

@@ -1,14 +1,20 @@
 """`meddenoise methods`: what there is to choose from."""
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from meddenoise.cli.tables import name_codes, render_table
+
 if TYPE_CHECKING:
-    from meddenoise.methods import Row
+    from meddenoise.methods import MethodRow
 
 _SAMPLER_OPTIONS = ("--mode diffusion", "--steps", "--samples", "--uncertainty")
+_JUDGED = ("CT", "MR", "DX", "XA")
+"""Modalities with a known truth in the manifest; CR and RF share those of DX and XA."""
+_CINES = ("XA", "RF")
 _BLIND_OPTIONS = ("--no-fusion", "--blind-radius")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -27,35 +33,97 @@ def methods(as_json: AsJson = False) -> None:
     from meddenoise.methods import rows
 
     facts = [_describe(name, row) for name, row in rows().items()]
-    if as_json:
-        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
-        return
-    for number, entry in enumerate(facts):
-        lines = [entry["name"], f"  {entry['purpose']}", f"  {entry['citation']}"]
-        lines += [f"  licence: {entry['licence']}"] if entry["licence"] != "Apache-2.0" else []
-        lines += [f"  options of its own: {', '.join(entry['options'])}"] if entry["options"] else []
-        lines += [f"  pip install 'meddenoise[{entry['extra']}]'"] if entry["extra"] else []
-        for checkpoint in entry["checkpoints"]:
-            scores = ", ".join(f"{name} {score:g}" for name, score in checkpoint["scores"].items())
-            lines.append(f"  {checkpoint['name']} ({', '.join(checkpoint['modality'])}): {scores}")
-        typer.echo("\n" * bool(number) + "\n".join(lines))
+    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else _as_text(facts))
 
 
-def _describe(name: str, row: "Row") -> dict[str, Any]:
+def _as_text(facts: list[dict[str, Any]]) -> str:
+    """Two tables that fit 80 columns, then what is particular to single methods."""
+    shelf = [(f["name"], f["purpose"], name_codes(f["modalities"]), f["work"]) for f in facts]
+    scores = [
+        (
+            checkpoint["name"],
+            *(_gain(checkpoint, code) for code in _JUDGED),
+            " ".join(checkpoint["default_for"]),
+        )
+        for f in facts
+        for checkpoint in f["checkpoints"]
+        if f["own"] and checkpoint["over_nlm_db"]
+    ]
+    parts = [
+        render_table(("method", "for what", "modalities", "works by"), shelf),
+        "dB closer to the truth than NLM / BM3D given the true noise (docs/truth.md), and\n"
+        "for which modalities --method auto takes it:\n",
+        render_table(("checkpoint", *_JUDGED, "default for"), scores),
+        "Papers, and what only some have:\n",
+    ]
+    return "\n".join([*parts, *(_particulars(entry) for entry in facts)])
+
+
+def _gain(checkpoint: dict[str, Any], code: str) -> str:
+    pair = [checkpoint[f"over_{other}_db"].get(code) for other in ("nlm", "bm3d")]
+    return " / ".join("-" if gain is None else f"{gain:+.1f}" for gain in pair) if any(pair) else ""
+
+
+def _particulars(entry: dict[str, Any]) -> str:
+    told = [f"{entry['name']}: {entry['citation']}"]
+    told += [f"  licence: {entry['licence']}"] if entry["licence"] != "Apache-2.0" else []
+    told += [f"  options of its own: {', '.join(entry['options'])}"] if entry["options"] else []
+    told += [f"  pip install 'meddenoise[{entry['extra']}]'"] if entry["extra"] else []
+    return "\n".join(told)
+
+
+def _describe(name: str, row: "MethodRow") -> dict[str, Any]:
     from meddenoise.weights import published
 
+    mine = [weights for weights in published().values() if weights.method in (name, *row.shares)]
+    defaults = _defaults()
     checkpoints = [
-        {"name": weights.name, "modality": list(weights.modality), "scores": dict(weights.scores)}
-        for weights in published().values()
-        if weights.method in (name, *row.shares)
+        {
+            "name": weights.name,
+            "modality": list(weights.modality),
+            "scores": dict(weights.scores),
+            "over_nlm_db": weights.gains("nlm"),
+            "over_bm3d_db": weights.gains("bm3d"),
+            "default_for": [code for code, best in defaults.items() if best == weights.name],
+        }
+        for weights in mine
     ]
+    modalities = list(dict.fromkeys(code for weights in mine for code in weights.modality))
     return {
         "name": name,
         "purpose": row.purpose,
+        "modalities": modalities or ["other"],
+        "work": _work(row),
         "citation": row.citation,
         "family": row.family,
         "licence": row.licence,
         "extra": row.extra,
         "options": [*(_SAMPLER_OPTIONS if row.sampler else ()), *(_BLIND_OPTIONS if row.fusion else ())],
+        "own": not row.shares,
         "checkpoints": checkpoints,
     }
+
+
+def _work(row: "MethodRow") -> str:
+    """How often a network runs: what its speed depends on."""
+    if not row.learned:
+        return "a filter"
+    if not row.sampler:
+        return "one pass"
+    return "many passes" if row.shares else "one pass, or many"
+
+
+@cache
+def _defaults() -> dict[str, str]:
+    """By modality the checkpoint that `--method auto` takes; for XA and RF that of a cine."""
+    from meddenoise.methods import rows
+    from meddenoise.weights import best_for
+
+    codes = {code: code in _CINES for code in ("CT", "MR", "DX", "CR", "XA", "RF")}
+    taken = {}
+    for code, is_cine in codes.items():
+        general = [
+            name for name, row in rows().items() if not row.white_only and (is_cine or not row.temporal)
+        ]
+        taken[code] = best_for(code, general).name
+    return taken

@@ -11,7 +11,7 @@ from meddenoise.cli.streams import tell
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
-    from meddenoise.pipeline.profile import Measured
+    from meddenoise.pipeline.profile import MeasuredProfile
 
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="A cine, repeated scans of one scene, or one image.")
@@ -88,7 +88,7 @@ def _read(inputs: list[Path], modality: str | None) -> list[Any]:
     return [take(read_item(item), code).series for item in found.items]
 
 
-def _facts(measured: "Measured") -> dict[str, Any]:
+def _facts(measured: "MeasuredProfile") -> dict[str, Any]:
     from dataclasses import asdict
 
     return {**asdict(measured.profile), "notes": list(measured.notes)}

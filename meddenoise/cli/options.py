@@ -107,9 +107,19 @@ FormatName = Annotated[
     str,
     typer.Option(
         "--format",
-        metavar="same|dicom|nifti|png|tiff",
+        metavar="same|dicom|nifti|nrrd|mha|png|tiff",
         help="Format written.",
         autocompletion=complete.format,
+        rich_help_panel=_WRITING,
+    ),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CENTRE,WIDTH|NAME",
+        help="Of --format png: write 8-bit pictures in this display window: 40,400, soft-tissue, lung, bone, "
+        "brain or auto. Default: all values, 16 bit.",
+        autocompletion=complete.window,
         rich_help_panel=_WRITING,
     ),
 ]

@@ -45,7 +45,9 @@ Noise = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Another seed, another patient and another noise.")]
 Format = Annotated[
     str,
-    typer.Option("--format", help="dicom, nifti, png or tiff.", autocompletion=complete.format_of_phantom),
+    typer.Option(
+        "--format", help="dicom, nifti, nrrd, mha, png or tiff.", autocompletion=complete.format_of_phantom
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a study in OUT.")]
 

@@ -75,7 +75,7 @@ def run_request(request: "Request", *, verbosity: int, as_json: bool, strict: bo
     doing = request.orders.options.task.removesuffix("e") + "ing"
     with Display(verbosity=verbosity, as_json=as_json, doing=doing) as display:
         outcome = run(request, display)
-    display.summary(outcome.written, outcome.kept, outcome.failed)
+    display.summary(outcome)
     if outcome.failed or display.lost or (strict and display.rejected):
         raise typer.Exit(1)
 

@@ -88,14 +88,14 @@ def _plan(input: Path, out: Path, items: "Sequence[Item]", overwrite: bool) -> t
     of another format than the input's.
     """
     from meddenoise.errors import OutputError, UsageError
-    from meddenoise.io import output_paths
+    from meddenoise.io import output_paths, written_format
     from meddenoise.io.layout import IMAGE_SUFFIXES, meant_format, refuse_sources, stem
 
     named = out.name.lower().endswith(IMAGE_SUFFIXES) and not out.is_dir()
     single = input.is_file() and len(items[0].files) == 1
     if named and not single:
         raise OutputError(f"{out} is the name of one image, {input} gives several files: name a folder.")
-    written = items[0].format
+    written = written_format(items[0].format, "same")
     if named and meant_format(out) != written:
         raise UsageError(
             f"the output {out} has a name for {meant_format(out)}, but {written} is written, as {input} is: "
@@ -137,9 +137,8 @@ def _simulate_item(
 def _write_record(path: Path, noise: "Sequence[str]", seed: int, rows: "Sequence[dict[str, Any]]") -> None:
     import json
 
-    from meddenoise.io.atomic import staged
+    from meddenoise.io.atomic import write_whole
     from meddenoise.version import __version__
 
     record = {"meddenoise": __version__, "noise": list(noise), "seed": seed, "series": list(rows)}
-    with staged([path]) as staging, staging.file(path) as stream:
-        stream.write((json.dumps(record, indent=2) + "\n").encode())
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())

@@ -108,11 +108,11 @@ def train(
     time = Budget(_seconds(budget))
     from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
-    from meddenoise.training import Images, Manner, run_training
+    from meddenoise.training import Manner, TrainingSet, run_training
 
     manner = Manner(start, resume, time, _radius(blind_radius))
     chosen = _recipe(method, recipe, steps)
-    images = Images(data, references, load_profile(noise_profile), validation)
+    images = TrainingSet(data, references, load_profile(noise_profile), validation)
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)

@@ -36,6 +36,7 @@ def upscale(
     overlap: shared.Overlap = None,
     batch_size: shared.BatchSize = "auto",
     format: shared.FormatName = "same",
+    window: shared.Window = None,
     uncertainty: shared.Uncertainty = False,
     report: shared.WithReport = True,
     resume: shared.Resume = True,
@@ -58,4 +59,5 @@ def upscale(
         overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
     )  # fmt: skip
     start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
-        as_json=as_json, format=format, resume=resume, overwrite=overwrite, jobs=jobs)  # fmt: skip
+        as_json=as_json, format=format, window=window, resume=resume, overwrite=overwrite,
+        jobs=jobs)  # fmt: skip

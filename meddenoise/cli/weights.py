@@ -1,6 +1,7 @@
 """`meddenoise weights`: list, show, pull, verify and locate checkpoints."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from meddenoise.cli import complete
+from meddenoise.cli.tables import WIDTH, name_codes, render_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meddenoise.weights import Row
+    from meddenoise.weights import WeightsRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Spec = Annotated[
@@ -44,21 +46,31 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([_describe(row) for row in rows])
         return
-    columns = ("name", "method", "modality", "place", "MiB", "licence")
-    _print_lines(
-        columns,
-        [
-            (
-                row.name,
-                row.method,
-                ",".join(row.modality),
-                _place(row)[0],
-                f"{row.bytes / 2**20:.1f}",
-                row.licence,
-            )
-            for row in rows
-        ],
-    )
+    columns: tuple[str, ...] = ("name", "method", "modality", "place", "MiB", "licence")
+    lines: list[tuple[str, ...]] = [
+        (
+            row.name,
+            row.method,
+            ",".join(row.modality),
+            _place(row)[0],
+            f"{row.bytes / 2**20:.1f}",
+            row.licence,
+        )
+        for row in rows
+    ]
+    if sys.stdout.isatty():
+        gains = [(_mean(row.gains("nlm")), _mean(row.gains("bm3d"))) for row in rows]
+        columns = (*columns[:-1], "dB over NLM", "BM3D")
+        lines = [
+            (*line[:2], name_codes(line[2].split(",")), *line[3:-1], *gain)
+            for line, gain in zip(lines, gains, strict=True)
+        ]
+    _print_lines(columns, lines)
+
+
+def _mean(gains: Mapping[str, float]) -> str:
+    """The mean over the modalities that were judged; empty where none was."""
+    return f"{sum(gains.values()) / len(gains):+.1f}" if gains else ""
 
 
 def show(name: Spec, as_json: AsJson = False) -> None:
@@ -152,15 +164,16 @@ def path(name: Spec) -> None:
     typer.echo(found.path)
 
 
-def _describe(row: "Row") -> dict[str, Any]:
+def _describe(row: "WeightsRow") -> dict[str, Any]:
     """A row of the manifest as JSON holds it, with its place and, where it lies here, its path."""
     from dataclasses import asdict
 
     place, path = _place(row)
-    return {**asdict(row), "place": place, "path": str(path) if path else None}
+    gains = {f"over_{other}_db": row.gains(other) for other in ("nlm", "bm3d")}
+    return {**asdict(row), **gains, "place": place, "path": str(path) if path else None}
 
 
-def _place(row: "Row") -> "tuple[str, Path | None]":
+def _place(row: "WeightsRow") -> "tuple[str, Path | None]":
     from meddenoise.errors import WeightsError
     from meddenoise.weights import CHECKPOINTS, locate_local
 
@@ -187,13 +200,7 @@ def _print_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             typer.echo("\t".join(row))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console(stderr=True, markup=False, highlight=False).print(table)
+    typer.echo(render_table(columns, rows, shutil.get_terminal_size((WIDTH, 24)).columns), err=True)
 
 
 def _raise_all(failures: "Sequence[Exception]", total: int, done: str) -> None:

@@ -128,7 +128,7 @@ def draw_from(generators: Sequence[torch.Generator]) -> Noise:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredFrame:
     """The image [B, C, H, W] to mix in, its noise level in the same units, and the share `delta` of it.
 
     Without `budgeted` it is noised to every level as if it had no noise of its own, down to the last but
@@ -143,7 +143,7 @@ class Measured:
 
 
 def mixing(
-    denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, measured: Measured
+    denoise: Denoise, x: Tensor, sigmas: Sequence[float], *, noise: Noise, measured: MeasuredFrame
 ) -> Tensor:
     """The clean end of a deterministic path that the measured image is mixed into.
 

@@ -25,7 +25,7 @@ MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredNoise:
     """The noise of a series, each plane measured by itself, colour by colour."""
 
     colours: tuple[Unsteadied, ...]
@@ -49,7 +49,7 @@ def estimate_series(series: Series) -> SeriesNoise:
     return measure_series(series).steadied()
 
 
-def measure_series(series: Series) -> Measured:
+def measure_series(series: Series) -> MeasuredNoise:
     """The noise of every plane of a series in its own unit, before neighbours steady each other.
 
     Raises UnsupportedError for values beyond what single precision can compute with.
@@ -63,10 +63,10 @@ def measure_series(series: Series) -> Measured:
         measure_planes(Scene(frames, partial(_load, series, channel)), reading)
         for channel in range(series.channels)
     )
-    return Measured(colours, series.exposures)
+    return MeasuredNoise(colours, series.exposures)
 
 
-def expect_noise(series: Series, profile: NoiseProfile, measured: Measured | None = None) -> SeriesNoise:
+def expect_noise(series: Series, profile: NoiseProfile, measured: MeasuredNoise | None = None) -> SeriesNoise:
     """The noise of a series by the profile of its device: the level of a plane goes by its brightness.
 
     Frames of a cine keep the ratio of their own levels, which the profile's frames steady; `measured` is

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meddenoise.errors import InputError
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
-from meddenoise.evaluation.pair import Options, Pair, Triple, evaluate_series
+from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series
 from meddenoise.evaluation.rerun import lesions_again
 from meddenoise.io import Item, discover, read_item
 from meddenoise.io.pairing import follow, pair_items
@@ -16,6 +16,8 @@ from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
 from meddenoise.trust.series import examine_series, with_removal
+
+DEFAULTS = EvaluationOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ class Evaluation:
 
 def evaluate(
     results: Sequence[Path],
-    reference: Path | None,
-    noisy: Path | None,
-    options: Options,
+    reference: Path | None = None,
+    noisy: Path | None = None,
+    options: EvaluationOptions = DEFAULTS,
     tell: Callable[[str, float, float], None] = lambda what, done, total: None,
 ) -> Evaluation:
     """Every series among `results` measured against its partners under `reference` and `noisy`.
@@ -49,6 +51,17 @@ def evaluate(
     result that is measured, how many are done and how many there are; it may raise to stop.
     Raises NothingReadableError where one of them holds no image and UsageError where partners cannot be
     told; what is wrong with a single pair is in `failed`.
+
+    >>> import numpy as np, meddenoise
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> folder, truth = TemporaryDirectory(), np.full((1, 64, 64), 100, np.float32)
+    >>> for name, offset in ("truth", 0), ("result", 2):
+    ...     series = meddenoise.as_series(truth + np.float32(offset))
+    ...     _ = meddenoise.write(series, f"{folder.name}/{name}.nii", format="nifti")
+    >>> scores = meddenoise.evaluate([Path(folder.name, "result.nii")], Path(folder.name, "truth.nii"))
+    >>> scores.mean.values["rmse"], scores.mean.values["bias"]
+    (2.0, 2.0)
     """
     references = None if reference is None else items_under([reference])[0]
     noisies = None if noisy is None else items_under([noisy])[0]
@@ -79,7 +92,7 @@ def _tell(tell: Callable[[str, float, float], None], what: str, place: tuple[int
     tell(what, place[0] + share, place[1])
 
 
-def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], None]) -> Pair:
+def _evaluate_items(triple: Triple, options: EvaluationOptions, tick: Callable[[float], None]) -> Pair:
     """A result on the disk with its verdict, which looks at it beside the noisy image."""
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
@@ -88,7 +101,7 @@ def _evaluate_items(triple: Triple, options: Options, tick: Callable[[float], No
 
 
 def _trust(
-    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: Options
+    result: Series, others: tuple[Series | None, Series | None], pair: Pair, options: EvaluationOptions
 ) -> Trust | None:
     """The verdict on a result, given its reference and the noisy image; None without the latter."""
     clean, noisy = others

@@ -12,7 +12,7 @@ from meddenoise.io import read_item
 from meddenoise.io.pairing import follow
 from meddenoise.metrics import METRICS
 from meddenoise.metrics.measure import Measurement
-from meddenoise.report.page import Drawing, Entry, Levels, Page
+from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.compose import write_page
 from meddenoise.report.page.drawing import Shown, draw_series
 from meddenoise.report.page.gallery import MANY, MOST_BYTES, MOST_DRAWN
@@ -78,9 +78,9 @@ def _key(pair: Pair) -> str:
     return f"{pair.result}\n{pair.items[0].files[0]}" if pair.items else str(pair.result)
 
 
-def _entry(pair: Pair) -> Entry:
+def _entry(pair: Pair) -> PageEntry:
     protocol = pair.protocol
-    return Entry(
+    return PageEntry(
         key=_key(pair),
         title=str(pair.result),
         about=(f"measured with {protocol.describe()}",),

@@ -24,7 +24,7 @@ from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class EvaluationOptions:
     """How to measure: the protocol, and which metrics.
 
     `data_range` is R in the image's unit (None: by `preset`); `per_plane` takes planes apart.
@@ -78,7 +78,7 @@ def evaluate_series(
     result: Series,
     reference: Series | None,
     noisy: Series | None,
-    options: Options,
+    options: EvaluationOptions,
     tick: Callable[[float], None] = lambda share: None,
 ) -> Pair:
     """One result against a reference and the noisy image it was made from, where given.
@@ -139,7 +139,7 @@ def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement 
 
 
 def _protocol(
-    result: Series, reference: Series | None, mask: NDArray[np.bool_], options: Options
+    result: Series, reference: Series | None, mask: NDArray[np.bool_], options: EvaluationOptions
 ) -> Protocol:
     shape = result.pixels.shape
     for region in (options.crop, *options.rois, options.edge):

@@ -10,11 +10,10 @@ import numpy as np
 from meddenoise import weights
 from meddenoise.engine.planes import middle_plane
 from meddenoise.errors import MeddenoiseError, first_line
-from meddenoise.evaluation.pair import Options as Measures
-from meddenoise.evaluation.pair import evaluate_series
+from meddenoise.evaluation.pair import EvaluationOptions, evaluate_series
 from meddenoise.evaluation.rerun import rebuild
 from meddenoise.io.pairing import align_planes
-from meddenoise.methods import Row, rows
+from meddenoise.methods import MethodRow, rows
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Wanted
 from meddenoise.noise import SeriesNoise
@@ -188,7 +187,7 @@ def _try(
     metrics: dict[str, float | None] = {}
     trust = result.trust
     if sample.reference is not None:
-        wanted = Measures(wanted=Wanted(METRICS), noise=result.seen_noise)
+        wanted = EvaluationOptions(wanted=Wanted(METRICS), noise=result.seen_noise)
         pair = evaluate_series(result.series, sample.reference, noisy, wanted)
         metrics = pair.metrics.values
         if trust is not None and pair.protocol.noise is not None:
@@ -245,7 +244,7 @@ def _corner(series: Series) -> Series:
     return replace(series, pixels=series.pixels[:, :WARM, :WARM])
 
 
-def _why_not(name: str, row: Row, modality: str) -> str:
+def _why_not(name: str, row: MethodRow, modality: str) -> str:
     """Why a method is not tried; empty where it is."""
     if row.sampler and row.shares:
         return "a sampler to compare with, slow"

@@ -12,6 +12,7 @@ from meddenoise.errors import (
     NothingReadableError,
     OutsideError,
     OwnResultError,
+    UsageError,
     unknown_name,
 )
 from meddenoise.series import Series
@@ -19,10 +20,16 @@ from meddenoise.series import Series
 FORMATS: dict[str, str] = {
     "dicom": "meddenoise.io.dicom.format",
     "nifti": "meddenoise.io.nifti",
+    "nrrd": "meddenoise.io.nrrd",
+    "mha": "meddenoise.io.mha",
     "png": "meddenoise.io.png",
+    "jpeg": "meddenoise.io.jpeg",
     "tiff": "meddenoise.io.tiff",
 }
 """Name -> module that satisfies `Format`, imported when first needed; sniffed in this order."""
+WRITTEN_AS = {"jpeg": "png"}
+"""Formats that are only read -> the one their results have."""
+KNOWN = "DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ class Discovery:
         if self.failed:
             return NothingReadableError(str(self.failed[0].error))
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        why = f": {self.notes[0]}" if self.notes else ": give DICOM, NIfTI, PNG or TIFF."
+        why = f": {self.notes[0]}" if self.notes else f": give {KNOWN}."
         return NothingReadableError(f"{names} holds no image that can be read{why}")
 
 
@@ -129,6 +136,19 @@ def get_format(name: str) -> Format:
     return cast(Format, import_module(FORMATS[name]))
 
 
+def written_format(source: str, asked: str) -> str:
+    """The format of a result, where `asked` is a format's name or "same".
+
+    Raises UsageError for an unknown format, and for one that is only read.
+    """
+    if asked in WRITTEN_AS:
+        raise UsageError(f"{asked} is only read, for it would lose detail: give {WRITTEN_AS[asked]} instead.")
+    if asked == "same":
+        return WRITTEN_AS.get(source, source)
+    get_format(asked)
+    return asked
+
+
 def discover(paths: Iterable[Path], *, results: bool = True) -> Discovery:
     """The series in any mix of files and folders (searched recursively); reads headers only.
 
@@ -149,6 +169,14 @@ def read(path: Path | str) -> list[Series]:
     """Every series in a file or folder.
 
     Raises the first InputError among its files, or NothingReadableError where there is no image.
+
+    >>> import numpy as np, meddenoise
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> volume = meddenoise.as_series(np.zeros((2, 64, 48), np.int16), modality="MR")
+    >>> written = meddenoise.write(volume, f"{folder.name}/brain.nii.gz", format="nifti")
+    >>> [series.pixels.shape for series in meddenoise.read(folder.name)]
+    [(2, 64, 48)]
     """
     found = discover([Path(path)])
     if found.failed:
@@ -177,10 +205,17 @@ def write(
     """Write the series as `output_paths` says and return those paths: complete, or not at all.
 
     Raises OutputError where a target is one of the sources or cannot be written.
+
+    >>> import numpy as np, meddenoise
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> slices = meddenoise.as_series(np.zeros((2, 64, 48), np.uint8))
+    >>> [path.name for path in meddenoise.write(slices, folder.name, format="png")]
+    ['0001.png', '0002.png']
     """
     from meddenoise.io.layout import plan, refuse_sources
 
     targets = plan(series, Path(output), format, None if root is None else Path(root))
     refuse_sources(series.files, targets)
-    get_format(series.format if format == "same" else format).write(series, targets)
+    get_format(written_format(series.format, format)).write(series, targets)
     return targets

@@ -79,6 +79,12 @@ def staged(targets: Sequence[Path]) -> Iterator[Staging]:
         raise
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """One file with `content`, complete or not at all. Raises OutputError where the disk refuses."""
+    with staged([path]) as staging, staging.file(path) as stream:
+        stream.write(content)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name != "posix":
         return

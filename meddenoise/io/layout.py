@@ -5,22 +5,29 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from meddenoise.errors import OutputError
-from meddenoise.io import Item, get_format
+from meddenoise.io import Item, get_format, written_format
 from meddenoise.series import Series
 
 SUFFIXES = {
     **dict.fromkeys((".nii.gz", ".nii"), "nifti"),
     **dict.fromkeys((".dcm", ".dicom", ".ima"), "dicom"),
+    **dict.fromkeys((".nrrd", ".nhdr"), "nrrd"),
+    **dict.fromkeys((".mha", ".mhd"), "mha"),
     ".png": "png",
+    **dict.fromkeys((".jpeg", ".jpg"), "jpeg"),
     **dict.fromkeys((".tiff", ".tif"), "tiff"),
 }
 """Suffixes that name an image -> the format that everyone expects behind them."""
 IMAGE_SUFFIXES = tuple(SUFFIXES)
+_ONE_FILE = ("nifti", "nrrd", "mha", "tiff")
+"""Formats that hold all planes of a series in a file."""
+_ATTACHED = {".nhdr": ".nrrd", ".mhd": ".mha"}
+"""Suffixes of headers whose voxels are in a file beside them -> those of results, which are one file."""
 
 
 def plan(source: Item | Series, output: Path, format: str, root: Path | None) -> list[Path]:
     """The result files, see `meddenoise.io.output_paths`."""
-    target = source.format if format == "same" else format
+    target = written_format(source.format, format)
     suffix = get_format(target).SUFFIX
     names = _names(source, target, suffix, root)
     if len(names) == 1 and root is None:
@@ -47,6 +54,12 @@ def stem(path: Path) -> str:
     return name
 
 
+def attached(path: Path) -> Path:
+    """The path with the suffix of one file where it is that of a header with its voxels elsewhere."""
+    suffix = _ATTACHED.get(path.suffix.lower())
+    return path if suffix is None else path.with_suffix(suffix)
+
+
 def meant_format(path: Path) -> str | None:
     """The format that everyone expects behind a file name; None where it has no suffix of an image."""
     return SUFFIXES.get(path.name[len(stem(path)) :].lower())
@@ -67,12 +80,12 @@ def _names(source: Item | Series, target: str, suffix: str, root: Path | None) -
         frames, cine = len(source) // source.channels, source.frame_time_ms is not None
     else:
         frames, cine = source.frames, source.cine
-    one_file = target in ("nifti", "tiff") or (target == "dicom" and cine)
+    one_file = target in _ONE_FILE or (target == "dicom" and cine)
     if not files:
         return _numbered(Path(), 1 if one_file else frames, suffix)
     base = root if root is not None else Path(os.path.commonpath([file.parent for file in files]))
     if target == source.format:
-        return [below(file, base) for file in files]
+        return [attached(below(file, base)) for file in files]
     first = below(files[0], base)
     if one_file:
         return [first.with_name(stem(min(files)) + suffix)]

@@ -15,6 +15,8 @@ Mask = NDArray[np.bool_]
 
 SAME_PLACE = 0.5
 """Of the pixel spacing: how far positions may differ that are the same."""
+MOST_FILLED = 0.9
+"""Share of a plane up to which it is filled in: beyond, nearly nothing is there to go by."""
 SAME_TURN = 0.02
 """How far direction cosines may differ that are the same: a degree."""
 
@@ -34,11 +36,15 @@ def read_mask(path: Path, series: Series, what: str) -> Mask:
 
 
 def read_hole(path: Path, series: Series) -> Mask:
-    """`read_mask` of what is to be filled in. Raises InputError also where the mask leaves nothing."""
+    """`read_mask` of what is to be filled in. Raises InputError also where the mask leaves nearly nothing."""
     hole = read_mask(path, series, "filled in")
-    if (hole | ~series.valid(0, len(series))).all(axis=(1, 2)).any():
+    valid = series.valid(0, len(series))
+    filled = (hole & valid).sum(axis=(1, 2)) / np.maximum(valid.sum(axis=(1, 2)), 1)
+    worst = int(filled.argmax())
+    if filled[worst] > MOST_FILLED:
         raise InputError(
-            f"the mask {path} covers whole planes of {series.path}: leave something around the hole."
+            f"the mask {path} covers {filled[worst]:.0%} of plane {worst + 1} of {series.path}; up to "
+            f"{MOST_FILLED:.0%} is filled in, beyond it would be made up from next to nothing: mark less."
         )
     return hole
 

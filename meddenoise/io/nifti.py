@@ -15,7 +15,7 @@ from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
-from meddenoise.io.nifti_new import HEADERS, RAS_LPS, Kept, new_file, refined
+from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, new_file, refined
 from meddenoise.io.scratch import each_plane
 from meddenoise.series import RESULTS, Derivation, Geometry, Series, Vector
 
@@ -87,14 +87,14 @@ def read(item: Item) -> Series:
         hint=_texts(header),
         shown=_window(header),
         warnings=tuple(warnings),
-        header=Kept(head, tail, dtype.str, compressed),
+        header=KeptNifti(head, tail, dtype.str, compressed),
     )
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file, gzipped where its name says so. Raises OutputError."""
     (target,) = targets
-    if series.format == "nifti" and isinstance(series.header, Kept):
+    if series.format == "nifti" and isinstance(series.header, KeptNifti):
         kept, planes = refined(series.header, series), series.pixels
     else:
         kept, planes = new_file(series, target)
@@ -110,7 +110,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
             _write_parts(stream, head, planes, kept)
 
 
-def _write_parts(stream: Any, head: bytes, planes: NDArray[Any], kept: Kept) -> None:
+def _write_parts(stream: Any, head: bytes, planes: NDArray[Any], kept: KeptNifti) -> None:
     stream.write(head)
     for plane in each_plane(planes):
         stream.write(np.ascontiguousarray(plane, np.dtype(kept.dtype)).data)

@@ -20,7 +20,7 @@ _ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptNifti:
     """Everything of a file but its voxels."""
 
     head: bytes
@@ -31,7 +31,7 @@ class Kept:
     compressed: bool
 
 
-def new_file(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
+def new_file(series: Series, target: Path) -> tuple[KeptNifti, NDArray[Any]]:
     """Header and planes for a series of another format: stored values where one scale fits, else float32."""
     if series.channels != 1:
         raise OutputError(f"{target} cannot hold colour: write PNG or DICOM instead.")
@@ -56,10 +56,10 @@ def new_file(series: Series, target: Path) -> tuple[Kept, NDArray[Any]]:
     header["magic"] = b"n+2" if wide else b"n+1"
     # the four bytes after the header say that no extension follows
     header["vox_offset"] = header.sizeof_hdr + 4
-    return Kept(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
+    return KeptNifti(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
 
 
-def refined(kept: Kept, series: Series) -> Kept:
+def refined(kept: KeptNifti, series: Series) -> KeptNifti:
     """The header for a grid `series.finer` times as fine; the same one where it is not finer."""
     if series.finer == (1.0, 1.0):
         return kept

@@ -49,7 +49,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptPng:
     """What writing a PNG again needs besides its colours."""
 
     alpha: NDArray[Any] | None
@@ -94,14 +94,14 @@ def read(item: Item) -> Series:
     colours, alpha = split_alpha(frame)
     pixels = np.ascontiguousarray(colours)
     palette, told = _keep_palette(path, len(pixels), alpha) if head.kind == _PALETTE else (None, "")
-    kept = Kept(alpha, head.chunks, palette)
+    kept = KeptPng(alpha, head.chunks, palette)
     return series_of(item, pixels, len(pixels), kept, (told,) if told else (), _texts(head.chunks))
 
 
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one PNG for each frame. Raises OutputError."""
-    own = series.format == "png" and isinstance(series.header, Kept)
-    kept = series.header if own else Kept(None, ())
+    own = series.format == "png" and isinstance(series.header, KeptPng)
+    kept = series.header if own else KeptPng(None, ())
     pixels, scaling = (series.pixels, None) if own else grey(series)
     chunks = [_finer(chunk, series.finer) for chunk in kept.chunks]
     if scaling is not None:

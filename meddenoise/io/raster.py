@@ -70,10 +70,13 @@ def grey(series: Series) -> tuple[NDArray[Any], Scaling]:
     """The series as unsigned 8 or 16 bit, the darkest stored value 0, and how it was scaled.
 
     The map comes from the stored range alone where that fits 16 bits, so a noisy series and its clean
-    partner stay comparable, and it is exact: whole factors, nothing rounded. Wider integers and floats
+    partner stay comparable, and it is exact: whole factors, nothing rounded; in MR without a negative value 0
+    is black. Wider integers and floats
     are spread from their smallest to their largest value; pixels that are no image become 0.
     """
     low, high = series.stored_range
+    if series.modality == "MR" and low < 0 <= series.pixels.min(initial=0):
+        low = 0.0  # the background of magnitudes stays black
     if series.pixels.dtype.kind != "f" and high - low <= 65535:
         top = 255 if high - low <= 255 else 65535
         factor = float(top // int(high - low))

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -53,10 +54,13 @@ def sweep(folder: Path) -> None:
         return
     _swept.add(key)
     with suppress(OSError), os.scandir(folder) as entries:
-        stale = [entry.path for entry in entries if _is_stale(entry)]
-        for path in stale:
+        stale = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries if _is_stale(entry)]
+        for path, is_folder in stale:
             with suppress(OSError):
-                os.unlink(path)  # noqa: PTH108 (a string, of thousands)
+                if is_folder:
+                    shutil.rmtree(path)
+                else:
+                    os.unlink(path)  # noqa: PTH108 (a string, of thousands)
 
 
 def _is_stale(entry: "os.DirEntry[str]") -> bool:

@@ -36,7 +36,7 @@ MOST_TEXT = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptTiff:
     """What writing a TIFF again needs besides its colours."""
 
     alpha: tuple[NDArray[Any] | None, ...]
@@ -83,7 +83,7 @@ def read(item: Item) -> Series:
                 raise CorruptError(f"{path} has a page {number + 1} unlike its header: save it again.")
             pixels[number * channels : (number + 1) * channels] = colours
             alphas.append(alpha)
-        kept = Kept(tuple(alphas), _options(first, path), file.is_bigtiff, file.byteorder)
+        kept = KeptTiff(tuple(alphas), _options(first, path), file.is_bigtiff, file.byteorder)
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     told = (f"{bad} pixels are NaN or infinite: they stay as they are",) if bad else ()
     inverted = first.photometric.name == "MINISWHITE"
@@ -94,12 +94,12 @@ def read(item: Item) -> Series:
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file of all pages. Raises OutputError."""
     (target,) = targets
-    if series.format == "tiff" and isinstance(series.header, Kept):
+    if series.format == "tiff" and isinstance(series.header, KeptTiff):
         kept = series.header
     else:
         photometric = "rgb" if series.channels == 3 else "miniswhite" if series.inverted else "minisblack"
         options: dict[str, Any] = {"photometric": photometric, "compression": "zlib"}
-        kept = Kept((None,), options, series.pixels.nbytes > 2**31, "<")
+        kept = KeptTiff((None,), options, series.pixels.nbytes > 2**31, "<")
     done = series.derivation
     software = f"meddenoise: {done.description}" if done is not None else None
     with (

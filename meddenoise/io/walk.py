@@ -16,7 +16,8 @@ from meddenoise.errors import (
     OwnResultError,
     first_line,
 )
-from meddenoise.io import FORMATS, Discovery, Entry, Item, Problem, get_format
+from meddenoise.io import FORMATS, KNOWN, Discovery, Entry, Item, Problem, get_format
+from meddenoise.io.archive import is_archive, origin, unpack
 from meddenoise.io.own import bears_mark
 from meddenoise.io.temporary import is_own_file
 
@@ -49,7 +50,8 @@ def search(paths: Iterable[Path], *, results: bool) -> Discovery:
         for (name, root), entries in found.items()
         for group in get_format(name).group(entries)
     ]
-    return Discovery(tuple(items), tuple(skipped), tuple(problems.failed), tuple(problems.left_out))
+    parts = (map(_renamed, part) for part in (skipped, problems.failed, problems.left_out))
+    return Discovery(tuple(items), *map(tuple, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class _Problems:
 
     failed: list[Problem]
     left_out: list[Problem]
+
+
+def _renamed(problem: Problem) -> Problem:
+    """The problem by the path a user knows: below an archive, not where that was unpacked."""
+    known = origin(problem.path)
+    if known == problem.path:
+        return problem
+    return Problem(known, type(problem.error)(str(problem.error).replace(str(problem.path), str(known))))
 
 
 def _judge_results(
@@ -84,8 +94,9 @@ def _scan(path: Path) -> tuple[str, Entry]:
         name = sniff(path)
         if name is None:
             empty = path.stat().st_size == 0
-            what = "is empty" if empty else "is no DICOM, NIfTI, PNG or TIFF image"
-            raise NotAnImageError(f"{path} {what}: give an image.")
+            what = "is empty" if empty else f"is no {KNOWN} image"
+            way = "give it by name" if not empty and is_archive(path) else "give an image"
+            raise NotAnImageError(f"{path} {what}: {way}.")
         return name, get_format(name).scan(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}): check the file.") from error
@@ -126,7 +137,23 @@ def _candidates(paths: Iterable[Path], problems: _Problems) -> Iterator[tuple[Pa
             message = f"{path} is no regular file: give a file or a folder of images."
             problems.failed.append(Problem(path, NotAnImageError(message)))
         elif _first_time(status, seen):
-            yield path, common or path.parent, True
+            folder = _unpacked(path, problems)
+            if folder == path:
+                yield path, common or path.parent, True
+            elif folder is not None:
+                for file in _walk(folder, problems):
+                    yield file, folder, False
+
+
+def _unpacked(path: Path, problems: _Problems) -> Path | None:
+    """The folder of a zip archive that was named, `path` for any other file, None where it is not opened."""
+    try:
+        return unpack(path) if is_archive(path) else path
+    except InputError as error:
+        problems.failed.append(Problem(path, error))
+    except OSError:
+        return path
+    return None
 
 
 def _common(files: list[Path]) -> Path | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkabl
 
 from meddenoise.errors import UsageError, unknown_name
 from meddenoise.methods.table import METHODS as METHODS
-from meddenoise.methods.table import Row as Row
+from meddenoise.methods.table import MethodRow as MethodRow
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -139,7 +139,7 @@ class Method(Protocol):
         """
 
 
-def rows() -> dict[str, Row]:
+def rows() -> dict[str, MethodRow]:
     """METHODS and the methods other packages add by entry points; a built-in name cannot be replaced."""
     return {name: _added_row(point) for name, point in _entry_points().items()} | METHODS
 
@@ -168,6 +168,6 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _added_row(point: EntryPoint) -> Row:
+def _added_row(point: EntryPoint) -> MethodRow:
     package = point.dist.name if point.dist else point.module
-    return Row(point.value, f"added by {package}", f"see {package}", "added", f"see {package}")
+    return MethodRow(point.value, f"added by {package}", f"see {package}", "added", f"see {package}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.samplers import Measured, draw_from, mixing
+from meddenoise.diffusion.samplers import MeasuredFrame, draw_from, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Setup
@@ -87,7 +87,7 @@ class CineSampler:
         draw, denoise = draw_from(noise), self.diffusion.over(condition)
         ratios, frame = log_spaced(first, LAST, self.steps), condition.image
         budgeted = self.rule == "budgeted"
-        measured = Measured(frame, condition.channels[:, 3:], DELTA, budgeted)
+        measured = MeasuredFrame(frame, condition.channels[:, 3:], DELTA, budgeted)
         mean = self.diffusion.mean(condition) if budgeted else frame
         total = torch.zeros_like(frame)
         for _ in range(self.samples):

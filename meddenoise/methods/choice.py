@@ -64,7 +64,7 @@ def choose_weights(
     return Choice(chosen, spec, checkpoint, _foreign(checkpoint, spec, modality))
 
 
-def _best_row(method: str, modality: str, shares: tuple[str, ...]) -> weights.Row:
+def _best_row(method: str, modality: str, shares: tuple[str, ...]) -> weights.WeightsRow:
     try:
         return weights.choose(method, modality, shares)
     except WeightsError:

@@ -7,6 +7,7 @@ method equivariant to shift and scale by construction.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from threading import Lock
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import fft, ndimage
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
+from skimage.restoration import denoise_nl_means
 from torch import Tensor
 
 from meddenoise.errors import UsageError
@@ -37,7 +38,6 @@ _PROBE_STEP = 0.1
 """Small beside the noise (1), large beside rounding and the grey levels of 8-bit images."""
 _SPINS = 4
 _TRAPZ = Lock()
-_chambolle: Callable[..., Plane] = denoise_tv_chambolle
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,16 @@ def tv(plane: Plane, bands: tuple[float, ...]) -> Plane:
 
     The library's own stopping rule ends up to 7 dB early on smooth images; this one does not.
     """
-    return _chambolle(plane, weight=0.9, eps=2e-5, max_num_iter=500)
+    from skimage.restoration import denoise_tv_chambolle
+
+    chambolle: Callable[..., Plane] = denoise_tv_chambolle
+    return chambolle(plane, weight=0.9, eps=2e-5, max_num_iter=500)
 
 
 def wavelet(plane: Plane, bands: tuple[float, ...]) -> Plane:
     """BayesShrink soft thresholds on a Haar transform, averaged over 4 x 4 shifts."""
+    from skimage.restoration import denoise_wavelet
+
     total = np.zeros_like(plane)
     for down in range(_SPINS):
         for right in range(_SPINS):
@@ -154,6 +159,11 @@ def wavelet(plane: Plane, bands: tuple[float, ...]) -> Plane:
             clean = denoise_wavelet(shifted, sigma=1.0, wavelet="haar", method="BayesShrink", mode="soft")
             total += np.roll(clean, (-down, -right), (0, 1))
     return total / _SPINS**2
+
+
+def import_restoration() -> None:
+    """Import what `tv` and `wavelet` need, before threads do: it takes most of a second."""
+    import_module("skimage.restoration._denoise")
 
 
 def bm3d(plane: Plane, bands: tuple[float, ...]) -> Plane:
@@ -234,6 +244,6 @@ def _numpy_with_trapz() -> Iterator[None]:
 GAUSSIAN = Classical("gaussian", gaussian)
 MEDIAN = Classical("median", median)
 NLM = Classical("nlm", nlm)
-TV = Classical("tv", tv)
-WAVELET = Classical("wavelet", wavelet)
+TV = Classical("tv", tv, import_restoration)
+WAVELET = Classical("wavelet", wavelet, import_restoration)
 BM3D = Classical("bm3d", bm3d, ready=require_bm3d)

@@ -70,7 +70,7 @@ class Distilled:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampler:
+class PairSampler:
     """Mean of `samples` symmetric pairs of `steps` steps each."""
 
     diffusion: Diffusion
@@ -92,7 +92,7 @@ class Sampler:
         return self.ends.run(way, noisy, sigma)
 
 
-Restorer = Distilled | Sampler
+Restorer = Distilled | PairSampler
 """A Denoiser; a SamplingDenoiser where it is a sampler."""
 
 
@@ -132,7 +132,7 @@ def _load(setup: Setup, ends: Ends) -> Restorer:
     sampling = setup.sampling
     if sampling.mode != "diffusion":
         return Distilled(OnePass(load_part(setup, "student")), ends)
-    return Sampler(Diffusion.load(setup), ends, sampling.steps or STEPS, sampling.samples)
+    return PairSampler(Diffusion.load(setup), ends, sampling.steps or STEPS, sampling.samples)
 
 
 class Medcdiff:

@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MethodRow:
     """One row: where the method is ("module:name") and what a user reads before choosing it."""
 
     where: str
@@ -35,17 +35,17 @@ class Row:
 _OWN = "Apache-2.0"
 _CLASSICAL = "meddenoise.methods.classical"
 
-METHODS: dict[str, Row] = {
-    "direct": Row(
+METHODS: dict[str, MethodRow] = {
+    "direct": MethodRow(
         "meddenoise.methods.direct:DIRECT",
-        "one pass of a trained network told the noise level and spectrum: quick, all modalities",
+        "one pass of a trained network given the noise level and spectrum: quick, all modalities",
         "Zhang et al. 2017, IEEE TIP 26(7); Zhang, Zuo, Zhang 2018, IEEE TIP 27(9)",
         "supervised",
         _OWN,
         learned=True,
         averages=True,
     ),
-    "diffdenoise": Row(
+    "diffdenoise": MethodRow(
         "meddenoise.methods.diffdenoise:DIFFDENOISE",
         "self-supervised diffusion, trained on noisy images alone: one pass of its student, or the sampler",
         "Demir et al. 2025, arXiv 2504.00264",
@@ -56,7 +56,7 @@ METHODS: dict[str, Row] = {
         sampler=True,
         fusion=True,
     ),
-    "blindspot": Row(
+    "blindspot": MethodRow(
         "meddenoise.methods.blindspot:BLINDSPOT",
         "blind-spot network, trained on noisy images alone, fused with the noisy image",
         "Wu et al. 2020, ECCV; Laine et al. 2019, NeurIPS",
@@ -66,7 +66,7 @@ METHODS: dict[str, Row] = {
         fusion=True,
         shares=("diffdenoise",),
     ),
-    "vpsde": Row(
+    "vpsde": MethodRow(
         "meddenoise.methods.vpsde:VPSDE",
         "one evaluation of a score network at the level of the noise, or draws from the posterior",
         "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides); Song et al. 2021, ICLR",
@@ -77,7 +77,7 @@ METHODS: dict[str, Row] = {
         white_only=True,
         one_pass="mmse",
     ),
-    "vpsde-slides": Row(
+    "vpsde-slides": MethodRow(
         "meddenoise.methods.vpsde:VPSDE_SLIDES",
         "the 1000-step sampler of the VP-SDE slides, to compare with: slower and worse than vpsde",
         "Chaurasia, Generative Denoising for Medical Image Reconstruction (slides)",
@@ -88,7 +88,7 @@ METHODS: dict[str, Row] = {
         white_only=True,
         shares=("vpsde",),
     ),
-    "medcdiff": Row(
+    "medcdiff": MethodRow(
         "meddenoise.methods.medcdiff:MEDCDIFF",
         "conditional diffusion, for Gaussian noise and impulses: one pass, or the sampler",
         "Hung et al. 2023, Bioengineering 10(11):1258",
@@ -98,7 +98,7 @@ METHODS: dict[str, Row] = {
         sampler=True,
         white_only=True,
     ),
-    "medcdiff-ddpm": Row(
+    "medcdiff-ddpm": MethodRow(
         "meddenoise.methods.medcdiff:MEDCDIFF_DDPM",
         "the 2000-step sampler of the Med-cDiff paper, to compare with: slower than medcdiff",
         "Hung et al. 2023, Bioengineering 10(11):1258",
@@ -109,7 +109,7 @@ METHODS: dict[str, Row] = {
         white_only=True,
         shares=("medcdiff",),
     ),
-    "befoi": Row(
+    "befoi": MethodRow(
         "meddenoise.methods.befoi:BEFOI",
         "fluoroscopy: every frame from itself and its neighbours; one pass of a student, or the sampler",
         "Hu, Huang 2024, BeFOI",
@@ -120,7 +120,7 @@ METHODS: dict[str, Row] = {
         sampler=True,
         temporal=True,
     ),
-    "befoi-mixing": Row(
+    "befoi-mixing": MethodRow(
         "meddenoise.methods.befoi:BEFOI_MIXING",
         "the sampler of befoi, begun with a share of the measured frame at the level of its noise",
         "Hu, Huang 2024, BeFOI; Choi et al. 2021, ICCV",
@@ -131,7 +131,7 @@ METHODS: dict[str, Row] = {
         temporal=True,
         shares=("befoi",),
     ),
-    "befoi-faithful": Row(
+    "befoi-faithful": MethodRow(
         "meddenoise.methods.befoi:BEFOI_FAITHFUL",
         "the mixing of the BeFOI paper to the end, to compare with: it gives the noise back",
         "Hu, Huang 2024, BeFOI",
@@ -142,44 +142,44 @@ METHODS: dict[str, Row] = {
         temporal=True,
         shares=("befoi",),
     ),
-    "gaussian": Row(
+    "gaussian": MethodRow(
         f"{_CLASSICAL}:GAUSSIAN",
         "Gaussian smoothing, its width chosen by the estimated risk: the floor every method must beat",
         "Stein 1981, Annals of Statistics 9(6); Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
     ),
-    "median": Row(
+    "median": MethodRow(
         f"{_CLASSICAL}:MEDIAN",
         "median filter, its size chosen by the estimated risk: for impulse noise",
         "Tukey 1977, Exploratory Data Analysis; Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
     ),
-    "nlm": Row(
+    "nlm": MethodRow(
         f"{_CLASSICAL}:NLM",
         "non-local means: averages similar patches; robust, no training",
         "Buades, Coll, Morel 2005, CVPR",
         "classical",
         _OWN,
     ),
-    "tv": Row(
+    "tv": MethodRow(
         f"{_CLASSICAL}:TV",
         "total variation: flat regions and sharp edges",
         "Rudin, Osher, Fatemi 1992, Physica D 60; Chambolle 2004, J. Math. Imaging Vision 20",
         "classical",
         _OWN,
     ),
-    "wavelet": Row(
+    "wavelet": MethodRow(
         f"{_CLASSICAL}:WAVELET",
         "translation-invariant wavelet shrinkage: quick, keeps texture",
         "Chang, Yu, Vetterli 2000, IEEE TIP 9(9); Coifman, Donoho 1995",
         "classical",
         _OWN,
     ),
-    "bm3d": Row(
+    "bm3d": MethodRow(
         f"{_CLASSICAL}:BM3D",
-        "block matching and collaborative filtering, told the noise spectrum: the strongest classical one",
+        "block matching and collaborative filtering, given the noise spectrum: the strongest classical one",
         "Dabov et al. 2007, IEEE TIP 16(8); Makinen, Azzari, Foi 2020, IEEE TIP 29",
         "classical",
         "non-commercial use only (licence of the package bm3d)",

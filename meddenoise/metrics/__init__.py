@@ -262,6 +262,14 @@ METRICS: dict[str, Metric] = {
         "0",
         "correlation of what was removed with the edges of the result, of one plane",
     ),
+    "residual_spectrum_distance": Metric(
+        _row("residual", "nps_distance"),
+        "method",
+        "residual NPS off by, local",
+        "",
+        "0",
+        "relative distance of the spectrum of what was removed from that of the noise, of one plane",
+    ),
     "sure": Metric(
         _row("residual", "sure"),
         "method",

@@ -73,7 +73,7 @@ class BlindSpotNet(nn.Module):
         return blind
 
 
-class _Seen:
+class _SeenPixels:
     """What one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
 
     __slots__ = ("base", "features")
@@ -107,7 +107,7 @@ class _Branch(nn.Module):
         self.trunk = Trunk(channels[:levels], blocks[:levels])
         self.narrow = nn.Conv2d(channels[0], entry * self.unshuffle**2, 1)
 
-    def forward(self, noisy: Tensor, sigma: Tensor) -> _Seen:
+    def forward(self, noisy: Tensor, sigma: Tensor) -> _SeenPixels:
         with torch.autocast(noisy.device.type, enabled=False):
             base, entry = self._enter(noisy, sigma)
         dtype = self.bias.dtype
@@ -115,7 +115,7 @@ class _Branch(nn.Module):
         lattices = functional.pixel_unshuffle(_split(entry, self.step), self.unshuffle)
         mixed = self.narrow(self.trunk.mix(self.widen(lattices)))
         features = _merge(functional.pixel_shuffle(mixed, self.unshuffle), self.step)
-        return _Seen(base, features[..., : noisy.shape[-2], : noisy.shape[-1]])
+        return _SeenPixels(base, features[..., : noisy.shape[-2], : noisy.shape[-1]])
 
     def _enter(self, noisy: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """The mean of each pixel's ring and the masked convolution of what differs from it, in sigmas."""

@@ -38,7 +38,7 @@ class VpsdeUNet(nn.Module):
         self.down1 = nn.Conv2d(w, 2 * w, 4, stride=2, padding=1)
         self.down2 = nn.Conv2d(2 * w, 4 * w, 4, stride=2, padding=1)
         self.mid1 = nn.Conv2d(4 * w, 4 * w, 3, padding=1)
-        self.attention = _Attention(4 * w)
+        self.attention = _SelfAttention(4 * w)
         self.told = nn.Linear(w, 4 * w)
         self.mid2 = nn.Conv2d(4 * w, 4 * w, 3, padding=1)
         self.up1 = nn.ConvTranspose2d(4 * w, 2 * w, 4, stride=2, padding=1)
@@ -81,7 +81,7 @@ class VpsdeUNet(nn.Module):
         return functional.silu(self.norms[name](x) if self.plus else x)
 
 
-class _Attention(nn.Module):
+class _SelfAttention(nn.Module):
     """Multi-head self-attention over all places, added to its input."""
 
     def __init__(self, width: int) -> None:

@@ -24,7 +24,7 @@ TRABECULAR, CORTICAL, METAL = 190, 780, 3000
 
 
 @dataclass(frozen=True, slots=True)
-class _Anatomy:
+class _BodyAnatomy:
     """Everything random, drawn once for all slices."""
 
     warp: tuple[Waves, Waves]
@@ -44,13 +44,13 @@ def make_ct(size: int, planes: int, rng: np.random.Generator) -> Array:
     return np.stack([_slice(Plane(size, pixel, float(z)), anatomy) for z in heights])
 
 
-def _draw_anatomy(rng: np.random.Generator) -> _Anatomy:
+def _draw_anatomy(rng: np.random.Generator) -> _BodyAnatomy:
     liver = Branching(generations=6, step_mm=7, steps=3, spread=50, smallest_mm=0.8)
     lesions = []
     for radius, hu in ((10.0, 74.0), (6.0, 84.0), (13.0, 92.0), (4.5, 70.0), (8.0, 12.0), (6.0, 134.0)):
         place = (rng.uniform(-105, -45), rng.uniform(-45, 20), rng.uniform(-14, 10))
         lesions.append((place, radius * rng.uniform(0.85, 1.15), hu))
-    return _Anatomy(
+    return _BodyAnatomy(
         warp=(Waves(150, 24, rng), Waves(150, 24, rng)),
         texture=Waves(9, 60, rng),
         grain=Waves(4.5, 60, rng),
@@ -71,7 +71,7 @@ def _lung_tree(side: int, rng: np.random.Generator) -> Tree:
     return grow(root, heading, rng.uniform(2.8, 4.2), branching, rng)
 
 
-def _slice(plane: Plane, anatomy: _Anatomy) -> Array:
+def _slice(plane: Plane, anatomy: _BodyAnatomy) -> Array:
     image = np.full((plane.size, plane.size), AIR, np.float32)
     straight = plane.grid()
     x, y = (place + 3.2 * wave.on(plane) for place, wave in zip(straight, anatomy.warp, strict=True))
@@ -145,7 +145,7 @@ def _paint_organs(image: Array, x: Array, y: Array, plane: Plane, cavity: Array,
 
 
 def _paint_liver(
-    image: Array, plane: Plane, anatomy: _Anatomy, liver: Array, warped: tuple[Array, Array]
+    image: Array, plane: Plane, anatomy: _BodyAnatomy, liver: Array, warped: tuple[Array, Array]
 ) -> None:
     inside = coverage(liver + 1, plane.pixel_mm)
     for index, tree in enumerate(anatomy.liver_trees):
@@ -157,7 +157,7 @@ def _paint_liver(
 
 
 def _paint_lungs(
-    image: Array, warped: tuple[Array, Array], plane: Plane, anatomy: _Anatomy, cavity: Array
+    image: Array, warped: tuple[Array, Array], plane: Plane, anatomy: _BodyAnatomy, cavity: Array
 ) -> None:
     x, y = warped
     pixel, z = plane.pixel_mm, plane.z

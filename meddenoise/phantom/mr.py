@@ -16,7 +16,7 @@ _CORTEX_MM = 2.9
 
 
 @dataclass(frozen=True, slots=True)
-class _Anatomy:
+class _HeadAnatomy:
     """Everything random, drawn once for all slices."""
 
     warp: tuple[Waves, Waves]
@@ -36,13 +36,13 @@ def make_mr(size: int, planes: int, rng: np.random.Generator) -> Array:
     return np.stack([_slice(Plane(size, FIELD_MM / size, float(z)), anatomy) for z in heights])
 
 
-def _draw_anatomy(rng: np.random.Generator) -> _Anatomy:
+def _draw_anatomy(rng: np.random.Generator) -> _HeadAnatomy:
     lesions = []
     for _ in range(9):
         side = rng.choice((-1, 1))
         place = (side * rng.uniform(17, 34), rng.uniform(-34, 38), rng.uniform(-12, 20))
         lesions.append((place, rng.uniform(1.3, 3.2)))
-    return _Anatomy(
+    return _HeadAnatomy(
         warp=(Waves(95, 24, rng), Waves(95, 24, rng)),
         folds=Waves(18, 160, rng, spread=0.22),
         depth=Waves(26, 60, rng),
@@ -53,7 +53,7 @@ def _draw_anatomy(rng: np.random.Generator) -> _Anatomy:
     )
 
 
-def _slice(plane: Plane, anatomy: _Anatomy) -> Array:
+def _slice(plane: Plane, anatomy: _HeadAnatomy) -> Array:
     image = np.full((plane.size, plane.size), AIR, np.float32)
     x, y = (g + 1.4 * w.on(plane) for g, w in zip(plane.grid(), anatomy.warp, strict=True))
     texture = anatomy.texture.on(plane)
@@ -82,7 +82,7 @@ def _paint_scalp(image: Array, head: Array, y: Array, plane: Plane, texture: Arr
     paint(image, coverage(head + 11.4, pixel), FLUID)
 
 
-def _sulcus_distance(x: Array, y: Array, brain: Array, plane: Plane, anatomy: _Anatomy) -> Array:
+def _sulcus_distance(x: Array, y: Array, brain: Array, plane: Plane, anatomy: _HeadAnatomy) -> Array:
     """Distance to the nearest fluid cleft: surface, fold, midline or Sylvian fissure, mm.
 
     Folds lie where a random wave field is zero; each ends at a random depth under the surface.
@@ -147,7 +147,7 @@ def _paint_ventricles(image: Array, x: Array, y: Array, plane: Plane) -> None:
     paint(image, coverage(cistern, pixel), FLUID)
 
 
-def _paint_lesions(image: Array, x: Array, y: Array, plane: Plane, anatomy: _Anatomy) -> None:
+def _paint_lesions(image: Array, x: Array, y: Array, plane: Plane, anatomy: _HeadAnatomy) -> None:
     """Small dark white-matter lesions, and an enhancing ring with a dark core and oedema."""
     pixel = plane.pixel_mm
     for centre, radius in anatomy.lesions:

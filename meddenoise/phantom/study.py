@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from meddenoise.errors import OutputError, unknown_name
-from meddenoise.io import FORMATS, write
-from meddenoise.io.atomic import staged
+from meddenoise.errors import OutputError
+from meddenoise.io import get_format, write, written_format
+from meddenoise.io.atomic import write_whole
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.noise.simulate import NoiseInfo
 from meddenoise.phantom import Phantom
@@ -58,8 +58,7 @@ def write_study(
 
     Raises UsageError for an unknown format, OutputError where something cannot be written.
     """
-    if format not in FORMATS:
-        raise unknown_name("format", format, FORMATS)
+    written_format("", format)
     noisy, infos = acquire(phantom, noises, seed)
     record = describe(phantom, infos, phantom.truth, noisy)
     settings = json.dumps(record["noise"], sort_keys=True)
@@ -73,8 +72,7 @@ def write_study(
         else:
             files[part] = _write_other(phantom, series, folder / part, format)
     target = folder / RECORD
-    with staged([target]) as staging, staging.file(target) as stream:
-        stream.write((json.dumps(record, indent=2) + "\n").encode())
+    write_whole(target, (json.dumps(record, indent=2) + "\n").encode())
     return Study(files, target)
 
 
@@ -96,10 +94,8 @@ def describe(phantom: Phantom, infos: Sequence[NoiseInfo], truth: Any, noisy: An
 
 
 def _write_other(phantom: Phantom, series: Series, folder: Path, format: str) -> list[Path]:
-    if format == "nifti":
-        return write(series, folder / f"{phantom.name}.nii.gz", format=format)
-    if len(series) == 1 or format == "tiff":
-        return write(series, folder / f"{phantom.name}.{format}", format=format)
+    if len(series) == 1 or format != "png":
+        return write(series, folder / f"{phantom.name}{get_format(format).SUFFIX}", format=format)
     return write(series, folder, format=format)
 
 

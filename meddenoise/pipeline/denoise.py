@@ -13,7 +13,7 @@ from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
 from meddenoise.engine.planes import load_planes
 from meddenoise.io.modality import Taken, take
-from meddenoise.methods import Row, Setup, rows
+from meddenoise.methods import MethodRow, Setup, rows
 from meddenoise.methods.choice import Choice, choose
 from meddenoise.noise import SeriesNoise
 from meddenoise.noise.map_file import digest, read_noise_map
@@ -83,7 +83,7 @@ class Denoising:
     choice: Choice
     options: Options
     noise: SeriesNoise
-    row: Row | None
+    row: MethodRow | None
     done: None = None
 
     def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from meddenoise.errors import UsageError
 from meddenoise.io.modality import check_code
-from meddenoise.methods import Row, Sampling, rows
+from meddenoise.methods import MethodRow, Sampling, rows
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
@@ -148,7 +148,7 @@ def _check_noise(options: Options) -> None:
         check_code(options.modality)
 
 
-def _check_method(options: Options, row: Row) -> None:
+def _check_method(options: Options, row: MethodRow) -> None:
     asked = ["--mode diffusion"] if options.mode == "diffusion" else _needing_sampler(options)
     if asked and not row.sampler:
         raise UsageError(
@@ -209,6 +209,6 @@ def _needing_sampler(options: Options) -> list[str]:
     return [option for option, is_given in given.items() if is_given]
 
 
-def _having(what: str, has: Callable[[Row], bool]) -> str:
+def _having(what: str, has: Callable[[MethodRow], bool]) -> str:
     names = [name for name, row in rows().items() if has(row)]
     return f"{what}: {', '.join(names) or 'none'}"

@@ -47,14 +47,14 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredProfile:
     """A profile, and what a user should know of how it came about."""
 
     profile: NoiseProfile
     notes: tuple[str, ...]
 
 
-def measure_profile(series: Sequence[Series], kind: Kind = "auto") -> Measured:
+def measure_profile(series: Sequence[Series], kind: Kind = "auto") -> MeasuredProfile:
     """The noise of one or several series of one device and setting, of one unit and matrix.
 
     "frames": planes that follow each other in time, as in a cine. "repeats": several series of one scene, in
@@ -168,7 +168,9 @@ def _repeats(series: Sequence[Series], clipping: _Clipping) -> Iterator[Scene]:
         yield Scene(len(series), load)
 
 
-def _from_repeats(series: Sequence[Series], source: Source, found: Repeated, saturated: float) -> Measured:
+def _from_repeats(
+    series: Sequence[Series], source: Source, found: Repeated, saturated: float
+) -> MeasuredProfile:
     gain, offset = found.curve.line()
     notes = []
     if gain != 0 and _is_subtracted(series[0]):
@@ -202,10 +204,10 @@ def _from_repeats(series: Sequence[Series], source: Source, found: Repeated, sat
             series=len(series), planes=count, settled=found.settled, moved=found.moved, saturated=saturated
         ),
     )
-    return Measured(profile, tuple(notes))
+    return MeasuredProfile(profile, tuple(notes))
 
 
-def _from_image(series: Sequence[Series]) -> Measured:
+def _from_image(series: Sequence[Series]) -> MeasuredProfile:
     """The profile of the first series, from its own flattest parts."""
     one = series[0]
     if len(series) > 1:
@@ -236,7 +238,7 @@ def _from_image(series: Sequence[Series]) -> Measured:
         steps=_steps(sigmas, window),
         counts=Counts(series=1, planes=len(one), settled=len(one)),
     )
-    return Measured(profile, tuple(notes))
+    return MeasuredProfile(profile, tuple(notes))
 
 
 def _is_subtracted(series: Series) -> bool:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from meddenoise.version import __version__
 SCHEMA = 1
 REPORT = "meddenoise-report.json"
 """Of a folder of results; that of a single file is named after it."""
+_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,10 @@ class Row:
     """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     modality_from: str = ""
     """Who or what told the modality, as a part of a sentence."""
+    name: str = ""
+    """Number and end of the identifier of the series, where its files state them."""
+    description: str = ""
+    """Its description in the file."""
     fingerprint: str = ""
     """Digests of the files written, and of the sources and settings: what resuming compares."""
 
@@ -81,6 +87,14 @@ class Report:
     precision: str
     series: tuple[Row, ...] = field(default=())
     failed: tuple[Failure, ...] = field(default=())
+
+
+def row_order(row: Row) -> list[list[tuple[int, str]]]:
+    """Sort key of rows in a report, by input and series: numbers in names by their value, 2 before 10."""
+    return [
+        [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text)]
+        for text in (row.input, row.name)
+    ]
 
 
 def row_as_json(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from meddenoise.training.budget import Budget
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
     from meddenoise.training.data import TrainingImage
-    from meddenoise.training.loop import Task
+    from meddenoise.training.loop import TrainingTask
     from meddenoise.training.recipe import Recipe
     from meddenoise.weights.checkpoint import Checkpoint
 
@@ -25,7 +25,7 @@ METHOD = "method.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class TrainingSet:
     """What to train on: clean images, or noisy ones with their clean partners in `references`.
 
     With a `profile`, clean images get the noise of that device, else any; of frames, BeFOI's noise module.
@@ -69,7 +69,7 @@ class Manner:
 
 
 def run_training(
-    recipe: "Recipe", images: Images, output: Path, manner: Manner = Manner(), *, watch: Watch
+    recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner = Manner(), *, watch: Watch
 ) -> Path:
     """Train `recipe`; the checkpoint written under `output`.
 
@@ -123,7 +123,7 @@ def _claimed(output: Path, method: str) -> Iterator[None]:
 
 def _claim(output: Path, method: str) -> None:
     from meddenoise.errors import TrainingError
-    from meddenoise.io.atomic import staged
+    from meddenoise.io.atomic import write_whole
 
     mark = output / METHOD
     try:
@@ -136,8 +136,7 @@ def _claim(output: Path, method: str) -> None:
             f"or --method {there} to go on with it."
         )
     if not mark.exists():
-        with staged([mark]) as staging, staging.file(mark) as stream:
-            stream.write(f"{method}\n".encode())
+        write_whole(mark, f"{method}\n".encode())
 
 
 def _method_of(output: Path) -> str:
@@ -153,7 +152,7 @@ def _method_of(output: Path) -> str:
         return ""
 
 
-def _check_profile(recipe: "Recipe", images: Images) -> None:
+def _check_profile(recipe: "Recipe", images: TrainingSet) -> None:
     profile, by_frame = images.profile, recipe.method == "befoi"
     if profile is None:
         return
@@ -182,7 +181,7 @@ def _check_frames(profile: "NoiseProfile") -> None:
         raise UsageError(f"--noise-profile is of images without noise: {advice}")
 
 
-def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
     """Regression towards clean images."""
     from meddenoise.training.data.load import load_images
     from meddenoise.training.supervised import SupervisedTask
@@ -196,7 +195,7 @@ def _supervised_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wa
     return SupervisedTask(recipe, training, validation, weights)
 
 
-def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
     """An unconditional score network, from clean images."""
     from meddenoise.training.data.organamnist import NAME, load_organamnist
     from meddenoise.training.data.windowed import load_windowed
@@ -214,7 +213,7 @@ def _score_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) 
     return ScoreTask(recipe, planes, weights)
 
 
-def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Watch) -> "Task":
+def _estimator_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
     """The noise estimator, from images with little noise and drawn ones."""
     from meddenoise.training.data.load import load_images
     from meddenoise.training.noise_level import NoiseLevelTask
@@ -225,7 +224,7 @@ def _estimator_task(recipe: "Recipe", images: Images, manner: Manner, watch: Wat
     return NoiseLevelTask(recipe, *sides)
 
 
-_TASKS: dict[str, Callable[["Recipe", Images, Manner, Watch], "Task"]] = {
+_TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask"]] = {
     "direct": _supervised_task,
     "vpsde": _score_task,
     "noise-estimator": _estimator_task,
@@ -239,7 +238,9 @@ def _weights(manner: Manner) -> "Checkpoint | None":
     return None if manner.start is None else load(manner.start)
 
 
-def _train_conditional(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:
+def _train_conditional(
+    recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner, watch: Watch
+) -> Path:
     """The diffusion network of Med-cDiff, and one pass distilled from it."""
     from meddenoise.training.data.load import load_images
     from meddenoise.training.distil import train_distilled
@@ -258,15 +259,15 @@ def _train_conditional(recipe: "Recipe", images: Images, output: Path, manner: M
     return train_distilled(recipe, sides, output, manner, watch)
 
 
-def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner, watch: Watch) -> Path:
+def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner, watch: Watch) -> Path:
     """All stages of a self-supervised method."""
     from dataclasses import replace
 
     import torch
 
     from meddenoise.networks.blind_spot import RADII
-    from meddenoise.training.data.noisy import Reading, load_noisy
-    from meddenoise.training.stages import Run, train_stages
+    from meddenoise.training.data.noisy import NoisyReading, load_noisy
+    from meddenoise.training.stages import StagesRun, train_stages
 
     assert recipe.stages is not None
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
@@ -280,10 +281,10 @@ def _train_noisy(recipe: "Recipe", images: Images, output: Path, manner: Manner,
     stages = recipe.stages
     patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
     radii = tuple(stages.blind_network.get("radii", RADII))
-    reading = Reading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
+    reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
     found = load_noisy(images, recipe.data, reading, watch.reading)
     for note in found.notes:
         watch.note(note)
     if stages.simulated is None:
         recipe = replace(recipe, modalities=found.modalities())
-    return train_stages(Run(recipe, found, output, manner.resume, watch, manner.budget))
+    return train_stages(StagesRun(recipe, found, output, manner.resume, watch, manner.budget))

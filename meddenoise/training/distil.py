@@ -16,7 +16,7 @@ from meddenoise.training.begin import part_of
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import BEFOI, Case, validation_pairs
 from meddenoise.training.loop import LoopOptions
-from meddenoise.training.medcdiff import DiffusionTask, OnePassTask
+from meddenoise.training.medcdiff import OnePassTask, RestorationTask
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
 from meddenoise.weights import load
@@ -53,7 +53,7 @@ def train_distilled(
     student_folder = output / "student"
     start = part_of(load(recipe.start), "diffusion") if recipe.start else None
     diffusion = train_stage(
-        DiffusionTask(recipe, training, cases, start),
+        RestorationTask(recipe, training, cases, start),
         timed(recipe.conditional.loop, "diffusion"),
         (output / "diffusion", student_folder / STATE),
         manner.resume,

@@ -21,7 +21,7 @@ from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """What a method trains: everything the loop must know of it."""
 
     cases: Any
@@ -97,7 +97,9 @@ def settings(options: LoopOptions) -> dict[str, object]:
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
-def train(task: Task, options: LoopOptions, output: Path, *, resume: bool, progress: Progress) -> Path:
+def train(
+    task: TrainingTask, options: LoopOptions, output: Path, *, resume: bool, progress: Progress
+) -> Path:
     """Train, and return the checkpoint written: OUT/checkpoint.safetensors, the best on validation.
 
     OUT/state.safetensors holds the whole run and is refreshed every `save_every` steps and on an interrupt;
@@ -165,7 +167,7 @@ class _Run:
         return bool(self.accelerator.is_main_process)
 
 
-def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
+def _begin(task: TrainingTask, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
     began = perf_counter()
     alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
@@ -198,7 +200,7 @@ def _begin(task: Task, options: LoopOptions, state: Path, resume: bool) -> _Run:
     return run
 
 
-def _plan_end(run: _Run, task: Task, options: LoopOptions) -> None:
+def _plan_end(run: _Run, task: TrainingTask, options: LoopOptions) -> None:
     """Of a run with limited time, keep as much as its end will take."""
     if options.seconds <= 0 or run.done(options) >= 1:
         return
@@ -209,7 +211,7 @@ def _plan_end(run: _Run, task: Task, options: LoopOptions) -> None:
     run.ending = 1.2 * validating + 2 * (perf_counter() - saving)
 
 
-def _one_step(run: _Run, task: Task, options: LoopOptions) -> float:
+def _one_step(run: _Run, task: TrainingTask, options: LoopOptions) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = options.learning_rate * _schedule(run.step, run.done(options), options)
     with _autocast(run):
@@ -245,7 +247,7 @@ def _schedule(step: int, done: float, options: LoopOptions) -> float:
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
-def _save(run: _Run, task: Task, options: LoopOptions) -> None:
+def _save(run: _Run, task: TrainingTask, options: LoopOptions) -> None:
     if not run.writes:
         return
     inner = getattr(run.optimizer, "optimizer", run.optimizer)  # Accelerate wraps it
@@ -264,7 +266,7 @@ def _log(path: Path, step: int, loss: float, scores: dict[str, float]) -> None:
         handle.write(json.dumps({"step": step, "loss": loss} | scores) + "\n")
 
 
-def check_resume(task: Task, options: LoopOptions, state: Path) -> dict[str, Any]:
+def check_resume(task: TrainingTask, options: LoopOptions, state: Path) -> dict[str, Any]:
     """The notes of the run saved in `state`, which `task` and `options` may go on with.
 
     Raises TrainingError for a changed recipe, another length too late, and a damaged file.

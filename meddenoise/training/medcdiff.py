@@ -14,7 +14,7 @@ from meddenoise.methods.conditional import Condition, Diffusion, OnePass
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.corrupt import NOISE, WEAK
-from meddenoise.training.data.pairs import Case, Pair, PairSource
+from meddenoise.training.data.pairs import Case, PairSource, TrainingPair
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.digest import describe
 from meddenoise.training.loop import Share, settings
@@ -31,7 +31,7 @@ FLOOR = 1e-5
 """Least mean square error that counts of a patch: those without error shall not dominate."""
 
 
-class DiffusionTask:
+class RestorationTask:
     """Prediction of the noise in clean patches given their degraded versions, as `training.loop.Task`.
 
     Source: Hung et al. 2023 (Med-cDiff), equation 19. By default the network says v instead of eps, and the
@@ -184,14 +184,16 @@ def _mean(error: Tensor, counts: Tensor) -> Tensor:
     return mean
 
 
-def _score(cases: Sequence[Case], run: Callable[[Pair], Tensor], device: torch.device) -> dict[str, float]:
+def _score(
+    cases: Sequence[Case], run: Callable[[TrainingPair], Tensor], device: torch.device
+) -> dict[str, float]:
     table: dict[str, list[float]] = defaultdict(list)
     for modality, case in cases:
         on = Condition(
             case.condition.channels.to(device),
             None if case.condition.known is None else case.condition.known.to(device),
         )
-        result = run(Pair(case.clean, on, case.counts)).cpu().float()
+        result = run(TrainingPair(case.clean, on, case.counts)).cpu().float()
         error = float(_mean((result - case.clean).square(), case.counts))
         table[modality].append(10 * np.log10(4 / max(error, FLOOR)))
     scores = {name: float(np.mean(values)) for name, values in sorted(table.items())}

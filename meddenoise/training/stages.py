@@ -20,7 +20,7 @@ from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.diffusion import Condition, DiffusionTask, check_sampler
-from meddenoise.training.loop import LoopOptions, Task, check_resume, train
+from meddenoise.training.loop import LoopOptions, TrainingTask, check_resume, train
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
 from meddenoise.training.targets import (
@@ -49,7 +49,7 @@ ONLY_MADE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StagesRun:
     """One run of all stages."""
 
     recipe: Recipe
@@ -78,7 +78,7 @@ class Run:
         return self.output if number == 1 else self.output / f"iteration-{number}"
 
 
-def train_stages(run: Run) -> Path:
+def train_stages(run: StagesRun) -> Path:
     """Train all stages; OUT/checkpoint.safetensors with the student, blind and diffusion networks.
 
     Later iterations are for the student: the diffusion network that goes with the blind one is the first.
@@ -109,7 +109,7 @@ def train_stages(run: Run) -> Path:
 
 
 def train_stage(
-    task: Task, options: LoopOptions, folders: tuple[Path, Path | None], resume: bool, watch: Watch
+    task: TrainingTask, options: LoopOptions, folders: tuple[Path, Path | None], resume: bool, watch: Watch
 ) -> Checkpoint:
     """A stage trained to its end in the first folder; kept once the second path, if any, was begun from it.
 
@@ -144,7 +144,7 @@ def pack(path: Path, student: Checkpoint, **others: Checkpoint) -> Path:
     return path
 
 
-def _train_blind(run: Run, part: float) -> Checkpoint:
+def _train_blind(run: StagesRun, part: float) -> Checkpoint:
     task = BlindSpotTask(run.recipe, run.images.training, run.images.validation)
     options = run.timed(run.stages.blind, "blind", part)
     run.watch.stage("blind-spot network")
@@ -152,7 +152,7 @@ def _train_blind(run: Run, part: float) -> Checkpoint:
 
 
 def _train_diffusion(
-    run: Run, number: int, condition: tuple[Condition, str], start: Checkpoint | None, part: float
+    run: StagesRun, number: int, condition: tuple[Condition, str], start: Checkpoint | None, part: float
 ) -> Checkpoint:
     task = DiffusionTask(run.recipe, run.images, condition, start)
     options = run.timed(run.stages.diffusion, "diffusion", part)
@@ -162,7 +162,7 @@ def _train_diffusion(
 
 
 def _train_student(
-    run: Run, number: int, teacher: Teacher, start: Checkpoint | None, part: float
+    run: StagesRun, number: int, teacher: Teacher, start: Checkpoint | None, part: float
 ) -> Checkpoint:
     folder = run.folder(number)
     training = _targets(run, folder, teacher, "training", part)
@@ -175,12 +175,14 @@ def _train_student(
     return _train(run, task, options, folder / "student", run.folder(number + 1) / "diffusion" / STATE)
 
 
-def _train(run: Run, task: Task, options: LoopOptions, folder: Path, following: Path) -> Checkpoint:
+def _train(
+    run: StagesRun, task: TrainingTask, options: LoopOptions, folder: Path, following: Path
+) -> Checkpoint:
     return train_stage(task, options, (folder, following), run.resume, run.watch)
 
 
 def _targets(
-    run: Run, folder: Path, teacher: Teacher, side: Literal["training", "validation"], part: float
+    run: StagesRun, folder: Path, teacher: Teacher, side: Literal["training", "validation"], part: float
 ) -> list[TrainingImage]:
     """What the student learns from, or is validated on: the teacher's results."""
     most = VALIDATION_PER_SOURCE if side == "validation" else WHOLE
@@ -225,7 +227,7 @@ def _by_student(student: Checkpoint) -> Condition:
     return condition
 
 
-def _sampler(run: Run, checkpoint: Checkpoint) -> Srds:
+def _sampler(run: StagesRun, checkpoint: Checkpoint) -> Srds:
     network = build(checkpoint.metadata.network, dict(checkpoint.metadata.network_options))
     load_state(network, checkpoint)
     network.eval().requires_grad_(False)

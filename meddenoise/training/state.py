@@ -1,17 +1,17 @@
 """The whole state of a training run in one safetensors file: no pickle, written whole or not at all."""
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from meddenoise.errors import TrainingError
+from meddenoise.errors import OutputError, TrainingError
+from meddenoise.io.atomic import write_whole
 
 
 def save_state(
@@ -25,16 +25,11 @@ def save_state(
     tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in moments.items()}
-    temporary = path.with_name(path.name + ".part")
+    packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
-        packed = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(packed, temporary, metadata={"notes": json.dumps(notes)})
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except (OSError, Exception) as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(f"{path}: the training state could not be saved: {error}.") from error
+        write_whole(path, save(packed, metadata={"notes": json.dumps(notes)}))
+    except OutputError as error:
+        raise TrainingError(f"{path}: the training state could not be saved: {error.__cause__}.") from error
 
 
 def read_notes(path: Path) -> dict[str, Any]:

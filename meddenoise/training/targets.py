@@ -1,9 +1,8 @@
 """Stage 2 of DiffDenoise: what the sampler makes of every training image, kept in files to learn from."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 
@@ -11,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from meddenoise.engine.device import quick_precision
-from meddenoise.errors import TrainingError
+from meddenoise.errors import OutputError, TrainingError
+from meddenoise.io.atomic import write_whole
 from meddenoise.io.own import DRAWN
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
@@ -146,7 +146,8 @@ def write_previews(
         path = folder / f"preview-{number}.png"
         info = PngInfo()
         info.add_itxt("Processing", f"{DRAWN}: a preview of training")
-        _guard(path, partial(grey.save, format="PNG", pnginfo=info))
+        grey.save(picture := BytesIO(), format="PNG", pnginfo=info)
+        _write_bytes(path, picture.getvalue())
 
 
 @torch.inference_mode()
@@ -180,7 +181,7 @@ def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -
         refuse_change(folder, before, with_precision(now, precision))
         return precision
     precision = quick_precision(CPU)
-    _guard(notes, lambda part: part.write_text(with_precision(now, precision), encoding="utf-8"))
+    _write_bytes(notes, with_precision(now, precision).encode())
     return precision
 
 
@@ -195,19 +196,13 @@ def _read(path: Path) -> Image | None:
 def _write(path: Path, target: Image) -> None:
     fits = float(np.abs(target).max()) < float(np.finfo(np.float16).max)
     stored = target.astype(np.float16 if fits else np.float32)
-    _guard(path, lambda part: save_file({"target": stored}, part))
+    _write_bytes(path, save({"target": stored}))
 
 
-def _guard(path: Path, write: Callable[[Path], object]) -> None:
-    """`path` as `write` makes it, whole or not at all."""
-    part = path.with_suffix(".part")
+def _write_bytes(path: Path, content: bytes) -> None:
     try:
-        write(part)
-        with part.open("rb") as handle:
-            os.fsync(handle.fileno())
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        write_whole(path, content)
+    except OutputError as error:
         raise TrainingError(
-            f"{path} cannot be written ({error}): free some space and give the same command again."
+            f"{path} cannot be written ({error.__cause__}): free some space and give the same command again."
         ) from error

@@ -29,7 +29,7 @@ EXAMINED = ("structure_lost", "structure_invented", "edges_lost", "mean_shift", 
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PlanePair:
     """One plane [Y, X] before and after, in the unit of the image; `valid` is False where it is no image.
 
     `noise` is that of the plane before.
@@ -43,7 +43,7 @@ class Pair:
     magnitude: bool = False
 
 
-def examine(pairs: Sequence[Pair]) -> Values:
+def examine(pairs: Sequence[PlanePair]) -> Values:
     """The checks that need no method, of the worst of some planes of one shape."""
     why = why_unfit(pairs)
     if why:
@@ -64,7 +64,7 @@ def nothing(why: str) -> Values:
     return Values(dict.fromkeys(EXAMINED), notes=(f"the change was not checked: {why}.",))
 
 
-def why_unfit(pairs: Sequence[Pair]) -> str:
+def why_unfit(pairs: Sequence[PlanePair]) -> str:
     """Why nothing can be told; empty where it can."""
     if not pairs or min(pairs[0].before.shape) < SMALLEST_SIDE:
         return f"it takes planes of {SMALLEST_SIDE} pixels a side"
@@ -73,7 +73,7 @@ def why_unfit(pairs: Sequence[Pair]) -> str:
     return ""
 
 
-def _examine(pair: Pair, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]:
+def _examine(pair: PlanePair, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]:
     """The checks of one plane, and its ranges of brightness."""
     sigma = sigma_map(pair.noise, pair.before)
     inside = pair.valid & (sigma > 0)
@@ -87,7 +87,7 @@ def _examine(pair: Pair, null: Null) -> tuple[dict[str, float], tuple[Bin, ...]]
     return values | {"mean_shift": shift, "noise_left": left}, bins
 
 
-def _removed(pair: Pair, inside: Mask) -> Plane:
+def _removed(pair: PlanePair, inside: Mask) -> Plane:
     """Before minus after; of magnitude images minus the mean magnitude, where that is nearer.
 
     Rician noise lifts dark places, and a method may take that back.

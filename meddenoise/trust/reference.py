@@ -11,7 +11,7 @@ from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.series import Series
 from meddenoise.trust import Trust, Values, judge
-from meddenoise.trust.examine import SMALLEST_SIDE, Mask, Pair, Plane, why_unfit
+from meddenoise.trust.examine import SMALLEST_SIDE, Mask, Plane, PlanePair, why_unfit
 from meddenoise.trust.series import some_pairs
 from meddenoise.trust.spots import SCALES, Null, find_spots, find_structure, see_spots, simulate_null
 
@@ -64,7 +64,7 @@ def examine_reference(result: Series, reference: Series, noise: Noise) -> Values
     )
 
 
-def _examine(pair: Pair, null: Null) -> tuple[float, float, Sequence[float]]:
+def _examine(pair: PlanePair, null: Null) -> tuple[float, float, Sequence[float]]:
     """Strongest spot lost and invented, and what is left of every faint spot."""
     truth, sigma = pair.before, sigma_map(pair.noise, pair.before)
     inside = pair.valid & (sigma > 0)

@@ -5,7 +5,7 @@
 | leak | | share of each pixel's own noise that the result keeps: 0 for a blind spot, 1 for the input |
 | residual_std_ratio | | standard deviation of what was removed, over that of the noise |
 | residual_gradient_correlation | | correlation of what was removed with the edges of the result |
-| residual_nps_distance | | relative distance of its power spectrum from that of the noise |
+| residual_spectrum_distance | | relative distance of its power spectrum from that of the noise |
 | sure | unit of the image, squared | estimated mean square error against the unknown truth |
 """
 
@@ -23,7 +23,13 @@ from meddenoise.metrics.measure import Measurement
 from meddenoise.metrics.residual import gradient_correlation, nps_distance, std_ratio, sure
 from meddenoise.noise import NoiseEstimate
 
-MEASURES = ("leak", "residual_std_ratio", "residual_gradient_correlation", "residual_nps_distance", "sure")
+MEASURES = (
+    "leak",
+    "residual_std_ratio",
+    "residual_gradient_correlation",
+    "residual_spectrum_distance",
+    "sure",
+)
 CROP = 256
 """Largest side of what is looked at, in pixels: the measures are means over tens of thousands of pixels."""
 SIGN_PROBES, SPECTRAL_PROBES = 4, 2

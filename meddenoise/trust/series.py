@@ -12,7 +12,7 @@ from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.series import Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
-from meddenoise.trust.examine import Pair, Plane, examine
+from meddenoise.trust.examine import Plane, PlanePair, examine
 from meddenoise.trust.lesions import survival
 from meddenoise.trust.removal import Removal, measure_removal
 from meddenoise.trust.selfcheck import MEASURES, check_method
@@ -129,7 +129,7 @@ def _survival(noisy: Series, noise: Noise, run: Run) -> float:
     return survival(denoise, seen, denoise(seen.plane), noise.plane(seen.index)).share
 
 
-def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
+def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[PlanePair]:
     """The middle of some planes; first and last are left out where there are more."""
     count = min(len(result), MOST_PLANES)
     for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int).tolist():
@@ -138,4 +138,4 @@ def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[Pair]:
         after = fill_holes(result.values(n, n + 1), valid)
         magnitude = noisy.modality in ("MR", "") and bool(before.min() >= 0)
         planes = [middle(part[0], MOST_SIDE) for part in (before, after, valid)]
-        yield Pair(planes[0], planes[1], planes[2], noise.plane(n), magnitude)
+        yield PlanePair(planes[0], planes[1], planes[2], noise.plane(n), magnitude)

@@ -28,7 +28,7 @@ SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSpots:
     """Scores of one plane, each over what noise alone gives: CHECKS of these names."""
 
     structure_lost: float
@@ -51,7 +51,7 @@ def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
     return Null(noises, tuple(filter_planes(noises, _transfer(frequency, scale)) for scale in SCALES))
 
 
-def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> Found:
+def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> FoundSpots:
     """What structure `removed` holds of the plane `before` [Y, X]; all in units of the local noise.
 
     A spot that the result shows more strongly than the input is invented, any other one lost. Only pixels
@@ -71,7 +71,7 @@ def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> F
         invented.append(float(strength[more].max(initial=0)))
         lost.append(float(strength[~more].max(initial=0)))
     edges = _edges(before - removed, removed, inside, null) / _excess(removed, null.noises, places) ** 2
-    return Found(max(lost), max(invented), edges)
+    return FoundSpots(max(lost), max(invented), edges)
 
 
 def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:

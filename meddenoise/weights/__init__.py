@@ -7,12 +7,12 @@ from pathlib import Path
 from meddenoise.errors import WeightsError, unknown_name
 from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from meddenoise.weights.hub import SCHEME, HubFile, fetch, find_cached, forget
-from meddenoise.weights.manifest import OTHER, Row, best_for, choose, choose_any, published
+from meddenoise.weights.manifest import OTHER, WeightsRow, best_for, choose, choose_any, published
 
 __all__ = [
     "OTHER",
     "Located",
-    "Row",
+    "WeightsRow",
     "best_for",
     "choose",
     "choose_any",
@@ -33,7 +33,7 @@ class Located:
 
     path: Path
     sha256: str | None
-    row: Row | None
+    row: WeightsRow | None
 
 
 def locate(spec: str) -> Located:
@@ -121,7 +121,7 @@ def _source(spec: str) -> HubFile | None:
     return row.source if row and isinstance(row.source, HubFile) else None
 
 
-def _fetch(spec: str) -> tuple[Path, str | None, Row | None]:
+def _fetch(spec: str) -> tuple[Path, str | None, WeightsRow | None]:
     row = published().get(spec)
     sha256 = row.sha256 if row else None
     source = _source(spec)

@@ -2,15 +2,14 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from meddenoise.errors import OutputError, WeightsError
+from meddenoise.errors import WeightsError
+from meddenoise.io.atomic import write_whole
 from meddenoise.version import __version__
 from meddenoise.weights.sealed import BLANK_DIGEST, FORMAT_VERSION, METADATA_KEY, read_sealed, seal
 
@@ -67,7 +66,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, "Tensor"], metadata: Check
     # clone: safetensors refuses tied weights that share memory.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     _check_finite(path, plain)
-    _write_atomically(path, seal(save(plain, {METADATA_KEY: _to_json(path, metadata)})))
+    write_whole(path, seal(save(plain, {METADATA_KEY: _to_json(path, metadata)})))
 
 
 def load_checkpoint(path: Path, *, sha256: str | None) -> Checkpoint:
@@ -124,23 +123,6 @@ def _check_finite(path: Path, tensors: Mapping[str, "Tensor"]) -> None:
                 f"{path}: tensor {name!r} holds NaN or infinity: the training that made it failed, "
                 "use an earlier checkpoint."
             )
-
-
-def _write_atomically(path: Path, raw: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}): check the folder and the free space."
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {

@@ -21,7 +21,7 @@ OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WeightsRow:
     """One published checkpoint: what it is, under which terms, how good, and where its file lies."""
 
     name: str
@@ -40,13 +40,22 @@ class Row:
     recipe: str
     source: Literal["bundled"] | HubFile
 
+    def gains(self, over: str) -> dict[str, float]:
+        """dB over another method ("nlm", "bm3d") by modality, where the truth is known; see docs/truth.md."""
+        start = f"over-{over}-"
+        return {
+            name.removeprefix(start).upper(): score
+            for name, score in self.scores.items()
+            if name.startswith(start)
+        }
 
-def published() -> dict[str, Row]:
+
+def published() -> dict[str, WeightsRow]:
     """The published checkpoints by name, in the manifest's order. Raises WeightsError as `read_manifest`."""
     return dict(_read_once(MANIFEST))
 
 
-def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
+def choose(method: str, modality: str, shares: Sequence[str] = ()) -> WeightsRow:
     """The checkpoint of `method` with the best validation score for a DICOM `modality` ("" where unknown).
 
     `shares` names other methods whose checkpoints will do.
@@ -56,7 +65,7 @@ def choose(method: str, modality: str, shares: Sequence[str] = ()) -> Row:
     return _best(rows, modality, f"method {method!r}")
 
 
-def choose_any(method: str, shares: Sequence[str] = ()) -> Row:
+def choose_any(method: str, shares: Sequence[str] = ()) -> WeightsRow:
     """The checkpoint of `method`, or of those in `shares`, with the best validation score of all.
 
     Raises WeightsError where there is none.
@@ -69,7 +78,7 @@ def choose_any(method: str, shares: Sequence[str] = ()) -> Row:
     return max(rows, key=lambda row: max(row.scores[_validation(code)] for code in row.modality))
 
 
-def best_for(modality: str, methods: Collection[str]) -> Row:
+def best_for(modality: str, methods: Collection[str]) -> WeightsRow:
     """The checkpoint with the best validation score for a DICOM `modality` of any of some methods.
 
     Raises WeightsError where there is none.
@@ -78,7 +87,7 @@ def best_for(modality: str, methods: Collection[str]) -> Row:
     return _best(rows, modality, "the manifest")
 
 
-def read_manifest(path: Path) -> dict[str, Row]:
+def read_manifest(path: Path) -> dict[str, WeightsRow]:
     """The rows of a manifest file by name.
 
     Raises WeightsError naming the row and the field for anything missing, unknown or of the wrong kind.
@@ -94,7 +103,7 @@ def read_manifest(path: Path) -> dict[str, Row]:
     tables = document.pop("weights", [])
     if document or not isinstance(tables, list):
         raise WeightsError(f"{path} may hold [[weights]] tables only: correct it, or reinstall meddenoise.")
-    rows: dict[str, Row] = {}
+    rows: dict[str, WeightsRow] = {}
     for number, table in enumerate(tables, 1):
         row = _parse_row(f"{path}, [[weights]] number {number}", table)
         if row.name in rows:
@@ -106,7 +115,7 @@ def read_manifest(path: Path) -> dict[str, Row]:
 _read_once = cache(read_manifest)
 
 
-def _best(rows: Iterable[Row], modality: str, where: str) -> Row:
+def _best(rows: Iterable[WeightsRow], modality: str, where: str) -> WeightsRow:
     rows = list(rows)
     for wanted in (modality, OTHER):
         fitting = [row for row in rows if wanted in row.modality]
@@ -138,11 +147,11 @@ _FIELDS: dict[str, type] = {
 }
 
 
-def _parse_row(where: str, table: Any) -> Row:
+def _parse_row(where: str, table: Any) -> WeightsRow:
     if not isinstance(table, dict):
         raise WeightsError(f"{where} is no table: correct it, or reinstall meddenoise.")
     where = f"{where} ({table.get('name', 'without a name')})"
-    names = [entry.name for entry in fields(Row)]
+    names = [entry.name for entry in fields(WeightsRow)]
     if unknown := sorted(table.keys() - set(names)):
         raise WeightsError(f"{where} has the unknown field {unknown[0]!r}: valid are {', '.join(names)}.")
     if missing := [name for name in names if name not in table]:
@@ -155,7 +164,7 @@ def _parse_row(where: str, table: Any) -> Row:
             raise WeightsError(f"{where}: {name} must be {expected}: correct it.")
     source = table["source"] if table["source"] == "bundled" else HubFile(**table["source"])
     lists = {name: tuple(table[name]) for name in ("modality", "training_data")}
-    return Row(**{**table, **lists, "source": source})
+    return WeightsRow(**{**table, **lists, "source": source})
 
 
 def _row_rules(table: dict[str, Any]) -> Iterable[tuple[str, bool, str]]:

@@ -23,6 +23,7 @@ from time import perf_counter
 import torch
 
 from benchmarks.script import names_of, run
+from meddenoise.io.atomic import write_whole
 from papers.diffdenoise.ablations import ABLATIONS, Finding, get_ablation
 from papers.diffdenoise.ablations.document import write_document
 from papers.diffdenoise.ablations.lab import Lab
@@ -49,9 +50,7 @@ def run_ablation(lab: Lab, name: str) -> Finding:
     _tell(f"{name} ...")
     started = perf_counter()
     finding = get_ablation(name)(lab)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(finding.as_json(), indent=1), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(finding.as_json(), indent=1).encode())
     _tell(f"{name} {finding.verdict}: {finding.seen} ({perf_counter() - started:.0f} s)")
     return finding
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.training.data.pairs import Pair, PairSource
+from meddenoise.training.data.pairs import PairSource, TrainingPair
 from meddenoise.training.loop import Share
 from papers.medcdiff.restoration_cases import Case
 
@@ -115,7 +115,7 @@ def load_pix2pix(path: Path) -> Callable[[Case], Tensor]:
 
 
 def _step(
-    generator: nn.Module, judge: nn.Module, makers: list[torch.optim.Adam], pair: Pair
+    generator: nn.Module, judge: nn.Module, makers: list[torch.optim.Adam], pair: TrainingPair
 ) -> dict[str, float]:
     """One step of the discriminator, then one of the generator; their losses."""
     told = pair.condition.channels

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from meddenoise.batch import Outcome, Request, cluster, run
-from meddenoise.batch.cluster import Wanted, parse_cluster
+from meddenoise.batch.cluster import ClusterChoice, parse_cluster
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import ClusterError, UsageError
 from meddenoise.pipeline.options import Options
@@ -33,15 +33,15 @@ SLOW = Options(method="nlm", sigma=20.0, device="cpu")
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("local", Wanted("local")),
-        ("local:3", Wanted("local", 3)),
-        ("slurm:12", Wanted("slurm", 12)),
-        ("tcp://10.0.0.7:8786", Wanted(address="tcp://10.0.0.7:8786")),
-        ("head:8786", Wanted(address="head:8786")),
-        ("tls://[::1]:8786", Wanted(address="tls://[::1]:8786")),
+        ("local", ClusterChoice("local")),
+        ("local:3", ClusterChoice("local", 3)),
+        ("slurm:12", ClusterChoice("slurm", 12)),
+        ("tcp://10.0.0.7:8786", ClusterChoice(address="tcp://10.0.0.7:8786")),
+        ("head:8786", ClusterChoice(address="head:8786")),
+        ("tls://[::1]:8786", ClusterChoice(address="tls://[::1]:8786")),
     ],
 )
-def test_the_option_is_read(text: str, wanted: Wanted) -> None:
+def test_the_option_is_read(text: str, wanted: ClusterChoice) -> None:
     assert parse_cluster(text) == wanted
 
 

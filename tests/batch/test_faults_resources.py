@@ -89,7 +89,9 @@ def test_neither_home_nor_temporary_folder_nor_locale_is_needed(tmp_path: Path) 
     shutil.copy(CT, tmp_path / "ct.dcm")
     done = program("denoise", tmp_path / "ct.dcm", "--method", "gaussian", env=bare)
     told = [line for line in done.stderr.splitlines() if not line.startswith("trust: ")]
-    assert done.returncode == 0 and len(told) == 1 and told[0].startswith("1 series written: 1 ")
+    assert done.returncode == 0 and len(told) == 3
+    assert told[0].startswith(f"{tmp_path / 'ct.dcm'}, ") and told[1].startswith("1 series written: 1 ")
+    assert told[2] == f"report: {tmp_path / 'ct_denoised-report.html'}"
 
 
 @pytest.mark.parametrize(

@@ -53,4 +53,11 @@ def test_ten_thousand_rows_take_no_longer_each_than_the_first() -> None:
         assert not ledger.holds(row)
         ledger.add(row)
     assert perf_counter() - began < 2, "a report that is copied for every row takes a minute"
-    assert ledger.report.series == tuple(rows)
+    assert ledger.report.series == tuple(rows)  # by the value of the numbers in their names
+
+
+def test_rows_are_in_the_order_of_their_inputs_however_they_were_finished() -> None:
+    ledger = Ledger(EMPTY)
+    for number in (10, 2, 1):
+        ledger.add(replace(ROW, input=f"s{number}.dcm", fingerprint=f"{number}-x"))
+    assert [row.input for row in ledger.report.series] == ["s1.dcm", "s2.dcm", "s10.dcm"]

@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from meddenoise.errors import UsageError
 from meddenoise.evaluation import evaluate
-from meddenoise.evaluation.pair import Options
+from meddenoise.evaluation.pair import EvaluationOptions
 from tests.cli.test_eval import CLEAN, dicom, measured, nifti, png, run
 
 RNG = np.random.default_rng(8)
@@ -346,7 +346,7 @@ def test_progress_is_told_and_may_stop_the_work(tmp_path: Path) -> None:
             png(tmp_path / folder / f"{n}.png", RNG.integers(0, 200, (40, 40)).astype(np.int16))
     told: list[tuple[str, float, float]] = []
     paths = [tmp_path / "a"], tmp_path / "ref", tmp_path / "noisy"
-    evaluate(*paths, Options(), lambda *what: told.append(what))
+    evaluate(*paths, EvaluationOptions(), lambda *what: told.append(what))
     assert {total for _, _, total in told} == {2}
     done = [share for _, share, _ in told]
     assert done == sorted(done) and done[0] == 0 and done[-1] == 2 and len(done) > 20
@@ -357,4 +357,4 @@ def test_progress_is_told_and_may_stop_the_work(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(*paths, Options(), stop)
+        evaluate(*paths, EvaluationOptions(), stop)

@@ -58,7 +58,7 @@ def test_strength_0_changes_nothing_and_has_no_effect(study, tmp_path):
     done = run("denoise", study / "noisy", "-o", tmp_path / "out", "--method", "nlm", "--strength", 0)
     trust = row_of(tmp_path / "out" / "meddenoise-report.json")["trust"]
     assert trust["verdict"] == "no effect" and "nothing was removed" in trust["notes"][0]
-    assert done.stderr.splitlines()[-1] == "1 series written: 1 no effect."
+    assert done.stderr.splitlines()[-2] == "1 series written: 1 no effect."
 
 
 def test_half_of_a_result_is_looked_at(study, tmp_path):

@@ -25,7 +25,7 @@ from tests.io_samples import RNG, png
 
 COMMANDS = (
     "denoise", "upscale", "inpaint", "info", "eval", "bench", "train", "methods", "weights", "phantom",
-    "simulate", "noise",
+    "simulate", "noise", "serve",
 )  # fmt: skip
 WIDE = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
 
@@ -49,7 +49,7 @@ def test_every_command_is_in_one_panel_with_others_of_its_kind() -> None:
     ]
     inside = [re.findall(r"^│ ([a-z]+) ", panel, re.MULTILINE) for panel in list(shown.values())[1:]]
     assert sorted(name for names in inside for name in names) == sorted(COMMANDS)
-    assert inside[0] == ["denoise", "upscale", "inpaint"]
+    assert inside[0] == ["denoise", "upscale", "inpaint", "serve"]
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), ("weights", "list")])
@@ -120,7 +120,7 @@ def test_shells_complete_commands_options_and_values(shell: str) -> None:
         ("meddenoise denoise --modality ", list(CODES)),
         ("meddenoise denoise --weights v", [name for name in published() if name.startswith("v")]),
         ("meddenoise denoise --method ", ["auto", *METHODS]),
-        ("meddenoise denoise --format n", ["nifti"]),
+        ("meddenoise denoise --format n", ["nifti", "nrrd"]),
         ("meddenoise upscale --device c", ["cpu", "cuda"]),
         ("meddenoise phantom ", list(PHANTOMS)),
         ("meddenoise weights show medcdiff-", ["medcdiff-upscale", "medcdiff-inpaint"]),

@@ -90,6 +90,20 @@ def test_methods_lists_every_method_with_its_paper():
         assert isinstance(entry["checkpoints"], list)
 
 
+def test_methods_are_tables_of_80_columns_with_the_gains_of_the_manifest():
+    text = RUNNER.invoke(app, ["methods"]).stdout
+    tables = text[: text.index("Papers, ")].splitlines()
+    assert max(map(len, tables)) <= 80 and "…" not in text
+    (direct,) = [
+        e for e in json.loads(RUNNER.invoke(app, ["methods", "--json"]).stdout) if e["name"] == "direct"
+    ]
+    (best,) = [c for c in direct["checkpoints"] if "CT" in c["default_for"]]
+    line = next(line for line in tables if line.split()[:1] == [best["name"]] and "/" in line)
+    assert f"{best['over_nlm_db']['CT']:+.1f} / {best['over_bm3d_db']['CT']:+.1f}" in line
+    assert best["scores"]["over-nlm-ct"] == best["over_nlm_db"]["CT"]
+    assert direct["work"] == "one pass" and "CT" in direct["modalities"]
+
+
 def test_methods_tells_the_options_that_only_some_have(monkeypatch):
     from dataclasses import replace
 

@@ -11,7 +11,7 @@ from meddenoise.errors import UsageError
 from meddenoise.io import read
 from meddenoise.noise.insert import insert_noise
 from meddenoise.noise.profile.file import read_profile, write_profile
-from meddenoise.training import Images, run_training
+from meddenoise.training import TrainingSet, run_training
 from meddenoise.training.data.load import load_images
 from meddenoise.training.recipe import DataRow
 from tests.commands import run
@@ -135,7 +135,7 @@ def pictures(tmp_path_factory):
 def test_training_draws_the_noise_of_the_profile(pictures):
     # Values 0..127.5 become 0..255: the noise doubles with them.
     rows = (DataRow(modality="XA", range=127.5),)
-    training, _ = load_images(Images(pictures, profile=EXAMPLE), rows, 32, lambda done, total: None)
+    training, _ = load_images(TrainingSet(pictures, profile=EXAMPLE), rows, 32, lambda done, total: None)
     for image in training:
         mean = float(image.plane.mean())
         assert image.like is not None
@@ -145,13 +145,15 @@ def test_training_draws_the_noise_of_the_profile(pictures):
 
 def test_a_network_is_trained_on_the_noise_of_a_profile(pictures, tmp_path):
     weights = run_training(
-        tiny_recipe(steps=3), Images(pictures, profile=EXAMPLE), tmp_path / "run", watch=Silence()
+        tiny_recipe(steps=3), TrainingSet(pictures, profile=EXAMPLE), tmp_path / "run", watch=Silence()
     )
     assert weights.exists()
     log = (tmp_path / "run" / "log.jsonl").read_text()
     assert "own" in log
     with pytest.raises(UsageError, match="leave one of them out"):
-        run_training(tiny_recipe(), Images(pictures, pictures, EXAMPLE), tmp_path / "no", watch=Silence())
+        run_training(
+            tiny_recipe(), TrainingSet(pictures, pictures, EXAMPLE), tmp_path / "no", watch=Silence()
+        )
 
 
 def test_a_simulated_series_tells_the_profile_and_not_where_it_lay(study, tmp_path):

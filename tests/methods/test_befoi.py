@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.diffusion.samplers import Measured, mixing
+from meddenoise.diffusion.samplers import MeasuredFrame, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data.frames import TYPICAL, degrade_frames, draw_frames, tell_frames
@@ -49,7 +49,7 @@ def scene() -> tuple[Tensor, Tensor]:
 def mixed(scene: tuple[Tensor, Tensor], delta: float, budgeted: bool, told: bool = True) -> Tensor:
     noisy, noise = scene[1], draw(2)
     start = RATIOS[0] * noise(noisy)  # type: ignore[operator]
-    measured = Measured(noisy, torch.full((1, 1, 1, 1), SIGMA), delta, budgeted)
+    measured = MeasuredFrame(noisy, torch.full((1, 1, 1, 1), SIGMA), delta, budgeted)
     denoise = exact(0.5, noisy if told else None)
     return mixing(denoise, start, RATIOS, noise=noise, measured=measured)  # type: ignore[arg-type]
 

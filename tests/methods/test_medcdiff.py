@@ -17,12 +17,12 @@ from meddenoise.methods.medcdiff import (
     AncestralSampler,
     Distilled,
     Ends,
-    Sampler,
+    PairSampler,
     load_restorer,
     noisy_condition,
 )
 from meddenoise.networks import build
-from meddenoise.training.data.pairs import Pair
+from meddenoise.training.data.pairs import TrainingPair
 from meddenoise.training.distil import find_widening
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint, save_checkpoint
 
@@ -88,8 +88,8 @@ def told(count: int = 2, side: int = 40, level: float = 0.3) -> Condition:
     return noisy_condition(noisy, torch.full_like(noisy, level))
 
 
-def pair_of(model: Diffusion, **options: int) -> Sampler:
-    return Sampler(model, Ends(noisy_condition, WINDOW), **options)
+def pair_of(model: Diffusion, **options: int) -> PairSampler:
+    return PairSampler(model, Ends(noisy_condition, WINDOW), **options)
 
 
 def test_the_mean_in_one_evaluation_is_the_posterior_mean() -> None:
@@ -118,7 +118,7 @@ def test_errors_wider_than_the_runs_are_told_as_wide_as_they_are(wrong: float) -
         condition = told(1, 80)
         mean, variance = posterior(condition.channels)
         clean = (mean + wrong * variance.sqrt() * normal(*mean.shape, seed=10 + seed)).float()
-        cases.append(("CT", Pair(clean, condition, torch.ones_like(clean))))
+        cases.append(("CT", TrainingPair(clean, condition, torch.ones_like(clean))))
     widening = find_widening(diffusion(), cases)
     assert widening == pytest.approx(wrong, rel=0.15)
     plain = diffusion().pairs(condition, 5, 1, generators(1)).spread
@@ -235,7 +235,7 @@ def test_where_sigma_is_0_the_plane_comes_back_bit_for_bit(way: str) -> None:
     noisy = normal(3, 1, 20, 20) * 1000
     run = {
         "one pass": Distilled(OnePass(Change(0.5)), ends),
-        "pairs": Sampler(diffusion(), ends, 3),
+        "pairs": PairSampler(diffusion(), ends, 3),
         "ancestral": AncestralSampler(diffusion(), ends, 5, 1),
     }[way]
     clean = run(noisy, torch.tensor([0.0, 10.0, 0.0]))

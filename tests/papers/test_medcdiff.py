@@ -138,12 +138,12 @@ def test_patches_of_the_discriminator_are_of_70_pixels_and_the_generator_sees_al
 
 def test_pix2pix_learns_to_give_back_what_it_is_told() -> None:
     from meddenoise.methods.conditional import Condition
-    from meddenoise.training.data.pairs import Pair
+    from meddenoise.training.data.pairs import TrainingPair
     from papers.rivals.pix2pix import Generator, _step, discriminator
 
     torch.manual_seed(0)
     clean = torch.nn.functional.interpolate(torch.rand(2, 1, 8, 8) - 0.5, size=(128, 128), mode="bilinear")
-    pair = Pair(clean, Condition(clean.repeat(1, 2, 1, 1)), torch.ones_like(clean))
+    pair = TrainingPair(clean, Condition(clean.repeat(1, 2, 1, 1)), torch.ones_like(clean))
     generator, judge = Generator(width=8), discriminator(width=8)
     makers = [torch.optim.Adam(network.parameters(), 2e-3, (0.5, 0.999)) for network in (generator, judge)]
     losses = [_step(generator, judge, makers, pair)["L1"] for _ in range(25)]

@@ -208,10 +208,12 @@ def test_masks_that_do_not_fit_are_refused_in_one_sentence(weights: Path, tmp_pa
     small, empty, full = marked(tmp_path / "s.png", (64, 96)), tmp_path / "e.png", tmp_path / "f.png"
     png(empty, np.zeros((128, 128), np.uint8))
     png(full, np.ones((128, 128), np.uint8))
+    most = png(tmp_path / "most.png", np.repeat(np.arange(128) < 122, 128).reshape(128, 128).astype(np.uint8))
     for mask, words in (
         (small, "draw it on that image"),
         (empty, "0 everywhere"),
-        (full, "covers whole planes"),
+        (full, "covers 100% of plane 1"),
+        (most, "covers 95% of plane 1"),
         (tmp_path / "missing.png", "missing.png"),
         (Path(__file__), "test_inpaint.py"),
     ):

@@ -7,7 +7,7 @@ from time import perf_counter, sleep
 import pytest
 import torch
 
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.budget import Budget, fit_cases
 from meddenoise.training.recipe import read_recipe
 from tests.noisy_training import Silence, noisy_folder, tiny_recipe, train_tiny
@@ -71,14 +71,14 @@ def test_every_way_of_training_keeps_its_budget(pictures: Path, tmp_path: Path) 
         ),
         "two stages": lambda budget: run_training(
             tiny(steps=10**6),
-            Images(pictures),
+            TrainingSet(pictures),
             tmp_path / "b",
             Manner(budget=Budget(budget)),
             watch=Silence(),
         ),
         "one stage": lambda budget: run_training(
             replace(direct, loop=replace(direct.loop, steps=10**6, patch=32)),
-            Images(pictures),
+            TrainingSet(pictures),
             tmp_path / "c",
             Manner(budget=Budget(budget)),
             watch=Silence(),

@@ -14,12 +14,12 @@ from meddenoise.methods import Sampling, Setup, get
 from meddenoise.methods.conditional import Diffusion, OnePass
 from meddenoise.methods.medcdiff import load_restorer
 from meddenoise.noise import NoiseEstimate
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.loop import Share
-from meddenoise.training.medcdiff import FLOOR, DiffusionTask, OnePassTask
+from meddenoise.training.medcdiff import FLOOR, OnePassTask, RestorationTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
 from meddenoise.weights.checkpoint import load_checkpoint
 from tests.noisy_training import Silence, scene
@@ -62,7 +62,7 @@ def trained(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
     output = tmp_path_factory.mktemp("run")
-    return request.param, run_training(tiny(request.param), Images(folder), output, watch=Silence())
+    return request.param, run_training(tiny(request.param), TrainingSet(folder), output, watch=Silence())
 
 
 def images(count: int = 3) -> list[TrainingImage]:
@@ -130,26 +130,26 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(folder: Path, tmp_pa
                 raise KeyboardInterrupt
 
     recipe = tiny(steps=12)
-    whole = run_training(recipe, Images(folder), tmp_path / "whole", watch=Silence())
+    whole = run_training(recipe, TrainingSet(folder), tmp_path / "whole", watch=Silence())
     for stage in ("diffusion network", "one pass"):
         with pytest.raises(KeyboardInterrupt):
-            run_training(recipe, Images(folder), tmp_path / "again", watch=Stopping(stage))
-    again = run_training(recipe, Images(folder), tmp_path / "again", watch=Silence())
+            run_training(recipe, TrainingSet(folder), tmp_path / "again", watch=Stopping(stage))
+    again = run_training(recipe, TrainingSet(folder), tmp_path / "again", watch=Silence())
     assert again.read_bytes() == whole.read_bytes()
     with pytest.raises(TrainingError, match="another recipe"):
         changed = replace(recipe, loop=replace(recipe.loop, learning_rate=0.5))
-        run_training(changed, Images(folder), tmp_path / "again", watch=Silence())
+        run_training(changed, TrainingSet(folder), tmp_path / "again", watch=Silence())
 
 
 def test_a_budget_is_shared_by_the_stages(folder: Path, tmp_path: Path) -> None:
     watch = Silence()
-    run_training(tiny(steps=100_000), Images(folder), tmp_path, Manner(budget=Budget(3.0)), watch=watch)
+    run_training(tiny(steps=100_000), TrainingSet(folder), tmp_path, Manner(budget=Budget(3.0)), watch=watch)
     assert watch.stages == ["diffusion network", "calibration", "one pass"] and 2 <= watch.steps < 10_000
     assert (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_the_loss_of_the_diffusion_network_is_that_of_v_with_the_image_as_a_first_guess() -> None:
-    task = DiffusionTask(tiny(), images(), [])
+    task = RestorationTask(tiny(), images(), [])
     pair = task.source.batch(3, 4, CPU)
 
     class Knowing(Saying):
@@ -163,12 +163,12 @@ def test_the_loss_of_the_diffusion_network_is_that_of_v_with_the_image_as_a_firs
 
     assert float(task.loss(Knowing(0.0), 3, CPU)) < 0.01
     assert float(task.loss(Knowing(0.5), 3, CPU)) == pytest.approx(0.5, rel=0.02)
-    squared = DiffusionTask(tiny(loss="l2"), images(), [])
+    squared = RestorationTask(tiny(loss="l2"), images(), [])
     assert float(squared.loss(Knowing(0.5), 3, CPU)) == pytest.approx(0.25, rel=0.02)
 
 
 def test_half_of_the_steps_are_where_the_image_forms_and_half_anywhere() -> None:
-    task = DiffusionTask(tiny(), images(), [])
+    task = RestorationTask(tiny(), images(), [])
     seen = []
     for step in range(100):
         network = Saying(0.0)
@@ -183,7 +183,7 @@ def test_half_of_the_steps_are_where_the_image_forms_and_half_anywhere() -> None
 
 
 def teacher(recipe: Recipe, path: Path) -> object:
-    task = DiffusionTask(recipe, images(), [])
+    task = RestorationTask(recipe, images(), [])
     torch.manual_seed(0)
     network = task.network()
     nn.init.normal_(network.tail.weight, std=0.05)
@@ -237,7 +237,7 @@ def test_patches_come_with_their_condition_and_are_of_the_step_alone(method: str
 
 
 def test_errors_outside_the_hole_do_not_count() -> None:
-    task = DiffusionTask(tiny("medcdiff-inpaint"), images(), [])
+    task = RestorationTask(tiny("medcdiff-inpaint"), images(), [])
 
     class Outside(Saying):
         def forward(self, state: Tensor, channels: Tensor, time: Tensor) -> Tensor:
@@ -254,7 +254,7 @@ def test_validation_is_the_psnr_of_each_modality_on_the_same_crops() -> None:
         torch.equal(a.condition.channels, b.condition.channels)
         for (_, a), (_, b) in zip(cases, again, strict=True)
     )
-    scores = DiffusionTask(recipe, images(), cases).validate(Saying(0.0), torch.device("cpu"))
+    scores = RestorationTask(recipe, images(), cases).validate(Saying(0.0), torch.device("cpu"))
     errors = [float((pair.condition.image - pair.clean).square().mean()) for _, pair in cases]
     noisy = [10 * np.log10(4 / max(error, FLOOR)) for error in errors]
     assert scores["MR"] == pytest.approx(np.mean(noisy), abs=0.01) == scores["score"]
@@ -270,14 +270,14 @@ def test_validation_is_the_psnr_of_each_modality_on_the_same_crops() -> None:
 )
 def test_settings_that_do_not_exist_are_refused(changed: dict[str, str], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        DiffusionTask(tiny(**changed), images(), [])
+        RestorationTask(tiny(**changed), images(), [])
 
 
 def test_options_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
     for given, manner, option in (
-        (Images(folder, folder), Manner(), "--ref"),
-        (Images(folder), Manner(start="x"), "--from"),
-        (Images(folder), Manner(blind_radius=2), "--blind-radius"),
+        (TrainingSet(folder, folder), Manner(), "--ref"),
+        (TrainingSet(folder), Manner(start="x"), "--from"),
+        (TrainingSet(folder), Manner(blind_radius=2), "--blind-radius"),
     ):
         with pytest.raises(UsageError, match=option):
             run_training(tiny(), given, tmp_path, manner, watch=Silence())
@@ -320,7 +320,7 @@ def test_a_diffusion_network_is_used_as_it_was_trained(trained: tuple[str, Path]
         TrainingImage(scene(n, 64).astype(np.uint8).astype(np.float32), "", ".", str(n), NoiseEstimate(0.0))
         for n in (6, 7)
     ]
-    scores = DiffusionTask(tiny(method), images(), validation_pairs(method, held)).validate(
+    scores = RestorationTask(tiny(method), images(), validation_pairs(method, held)).validate(
         model.network, torch.device("cpu")
     )
     assert scores["score"] == pytest.approx(told, abs=1.5)

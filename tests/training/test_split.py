@@ -7,7 +7,7 @@ import pytest
 
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.io import discover, read_item
-from meddenoise.training import Images
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.recipe import DataRow
 from meddenoise.training.split import SPLITS, read_split
@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def held_out(data: Path, wanted: str | None) -> set[str]:
     """The files on the validation side, after both sides were checked to hold every file once."""
     training, validation = load_images(
-        Images(data, validation=wanted), (DataRow(),), 32, lambda done, total: None
+        TrainingSet(data, validation=wanted), (DataRow(),), 32, lambda done, total: None
     )
     sides = [{image.group for image in side} for side in (training, validation)]
     assert sides[0] | sides[1] == set(NAMES) and not sides[0] & sides[1]

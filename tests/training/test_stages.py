@@ -23,7 +23,7 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
-from meddenoise.training import Images, Manner, run_training, stages, targets
+from meddenoise.training import Manner, TrainingSet, run_training, stages, targets
 from meddenoise.training.budget import Budget
 from meddenoise.training.data.noisy import NoisyBatch
 from meddenoise.training.recipe import Recipe, Stages
@@ -149,7 +149,7 @@ def test_a_second_run_gives_the_same_bytes_and_a_finished_one_takes_no_step(
     folder: Path, whole: Path, copy: Path
 ) -> None:
     watch = Silence()
-    run_training(tiny_recipe(), Images(folder), copy, watch=watch)
+    run_training(tiny_recipe(), TrainingSet(folder), copy, watch=watch)
     assert watch.steps == 0
     same(copy, whole)
     train_tiny(folder, copy, resume=False)
@@ -158,7 +158,7 @@ def test_a_second_run_gives_the_same_bytes_and_a_finished_one_takes_no_step(
 
 def test_progress_names_the_stages_in_their_order(folder: Path, tmp_path: Path) -> None:
     watch = Silence()
-    run_training(tiny_recipe(steps=1), Images(folder), tmp_path / "run", watch=watch)
+    run_training(tiny_recipe(steps=1), TrainingSet(folder), tmp_path / "run", watch=watch)
     assert watch.stages == [
         "blind-spot network",
         "diffusion network",
@@ -239,7 +239,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_run_goes_on_when_there_is_r
         assert result["code"] == 1
         assert result["error"].startswith(str(output)) and result["error"].count("\n") == 0
         assert "File too large" in result["error"] or "os error 27" in result["error"]
-        assert not [name for name in result["files"] if name.endswith(".part")]
+        assert not [name for name in result["files"] if name.endswith(".tmp")]
     assert results[3]["code"] == 0
     same(output, whole)
 
@@ -315,7 +315,7 @@ def test_a_time_budget_ends_with_every_stage_written_and_goes_on_from_there(
     made = len(list((output / "targets" / "training").glob("*.safetensors")))
     # More time: what later stages were made from stays, the student goes on.
     watch = Silence()
-    run_training(recipe, Images(folder), output, Manner(budget=Budget(12.0)), watch=watch)
+    run_training(recipe, TrainingSet(folder), output, Manner(budget=Budget(12.0)), watch=watch)
     assert watch.steps > 0
     for name in ("blind/checkpoint.safetensors", "diffusion/checkpoint.safetensors"):
         assert (output / name).read_bytes() == before[name]
@@ -405,7 +405,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
     manner: Manner, images: dict[str, Path], words: str, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        run_training(tiny_recipe(), Images(folder, **images), tmp_path / "run", manner, watch=Silence())
+        run_training(tiny_recipe(), TrainingSet(folder, **images), tmp_path / "run", manner, watch=Silence())
     assert not (tmp_path / "run").exists()
 
 
@@ -426,7 +426,7 @@ def test_a_sampler_that_does_not_exist_is_refused_before_the_first_step(
     watch = Silence()
     changed: Recipe = replace(recipe, stages=loop("sampler", **options)(recipe.stages))
     with pytest.raises(UsageError, match=words):
-        run_training(changed, Images(folder), tmp_path / "run", watch=watch)
+        run_training(changed, TrainingSet(folder), tmp_path / "run", watch=watch)
     assert watch.steps == 0
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from meddenoise.errors import TrainingError, UsageError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data import PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import NoiseMix, degrade, recorrupt
 from meddenoise.training.muon import Muon, orthogonalise
@@ -190,10 +190,10 @@ def test_sources_are_drawn_by_weight_whatever_their_size() -> None:
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     images: Path, tmp_path: Path
 ) -> None:
-    whole = run_training(tiny_recipe(), Images(images), tmp_path / "a", watch=Silence())
+    whole = run_training(tiny_recipe(), TrainingSet(images), tmp_path / "a", watch=Silence())
     with pytest.raises(KeyboardInterrupt):
-        run_training(tiny_recipe(), Images(images), tmp_path / "b", watch=Silence(stop_at=4))
-    resumed = run_training(tiny_recipe(), Images(images), tmp_path / "b", watch=Silence())
+        run_training(tiny_recipe(), TrainingSet(images), tmp_path / "b", watch=Silence(stop_at=4))
+    resumed = run_training(tiny_recipe(), TrainingSet(images), tmp_path / "b", watch=Silence())
     assert whole.read_bytes() == resumed.read_bytes()
     steps = [json.loads(line)["step"] for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
     assert steps == [3, 6]
@@ -203,13 +203,13 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     images: Path, tmp_path: Path
 ) -> None:
     recipe = tiny_recipe(steps=120, validate_every=60, batch=8)
-    path = run_training(recipe, Images(images), tmp_path, watch=Silence())
+    path = run_training(recipe, TrainingSet(images), tmp_path, watch=Silence())
     scores = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert scores[-1]["DX-50"] > 14.2 + 1.5  # the input scores 14.15 dB
     metadata = load_checkpoint(path, sha256=None).metadata
     assert metadata.method == "direct" and metadata.network_options["channels"] == [8, 12]
     tuned = run_training(
-        tiny_recipe(), Images(images), tmp_path / "tuned", Manner(start=str(path)), watch=Silence()
+        tiny_recipe(), TrainingSet(images), tmp_path / "tuned", Manner(start=str(path)), watch=Silence()
     )
     first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
@@ -226,7 +226,7 @@ def test_a_run_takes_the_quick_precision_and_keeps_it_on_another_machine(
     assert all(read_recipe(name).loop.precision == "auto" for name in shipped_recipes())
     whole = {
         precision: run_training(
-            tiny_recipe(precision=precision), Images(images), tmp_path / precision, watch=Silence()
+            tiny_recipe(precision=precision), TrainingSet(images), tmp_path / precision, watch=Silence()
         ).read_bytes()
         for precision in ("bf16", "fp32")
     }
@@ -236,41 +236,41 @@ def test_a_run_takes_the_quick_precision_and_keeps_it_on_another_machine(
         output = tmp_path / f"{first}-{begun}"
         monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=begun: is_)
         with pytest.raises(KeyboardInterrupt):
-            run_training(tiny_recipe(precision=first), Images(images), output, watch=Silence(stop_at=4))
+            run_training(tiny_recipe(precision=first), TrainingSet(images), output, watch=Silence(stop_at=4))
         assert digest_of(output) == digest_of(tmp_path / begun)
         monkeypatch.setattr("meddenoise.training.loop.quick_precision", lambda device, is_=other: is_)
-        resumed = run_training(tiny_recipe(precision="auto"), Images(images), output, watch=Silence())
+        resumed = run_training(tiny_recipe(precision="auto"), TrainingSet(images), output, watch=Silence())
         assert resumed.read_bytes() == whole[begun]
         with pytest.raises(TrainingError, match=f"precision = {begun}' became 'precision = {other}"):
-            run_training(tiny_recipe(precision=other), Images(images), output, watch=Silence())
+            run_training(tiny_recipe(precision=other), TrainingSet(images), output, watch=Silence())
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path: Path) -> None:
-    run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
+    run_training(tiny_recipe(steps=2), TrainingSet(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
-        run_training(tiny_recipe(learning_rate=0.1), Images(images), tmp_path, watch=Silence())
+        run_training(tiny_recipe(learning_rate=0.1), TrainingSet(images), tmp_path, watch=Silence())
 
 
 def test_a_run_can_be_made_longer_only_before_the_learning_rate_falls(images: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_training(tiny_recipe(), Images(images), tmp_path, watch=Silence(stop_at=2))
-    run_training(tiny_recipe(steps=7), Images(images), tmp_path, watch=Silence())
+        run_training(tiny_recipe(), TrainingSet(images), tmp_path, watch=Silence(stop_at=2))
+    run_training(tiny_recipe(steps=7), TrainingSet(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match="step 7 of 7"):
-        run_training(tiny_recipe(steps=20), Images(images), tmp_path, watch=Silence())
+        run_training(tiny_recipe(steps=20), TrainingSet(images), tmp_path, watch=Silence())
 
 
 def test_a_damaged_state_is_refused(images: Path, tmp_path: Path) -> None:
-    run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
+    run_training(tiny_recipe(steps=2), TrainingSet(images), tmp_path, watch=Silence())
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(TrainingError, match="damaged"):
-        run_training(tiny_recipe(steps=2), Images(images), tmp_path, watch=Silence())
+        run_training(tiny_recipe(steps=2), TrainingSet(images), tmp_path, watch=Silence())
 
 
 def test_too_few_or_too_small_images_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / "small.png")
     with pytest.raises(TrainingError, match="32 x 32"):
-        run_training(tiny_recipe(), Images(tmp_path), tmp_path / "run", watch=Silence())
+        run_training(tiny_recipe(), TrainingSet(tmp_path), tmp_path / "run", watch=Silence())
 
 
 def test_every_shipped_recipe_reads_and_the_weights_of_its_sources_sum_to_one() -> None:
@@ -309,13 +309,13 @@ def test_pairs_of_noisy_and_clean_images_train_on_their_real_noise(images: Path,
         stored = np.clip(np.rint(clean + rng.normal(0, 12, clean.shape)), 0, 255).astype(np.uint8)
         Image.fromarray(stored).save(noisy / path.name)
     recipe = tiny_recipe(steps=80, validate_every=40, batch=8)
-    run_training(recipe, Images(noisy, images), tmp_path / "run", watch=Silence())
+    run_training(recipe, TrainingSet(noisy, images), tmp_path / "run", watch=Silence())
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert last["DX-own"] > 26.5 + 1.0  # the noisy images score 26.5 dB
 
 
 def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> None:
-    one = run_training(tiny_recipe(batch=4), Images(images), tmp_path / "one", watch=Silence())
+    one = run_training(tiny_recipe(batch=4), TrainingSet(images), tmp_path / "one", watch=Silence())
     script = tmp_path / "launched.py"
     script.write_text(
         f"import sys; sys.path[:0] = {sys.path!r}\n"
@@ -409,7 +409,7 @@ def test_the_folder_of_another_method_is_refused_and_left_as_it_is(images: Path,
     (out / "method.txt").write_text("diffdenoise\n")
     recipe = dataclasses.replace(read_recipe("direct"), data=(DataRow(),))
     with pytest.raises(TrainingError, match=r"holds a training of 'diffdenoise', not of 'direct'.*--output"):
-        run_training(recipe, Images(images), out, watch=Silence())
+        run_training(recipe, TrainingSet(images), out, watch=Silence())
     assert [path.name for path in out.iterdir()] == ["method.txt"]
     metadata = CheckpointMetadata(
         method="medcdiff", network="cond_unet", network_options={}, normalisation={}, sigma_range=(0.0, 1.0),
@@ -418,4 +418,4 @@ def test_the_folder_of_another_method_is_refused_and_left_as_it_is(images: Path,
     (tmp_path / "old").mkdir()
     save_checkpoint(tmp_path / "old" / "checkpoint.safetensors", {"a": torch.zeros(1)}, metadata)
     with pytest.raises(TrainingError, match="holds a training of 'medcdiff'"):
-        run_training(recipe, Images(images), tmp_path / "old", watch=Silence())
+        run_training(recipe, TrainingSet(images), tmp_path / "old", watch=Silence())

@@ -14,7 +14,7 @@ from meddenoise.diffusion.schedules import cosine_levels
 from meddenoise.errors import TrainingError, UsageError, WeightsError
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 from meddenoise.pipeline.options import Options
-from meddenoise.training import Images, Manner, run_training
+from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data.organamnist import load_organamnist
 from meddenoise.training.data.windowed import PatchDraws, WindowedPlane, cut_patches, load_windowed
 from meddenoise.training.loop import Share
@@ -54,7 +54,7 @@ def tiny(**score: object) -> Recipe:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_training(tiny(), Images(folder), tmp_path_factory.mktemp("run"), watch=Silence())
+    return run_training(tiny(), TrainingSet(folder), tmp_path_factory.mktemp("run"), watch=Silence())
 
 
 def planes(count: int = 2, side: int = 28) -> list[WindowedPlane]:
@@ -125,9 +125,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_training(tiny(), Images(folder), tmp_path, watch=Stopping())
+        run_training(tiny(), TrainingSet(folder), tmp_path, watch=Stopping())
     assert (
-        run_training(tiny(), Images(folder), tmp_path, watch=Silence()).read_bytes() == trained.read_bytes()
+        run_training(tiny(), TrainingSet(folder), tmp_path, watch=Silence()).read_bytes()
+        == trained.read_bytes()
     )
 
 
@@ -199,14 +200,18 @@ def test_patches_are_of_the_step_alone_and_lie_inside_the_window() -> None:
 
 
 def test_planes_are_windowed_and_split(folder: Path) -> None:
-    training, validation = load_windowed(Images(folder), (DataRow(),), (-160.0, 240.0), 28, lambda *_: None)
+    training, validation = load_windowed(
+        TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 28, lambda *_: None
+    )
     assert (len(training), len(validation)) == (4, 2)
     plane = training[0].plane
     assert plane.min() == -1 and plane.max() <= 1 and plane.dtype == np.float32
     with pytest.raises(TrainingError, match=r"give it in \[score\]"):
-        load_windowed(Images(folder), (DataRow(low=-160, range=400),), (-160.0, 240.0), 28, lambda *_: None)
+        load_windowed(
+            TrainingSet(folder), (DataRow(low=-160, range=400),), (-160.0, 240.0), 28, lambda *_: None
+        )
     with pytest.raises(TrainingError, match="no training image of 97 x 97"):
-        load_windowed(Images(folder), (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
+        load_windowed(TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -217,14 +222,14 @@ def test_a_recipe_that_does_not_fit_is_refused(
     folder: Path, tmp_path: Path, score: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        run_training(tiny(**score), Images(folder), tmp_path, watch=Silence())
+        run_training(tiny(**score), TrainingSet(folder), tmp_path, watch=Silence())
 
 
 def test_pairs_and_blind_radii_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="leave out --ref"):
-        run_training(tiny(), Images(folder, folder), tmp_path, watch=Silence())
+        run_training(tiny(), TrainingSet(folder, folder), tmp_path, watch=Silence())
     with pytest.raises(UsageError, match="--blind-radius"):
-        run_training(tiny(), Images(folder), tmp_path, Manner(blind_radius=2), watch=Silence())
+        run_training(tiny(), TrainingSet(folder), tmp_path, Manner(blind_radius=2), watch=Silence())
 
 
 @pytest.mark.parametrize("name", ["vpsde", "vpsde-paper", "vpsde-plus"])
@@ -265,7 +270,7 @@ def test_organamnist_is_read_by_its_own_loader_and_trained_on(tmp_path: Path) ->
     assert len(training) == len(validation) == 12
     np.testing.assert_allclose(127.5 * (training[3].plane + 1), images[3], atol=1e-3)
     recipe = replace(tiny(dataset="organamnist"), loop=replace(tiny().loop, steps=4, validate_every=2))
-    path = run_training(recipe, Images(tmp_path), tmp_path / "run", watch=Silence())
+    path = run_training(recipe, TrainingSet(tmp_path), tmp_path / "run", watch=Silence())
     assert path.exists()
     with pytest.raises(TrainingError, match="no patches of 30"):
         load_organamnist(tmp_path, 30)

@@ -8,6 +8,8 @@ from meddenoise.engine import Engine, EngineOptions
 from meddenoise.engine.device import Device
 from meddenoise.engine.planes import MiddlePlane
 from meddenoise.methods import Setup
+from meddenoise.metrics import METRICS
+from meddenoise.metrics.measure import measurable
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.trust.selfcheck import CROP, MEASURES, SIGN_PROBES, SPECTRAL_PROBES, check_method
 from tests.drawing import Draws, neighbours
@@ -56,6 +58,11 @@ def sample(size=(96, 80), channels=1, seed=0):
     return MiddlePlane(noisy, level, np.ones(shape, bool), 3)
 
 
+def test_every_measure_has_a_name_of_its_own_next_to_the_metrics_of_a_reference():
+    assert set(MEASURES) == {name for name, row in METRICS.items() if row.needs == "method"}
+    assert not set(MEASURES) & set(measurable("reference", "noisy", "result"))
+
+
 def test_a_blind_filter_is_told_from_one_that_returns_its_input():
     blind = run(OnePass(neighbours), sample())
     assert tuple(blind.values) == MEASURES
@@ -68,7 +75,7 @@ def test_a_blind_filter_is_told_from_one_that_returns_its_input():
     kept = run(OnePass(lambda noisy: noisy), sample())
     assert kept.values["leak"] == pytest.approx(1, abs=1e-3)
     assert kept.values["residual_std_ratio"] == 0
-    assert kept.values["residual_nps_distance"] == pytest.approx(1)
+    assert kept.values["residual_spectrum_distance"] == pytest.approx(1)
     assert kept.values["residual_gradient_correlation"] is None
     assert kept.warnings == (
         "residual_gradient_correlation has no value: what was removed, or the result itself, is constant.",
@@ -140,4 +147,4 @@ def test_noise_that_is_not_gaussian_or_not_there_has_nulls_and_says_why():
 def test_a_plane_of_a_few_pixels_survives():
     measured = run(OnePass(neighbours), sample((5, 1)))
     assert measured.values["leak"] is not None
-    assert measured.values["residual_nps_distance"] is None
+    assert measured.values["residual_spectrum_distance"] is None

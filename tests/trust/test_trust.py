@@ -10,7 +10,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 from meddenoise.noise.rician import mean_magnitude
 from meddenoise.trust import Check, Values, judge
-from meddenoise.trust.examine import EXAMINED, Pair, examine
+from meddenoise.trust.examine import EXAMINED, PlanePair, examine
 from meddenoise.trust.lesions import survival
 
 SIZE, SIGMA = 128, 20.0
@@ -34,7 +34,7 @@ def noisy(noise, seed=1):
 
 
 def values(after, noise=WHITE, seed=1, valid=ALL):
-    return examine([Pair(noisy(noise, seed), after.astype(np.float32), valid, noise)])
+    return examine([PlanePair(noisy(noise, seed), after.astype(np.float32), valid, noise)])
 
 
 @pytest.mark.parametrize("noise", [WHITE, COLOURED], ids=["white", "coloured"])
@@ -78,12 +78,12 @@ def test_a_method_that_takes_the_rician_bias_back_is_not_blamed():
     magnitude = np.hypot(signal + rng.normal(0, SIGMA, signal.shape), rng.normal(0, SIGMA, signal.shape))
     noise = NoiseEstimate(SIGMA, model="rician")
     for after in (signal, mean_magnitude(signal, SIGMA)):
-        found = examine([Pair(magnitude.astype(np.float32), after, ALL, noise)])
+        found = examine([PlanePair(magnitude.astype(np.float32), after, ALL, noise)])
         assert judge(found).verdict == "ok", found
     # nor where the estimator did not see what the noise is; of what is no magnitude it is a shift
     plain = NoiseEstimate(SIGMA)
     for may_be, verdict in ((True, "ok"), (False, "reject")):
-        found = examine([Pair(magnitude.astype(np.float32), signal, ALL, plain, may_be)])
+        found = examine([PlanePair(magnitude.astype(np.float32), signal, ALL, plain, may_be)])
         assert judge(found).verdict == verdict, found
     assert mean_magnitude(np.zeros(1, np.float32), 2.0)[0] == pytest.approx(2 * np.sqrt(np.pi / 2))
     assert mean_magnitude(np.full(1, 100, np.float32), 1.0)[0] == pytest.approx(100.005, abs=1e-3)
@@ -103,7 +103,7 @@ def test_pixels_that_are_no_image_do_not_count():
 )
 def test_what_cannot_be_judged_has_no_verdict_but_a_reason(size, noise, words):
     plane = np.zeros((size, size), np.float32)
-    found = judge(examine([Pair(plane, plane, plane == 0, noise)]))
+    found = judge(examine([PlanePair(plane, plane, plane == 0, noise)]))
     assert found.verdict is None and found.reasons == ()
     assert words in found.notes[0]
     assert found.values == dict.fromkeys(EXAMINED)
@@ -158,7 +158,7 @@ def test_the_shift_of_a_range_counts_only_beyond_its_own_uncertainty():
     # noise far coarser than it was taken for, as in maps of low signal, moves means by itself
     coarse = gaussian_filter(np.random.default_rng(3).normal(0, 1, (SIZE, SIZE)), 6)
     coarse *= SIGMA / coarse.std()
-    pair = Pair((scene() + coarse).astype(np.float32), scene(), ALL, WHITE)
+    pair = PlanePair((scene() + coarse).astype(np.float32), scene(), ALL, WHITE)
     assert examine([pair]).values["mean_shift"] < 0.25
 
 

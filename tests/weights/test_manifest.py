@@ -9,7 +9,15 @@ import pytest
 from meddenoise.errors import WeightsError
 from meddenoise.weights import manifest as manifest_module
 from meddenoise.weights.hub import HubFile
-from meddenoise.weights.manifest import MANIFEST, OTHER, Row, best_for, choose, published, read_manifest
+from meddenoise.weights.manifest import (
+    MANIFEST,
+    OTHER,
+    WeightsRow,
+    best_for,
+    choose,
+    published,
+    read_manifest,
+)
 from tests.published import row
 
 HUB = {"repo": "loopback/made-up", "revision": "v1", "file": "a/net.safetensors"}
@@ -47,7 +55,7 @@ def test_every_row_of_the_shipped_manifest_has_its_file_and_card():
 def test_the_shipped_manifest_documents_every_field():
     text = MANIFEST.read_text(encoding="utf-8")
     tomllib.loads(text)
-    for entry in fields(Row):
+    for entry in fields(WeightsRow):
         assert f"#   {entry.name} " in text
 
 
@@ -67,7 +75,7 @@ def test_an_empty_manifest_has_no_rows(rows):
     assert published() == {}
 
 
-@pytest.mark.parametrize("field", [entry.name for entry in fields(Row)])
+@pytest.mark.parametrize("field", [entry.name for entry in fields(WeightsRow)])
 def test_each_missing_field_is_named(rows, field):
     with pytest.raises(WeightsError, match=f"lacks the field '{field}'"):
         read_manifest(rows(row("a", b"x", **{field: None})))

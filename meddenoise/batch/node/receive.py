@@ -99,6 +99,11 @@ class Receiver:
         self._thread.start()
 
     @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._node.port
+
+    @property
     def is_alive(self) -> bool:
         """Whether it listens."""
         return self._thread is not None and self._thread.is_alive()

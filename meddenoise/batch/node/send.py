@@ -34,17 +34,6 @@ class Transport(Protocol):
         """
 
 
-def open_transport(destination: Destination, own_title: str) -> Transport:
-    """The way to a destination."""
-    if destination.url:
-        from meddenoise.batch.node.stow import Stow
-
-        return Stow(destination)
-    from meddenoise.batch.node.cstore import CStore
-
-    return CStore(destination, own_title)
-
-
 class Sender(threading.Thread):
     """Delivers what is in the outbox of one destination until `stop` is set."""
 
@@ -84,7 +73,7 @@ class Sender(threading.Thread):
             except RefusedError as error:
                 self._refused(job, str(error))
                 continue
-            except _StoppedError:
+            except _StoppingError:
                 return
             except (UnreachableError, OSError):
                 raise
@@ -100,7 +89,7 @@ class Sender(threading.Thread):
         file.unlink()
         self._tries = 0
         if self._stop_asked.is_set():
-            raise _StoppedError
+            raise _StoppingError
 
     def _refused(self, job: Path, why: str) -> None:
         self._refusals[job.name] += 1
@@ -111,5 +100,5 @@ class Sender(threading.Thread):
         self._spool.give_up(job, f"{self._destination.name} refused it: {why}")
 
 
-class _StoppedError(Exception):
+class _StoppingError(Exception):
     """The node is to stop."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from meddenoise.batch.node.health import Health
 from meddenoise.batch.node.log import log
 from meddenoise.batch.node.receive import Receiver
-from meddenoise.batch.node.send import Sender, open_transport
+from meddenoise.batch.node.send import Sender
 from meddenoise.batch.node.settings import Settings
 from meddenoise.batch.node.spool import Spool, key_of
+from meddenoise.batch.node.transports import open_transport
 from meddenoise.batch.node.work import work_on
 from meddenoise.pipeline import HOMES
 from meddenoise.version import __version__

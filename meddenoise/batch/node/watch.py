@@ -13,7 +13,7 @@ from meddenoise.batch import Request, run
 from meddenoise.batch.node.log import log
 from meddenoise.batch.node.rules import Rule, choose_rule, read_subject
 from meddenoise.batch.node.settings import Settings
-from meddenoise.batch.node.work import Watch, summary
+from meddenoise.batch.node.work import RunRecord, summary
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import InputError, MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Discovery, Item, discover
@@ -111,13 +111,15 @@ class FolderWatch:
                 wanted=lambda item, keys=keys: _key(item) in keys,  # type: ignore[misc]
                 orders=Orders(options=rule.options, replace=True),
             )
-            watch = Watch(self._stop)
+            watch = RunRecord(self._stop)
             run(request, watch)
             for row in watch.rows:
                 log.info("%s: %s", _name(path), summary(row))
             for failure in watch.failures:
                 _tell_failure(path, failure)
         if not rules:
+            for problem in found.failed:
+                _tell_failure(path, problem.error)
             log.info("%s: nothing for the rules", _name(path))
 
     def _choose(self, found: Discovery) -> dict[str, Rule]:
@@ -191,5 +193,6 @@ def _name(path: Path) -> str:
 
 
 def _tell_failure(path: Path, problem: Failure | Exception) -> None:
-    log.error("%s: failed; the report in the output says what and why, -v also here", _name(path))
-    log.debug("%s is %s: %s", _name(path), path, problem.error if isinstance(problem, Failure) else problem)
+    why = problem.error if isinstance(problem, Failure) else problem
+    log.error("%s: a file or series failed; -v says here which and why", _name(path))
+    log.debug("%s is %s: %s", _name(path), path, why)

@@ -17,7 +17,7 @@ from meddenoise.report import Failure, Row
 
 
 @dataclass(slots=True)
-class Watch:
+class RunRecord:
     """A listener of `batch.run` that keeps what was said, and ends the run once `stop` is set."""
 
     stop: threading.Event
@@ -91,7 +91,7 @@ def _subject(job: Path) -> Subject:
 
 def _denoise(job: Path, output: Path, rule: Rule, settings: Settings, stop: threading.Event) -> str:
     """Why a job cannot be handed over; empty where it can."""
-    watch = Watch(stop)
+    watch = RunRecord(stop)
     orders = Orders(options=rule.options, resume=False)
     run(Request(inputs=(job,), output=output, report=False, orders=orders), watch)
     if watch.failures:

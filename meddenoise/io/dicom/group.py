@@ -24,7 +24,7 @@ _TIE_NUMBERS = (
 )
 _TIE_TEXTS = ("ConvolutionKernel", "AcquisitionTime", "ContentTime")
 _TAGS = (
-    *("PatientID", "SeriesInstanceUID", "SOPInstanceUID", "ImageType", "InstanceNumber"),
+    *("PatientID", "SeriesInstanceUID", "SeriesNumber", "SOPInstanceUID", "ImageType", "InstanceNumber"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("ImageOrientationPatient", "ImagePositionPatient"),
@@ -44,10 +44,11 @@ _NO_PICTURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SlicePlace:
     """What groups and orders one file."""
 
     group: tuple[object, ...]
+    series_number: int
     position: float | None
     """Millimetres along the stack normal."""
     number: int
@@ -85,11 +86,15 @@ def check_picture(header: Header, path: Path) -> None:
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """The stacks among the entries, each in plane order."""
+    """The stacks among the entries, each in plane order; those of a folder by their series number."""
     together: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         together.setdefault(entry.detail.group, []).append(entry)
-    return [tuple(stack) for files in together.values() for stack in _stacks(files)]
+    stacks = [tuple(stack) for files in together.values() for stack in _stacks(files)]
+    folders: dict[Path, int] = {}
+    for stack in stacks:
+        folders.setdefault(stack[0].path.parent, len(folders))
+    return sorted(stacks, key=lambda stack: (folders[stack[0].path.parent], stack[0].detail.series_number))
 
 
 def normal(orientation: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -97,7 +102,7 @@ def normal(orientation: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.f
     return np.cross(orientation[:3], orientation[3:])
 
 
-def _place(dataset: Dataset, path: Path, frames: int) -> Place:
+def _place(dataset: Dataset, path: Path, frames: int) -> SlicePlace:
     orientation = numbers(dataset, "ImageOrientationPatient")
     origin = numbers(dataset, "ImagePositionPatient")
     placed = len(orientation) == 6 and len(origin) == 3
@@ -124,7 +129,8 @@ def _place(dataset: Dataset, path: Path, frames: int) -> Place:
         *(text(dataset, name) for name in _TIE_TEXTS),
     )
     position = float(normal(orientation) @ np.array(origin)) if placed else None
-    return Place(key, position, integer(dataset, "InstanceNumber"), ties)
+    number = integer(dataset, "SeriesNumber")
+    return SlicePlace(key, number, position, integer(dataset, "InstanceNumber"), ties)
 
 
 def _is_result(dataset: Dataset) -> bool:

@@ -31,6 +31,8 @@ IDENTITY = {
     "Series": "SeriesDescription",
 }
 """What a reader knows a study by, each with the DICOM keyword it is in."""
+TAIL = 6
+"""Characters of an identifier that tell one series from the others of a study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _series(
         modality=modality,
         unit=unit,
         name=text(dataset, "SeriesDescription"),
+        label=_label(dataset),
         subject=_subject(dataset),
         identity=tuple((label, text(dataset, keyword)) for label, keyword in IDENTITY.items()),
         channels=form.samples,
@@ -121,6 +124,13 @@ def _series(
         warnings=(*warnings, *oddities(frames), *_lossy(dataset), *_gaps(forms, time)),
         header=sources,
     )
+
+
+def _label(dataset: Dataset) -> str:
+    """`series 3 (...404711)`, of what the header states: no text that may name somebody."""
+    number = f"series {integer(dataset, 'SeriesNumber')}" if "SeriesNumber" in dataset else "series"
+    identifier = text(dataset, "SeriesInstanceUID")
+    return f"{number} (...{identifier[-TAIL:]})" if identifier else number
 
 
 def _checked(header: Header, path: Path) -> PixelFormat:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from meddenoise.errors import OutputError, UsageError, unknown_name
-from meddenoise.io.atomic import staged
+from meddenoise.io.atomic import write_whole
 from meddenoise.noise.profile import SCHEDULE, SOURCES, Counts, NoiseProfile
 from meddenoise.version import __version__
 
@@ -38,8 +38,7 @@ def write_profile(profile: NoiseProfile, path: Path) -> None:
         holder = profile.counts if table == "counts" else profile
         lines += ["", f"[{table}]"] if table else []
         lines += [f"{name} = {_toml(getattr(holder, name))}" for name in names]
-    with staged([path]) as staging, staging.file(path) as stream:
-        stream.write(("\n".join(lines) + "\n").encode())
+    write_whole(path, ("\n".join(lines) + "\n").encode())
 
 
 def read_profile(path: Path) -> NoiseProfile:

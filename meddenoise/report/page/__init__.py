@@ -30,12 +30,14 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PageEntry:
     """One series as the page tells of it: plain text throughout, escaped when it is put into the page."""
 
     key: str
     """Tells this result from all others; its drawing has the same."""
     title: str
+    short: str = ""
+    """The title where there is little room; empty for the file name in the title."""
     facts: tuple[tuple[str, str], ...]
     """Label and value, of how it was made."""
     about: tuple[str, ...]
@@ -59,7 +61,7 @@ class Page:
     title: str
     facts: tuple[tuple[str, str], ...]
     """Label and value, of the whole run."""
-    entries: tuple[Entry, ...]
+    entries: tuple[PageEntry, ...]
     failed: tuple[tuple[str, str], ...] = ()
     """Input and the sentence why."""
     drawings: Mapping[str, Drawing] = field(default_factory=dict)

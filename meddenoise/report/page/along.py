@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from meddenoise.report.page.plot import Axes, Curve, draw_plot
+from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 
 FEWEST = 3
 """Planes below which there is no curve to see."""
@@ -23,7 +23,7 @@ def draw_along(by_plane: Sequence[Pair], unit: str) -> str:
         known = [(n, pair[side]) for n, pair in enumerate(by_plane, start=1) if pair[side] is not None]
         if len(known) >= FEWEST:
             x, y = np.array(known, np.float64).T
-            curves.append(Curve(name, x, y, name))
+            curves.append(PlotCurve(name, x, y, name))
     if not curves:
         return ""
     level = f"noise{f' ({unit})' if unit else ''}"

@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from meddenoise.io.atomic import staged
-from meddenoise.report.page import Drawing, Entry, Page
+from meddenoise.io.atomic import write_whole
+from meddenoise.report.page import Drawing, Page, PageEntry
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.report.page.verdicts import kind_of
@@ -33,9 +33,8 @@ FORM = 1
 def write_page(page: Page, path: Path) -> None:
     """Write the page, complete or not at all. Raises OutputError where it cannot be written."""
     text = compose(page)
-    with staged([path]) as staging, staging.file(path) as stream:
-        # names that are no UTF-8 show their bytes as escapes
-        stream.write(text.encode(errors="backslashreplace"))
+    # names that are no UTF-8 show their bytes as escapes
+    write_whole(path, text.encode(errors="backslashreplace"))
 
 
 def compose(page: Page) -> str:
@@ -83,7 +82,8 @@ def _alerts(page: Page) -> str:
         lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
     told: dict[tuple[str, str], list[str]] = defaultdict(list)
     for kind, text, entry in _cautions(page):
-        told[kind, text].append(f'<a href="#{anchor(entry)}">{escape(Path(entry.title).name)}</a>')
+        name = escape(entry.short or Path(entry.title).name)
+        told[kind, text].append(f'<a href="#{anchor(entry)}">{name}</a>')
     for (kind, text), links in list(told.items())[:MOST_WARNINGS]:
         more = f" and {len(links) - MOST_LINKS} more" if len(links) > MOST_LINKS else ""
         where = f" <span>({', '.join(links[:MOST_LINKS])}{more})</span>" if len(page.entries) > 1 else ""
@@ -94,7 +94,7 @@ def _alerts(page: Page) -> str:
     return f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
 
 
-def _cautions(page: Page) -> Iterator[tuple[str, str, Entry]]:
+def _cautions(page: Page) -> Iterator[tuple[str, str, PageEntry]]:
     """Kind and sentence of what to beware of in each entry, the results to reject first."""
     for verdict in _SEE_VERDICT:
         for entry in page.entries:
@@ -133,7 +133,7 @@ def _table(page: Page) -> str:
     return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
 
 
-def _trust(entry: Entry) -> str:
+def _trust(entry: PageEntry) -> str:
     verdict = entry.trust and entry.trust.verdict
     return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from meddenoise.errors import OutputError
 from meddenoise.metrics import METRICS, Protocol
 from meddenoise.report import Report, Row, describe_done
-from meddenoise.report.page import Drawing, Entry, Levels, Page
+from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.compose import read_drawings, write_page
 from meddenoise.report.page.verdicts import read_trust
 
@@ -83,7 +83,7 @@ def page_of(report: Report, drawings: dict[str, Drawing], table: str) -> Page:
     )
 
 
-def _entry(row: Row) -> Entry:
+def _entry(row: Row) -> PageEntry:
     planes, height, width = row.shape
     size = f"{f'{planes} × ' if planes > 1 else ''}{height} × {width}"
     weights, unit = row.weights or {}, str(row.noise["unit"] or "")
@@ -101,9 +101,10 @@ def _entry(row: Row) -> Entry:
         ("Time", f"{row.seconds:.3g} s, {row.slices_per_second:.3g} images/s"),
         ("Peak memory", f"{row.peak_memory_mib} MiB" if row.peak_memory_mib else ""),
     )
-    return Entry(
+    return PageEntry(
         key=row.fingerprint,
-        title=row.input,
+        title=" · ".join(filter(None, (row.input, row.name))),
+        short=row.name or Path(row.input).name,
         about=tuple(filter(None, (row.modality, size, row.method, done))),
         facts=facts,
         noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),

@@ -31,6 +31,7 @@ _PLAIN = {
     "leak": "The share of each pixel's own noise that is still in the result: 0 to 1.",
     "residual_std_ratio": "As residual / noise, pixel by pixel of the middle plane. 1 is just the noise.",
     "residual_gradient_correlation": "Whether edges of the middle plane went out with the noise. 0 is no.",
+    "residual_spectrum_distance": "Whether what was removed from the middle plane has the noise's grain.",
     "sure": "Mean squared error against a truth nobody knows, estimated from the noise alone.",
 }
 """Metric -> how to read it; METRICS has the definitions."""

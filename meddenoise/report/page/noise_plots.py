@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.report.page.plot import Axes, Curve, draw_plot
+from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 from meddenoise.report.page.tables import with_unit
 from meddenoise.series import Series
 from meddenoise.trust.removal import Removal
@@ -50,7 +50,7 @@ def _histogram(removal: Removal, unit: str) -> str:
     reach = REACH * (removal.before or 0.0) or 1.0
     edges = np.linspace(-reach, reach, BINS + 1)
     curves = [
-        Curve(name, np.repeat(edges, 2)[1:-1], _shares(values, edges), name, filled=True)
+        PlotCurve(name, np.repeat(edges, 2)[1:-1], _shares(values, edges), name, filled=True)
         for name, values in zip(("before", "after"), removal.values, strict=True)
     ]
     axes = Axes(
@@ -69,7 +69,7 @@ def _shares(values: NDArray[np.float32], edges: NDArray[np.float64]) -> NDArray[
 def _spectrum(removal: Removal, series: Series) -> str:
     assert removal.spectra is not None
     curves = [
-        Curve(name, *nps.radial(), name)
+        PlotCurve(name, *nps.radial(), name)
         for name, nps in zip(("before", "after"), removal.spectra, strict=True)
     ]
     length = "mm" if series.geometry.known else "pixel"

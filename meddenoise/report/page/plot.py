@@ -13,7 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 12, 30, 42
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class PlotCurve:
     """A line; `style` is a class of page.css ("before", "after", "model"), `filled` colours down to 0."""
 
     name: str
@@ -34,7 +34,7 @@ class Axes:
     """Whether x counts: only whole numbers are marked then."""
 
 
-def draw_plot(curves: Sequence[Curve], axes: Axes) -> str:
+def draw_plot(curves: Sequence[PlotCurve], axes: Axes) -> str:
     """An `<svg>` with axes, a legend and the curves; y begins at 0."""
     x_low, x_high = min(c.x.min() for c in curves), max(c.x.max() for c in curves)
     y_high = max(c.y.max() for c in curves) * 1.06 or 1.0
@@ -66,7 +66,7 @@ class _Scale:
         return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
 
 
-def _draw_curve(curve: Curve, scale: _Scale) -> str:
+def _draw_curve(curve: PlotCurve, scale: _Scale) -> str:
     points = " ".join(
         f"{scale.x(x):.1f},{scale.y(y):.1f}" for x, y in zip(curve.x.tolist(), curve.y.tolist(), strict=True)
     )
@@ -94,7 +94,7 @@ def _grid(scale: _Scale, least_step: float) -> list[str]:
     return parts
 
 
-def _legend(curves: Sequence[Curve]) -> list[str]:
+def _legend(curves: Sequence[PlotCurve]) -> list[str]:
     parts, x = [], float(LEFT)
     for curve in curves:
         parts.append(f'<line class="curve {curve.style}" x1="{x:g}" x2="{x + 18:g}" y1="13" y2="13"/>')

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from html import escape
 
-from meddenoise.report.page import Drawing, Entry
+from meddenoise.report.page import Drawing, PageEntry
 from meddenoise.report.page.along import draw_along
 from meddenoise.report.page.meanings import meaning_of, name_of
 from meddenoise.report.page.tables import number, table, with_unit
@@ -16,12 +16,12 @@ LEFT_OUT = (
 )
 
 
-def anchor(entry: Entry) -> str:
+def anchor(entry: PageEntry) -> str:
     """The id of the section of an entry."""
     return f"series-{hashlib.sha256(entry.key.encode(errors='backslashreplace')).hexdigest()[:12]}"
 
 
-def section(entry: Entry, drawing: Drawing | None, marked: str) -> str:
+def section(entry: PageEntry, drawing: Drawing | None, marked: str) -> str:
     """The section; `marked` is its drawing as it goes into the page."""
     parts = [
         f'<section class="series" id="{anchor(entry)}"><h2>{escape(entry.title)}</h2>',
@@ -54,7 +54,7 @@ def _warnings(warnings: tuple[str, ...]) -> str:
     return f'<ul class="warnings">{"".join(f"<li>{escape(text)}</li>" for text in warnings)}</ul>'
 
 
-def _cards(entry: Entry) -> str:
+def _cards(entry: PageEntry) -> str:
     """The numbers to see first: noise, then what compares with a reference where there is one."""
     noise, cards = entry.noise, []
     if noise.after is not None:
@@ -74,7 +74,7 @@ def _cards(entry: Entry) -> str:
     return f'<div class="cards">{"".join(lines)}</div>' if cards else ""
 
 
-def _metrics(entry: Entry) -> str:
+def _metrics(entry: PageEntry) -> str:
     if not entry.metrics:
         return ""
     has_before = bool(entry.metrics_before)

@@ -14,7 +14,7 @@ from meddenoise.io.pairing import align_planes, pair_items
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
-from meddenoise.training import Images
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
@@ -36,7 +36,7 @@ Image = NDArray[np.float32]
 
 
 def load_images(
-    images: Images, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
+    images: TrainingSet, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Training and validation images of the folders in `rows`, relative to `images.folder`.
 
@@ -69,7 +69,7 @@ def load_images(
 class _Reading:
     """What `load_images` is asked for."""
 
-    images: Images
+    images: TrainingSet
     rows: tuple[DataRow, ...]
     patch: int
     progress: Callable[[int, int], None]
@@ -99,7 +99,7 @@ def _read(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundImages:
     """A series of a data folder, its recipe row and clean partner, and the side of the split it is on."""
 
     series: Series
@@ -110,7 +110,9 @@ class Found:
     held_out: bool
 
 
-def walk(images: Images, rows: Sequence[DataRow], progress: Callable[[int, int], None]) -> Iterator[Found]:
+def walk(
+    images: TrainingSet, rows: Sequence[DataRow], progress: Callable[[int, int], None]
+) -> Iterator[FoundImages]:
     """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
     data, references = images.folder, images.references
     split = read_split(data, images.validation)
@@ -119,7 +121,7 @@ def walk(images: Images, rows: Sequence[DataRow], progress: Callable[[int, int],
         series = read_item(item)
         held_out = split.holds_out(series, data)
         clean = None if partner is None else read_item(partner)
-        yield Found(series, clean, row, relative(series.path, data), held_out)
+        yield FoundImages(series, clean, row, relative(series.path, data), held_out)
         progress(done + 1, len(found))
 
 
@@ -139,7 +141,7 @@ def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item
     return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
 
 
-def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
+def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingImage]:
     """The planes of a clean series with the real noise of its partner."""
     noisy, row = item.series, item.row
     order = align_planes(noisy, clean)
@@ -154,7 +156,9 @@ def _pairs(item: Found, clean: Series, part: slice) -> Iterator[TrainingImage]:
             yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
 
 
-def _images(item: Found, part: slice, augment: bool, profile: NoiseProfile | None) -> Iterator[TrainingImage]:
+def _images(
+    item: FoundImages, part: slice, augment: bool, profile: NoiseProfile | None
+) -> Iterator[TrainingImage]:
     """The planes of a part of a series; with `augment` other cuts of isotropic volumes and halved copies as
     well. Those of a cine have their neighbours in that part with them."""
     series, row = item.series, item.row

@@ -18,16 +18,16 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
 from meddenoise.series import Series, fill_holes
-from meddenoise.training import Images
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
-from meddenoise.training.data.load import Found, halved, walk, window
+from meddenoise.training.data.load import FoundImages, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
 from meddenoise.training.spectra import bands_of
 from meddenoise.weights.manifest import OTHER
 
 Image = NDArray[np.float32]
 FEW = 20
-"""Images below which a network is likely to learn them by heart."""
+"""TrainingSet below which a network is likely to learn them by heart."""
 SMOOTHED = 0.3
 """Relative noise amplitude at the highest frequencies below which images were smoothed or interpolated."""
 GRID = 128
@@ -136,7 +136,7 @@ class NoisySet:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NoisyReading:
     """How noisy images are read: the least side, simulated noise if any, radii, a fixed radius if any."""
 
     patch: int
@@ -147,7 +147,7 @@ class Reading:
 
 
 def load_noisy(
-    data: Images, rows: Sequence[DataRow], reading: Reading, progress: Callable[[int, int], None]
+    data: TrainingSet, rows: Sequence[DataRow], reading: NoisyReading, progress: Callable[[int, int], None]
 ) -> NoisySet:
     """Noisy training and validation images of the folders in `rows`, split as `load_images` splits.
 
@@ -195,7 +195,7 @@ def _balance(data: Path, found: NoisySet, patch: int) -> None:
         )
 
 
-def _images(item: Found, reading: Reading, doubts: dict[str, list[str]]) -> Iterator[NoisyImage]:
+def _images(item: FoundImages, reading: NoisyReading, doubts: dict[str, list[str]]) -> Iterator[NoisyImage]:
     """The noisy planes of a series; `doubts` gets what speaks against it, with its path."""
     series, row = item.series, item.row
     count = len(series)
@@ -236,7 +236,7 @@ def _window(planes: Image, modality: str, row: DataRow) -> tuple[float, float]:
 
 
 def _usable(
-    plane: Image, noise: NoiseEstimate, modality: str, item: Found, reading: Reading
+    plane: Image, noise: NoiseEstimate, modality: str, item: FoundImages, reading: NoisyReading
 ) -> Iterator[NoisyImage]:
     if min(plane.shape) < reading.patch or not plane.std() > 1.02 * noise.sigma:
         return
@@ -245,7 +245,7 @@ def _usable(
     yield NoisyImage(plane, noise, modality, item.row.folder, item.group, rho)
 
 
-def _simulate(clean: Image, reading: Reading, name: str) -> tuple[Image, NoiseEstimate]:
+def _simulate(clean: Image, reading: NoisyReading, name: str) -> tuple[Image, NoiseEstimate]:
     """The one noise realisation of an image, by its name and the seed."""
     simulated = reading.simulated
     assert simulated is not None
@@ -267,7 +267,7 @@ def _scaled(noise: NoiseEstimate, series: Series, low: float, scale: float) -> N
     return replace(noise, sigma=noise.sigma * scale, variance=variance)
 
 
-def _doubts(item: Found, noise: NoiseEstimate) -> Iterator[str]:
+def _doubts(item: FoundImages, noise: NoiseEstimate) -> Iterator[str]:
     if any("lossily" in warning for warning in item.series.warnings):
         yield LOSSY
     if noise.bands[-1] < SMOOTHED:

@@ -33,7 +33,7 @@ DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TrainingPair:
     """Clean patches [B, 1, H, W] and their condition, in network units; `counts`: 1 where the loss counts."""
 
     clean: Tensor
@@ -41,7 +41,7 @@ class Pair:
     counts: Tensor
 
 
-Case = tuple[str, Pair]
+Case = tuple[str, TrainingPair]
 """A modality and a pair of one patch."""
 Draw = Callable[[np.random.Generator], tuple[Image, Image]]
 """A clean patch [H, W] and the channels of its condition [C, H, W], in network units."""
@@ -64,7 +64,7 @@ class PairSource:
         """Of the condition."""
         return count_channels(self.method)
 
-    def batch(self, step: int, size: int, share: Share) -> Pair:
+    def batch(self, step: int, size: int, share: Share) -> TrainingPair:
         """This share of the `size` patches of training step `step`."""
         rng = np.random.default_rng((self.seed, step))
         drawn = [self.draw(rng) for _ in range(size)][share.index :: share.count]
@@ -90,13 +90,13 @@ def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]
     return pairs
 
 
-def to_pair(method: str, clean: Image, channels: Image, device: torch.device) -> Pair:
+def to_pair(method: str, clean: Image, channels: Image, device: torch.device) -> TrainingPair:
     """Clean patches [B, H, W] and the channels of their conditions [B, C, H, W] as tensors."""
     told = torch.from_numpy(channels).to(device)
     image = torch.from_numpy(clean)[:, None].to(device)
     if method != "medcdiff-inpaint":
-        return Pair(image, Condition(told), torch.ones_like(image))
-    return Pair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
+        return TrainingPair(image, Condition(told), torch.ones_like(image))
+    return TrainingPair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
 
 
 def _patches(patches: PatchSource, degrade: Callable[[Image, float, np.random.Generator], Image]) -> Draw:

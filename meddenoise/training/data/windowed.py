@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
-from meddenoise.training import Images
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.corrupt import draw_plain
 from meddenoise.training.data.load import halved, walk
@@ -37,7 +37,7 @@ Sides = tuple[list[WindowedPlane], list[WindowedPlane]]
 
 
 def load_windowed(
-    images: Images,
+    images: TrainingSet,
     rows: Sequence[DataRow],
     window: tuple[float, float],
     patch: int,

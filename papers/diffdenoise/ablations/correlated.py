@@ -11,7 +11,7 @@ from meddenoise.networks import build
 from meddenoise.noise.correlation import blind_radius, nearest_radius
 from meddenoise.training.data.noisy import NoisyImage, NoisySet
 from meddenoise.training.recipe import Recipe, TargetOptions
-from meddenoise.training.stages import LATER, Run, train_stages
+from meddenoise.training.stages import LATER, StagesRun, train_stages
 from meddenoise.training.supervised import SupervisedTask
 from meddenoise.training.targets import as_training_images
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
@@ -81,7 +81,7 @@ def iterations(lab: Lab) -> Finding:
     held_out = max(2, len(images) // 20)
     folder = lab.folder / "iterations"
     found_images = NoisySet(images[held_out:], images[:held_out])
-    train_stages(Run(recipe, found_images, folder, resume=True, watch=Stages(lab)))
+    train_stages(StagesRun(recipe, found_images, folder, resume=True, watch=Stages(lab)))
     results: dict[str, Scores] = {"noisy": score(test.noisy, test.clean, test.source.noisy)}
     blind = condition_of(_network(lab, folder / "blind"))(test.batch(rho))
     results["B(y) + fusion"] = score(test.fused(blind), test.clean, test.source.noisy)

@@ -21,7 +21,7 @@ from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.degradation import NoiseMix
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySet
 from meddenoise.training.diffusion import Condition, DiffusionTask
-from meddenoise.training.loop import LoopOptions, Share, Task, train
+from meddenoise.training.loop import LoopOptions, Share, TrainingTask, train
 from meddenoise.training.recipe import DataRow, DiffusionOptions, Recipe, Stages, TargetOptions
 from meddenoise.training.supervised import SupervisedTask
 from meddenoise.training.targets import Teacher, as_training_images, make_targets
@@ -169,7 +169,7 @@ class Lab:
             data=(DataRow(folder=SOURCE),), stages=stages,
         )  # fmt: skip
 
-    def train_network(self, task: Task, options: LoopOptions, name: str) -> Trained:
+    def train_network(self, task: TrainingTask, options: LoopOptions, name: str) -> Trained:
         """The network of `task`, trained in the folder `name` of this lab."""
         return self._open(self._train(task, options, name))
 
@@ -183,7 +183,7 @@ class Lab:
         planes = [(central_crop(p.plane, side) - low.get(p.modality, 0.0)) * (255 / p.peak) for p in pictures]
         return np.stack(planes[:count]).astype(np.float32)
 
-    def _train(self, task: Task, options: LoopOptions, name: str) -> Path:
+    def _train(self, task: TrainingTask, options: LoopOptions, name: str) -> Path:
         started = not (self.folder / name / "checkpoint.safetensors").exists()
         if started:
             self.tell(f"  training {name}: {options.steps} steps")
@@ -201,7 +201,7 @@ class Lab:
 class Kept:
     """A task whose last weights are kept, not the best of a validation, and those of each validation too."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: TrainingTask) -> None:
         self.task, self.digest, self.step = task, task.digest, 0
 
     def network(self) -> nn.Module:

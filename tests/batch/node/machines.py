@@ -35,7 +35,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], Any], what: str, limit_s: float = 60.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, limit_s: float = 180.0) -> Any:
     """The first true value of `condition`."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -84,7 +84,7 @@ class Machine:
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def stop(self, number: int = signal.SIGTERM, limit_s: float = 30) -> int:
+    def stop(self, number: int = signal.SIGTERM, limit_s: float = 60) -> int:
         assert self.process is not None
         self.process.send_signal(number)
         code = self.process.wait(limit_s)

@@ -10,9 +10,10 @@ import pytest
 from pydicom import dcmread
 
 from meddenoise.batch.node import send
-from meddenoise.batch.node.send import RefusedError, Sender, UnreachableError, open_transport
+from meddenoise.batch.node.send import RefusedError, Sender, UnreachableError
 from meddenoise.batch.node.settings import Destination
 from meddenoise.batch.node.spool import Spool
+from meddenoise.batch.node.transports import open_transport
 from tests.batch.node.machines import HOST, free_port, make_series, wait_for
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="the extra node is not installed")

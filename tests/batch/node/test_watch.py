@@ -61,11 +61,13 @@ def test_series_are_denoised_by_their_rules_and_again_when_they_grow(tmp_path):
         before = done.stat().st_mtime_ns
         assert watch.stop(signal.SIGTERM) == 0
         watch.start()
-        (watch.inbox / "damaged").mkdir()
-        (watch.inbox / "damaged" / "x.dcm").write_bytes(b"no image")
-        wait_for(lambda: "failed" in watch.log, "the failure")
+        for name, length in (("no_pixels", 900), ("cut_pixels", -400)):
+            (damaged,) = make_series(watch.inbox / name, name, 1).iterdir()
+            damaged.write_bytes(damaged.read_bytes()[:length])
+        wait_for(lambda: watch.log.count("a file or series failed") == 2, "both failures")
         url = f"http://{HOST}:{watch.health_port}/health"
-        assert json.loads(urllib.request.urlopen(url, timeout=5).read()) == {"status": "ok", "waiting": 0}
+        calm = {"status": "ok", "waiting": 0}
+        wait_for(lambda: json.loads(urllib.request.urlopen(url, timeout=5).read()) == calm, "the end")
         assert done.stat().st_mtime_ns == before
         assert watch.stop(signal.SIGINT) == 130
         assert "Secret" not in watch.log

@@ -10,7 +10,7 @@ from PIL import Image
 
 from meddenoise.evaluation import evaluate
 from meddenoise.evaluation.page import write_evaluation
-from meddenoise.evaluation.pair import Options
+from meddenoise.evaluation.pair import EvaluationOptions
 from meddenoise.report.page import Levels
 from meddenoise.report.page.compose import write_page
 from meddenoise.report.page.drawing import draw_series
@@ -64,7 +64,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = np.rint(np.add.outer(np.arange(96), np.arange(96)) + rng.normal(0, sigma, (96, 96)))
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name / f"{n}.png")
     results = [folder / name for name in sets if name.startswith("a")]
-    found = evaluate(results, folder / "ref", folder / "noisy", Options())
+    found = evaluate(results, folder / "ref", folder / "noisy", EvaluationOptions())
     assert write_evaluation(found, folder / "e.html") == ()
     return folder / "e.html"
 

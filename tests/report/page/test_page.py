@@ -24,7 +24,7 @@ from meddenoise.report.page.drawing import Shown, draw_series
 from meddenoise.report.page.gallery import Gallery
 from meddenoise.report.page.meanings import meaning_of
 from meddenoise.report.page.pictures import fineness_of, pack, to_steps
-from meddenoise.report.page.plot import Axes, Curve, draw_plot
+from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 from meddenoise.report.page.regions import find_regions, spread_planes
 from meddenoise.report.page.verdicts import read_trust
 from meddenoise.report.page.windows import choose_windows
@@ -117,7 +117,7 @@ def test_a_plot_is_xml_and_escapes_its_words():
     from xml.etree import ElementTree
 
     line = np.linspace(0, 1, 5)
-    text = draw_plot([Curve("<a>", line, line, "before", filled=True)], Axes("t&t", "<x>", '"y"'))
+    text = draw_plot([PlotCurve("<a>", line, line, "before", filled=True)], Axes("t&t", "<x>", '"y"'))
     words = [element.text for element in ElementTree.fromstring(text).iter("text")]
     assert {"<a>", "<x>", '"y"', "0.5"} <= set(words)
 

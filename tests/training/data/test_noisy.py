@@ -15,17 +15,17 @@ from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.phantom.study import write_study
-from meddenoise.training import Images
-from meddenoise.training.data.noisy import NoisyImage, NoisySet, NoisySource, Reading, load_noisy
+from meddenoise.training import TrainingSet
+from meddenoise.training.data.noisy import NoisyImage, NoisyReading, NoisySet, NoisySource, load_noisy
 from meddenoise.training.recipe import DataRow, Simulated
 from tests.io_samples import nifti, packaged, png
 
-READING = Reading(patch=32, radii=(0, 2, 4))
+READING = NoisyReading(patch=32, radii=(0, 2, 4))
 SIGMA = 12.0
 
 
-def load(folder: Path, reading: Reading = READING, *rows: DataRow) -> NoisySet:
-    return load_noisy(Images(folder), rows or (DataRow(),), reading, lambda done, total: None)
+def load(folder: Path, reading: NoisyReading = READING, *rows: DataRow) -> NoisySet:
+    return load_noisy(TrainingSet(folder), rows or (DataRow(),), reading, lambda done, total: None)
 
 
 def everything(found: NoisySet) -> list[NoisyImage]:

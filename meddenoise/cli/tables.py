@@ -1,0 +1,27 @@
+"""Tables for people, as text: nothing is cut off, long cells go on in the next line."""
+
+from collections.abc import Iterable, Sequence
+
+WIDTH = 80
+"""Columns of a terminal that everyone has."""
+
+
+def name_codes(codes: Sequence[str]) -> str:
+    """The codes of modalities in a cell: `all` for those that take every image."""
+    return "all" if "other" in codes else " ".join(codes)
+
+
+def render_table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> str:
+    """The table as lines of at most `width` columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=width, markup=False, highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
