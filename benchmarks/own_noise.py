@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.script import run
 from meddenoise.noise import NoiseEstimate
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.recipe import read_recipe
 
@@ -31,7 +32,7 @@ def main() -> int:
     arguments = _parse()
     recipe = read_recipe(arguments.recipe)
     rows = tuple(row for row in recipe.data if not row.phantom)
-    training, _ = load_images(arguments.folder, None, rows, recipe.loop.patch, _count)
+    training, _ = load_images(TrainingSet(arguments.folder), rows, recipe.loop.patch, _count)
     files: dict[str, list[NoiseEstimate]] = defaultdict(list)
     for image in training:
         files[image.group].append(image.own)

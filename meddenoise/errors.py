@@ -8,6 +8,7 @@
     │   ├── UnsupportedError         1   sound, but of a kind meddenoise does not handle
     │   └── NothingReadableError     3   none of the inputs holds an image
     ├── OutputError                  1   a result that cannot be written
+    ├── ClusterError                 1   workers that cannot be reached or used
     ├── WeightsError                 1   a checkpoint that is missing, damaged or refused
     └── TrainingError                1   training data or a resume that cannot be used
 
@@ -67,6 +68,10 @@ class NothingReadableError(InputError):
 
 class OutputError(MeddenoiseError):
     """A result that cannot be written."""
+
+
+class ClusterError(MeddenoiseError):
+    """A cluster whose scheduler or workers cannot be reached or used."""
 
 
 class WeightsError(MeddenoiseError):

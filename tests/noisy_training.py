@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from meddenoise.training import Manner, TrainingSet, run_training
+from meddenoise.training.budget import Budget
 from meddenoise.training.recipe import DataRow, Recipe, Stages, read_recipe
 
 SIGMA = 15.0
@@ -87,8 +88,9 @@ def tiny_recipe(steps: int = STEPS, **stages: Any) -> Recipe:
     )
 
 
-def train_tiny(folder: Path, output: Path, recipe: Recipe | None = None, **manner: Any) -> Path:
+def train_tiny(
+    folder: Path, output: Path, recipe: Recipe | None = None, seconds: float = 0.0, **manner: Any
+) -> Path:
     """The checkpoint of a tiny run."""
-    return run_training(
-        recipe or tiny_recipe(), TrainingSet(folder), output, Manner(**manner), watch=Silence()
-    )
+    how = Manner(budget=Budget(seconds), **manner)
+    return run_training(recipe or tiny_recipe(), TrainingSet(folder), output, how, watch=Silence())

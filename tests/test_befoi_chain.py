@@ -120,7 +120,7 @@ def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp
     (tmp_path / "one").mkdir()
     cine(np.rint(truth(10)).astype(np.uint16)).save_as(tmp_path / "one" / "a.dcm", enforce_file_format=True)
     rows, nothing = (DataRow(range=1000.0),), lambda done, total: None
-    training, validation = load_images(tmp_path / "one", None, rows, 32, nothing, DEVICE)
+    training, validation = load_images(TrainingSet(tmp_path / "one", profile=DEVICE), rows, 32, nothing)
     assert (len(training), len(validation)) == (7, 3)
     planes = [image.plane for image in (*training, *validation)]
     expected = (truth(10) * 0.255).astype(np.float32)
@@ -134,9 +134,9 @@ def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp
     (tmp_path / "short").mkdir()
     cine(np.rint(truth(4)).astype(np.uint16)).save_as(tmp_path / "short" / "b.dcm", enforce_file_format=True)
     with pytest.raises(TrainingError, match="more patients or longer runs"):
-        load_images(tmp_path / "short", None, rows, 32, nothing, DEVICE)
+        load_images(TrainingSet(tmp_path / "short", profile=DEVICE), rows, 32, nothing)
     with pytest.raises(TrainingError, match=r"a\.dcm is XA, the noise profile is of MR"):
-        load_images(tmp_path / "one", None, rows, 32, nothing, replace(DEVICE, modality="MR"))
+        load_images(TrainingSet(tmp_path / "one", profile=replace(DEVICE, modality="MR")), rows, 32, nothing)
 
 
 def test_few_images_are_split_by_patient_then_by_series_then_by_time() -> None:

@@ -60,6 +60,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     and raises on.
     """
     _check(request)
+    if request.orders.cluster is not None:
+        request = _absolute(request)
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.
     orders = request.orders
     loading = threading.Thread(target=import_module, args=(HOMES[orders.options.task],), daemon=True)
@@ -89,9 +91,52 @@ def run(request: Request, listener: Listener) -> Outcome:
     ]
     # Threads that import modules which import each other may find them half loaded: only now are there more.
     loading.join()
-    Crew(orders, counting).work(jobs)
+    _work(orders, counting, jobs)
     pages = (page_path(path) for path in places) if request.report else ()
     return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
+
+
+def _work(orders: Orders, listener: Listener, jobs: Sequence[Job]) -> None:
+    """Do the jobs on this machine, or on a cluster."""
+    if orders.cluster is None:
+        Crew(orders, listener).work(jobs)
+        return
+    from meddenoise.batch.cluster import open_cluster, parse_cluster
+    from meddenoise.batch.fleet import Fleet
+
+    wanted, done = parse_cluster(orders.cluster), False
+    fleet = None
+    try:
+        with open_cluster(wanted, orders.options.device) as cluster:
+            fleet = Fleet(orders, listener, cluster)
+            fleet.work(jobs)
+            done = True
+    finally:
+        # workers of a cluster that goes on may still be at what was broken off, and tidy up by themselves
+        if fleet is not None and (done or wanted.kind):
+            fleet.tidy(jobs)
+
+
+def _absolute(request: Request) -> Request:
+    """The request with paths that lead to the same files from any folder, as workers need them."""
+
+    def whole(path: Path | None) -> Path | None:
+        return None if path is None else path.absolute()
+
+    orders = request.orders
+    noise_map, weights = orders.options.noise_map, orders.options.weights
+    options = replace(
+        orders.options,
+        noise_map=None if noise_map is None else str(Path(noise_map).absolute()),
+        weights=str(Path(weights).absolute()) if weights is not None and Path(weights).is_file() else weights,
+    )
+    return replace(
+        request,
+        inputs=tuple(path.absolute() for path in request.inputs),
+        output=whole(request.output),
+        reference=whole(request.reference),
+        orders=replace(orders, options=options, mask=whole(orders.mask)),
+    )
 
 
 class _Counting:
@@ -128,6 +173,12 @@ def _check(request: Request) -> None:
         check_window(orders.window, orders.format)
     if orders.jobs < 1:
         raise UsageError(f"--jobs is {orders.jobs}: give 1 or more.")
+    if orders.cluster is not None:
+        from meddenoise.batch.cluster import parse_cluster
+
+        parse_cluster(orders.cluster)
+        if orders.jobs > 1:
+            raise UsageError("--jobs is for this machine alone: with --cluster give local:N instead.")
 
 
 def _nothing_readable(request: Request, found: Discovery) -> NothingReadableError:

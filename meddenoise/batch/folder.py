@@ -5,11 +5,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import BinaryIO
 
+from meddenoise.batch.ledger import Ledger
 from meddenoise.errors import OutputError
 from meddenoise.io.temporary import sweep
 from meddenoise.report import Failure, Report, Row, read_report, write_report
@@ -17,6 +17,8 @@ from meddenoise.report.page import Drawing
 from meddenoise.report.page.gallery import Gallery
 
 SAVE_EVERY_S = 2.0
+SAVING = 0.03
+"""Most of a run's time that saving its report on the way may take: that of thousands takes seconds."""
 PAGE_EVERY_S = 30.0
 """The page with its pictures is long: a run that is killed loses those of so many seconds, and no numbers."""
 
@@ -31,14 +33,15 @@ class Place:
 
     def __init__(self, path: Path, report: Report, *, keep_report: bool, series: int = 1) -> None:
         self.path = path
-        self._report = report
+        self._ledger = Ledger(report)
         self._keep = keep_report
         self._mutex = threading.Lock()
         self._lock: BinaryIO | None = None
         self._made_folder = False
         self._half_written: set[str] = set()
+        self._keeps_marks = False
         self._gallery = Gallery(series)
-        self._saved = self._page_saved = monotonic()
+        self._save_at, self._page_at = monotonic() + SAVE_EVERY_S, monotonic() + PAGE_EVERY_S
         self._changed = self._page_changed = False
 
     @property
@@ -68,21 +71,18 @@ class Place:
             try:
                 self._lock = self._take_lock()
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error, self.path.parent) from error
             self._half_written = set(self._lock.read().decode(errors="replace").split())
             earlier = read_report(self.path) if self._keep else None
             if earlier is not None:
-                now = self._report
-                self._report = replace(earlier, command=now.command, started=now.started)
-                for failure in now.failed:
-                    self._report = self._report.with_failure(failure)
+                self._ledger.go_on(earlier)
                 self._gallery.take_over(self.path, earlier.series)
 
     def keep(self, row: Row) -> None:
         """Take the row of a result that was finished before into the report, where it is missing there."""
         with self._mutex:
-            if all(known.fingerprint != row.fingerprint for known in self._report.series):
-                self._report = self._report.with_row(row)
+            if not self._ledger.holds(row):
+                self._ledger.add(row)
                 self._changed = self._page_changed = True
 
     def tidy(self, targets: Sequence[Path]) -> None:
@@ -102,24 +102,24 @@ class Place:
             try:
                 self._lock.write(fingerprint.encode() + b"\n")
             except OSError as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error, self._lock_path) from error
+
+    def keep_marks(self) -> None:
+        """Leave the lock file, free, for the next run: others may still be writing what was begun."""
+        self._keeps_marks = True
 
     def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:
         """Take a row, and where it was made, or a failure into the report; saved at times, and by `close`."""
         with self._mutex:
-            self._report = replace(
-                self._report,
-                device=device or self._report.device,
-                precision=precision or self._report.precision,
-            )
+            self._ledger.made_on(device, precision)
             if isinstance(outcome, Row):
-                self._report = self._report.with_row(outcome)
+                self._ledger.add(outcome)
             else:
-                self._report = self._report.with_failure(outcome)
+                self._ledger.fail(outcome)
             self._changed = self._page_changed = True
-            if monotonic() - self._saved > SAVE_EVERY_S:
+            if monotonic() > self._save_at:
                 self._save()
-                if monotonic() - self._page_saved > PAGE_EVERY_S:
+                if monotonic() > self._page_at:
                     with suppress(OutputError):  # told when the place is closed
                         self._save_page()
 
@@ -134,18 +134,18 @@ class Place:
                 if self._page_changed:
                     self._save_page()
             finally:
-                with suppress(OSError):
-                    self._lock_path.unlink()
+                if not self._keeps_marks:
+                    with suppress(OSError):
+                        self._lock_path.unlink()
                 self._lock.close()
                 self._lock = None
                 if self._made_folder:
                     with suppress(OSError):  # results are in it
                         self.path.parent.rmdir()
 
-    def _unwritable(self, error: OSError) -> OutputError:
+    def _unwritable(self, error: OSError, place: Path) -> OutputError:
         return OutputError(
-            f"{self.path.parent} cannot be written ({error.strerror or error}): "
-            "give another --output or make room."
+            f"{place} cannot be written ({error.strerror or error}): give another --output or make room."
         )
 
     @property
@@ -153,15 +153,17 @@ class Place:
         return self.path.with_name(f".{self.path.stem}.lock")
 
     def _save(self) -> None:
+        began = monotonic()
         if self._keep:
-            write_report(self._report, self.path)
-        self._saved = monotonic()
+            write_report(self._ledger.report, self.path)
+        self._save_at = _next(began, SAVE_EVERY_S)
         self._changed = False
 
     def _save_page(self) -> None:
+        began = monotonic()
         if self._keep:
-            self._gallery.write(self._report, self.path)
-        self._page_saved = monotonic()
+            self._gallery.write(self._ledger.report, self.path)
+        self._page_at = _next(began, PAGE_EVERY_S)
         self._page_changed = False
 
     def _take_lock(self) -> BinaryIO:
@@ -185,6 +187,12 @@ class Place:
                     stream.seek(0)
                     return stream
             stream.close()
+
+
+def _next(began: float, every: float) -> float:
+    """When to save again what was saved since `began`."""
+    now = monotonic()
+    return now + max(every, (now - began) / SAVING)
 
 
 if sys.platform == "win32":

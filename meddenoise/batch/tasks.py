@@ -89,6 +89,16 @@ def stamp(path: Path | None) -> tuple[str, ...]:
     return (str(path.resolve()), *((str(status.st_size), str(status.st_mtime_ns)) if status else ()))
 
 
+def refuse_existing(targets: Sequence[Path]) -> None:
+    """Raises OutputError where a target exists."""
+    existing = next((target for target in targets if target.exists()), None)
+    if existing is not None:
+        raise OutputError(
+            f"{existing} exists already and is not the finished result of this input with these settings: "
+            "give --overwrite, or another --output."
+        )
+
+
 def map_path(task: Task, kind: str) -> Path:
     """Where a map ("residual", "uncertainty") goes: beside a single result; for folders in one of its own."""
     first = task.targets[0]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
 from meddenoise.batch.rows import Images, compare, draw, row_of
-from meddenoise.batch.tasks import Task, fingerprint, map_path, stamp
-from meddenoise.errors import MeddenoiseError, OutputError, UsageError
+from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
+from meddenoise.errors import ClusterError, MeddenoiseError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
@@ -46,6 +46,9 @@ class Orders:
     replace: bool = False
     """Whether results are written anew whose sources or settings have changed since."""
     jobs: int = 1
+    """Series at a time on this machine."""
+    cluster: str | None = None
+    """Where series are denoised instead, as `cluster.parse_cluster` reads it."""
     phi: bool = False
     """Whether the HTML report may name the patient."""
     mask: Path | None = None
@@ -114,6 +117,11 @@ class Crew:
         self._engines = threading.Semaphore(orders.jobs)
         self._started = False
 
+    @property
+    def threads(self) -> int:
+        """Series that are read, denoised or written at a time."""
+        return self._orders.jobs + 2
+
     def work(self, jobs: Sequence[Job]) -> None:
         """Do all jobs; what fails is told to the listener and put into the report.
 
@@ -121,7 +129,7 @@ class Crew:
         the threads stop at their next tile, a write that has begun is finished, and places are closed.
         """
         waiting = Counter(id(job.place) for job in jobs)
-        pool = ThreadPoolExecutor(self._orders.jobs + 2, "series")
+        pool = ThreadPoolExecutor(self.threads, "series")
         try:
             running = {pool.submit(self._do, job): job.place for job in jobs}
             for future in as_completed(running):
@@ -141,7 +149,7 @@ class Crew:
         try:
             self.check()
             self._finish(job, progress)
-        except (_StoppedError, UsageError, KeyboardInterrupt, SystemExit):
+        except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
@@ -153,7 +161,7 @@ class Crew:
         progress.advance(job.task.item.frames - progress.done)
 
     def _finish(self, job: Job, progress: "_Progress") -> None:
-        """Read, denoise, write and record one series, or find that it was finished before."""
+        """Make the result of one series, or find that it was finished before."""
         task, place, orders = job.task, job.place, self._orders
         if task.refused is not None:
             raise task.refused
@@ -169,7 +177,12 @@ class Crew:
             self.tell(lambda: self._listener.kept(row))
             return
         if not (orders.overwrite or orders.replace or place.may_replace(mark)):
-            _refuse_existing(targets)
+            refuse_existing(targets)
+        self._make(job, mark, progress)
+
+    def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
+        """Read, denoise, write and record one series."""
+        task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
         with self._engines:
             self.check()
@@ -264,15 +277,6 @@ class _Progress:
 
 class _StoppedError(Exception):
     """The run is over: another thread was interrupted or found the orders wrong."""
-
-
-def _refuse_existing(targets: Sequence[Path]) -> None:
-    existing = next((target for target in targets if target.exists()), None)
-    if existing is not None:
-        raise OutputError(
-            f"{existing} exists already and is not the finished result of this input with these settings: "
-            "give --overwrite, or another --output."
-        )
 
 
 def _sentence(task: Task, error: BaseException) -> str:

@@ -11,6 +11,7 @@ from meddenoise.cli.options import (
     AsJson,
     BatchSize,
     BlindRadius,
+    Cluster,
     DeviceName,
     FilesFrom,
     FormatName,
@@ -94,6 +95,7 @@ def denoise(
     resume: Resume = True,
     overwrite: Overwrite = False,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     strict: Strict = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -104,9 +106,9 @@ def denoise(
     Example: meddenoise denoise study/ -o denoised/
     """
     options = gather(method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
-        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map,
-        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
-        overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
-    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
-        verbosity=verbose - quiet, format=format, window=window, residual=residual, phi=phi,
-        noise_map=save_noise_map, resume=resume, overwrite=overwrite, jobs=jobs, strict=strict)  # fmt: skip
+        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map, tile=tile,
+        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, device=device,
+        overlap=overlap, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
+    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json, phi=phi,
+        verbosity=verbose - quiet, format=format, window=window, residual=residual, noise_map=save_noise_map,
+        resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip

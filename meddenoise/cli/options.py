@@ -162,6 +162,14 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Write outputs anew that exist.", rich_help_panel=_WRITING)
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.", rich_help_panel=_COMPUTING)]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local[:N]|slurm[:N]",
+        help="Spread series over a Dask cluster: one that runs, N workers here, or N jobs of Slurm.",
+        rich_help_panel=_COMPUTING,
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from meddenoise.training.recipe import Recipe
 
 
-Data = Annotated[Path, typer.Option("--data", help="Folder of images; a SPLITS.csv is honoured.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder of images.")]
+Validation = Annotated[
+    str | None,
+    typer.Option(
+        "--val",
+        metavar="SHARE|FOLDER|TABLE",
+        help="Validate on a share of the patients such as 0.2, a folder inside --data, or a table (columns "
+        "file, split: train or val). Default: SPLITS.csv in --data, else a tenth of the patients.",
+    ),
+]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: state, log, weights.")]
 References = Annotated[
     Path | None, typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then.")
@@ -71,6 +80,7 @@ def train(
     data: Data,
     output: Output,
     references: References = None,
+    validation: Validation = None,
     noise_profile: Profile = None,
     method: Method = None,
     recipe: RecipeName = None,
@@ -93,15 +103,16 @@ def train(
     For one's own fluoroscopy: meddenoise noise fluoro.dcm -o p.toml && meddenoise train --method befoi
     --noise-profile p.toml --data cines/ -o run/
     """
+    from meddenoise.training.budget import Budget
+
+    time = Budget(_seconds(budget))
     from meddenoise.cli.request import load_profile
     from meddenoise.cli.training_progress import TrainingProgress
     from meddenoise.training import Manner, TrainingSet, run_training
 
-    manner = Manner(start, resume, _seconds(budget), _radius(blind_radius))
-    images, chosen = (
-        TrainingSet(data, references, load_profile(noise_profile)),
-        _recipe(method, recipe, steps),
-    )
+    manner = Manner(start, resume, time, _radius(blind_radius))
+    chosen = _recipe(method, recipe, steps)
+    images = TrainingSet(data, references, load_profile(noise_profile), validation)
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
     typer.echo(checkpoint)

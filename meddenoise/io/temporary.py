@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -26,6 +27,19 @@ _swept: set[Path] = set()
 def temporary_name() -> str:
     """A name for a file that this process is writing: machine, process, run, number."""
     return f"{OWN_PREFIX}{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.tmp"
+
+
+def own_pattern() -> str:
+    """A glob pattern of the names of all unfinished files of this process."""
+    return f"{OWN_PREFIX}{_HOST}-{os.getpid()}-{_RUN}-*.tmp"
+
+
+def remove_unfinished(folders: Iterable[Path], pattern: str) -> None:
+    """Remove the files of a process that has ended, by its `own_pattern`."""
+    for folder in folders:
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
 
 
 def is_own_file(path: Path) -> bool:

@@ -5,11 +5,11 @@ import io
 import json
 import math
 import re
-from bisect import insort
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from textwrap import indent
+from typing import Any
 
 from meddenoise.io.atomic import staged
 from meddenoise.version import __version__
@@ -88,23 +88,9 @@ class Report:
     series: tuple[Row, ...] = field(default=())
     failed: tuple[Failure, ...] = field(default=())
 
-    def with_row(self, row: Row) -> Self:
-        """This report with `row` in place of an older one for the same files; its failure is forgotten.
 
-        Rows are in the order of their inputs, and series of one input in that of their numbers.
-        """
-        rows = [old for old in self.series if old.place != row.place]
-        insort(rows, row, key=_order)
-        failed = tuple(old for old in self.failed if old.input != row.input)
-        return replace(self, series=tuple(rows), failed=failed)
-
-    def with_failure(self, failure: Failure) -> Self:
-        """This report with `failure` in place of an older one for the same input."""
-        return replace(self, failed=(*(old for old in self.failed if old.input != failure.input), failure))
-
-
-def _order(row: Row) -> list[list[tuple[int, str]]]:
-    """Sorts numbers in names by their value: 2 before 10."""
+def row_order(row: Row) -> list[list[tuple[int, str]]]:
+    """Sort key of rows in a report, by input and series: numbers in names by their value, 2 before 10."""
     return [
         [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text)]
         for text in (row.input, row.name)
@@ -113,8 +99,7 @@ def _order(row: Row) -> list[list[tuple[int, str]]]:
 
 def row_as_json(row: Row) -> dict[str, Any]:
     """The row as JSON can hold it: NaN and infinity become null."""
-    cleaned: dict[str, Any] = finite(asdict(row))
-    return cleaned
+    return {item.name: finite(getattr(row, item.name)) for item in fields(row)}
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -122,16 +107,32 @@ def write_report(report: Report, path: Path) -> None:
 
     Raises OutputError where a file cannot be written.
     """
-    content = {"schema": SCHEMA, "meddenoise": __version__, **finite(asdict(report))}
     table = path.with_suffix(".csv")
     with staged([path, table]) as staging:
-        for target, text in (
-            (path, json.dumps(content, indent=1, ensure_ascii=False)),
-            (table, _as_csv(report)),
-        ):
+        for target, pieces in ((path, _as_json(report)), (table, _as_csv(report))):
             with staging.file(target) as stream:
-                # names that are no UTF-8 become escapes, which JSON reads back as they were
-                stream.write(text.encode(errors="backslashreplace"))
+                for piece in pieces:
+                    # names that are no UTF-8 become escapes, which JSON reads back as they were
+                    stream.write(piece.encode(errors="backslashreplace"))
+
+
+def _as_json(report: Report) -> Iterator[str]:
+    """The report as JSON in pieces, one a row."""
+    head = {"schema": SCHEMA, "meddenoise": __version__, "command": report.command}
+    head |= {"started": report.started, "device": report.device, "precision": report.precision}
+    yield json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
+    yield from _as_list("series", map(row_as_json, report.series))
+    yield from _as_list("failed", map(asdict, report.failed))
+    yield "\n}"
+
+
+def _as_list(name: str, entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """One more member of the document: a list, an entry after another."""
+    between = f',\n "{name}": ['
+    for entry in entries:
+        yield between + "\n" + indent(json.dumps(entry, indent=1, ensure_ascii=False), "  ")
+        between = ","
+    yield f"{between}]" if between != "," else "\n ]"
 
 
 def read_report(path: Path) -> Report | None:
@@ -178,21 +179,32 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _as_csv(report: Report) -> str:
+def _as_csv(report: Report) -> Iterator[str]:
     """One line a series and a failure; nested entries flattened to `noise_sigma_before`, `metrics_psnr`."""
-    lines = [flatten(row_as_json(row)) for row in report.series]
-    lines += [{"input": failure.input, "error": failure.error} for failure in report.failed]
-    return as_table(lines)
+    columns = dict.fromkeys(name for line in _lines(report) for name in line)
+    yield _csv_line(columns)
+    for line in _lines(report):
+        yield _csv_line([line.get(name, "") for name in columns])
+
+
+def _lines(report: Report) -> Iterator[dict[str, Any]]:
+    for row in report.series:
+        yield flatten(row_as_json(row))
+    for failure in report.failed:
+        yield {"input": failure.input, "error": failure.error}
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
 
 
 def as_table(lines: Sequence[dict[str, Any]]) -> str:
     """The lines as CSV under all of their names."""
-    columns = list(dict.fromkeys(name for line in lines for name in line))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    columns = dict.fromkeys(name for line in lines for name in line)
+    rows = ([line.get(name, "") for name in columns] for line in lines)
+    return "".join(map(_csv_line, [columns, *rows]))
 
 
 def flatten(row: dict[str, Any]) -> dict[str, Any]:

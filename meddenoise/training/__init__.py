@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.training.budget import Budget
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
@@ -33,6 +34,8 @@ class TrainingSet:
     folder: Path
     references: Path | None = None
     profile: "NoiseProfile | None" = None
+    validation: str | None = None
+    """Which of them are held out, as of `split.read_split`."""
 
 
 class Watch(Protocol):
@@ -60,8 +63,7 @@ class Manner:
 
     start: str | None = None
     resume: bool = True
-    seconds: float = 0.0
-    """0 for no budget."""
+    budget: Budget = field(default_factory=Budget)
     blind_radius: int | None = None
     """Of self-supervised methods; None measures it."""
 
@@ -89,7 +91,7 @@ def run_training(
         from dataclasses import replace
 
         task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
-        loop = replace(recipe.loop, seconds=manner.seconds)
+        loop = replace(recipe.loop, seconds=manner.budget.take(1.0))
         return train(task, loop, output, resume=manner.resume, progress=watch.step)
 
 
@@ -188,9 +190,7 @@ def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watc
     weights = _weights(manner)
     if weights is None and recipe.start:
         weights = load(recipe.start)
-    training, validation = load_images(
-        images.folder, images.references, recipe.data, recipe.loop.patch, watch.reading, images.profile
-    )
+    training, validation = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
     _tell_split((training, validation), watch)
     return SupervisedTask(recipe, training, validation, weights)
 
@@ -209,7 +209,7 @@ def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Wa
     if score.dataset:
         planes = load_organamnist(images.folder, patch)
     else:
-        planes = load_windowed(images.folder, recipe.data, score.window, patch, watch.reading)
+        planes = load_windowed(images, recipe.data, score.window, patch, watch.reading)
     return ScoreTask(recipe, planes, weights)
 
 
@@ -220,7 +220,7 @@ def _estimator_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch
 
     if images.references is not None or manner.start is not None:
         raise UsageError(f"{recipe.method!r} has no use for --ref and --from: leave them out.")
-    sides = load_images(images.folder, None, recipe.data, recipe.loop.patch, watch.reading)
+    sides = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
     return NoiseLevelTask(recipe, *sides)
 
 
@@ -254,7 +254,7 @@ def _train_conditional(
             raise UsageError(f"{recipe.method!r} has no use for {option}: leave it out.")
     assert recipe.conditional is not None
     patch = max(recipe.conditional.loop.patch, recipe.loop.patch)
-    sides = load_images(images.folder, None, recipe.data, patch, watch.reading, images.profile)
+    sides = load_images(images, recipe.data, patch, watch.reading)
     _tell_split(sides, watch)
     return train_distilled(recipe, sides, output, manner, watch)
 
@@ -262,7 +262,6 @@ def _train_conditional(
 def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner, watch: Watch) -> Path:
     """All stages of a self-supervised method."""
     from dataclasses import replace
-    from time import perf_counter
 
     import torch
 
@@ -279,15 +278,13 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
         raise UsageError(f"{recipe.method!r} cannot start from other weights: leave out --from.")
     if manner.blind_radius is not None and manner.blind_radius not in RADII:
         raise UsageError(f"--blind-radius is {manner.blind_radius}: give auto or one of {RADII}.")
-    started = perf_counter()
     stages = recipe.stages
     patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
     radii = tuple(stages.blind_network.get("radii", RADII))
     reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
-    found = load_noisy(images.folder, recipe.data, reading, watch.reading)
+    found = load_noisy(images, recipe.data, reading, watch.reading)
     for note in found.notes:
         watch.note(note)
     if stages.simulated is None:
         recipe = replace(recipe, modalities=found.modalities())
-    left = max(1.0, manner.seconds - (perf_counter() - started)) if manner.seconds else 0.0
-    return train_stages(StagesRun(recipe, found, output, manner.resume, watch, left))
+    return train_stages(StagesRun(recipe, found, output, manner.resume, watch, manner.budget))

@@ -13,7 +13,8 @@ from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.data import middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.loop import LoopOptions, Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import LoopOptions, Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 

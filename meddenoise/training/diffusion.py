@@ -14,7 +14,8 @@ from meddenoise.methods.srds import CONDITION_CHANNELS, Srds, condition_channels
 from meddenoise.networks import build
 from meddenoise.training.blindspot import noisy_settings, noisy_source, stage_metadata, take, validation_cases
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
-from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import DiffusionOptions, Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 

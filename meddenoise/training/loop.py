@@ -3,9 +3,8 @@
 import copy
 import json
 import math
-import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol, Self
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 
 from meddenoise.engine.device import quick_precision
 from meddenoise.errors import TrainingError
+from meddenoise.training.budget import fit_cases
+from meddenoise.training.digest import precision_of, refuse_change, with_precision
 from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state
 
@@ -23,6 +24,8 @@ from meddenoise.training.state import load_state, read_notes, save_state
 class TrainingTask(Protocol):
     """What a method trains: everything the loop must know of it."""
 
+    cases: Any
+    """What it is validated on: a list or a tensor, which a time budget may shorten."""
     digest: str
     """Text that names everything that changes the result; a resume with another digest is refused."""
 
@@ -74,7 +77,8 @@ class LoopOptions:
     validate_every: int = 2000
     save_every: int = 500
     seconds: float = 0.0
-    """Time to train for, instead of `steps`; 0 for no limit. Then the result depends on the machine."""
+    """Time to train for, validation and saving included, instead of `steps`; 0 for no limit. With one the
+    result depends on the machine."""
     precision: str = "auto"
     """bf16, fp32, or auto: the quick one of the device. A resumed run keeps the one it began with."""
 
@@ -88,22 +92,6 @@ ENDS = ("head", "floor", "tail")
 def settings(options: LoopOptions) -> dict[str, object]:
     """The settings that change what a step does, for a task's digest."""
     return {name: value for name, value in asdict(options).items() if name not in FREE}
-
-
-def describe(**values: object) -> str:
-    """A digest text, one line a value."""
-    return "\n".join(f"{name} = {value}" for name, value in values.items())
-
-
-def precision_of(digest: str) -> str | None:
-    """The precision a digest text names; None for one that leaves the choice to the device, or has none."""
-    found = re.search(r"^precision = (bf16|fp32)$", digest, re.MULTILINE)
-    return found and found[1]
-
-
-def with_precision(digest: str, precision: str) -> str:
-    """A digest text with `precision` where it leaves the choice to the device."""
-    return re.sub(r"^precision = auto$", f"precision = {precision}", digest, flags=re.MULTILINE)
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -123,7 +111,9 @@ def train(
     run = _begin(task, options, output / "state.safetensors", resume)
     checkpoint = output / "checkpoint.safetensors"
     try:
-        while run.done(options) < 1:
+        _plan_end(run, task, options)
+        ended = options.seconds <= 0 or checkpoint.exists()  # without any time left there is one step
+        while run.done(options) < 1 or not ended:
             loss = _one_step(run, task, options)
             values = {"loss": loss}
             last = run.done(options) >= 1
@@ -135,6 +125,7 @@ def train(
                 if scores["score"] > run.best:
                     run.best = scores["score"]
                     task.export(run.ema, scores, run.step, checkpoint)
+            ended = ended or last
             if last or run.step % options.save_every == 0:
                 _save(run, task, options)
             if run.writes:
@@ -157,15 +148,17 @@ class _Run:
     ema: nn.Module
     optimizer: torch.optim.Optimizer
     precision: str
+    began: float
+    """The time, or what it would have been, had an earlier part of the run ended right before."""
     step: int = 0
     best: float = -math.inf
-    began: float = field(default_factory=perf_counter)
-    """The time, or what it would have been, had an earlier part of the run ended right before."""
+    ending: float = 0.0
+    """Seconds that the last validation and saving take."""
 
     def done(self, options: LoopOptions) -> float:
         """Share of the run that is behind, 1 at its end: of the steps, or of the time if that is limited."""
         if options.seconds > 0:
-            return max(1e-9, (perf_counter() - self.began) / options.seconds)
+            return max(1e-9, (perf_counter() - self.began) / max(options.seconds - self.ending, 1e-9))
         return self.step / options.steps
 
     @property
@@ -176,6 +169,7 @@ class _Run:
 
 def _begin(task: TrainingTask, options: LoopOptions, state: Path, resume: bool) -> _Run:
     """A new run, or the saved one."""
+    began = perf_counter()
     alone = not torch.accelerator.is_available()  # several processes on CPUs find each other only if told
     accelerator = Accelerator(
         cpu=alone,
@@ -197,13 +191,24 @@ def _begin(task: TrainingTask, options: LoopOptions, state: Path, resume: bool) 
         precision = quick_precision(accelerator.device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     optimizer = Muon(network, ENDS, options.learning_rate, options.weight_decay, dtype)
-    run = _Run(state, accelerator, network, ema, optimizer, precision)
+    run = _Run(state, accelerator, network, ema, optimizer, precision, began)
     if notes is not None:
         load_state(state, network, ema, optimizer)
         run.step, run.best = int(notes["step"]), float(notes["best"])
         run.began -= float(notes["elapsed"])
     run.network, run.optimizer = accelerator.prepare(network, optimizer)
     return run
+
+
+def _plan_end(run: _Run, task: TrainingTask, options: LoopOptions) -> None:
+    """Of a run with limited time, keep as much as its end will take."""
+    if options.seconds <= 0 or run.done(options) >= 1:
+        return
+    with _autocast(run):
+        validating = fit_cases(task, lambda: task.validate(run.ema, run.accelerator.device), options.seconds)
+    saving = perf_counter()
+    _save(run, task, options)
+    run.ending = 1.2 * validating + 2 * (perf_counter() - saving)
 
 
 def _one_step(run: _Run, task: TrainingTask, options: LoopOptions) -> float:
@@ -251,7 +256,7 @@ def _save(run: _Run, task: TrainingTask, options: LoopOptions) -> None:
         "step": run.step,
         "best": run.best,
         "steps": options.steps,
-        "elapsed": perf_counter() - run.began,
+        "elapsed": max(perf_counter() - run.began, options.seconds if run.done(options) >= 1 else 0.0),
     }
     save_state(run.state, run.accelerator.unwrap_model(run.network), run.ema, inner, notes)
 
@@ -271,19 +276,6 @@ def check_resume(task: TrainingTask, options: LoopOptions, state: Path) -> dict[
     refuse_change(state, before, with_precision(task.digest, precision_of(before) or "auto"))
     _refuse_new_length(state, notes, options)
     return notes
-
-
-def refuse_change(path: Path, before: str, now: str) -> None:
-    """Raises TrainingError, naming the difference, where a digest is not the one of the run in `path`."""
-    if before == now:
-        return
-    old, new = before.splitlines(), now.splitlines()
-    changed = [f"{a!r} became {b!r}" for a, b in zip(old, new, strict=False) if a != b]
-    difference = "; ".join(changed[:3]) or "lines were added or removed"
-    raise TrainingError(
-        f"{path} was trained with another recipe ({difference}): "
-        "give the same recipe, another output folder, or --no-resume."
-    )
 
 
 def _refuse_new_length(path: Path, notes: dict[str, Any], options: LoopOptions) -> None:

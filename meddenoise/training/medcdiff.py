@@ -16,7 +16,8 @@ from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.corrupt import NOISE, WEAK
 from meddenoise.training.data.pairs import Case, PairSource, TrainingPair
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
 

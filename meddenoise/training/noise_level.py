@@ -19,7 +19,8 @@ from meddenoise.training.data import ANY, SCENES, PatchSource, TrainingImage, mi
 from meddenoise.training.data.noise_draws import Labelled, draw_labelled
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import save_checkpoint
 

@@ -4,10 +4,11 @@ import csv
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from meddenoise.errors import TrainingError, UsageError
 from meddenoise.series import Series
 
 SPLITS = "SPLITS.csv"
@@ -40,6 +41,73 @@ class HeldOut:
         return [(group in self.groups, slice(None))]
 
 
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which series of a data folder are held out: those that are `listed`, else a `share` of the patients."""
+
+    listed: Mapping[str, str] = field(default_factory=dict)
+    """File or folder below the data folder -> train or val."""
+    share: float = VALIDATION_SHARE
+
+    def holds_out(self, series: Series, data: Path) -> bool:
+        """Whether a series of the folder `data` is for validation."""
+        if not self.listed:
+            return _digest(patient_of(series))[0] < 256 * self.share
+        names = {self.listed.get(name) for file in series.files for name in _prefixes(relative(file, data))}
+        return "val" in names or "train" not in names  # what the list leaves out never trains
+
+
+def read_split(data: Path, wanted: str | None = None) -> Split:
+    """The split of the folder `data`: as `wanted`, else by its list SPLITS.csv, else a tenth of the patients.
+
+    `wanted` is a share of the patients between 0 and 1, a folder inside `data` to hold out, or a table like
+    SPLITS.csv (columns file, split: train or val; files and folders relative to `data`).
+    Raises UsageError where it is none of these, TrainingError for a table that cannot be read.
+    """
+    if wanted is None:
+        path = data / SPLITS
+        return Split(_read_table(path)) if path.exists() else Split()
+    share = _share(wanted)
+    if share is not None:
+        return Split(share=share)
+    path = Path(wanted)
+    if path.is_dir() and path.resolve() != data.resolve() and path.resolve().is_relative_to(data.resolve()):
+        return Split({relative(path, data): "val", ".": "train"})
+    if path.is_file():
+        return Split(_read_table(path))
+    raise UsageError(
+        f"--val is {wanted!r}: give a share of the patients such as 0.2, a folder inside {data}, "
+        "or a table with the columns file and split."
+    )
+
+
+def _share(text: str) -> float | None:
+    """The number between 0 and 1 that a text is; None for a text that is not a number."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise UsageError(f"--val is {text}: give a share of the patients between 0 and 1, such as 0.2.")
+    return share
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            table = {row["file"].rstrip("/"): row["split"].strip() for row in csv.DictReader(handle)}
+    except (OSError, UnicodeError, KeyError, AttributeError, csv.Error) as error:
+        raise TrainingError(
+            f"{path} cannot be read ({type(error).__name__}: {error}): give a table with the columns "
+            "file and split, train or val."
+        ) from error
+    wrong = next((name for name, side in table.items() if side not in ("train", "val", "test")), None)
+    if wrong is not None or not table:
+        what = "lists nothing" if wrong is None else f"has {table[wrong]!r} as the split of {wrong}"
+        raise TrainingError(f"{path} {what}: list files or folders with train or val.")
+    return table
+
+
 def hold_out(members: Sequence[Member]) -> HeldOut | None:
     """One patient of several, else one series of several, else the last planes of the only one.
 
@@ -66,7 +134,7 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
     if name in trained:
         return [
             f"validation is on the last {count} planes of {name}, the only series: its scores are of this "
-            f"patient alone; add others, or list the split in {SPLITS}."
+            f"patient alone; add others, or choose with --val."
         ]
     return [f"validation is on {name} alone, one of {others + 1} series; the others train."]
 
@@ -74,23 +142,6 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
 def patient_of(series: Series) -> str:
     """Whose series it is; every file without a patient is its own."""
     return series.subject or str(series.path)
-
-
-def is_validation(series: Series, data: Path, splits: dict[str, str]) -> bool:
-    """By the list `splits` of the folder `data`, else a tenth of the patients."""
-    if not splits:
-        return _digest(patient_of(series))[0] < 256 * VALIDATION_SHARE
-    names = {splits.get(name) for file in series.files for name in _prefixes(relative(file, data))}
-    return "val" in names or "train" not in names  # what the list leaves out never trains
-
-
-def read_splits(data: Path) -> dict[str, str]:
-    """The list of the folder, file or folder -> train or val; empty where it has none."""
-    path = data / SPLITS
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        return {row["file"]: row["split"] for row in csv.DictReader(handle)}
 
 
 def relative(path: Path, data: Path) -> str:

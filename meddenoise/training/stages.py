@@ -5,7 +5,7 @@ OUT/preview-*.png show what the stages make of held-out images.
 Later iterations, whose condition is the student before, lie in OUT/iteration-2 and so on.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from meddenoise.methods.srds import Srds
 from meddenoise.networks import build
 from meddenoise.training import Watch
 from meddenoise.training.blindspot import BlindSpotTask
+from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.diffusion import Condition, DiffusionTask, check_sampler
@@ -24,6 +25,7 @@ from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
 from meddenoise.training.targets import (
     MADE_FROM,
+    PREVIEWS,
     WHOLE,
     Teacher,
     as_training_images,
@@ -34,12 +36,14 @@ from meddenoise.training.targets import (
 )
 from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 
-SHARES = {"blind": 0.2, "diffusion": 0.06, "targets": 0.06, "student": 0.62}
-"""Of a time budget; the rest is for reading, validation and writing. The sampler gets little: its mean is
-that of the blind-spot network however long it trains."""
+SHARES = {"blind": 0.21, "diffusion": 0.065, "training": 0.05, "validation": 0.015, "student": 0.66}
+"""Of a time budget, once the images are read; of targets, by the side they are for. The sampler gets little:
+its mean is that of the blind-spot network however long it trains."""
 LATER = 0.25
 """Length of the stages of a later iteration, relative to the first."""
 STATE = "state.safetensors"
+PREVIEWED_S = 600.0
+"""A shorter budget has no time for previews."""
 ONLY_MADE = 1e-9
 """Time for targets where the student has begun: those that there are."""
 
@@ -53,8 +57,7 @@ class StagesRun:
     output: Path
     resume: bool
     watch: Watch
-    seconds: float = 0.0
-    """Time budget, 0 for none."""
+    budget: Budget = field(default_factory=Budget)
 
     @property
     def stages(self) -> Stages:
@@ -63,8 +66,11 @@ class StagesRun:
         return self.recipe.stages
 
     def timed(self, options: LoopOptions, stage: str, part: float) -> LoopOptions:
-        """`options` for a `part` of the stage's usual length, in steps or in its share of the budget."""
-        seconds = part * SHARES[stage] * self.seconds
+        """`options` for a `part` of the stage's usual length, in steps or in its share of the budget.
+
+        Asked for right before the stage is trained.
+        """
+        seconds = self.budget.take(part * SHARES[stage])
         return replace(options, steps=max(1, round(part * options.steps)), seconds=seconds)
 
     def folder(self, number: int) -> Path:
@@ -82,7 +88,8 @@ def train_stages(run: StagesRun) -> Path:
     correlated = sum(image.rho > 0 for image in run.images.training)
     often = 2 if 2 * correlated > len(run.images.training) else 1
     iterations = run.stages.targets.iterations or often
-    parts = [1 / (1 + LATER * (iterations - 1)) if run.seconds else 1.0]
+    later = LATER * (iterations - 1) * (1 - SHARES["blind"])
+    parts = [1 / (1 + later) if run.budget.seconds else 1.0]
     parts += [LATER * parts[0]] * (iterations - 1)
     blind = _train_blind(run, parts[0])
     network = build(blind.metadata.network, dict(blind.metadata.network_options))
@@ -138,8 +145,8 @@ def pack(path: Path, student: Checkpoint, **others: Checkpoint) -> Path:
 
 
 def _train_blind(run: StagesRun, part: float) -> Checkpoint:
-    options = run.timed(run.stages.blind, "blind", part)
     task = BlindSpotTask(run.recipe, run.images.training, run.images.validation)
+    options = run.timed(run.stages.blind, "blind", part)
     run.watch.stage("blind-spot network")
     return _train(run, task, options, run.output / "blind", run.folder(1) / "diffusion" / STATE)
 
@@ -147,8 +154,8 @@ def _train_blind(run: StagesRun, part: float) -> Checkpoint:
 def _train_diffusion(
     run: StagesRun, number: int, condition: tuple[Condition, str], start: Checkpoint | None, part: float
 ) -> Checkpoint:
-    options = run.timed(run.stages.diffusion, "diffusion", part)
     task = DiffusionTask(run.recipe, run.images, condition, start)
+    options = run.timed(run.stages.diffusion, "diffusion", part)
     run.watch.stage("diffusion network")
     folder = run.folder(number)
     return _train(run, task, options, folder / "diffusion", folder / "targets" / "training" / MADE_FROM)
@@ -162,10 +169,10 @@ def _train_student(
     validation = [
         image for image in _targets(run, folder, teacher, "validation", part) if image.noise is None
     ]
-    recipe = replace(run.recipe, loop=run.timed(run.recipe.loop, "student", part))
-    task = SupervisedTask(recipe, training, validation, start)
+    task = SupervisedTask(run.recipe, training, validation, start)
+    options = run.timed(run.recipe.loop, "student", part)
     run.watch.stage("student")
-    return _train(run, task, recipe.loop, folder / "student", run.folder(number + 1) / "diffusion" / STATE)
+    return _train(run, task, options, folder / "student", run.folder(number + 1) / "diffusion" / STATE)
 
 
 def _train(
@@ -181,14 +188,14 @@ def _targets(
     most = VALIDATION_PER_SOURCE if side == "validation" else WHOLE
     images = least_noisy(getattr(run.images, side), run.stages.targets.keep, most)
     run.watch.stage(f"targets of {side} images")
-    seconds = part * SHARES["targets"] * run.seconds * (0.8 if side == "training" else 0.2)
-    if run.seconds and run.resume and (folder / "student" / STATE).exists():
+    seconds = run.budget.take(part * SHARES[side])
+    if run.budget.seconds and run.resume and (folder / "student" / STATE).exists():
         seconds = ONLY_MADE
     if not run.resume:
         clear_targets(folder / "targets" / side)
     options = run.stages.targets
-    if side == "validation":
-        write_previews(teacher, images, options, folder)
+    if side == "validation" and not 0 < run.budget.seconds < PREVIEWED_S:
+        write_previews(teacher, images[:PREVIEWS], options, folder)
     targets = make_targets(teacher, images, options, folder / "targets" / side, run.watch.making, seconds)
     return as_training_images(images, targets, options, run.stages.simulated is not None)
 

@@ -19,7 +19,8 @@ from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, mid
 from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.motion import make_sequence
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint

@@ -23,7 +23,7 @@ from meddenoise.noise.estimate import estimate_plane
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.diffusion import Condition
-from meddenoise.training.loop import describe, precision_of, refuse_change, with_precision
+from meddenoise.training.digest import describe, precision_of, refuse_change, with_precision
 from meddenoise.training.recipe import TargetOptions
 
 Image = NDArray[np.float32]
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 WHOLE = 1 << 20
 PREVIEWS = 4
 MADE_FROM = "made-from.txt"
-ENOUGH = 8
+ENOUGH = 1
 """Targets that are made even where the time for them is over."""
 
 
@@ -132,7 +132,7 @@ def _balanced(images: list[TrainingImage], pair_share: float) -> list[TrainingIm
 def write_previews(
     teacher: Teacher, images: Sequence[NoisyImage], options: TargetOptions, folder: Path
 ) -> None:
-    """PNG pictures of the first images: noisy, blind estimate, mean of the sampler, and target, side by side.
+    """PNG pictures of the images: noisy, blind estimate, mean of the sampler, and target, side by side.
 
     Raises TrainingError where they cannot be written.
     """
@@ -140,7 +140,7 @@ def write_previews(
     from PIL.PngImagePlugin import PngInfo
 
     precision = quick_precision(CPU)
-    for number, image in enumerate(images[:PREVIEWS]):
+    for number, image in enumerate(images):
         views = np.hstack(_steps(teacher, image, options, number, precision))
         grey = Pictures.fromarray(np.clip(np.rint(views), 0, 255).astype(np.uint8))
         path = folder / f"preview-{number}.png"

@@ -16,7 +16,8 @@ from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 from meddenoise.training.data.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.loop import Share, describe, settings
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 

@@ -21,6 +21,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks.script import run
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.data.motion import MARGIN
 from meddenoise.training.loop import train
@@ -42,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = read_recipe("befoi")
     training, validation = load_images(
-        arguments.data, None, recipe.data, recipe.loop.patch + 2 * MARGIN, lambda done, total: None
+        TrainingSet(arguments.data), recipe.data, recipe.loop.patch + 2 * MARGIN, lambda done, total: None
     )
     loop = replace(recipe.loop, steps=arguments.steps, validate_every=arguments.steps // 2)
     for name in arguments.names.split(","):

@@ -13,6 +13,7 @@ from torch.nn import functional
 from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.methods.medcdiff import load_restorer
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.recipe import Recipe
@@ -66,7 +67,7 @@ def trained(budget: Budget) -> dict[str, Peer]:
     paths = folder / "regression" / "checkpoint.safetensors", folder / "pix2pix.safetensors"
     if not all(path.exists() for path in paths):
         training, validation = load_images(
-            budget.data, None, recipe.data, recipe.loop.patch, lambda done, total: None
+            TrainingSet(budget.data), recipe.data, recipe.loop.patch, lambda done, total: None
         )
         control = RegressionTask(recipe, training, validation_pairs(recipe.method, validation))
         train_regression(control, budget.minutes, paths[0].parent)

@@ -12,7 +12,8 @@ from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import Case as Validation
 from meddenoise.training.data.pairs import PairSource
-from meddenoise.training.loop import Share, describe, settings, train
+from meddenoise.training.digest import describe
+from meddenoise.training.loop import Share, settings, train
 from meddenoise.training.medcdiff import NETWORK
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights import load

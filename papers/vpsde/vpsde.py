@@ -30,6 +30,7 @@ from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Denoiser, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import walk
 from meddenoise.training.data.windowed import cut_patches
 from meddenoise.training.recipe import DataRow
@@ -86,7 +87,8 @@ def main() -> int:
 def load_patches(data: Path, folders: list[str]) -> tuple[Tensor, list[str]]:
     """All validation patches [N, 1, 28, 28] in [-1, 1], and the patient of each."""
     patches, patients = [], []
-    for item in walk(data, None, [DataRow(folder=folder) for folder in folders], lambda done, total: None):
+    rows = [DataRow(folder=folder) for folder in folders]
+    for item in walk(TrainingSet(data), rows, lambda done, total: None):
         if not item.held_out:
             continue
         for plane in item.series.values(0, len(item.series)):

@@ -135,7 +135,7 @@ def pictures(tmp_path_factory):
 def test_training_draws_the_noise_of_the_profile(pictures):
     # Values 0..127.5 become 0..255: the noise doubles with them.
     rows = (DataRow(modality="XA", range=127.5),)
-    training, _ = load_images(pictures, None, rows, 32, lambda done, total: None, EXAMPLE)
+    training, _ = load_images(TrainingSet(pictures, profile=EXAMPLE), rows, 32, lambda done, total: None)
     for image in training:
         mean = float(image.plane.mean())
         assert image.like is not None

@@ -36,7 +36,7 @@ EMPTY = Report(
 
 
 def test_the_json_has_the_documented_keys(tmp_path):
-    write_report(EMPTY.with_row(ROW).with_failure(Failure("b.dcm", "broken")), tmp_path / "r.json")
+    write_report(replace(EMPTY, series=(ROW,), failed=(Failure("b.dcm", "broken"),)), tmp_path / "r.json")
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["schema"] == 1
     assert content["meddenoise"] == __version__
@@ -53,7 +53,7 @@ def test_the_json_has_the_documented_keys(tmp_path):
 
 
 def test_what_is_written_reads_back_equal(tmp_path):
-    report = EMPTY.with_row(ROW).with_failure(Failure("b.dcm", "broken"))
+    report = replace(EMPTY, series=(ROW,), failed=(Failure("b.dcm", "broken"),))
     write_report(report, tmp_path / "r.json")
     assert read_report(tmp_path / "r.json") == report
 
@@ -61,12 +61,12 @@ def test_what_is_written_reads_back_equal(tmp_path):
 def test_numbers_that_are_none_become_null_not_nan(tmp_path):
     odd = replace(ROW, metrics={"psnr": math.inf, "ssim": math.nan})
     assert row_as_json(odd)["metrics"] == {"psnr": None, "ssim": None}
-    write_report(EMPTY.with_row(odd), tmp_path / "r.json")
+    write_report(replace(EMPTY, series=(odd,)), tmp_path / "r.json")
     assert "NaN" not in (tmp_path / "r.json").read_text()
 
 
 def test_the_table_has_one_line_a_series_and_a_failure(tmp_path):
-    write_report(EMPTY.with_row(ROW).with_failure(Failure("b, c.dcm", "broken")), tmp_path / "r.json")
+    write_report(replace(EMPTY, series=(ROW,), failed=(Failure("b, c.dcm", "broken"),)), tmp_path / "r.json")
     with (tmp_path / "r.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert lines[0]["noise_sigma_before"] == "20.0"
@@ -77,15 +77,18 @@ def test_the_table_has_one_line_a_series_and_a_failure(tmp_path):
     assert lines[1]["error"] == "broken"
 
 
-def test_a_new_row_takes_the_place_of_one_for_the_same_files_and_forgets_its_failure():
-    report = EMPTY.with_failure(Failure("in/a.dcm", "broken")).with_row(ROW)
-    assert report.failed == ()
-    again = report.with_row(replace(ROW, seed=9, fingerprint="place-other"))
-    assert [row.seed for row in again.series] == [9]
-    assert len(report.with_row(replace(ROW, fingerprint="elsewhere-content")).series) == 2
-    assert report.with_failure(Failure("x", "1")).with_failure(Failure("x", "2")).failed == (
-        Failure("x", "2"),
+@pytest.mark.parametrize("rows", [0, 1, 3])
+@pytest.mark.parametrize("failures", [0, 2])
+def test_pieces_make_the_document_that_json_would(rows, failures, tmp_path):
+    report = replace(
+        EMPTY,
+        series=tuple(replace(ROW, input=f'a "{n}"\nb', fingerprint=f"{n}-x") for n in range(rows)),
+        failed=tuple(Failure(f"{n}.dcm", "broken") for n in range(failures)),
     )
+    write_report(report, tmp_path / "r.json")
+    text = (tmp_path / "r.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=1, ensure_ascii=False)
+    assert read_report(tmp_path / "r.json") == report
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from meddenoise.methods.conditional import Diffusion, OnePass
 from meddenoise.methods.medcdiff import load_restorer
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training import Manner, TrainingSet, run_training
+from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.loop import Share
@@ -142,8 +143,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(folder: Path, tmp_pa
 
 def test_a_budget_is_shared_by_the_stages(folder: Path, tmp_path: Path) -> None:
     watch = Silence()
-    run_training(tiny(steps=100_000), TrainingSet(folder), tmp_path, Manner(seconds=3.0), watch=watch)
-    assert watch.stages == ["diffusion network", "one pass", "calibration"] and 2 <= watch.steps < 10_000
+    run_training(tiny(steps=100_000), TrainingSet(folder), tmp_path, Manner(budget=Budget(3.0)), watch=watch)
+    assert watch.stages == ["diffusion network", "calibration", "one pass"] and 2 <= watch.steps < 10_000
     assert (tmp_path / "checkpoint.safetensors").exists()
 
 

@@ -24,6 +24,7 @@ from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
 from meddenoise.training import Manner, TrainingSet, run_training, stages, targets
+from meddenoise.training.budget import Budget
 from meddenoise.training.data.noisy import NoisyBatch
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.targets import _read, _write
@@ -314,7 +315,7 @@ def test_a_time_budget_ends_with_every_stage_written_and_goes_on_from_there(
     made = len(list((output / "targets" / "training").glob("*.safetensors")))
     # More time: what later stages were made from stays, the student goes on.
     watch = Silence()
-    run_training(recipe, TrainingSet(folder), output, Manner(seconds=12.0), watch=watch)
+    run_training(recipe, TrainingSet(folder), output, Manner(budget=Budget(12.0)), watch=watch)
     assert watch.steps > 0
     for name in ("blind/checkpoint.safetensors", "diffusion/checkpoint.safetensors"):
         assert (output / name).read_bytes() == before[name]

@@ -200,14 +200,18 @@ def test_patches_are_of_the_step_alone_and_lie_inside_the_window() -> None:
 
 
 def test_planes_are_windowed_and_split(folder: Path) -> None:
-    training, validation = load_windowed(folder, (DataRow(),), (-160.0, 240.0), 28, lambda *_: None)
+    training, validation = load_windowed(
+        TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 28, lambda *_: None
+    )
     assert (len(training), len(validation)) == (4, 2)
     plane = training[0].plane
     assert plane.min() == -1 and plane.max() <= 1 and plane.dtype == np.float32
     with pytest.raises(TrainingError, match=r"give it in \[score\]"):
-        load_windowed(folder, (DataRow(low=-160, range=400),), (-160.0, 240.0), 28, lambda *_: None)
+        load_windowed(
+            TrainingSet(folder), (DataRow(low=-160, range=400),), (-160.0, 240.0), 28, lambda *_: None
+        )
     with pytest.raises(TrainingError, match="no training image of 97 x 97"):
-        load_windowed(folder, (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
+        load_windowed(TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from meddenoise.io.pairing import align_planes, pair_items
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Series
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
@@ -23,9 +24,8 @@ from meddenoise.training.split import (
     HeldOut,
     Member,
     hold_out,
-    is_validation,
     patient_of,
-    read_splits,
+    read_split,
     relative,
 )
 
@@ -36,27 +36,22 @@ Image = NDArray[np.float32]
 
 
 def load_images(
-    data: Path,
-    references: Path | None,
-    rows: Sequence[DataRow],
-    patch: int,
-    progress: Callable[[int, int], None],
-    profile: NoiseProfile | None = None,
+    images: TrainingSet, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """Training and validation images of the folders in `rows`, relative to `data`.
+    """Training and validation images of the folders in `rows`, relative to `images.folder`.
 
-    With `references`, a folder laid out like `data`, the images are noisy and their clean partners lie
-    there; without it they are clean and noise is simulated: any, or that of a `profile`.
+    With `references`, a folder laid out like it, the images are noisy and their clean partners are there;
+    without they are clean and noise is simulated: any, or that of the profile.
 
-    A file SPLITS.csv (columns file, split: train or val) in `data` decides the split; without it a tenth of
-    the patients is kept for validation, chosen by a hash so that it never changes, or, of few patients, what
-    `split.hold_out` chooses. `progress(done, total)` counts series.
+    `split.read_split` decides the split; by a share of the patients they are chosen by a hash, so that they
+    never change, or, of few patients, as `split.hold_out` chooses. `progress(done, total)` counts series.
     Raises TrainingError where a folder is missing, one side of the split is empty, or images are of another
     unit or modality than the profile.
     """
-    reading = _Reading(data, references, tuple(rows), patch, progress, profile)
+    data, split = images.folder, read_split(images.folder, images.validation)
+    reading = _Reading(images, tuple(rows), patch, progress)
     training, validation, members = _read(reading)
-    if not (training and validation) and not read_splits(data):
+    if not (training and validation) and not split.listed:
         held = hold_out(members)
         if held is not None:
             training, validation, _ = _read(reading, held)
@@ -64,8 +59,8 @@ def load_images(
         side = "validation" if training else "training"
         raise TrainingError(
             f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
-            f"longer runs, or list which are for training in {data / SPLITS} (columns file, split: train or "
-            "val)."
+            f"longer runs, or choose with --val, or list which are for training in {data / SPLITS} (columns "
+            "file, split: train or val)."
         )
     return training, validation
 
@@ -74,12 +69,10 @@ def load_images(
 class _Reading:
     """What `load_images` is asked for."""
 
-    data: Path
-    references: Path | None
+    images: TrainingSet
     rows: tuple[DataRow, ...]
     patch: int
     progress: Callable[[int, int], None]
-    profile: NoiseProfile | None
 
 
 def _read(
@@ -89,11 +82,11 @@ def _read(
     training = [image for row in reading.rows for image in draw_phantoms(row)]
     validation = [image for row in reading.rows for image in draw_phantoms(row, held_out=True)]
     members = []
-    for item in walk(reading.data, reading.references, reading.rows, reading.progress):
+    for item in walk(reading.images, reading.rows, reading.progress):
         used = 0
         for held_out, part in [(item.held_out, slice(None))] if held is None else held.parts(item.group):
             if item.partner is None:
-                images = _images(item, part, not held_out, reading.profile)
+                images = _images(item, part, not held_out, reading.images.profile)
             else:
                 images = _pairs(item, item.partner, part)
             large = [image for image in images if min(image.plane.shape) >= reading.patch]
@@ -118,14 +111,15 @@ class FoundImages:
 
 
 def walk(
-    data: Path, references: Path | None, rows: Sequence[DataRow], progress: Callable[[int, int], None]
+    images: TrainingSet, rows: Sequence[DataRow], progress: Callable[[int, int], None]
 ) -> Iterator[FoundImages]:
     """Every series of the folders in `rows`, read one after another; arguments as for `load_images`."""
-    splits = read_splits(data)
+    data, references = images.folder, images.references
+    split = read_split(data, images.validation)
     found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
     for done, (row, item, partner) in enumerate(found):
         series = read_item(item)
-        held_out = is_validation(series, data, splits)
+        held_out = split.holds_out(series, data)
         clean = None if partner is None else read_item(partner)
         yield FoundImages(series, clean, row, relative(series.path, data), held_out)
         progress(done + 1, len(found))

@@ -18,16 +18,16 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
 from meddenoise.series import Series, fill_holes
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.load import FoundImages, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
 from meddenoise.training.spectra import bands_of
-from meddenoise.training.split import SPLITS
 from meddenoise.weights.manifest import OTHER
 
 Image = NDArray[np.float32]
 FEW = 20
-"""Images below which a network is likely to learn them by heart."""
+"""TrainingSet below which a network is likely to learn them by heart."""
 SMOOTHED = 0.3
 """Relative noise amplitude at the highest frequencies below which images were smoothed or interpolated."""
 GRID = 128
@@ -147,7 +147,7 @@ class NoisyReading:
 
 
 def load_noisy(
-    data: Path, rows: Sequence[DataRow], reading: NoisyReading, progress: Callable[[int, int], None]
+    data: TrainingSet, rows: Sequence[DataRow], reading: NoisyReading, progress: Callable[[int, int], None]
 ) -> NoisySet:
     """Noisy training and validation images of the folders in `rows`, split as `load_images` splits.
 
@@ -157,14 +157,14 @@ def load_noisy(
     found = NoisySet()
     kinds: set[str] = set()
     doubts: dict[str, list[str]] = {}
-    for item in walk(data, None, rows, progress):
+    for item in walk(data, rows, progress):
         images = list(_images(item, reading, doubts))
         if not images:
             doubts.setdefault(UNUSABLE, []).append(str(item.series.path))
         kinds |= {image.modality or "unknown" for image in images}
         (found.validation if item.held_out else found.training).extend(images)
     found.notes.extend(_name(paths) + doubt for doubt, paths in doubts.items())
-    _balance(data, found, reading.patch)
+    _balance(data.folder, found, reading.patch)
     if len(found.training) < FEW:
         found.notes.append(f"only {len(found.training)} training images: expect a weak result; add more.")
     if len(kinds) > 1 and reading.simulated is None:
@@ -191,8 +191,7 @@ def _balance(data: Path, found: NoisySet, patch: int) -> None:
         found.validation = everything[::10]
         found.training = [image for n, image in enumerate(everything) if n % 10]
         found.notes.append(
-            "all images seem to be of one patient: every tenth is held out for validation; "
-            f"name patients in {SPLITS} to choose."
+            "all images seem to be of one patient: every tenth is held out for validation; choose with --val."
         )
 
 

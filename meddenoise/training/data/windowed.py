@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
+from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.corrupt import draw_plain
 from meddenoise.training.data.load import halved, walk
 from meddenoise.training.recipe import DataRow
-from meddenoise.training.split import SPLITS
 
 Image = NDArray[np.float32]
 
@@ -38,7 +37,7 @@ Sides = tuple[list[WindowedPlane], list[WindowedPlane]]
 
 
 def load_windowed(
-    data: Path,
+    images: TrainingSet,
     rows: Sequence[DataRow],
     window: tuple[float, float],
     patch: int,
@@ -55,7 +54,7 @@ def load_windowed(
     training: list[WindowedPlane] = []
     validation: list[WindowedPlane] = []
     low, high = window
-    for item in walk(data, None, rows, progress):
+    for item in walk(images, rows, progress):
         volume = item.series.values(0, len(item.series))[:: item.series.channels]
         for plane in np.clip(np.nan_to_num(2 * (volume - low) / (high - low) - 1, nan=-1.0), -1, 1):
             if min(plane.shape) >= patch and _is_filled(plane, 0.0):
@@ -64,8 +63,8 @@ def load_windowed(
     if not training or not validation:
         empty = "validation" if training else "training"
         raise TrainingError(
-            f"{data} gives no {empty} image of {patch} x {patch} pixels with values from {low:g} to "
-            f"{high:g}: add images of more patients, or list the split in {SPLITS} (columns file, split)."
+            f"{images.folder} gives no {empty} image of {patch} x {patch} pixels with values from {low:g} to "
+            f"{high:g}: add images of more patients, or choose with --val."
         )
     return training, validation
 

@@ -1,5 +1,6 @@
 """DICOM in: stored values of every encoding, stacks in order, rescale, padding, geometry, grouping."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +15,8 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -49,6 +52,33 @@ def slices(folder: Path, *changes: dict[str, Any]) -> list[Series]:
     for number, change in enumerate(changes):
         save(ct_slice(number, **change), folder / f"{number}.dcm")
     return read(folder)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 50), (1, 50, 3), (1, 3, 3), (3, 3, 4), (3, 3, 3)])
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless])
+def test_colour_of_three_rows_columns_or_frames_is_one_series_of_colours(
+    shape: tuple[int, int, int], planar: int, syntax: UID, tmp_path: Path
+) -> None:
+    """Three rows or columns look like the three colours, and three frames like either."""
+    if syntax == JPEGLSLossless and shape != (1, 3, 50) and shape != (1, 50, 3):
+        pytest.skip("its encoder takes no picture of so few bytes")
+    colours = RNG(7).integers(0, 255, (*shape, 3), np.uint8)
+    dataset = dcmread(packaged("SC_rgb_rle_16bit.dcm"))
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = shape
+    dataset.PlanarConfiguration = planar
+    stored = colours if planar == 0 else np.moveaxis(colours, -1, 1)
+    dataset.PixelData = stored.tobytes() + b"\0" * (stored.size % 2)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if syntax != ExplicitVRLittleEndian:
+        dataset.compress(syntax, colours if shape[0] > 1 else colours[0], generate_instance_uid=False)
+    series = only(save(dataset, tmp_path / "a.dcm"))
+    assert (series.channels, series.pixels.shape) == (3, (3 * shape[0], *shape[1:]))
+    expected = np.moveaxis(colours, -1, 1).reshape(series.pixels.shape)
+    assert np.array_equal(series.pixels, expected)
+    write(replace(series, derivation=DONE), tmp_path / "b.dcm", format="dicom")
+    assert np.array_equal(only(tmp_path / "b.dcm").pixels, expected)
 
 
 @pytest.mark.parametrize(("encoded", "plain"), SAME_PIXELS)

@@ -15,6 +15,7 @@ from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.phantom.study import write_study
+from meddenoise.training import TrainingSet
 from meddenoise.training.data.noisy import NoisyImage, NoisyReading, NoisySet, NoisySource, load_noisy
 from meddenoise.training.recipe import DataRow, Simulated
 from tests.io_samples import nifti, packaged, png
@@ -24,7 +25,7 @@ SIGMA = 12.0
 
 
 def load(folder: Path, reading: NoisyReading = READING, *rows: DataRow) -> NoisySet:
-    return load_noisy(folder, rows or (DataRow(),), reading, lambda done, total: None)
+    return load_noisy(TrainingSet(folder), rows or (DataRow(),), reading, lambda done, total: None)
 
 
 def everything(found: NoisySet) -> list[NoisyImage]:
@@ -101,7 +102,7 @@ def test_one_patient_gives_every_tenth_image_for_validation_and_says_so(tmp_path
     nifti(tmp_path / "scan.nii.gz", volume)
     found = load(tmp_path)
     assert (len(found.training), len(found.validation)) == (22, 3)
-    assert len(found.notes) == 1 and "one patient" in found.notes[0] and "SPLITS.csv" in found.notes[0]
+    assert len(found.notes) == 1 and "one patient" in found.notes[0] and "--val" in found.notes[0]
 
 
 def test_dicom_brings_its_modality_and_its_field_of_noise(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""The report of a place while it grows."""
+
+from dataclasses import replace
+from time import perf_counter
+
+from meddenoise.batch.ledger import Ledger
+from meddenoise.report import Failure
+from tests.report.test_report import EMPTY, ROW
+
+
+def test_a_new_row_takes_the_place_of_one_for_the_same_files_and_forgets_its_failure() -> None:
+    ledger = Ledger(replace(EMPTY, failed=(Failure(ROW.input, "broken"),)))
+    ledger.add(ROW)
+    assert ledger.report == replace(EMPTY, series=(ROW,)) and ledger.holds(ROW)
+    again, other = (
+        replace(ROW, seed=9, fingerprint="place-other"),
+        replace(ROW, fingerprint="elsewhere-content"),
+    )
+    ledger.add(replace(ROW, fingerprint="place-content"))
+    ledger.add(again)
+    assert ledger.holds(again) and not ledger.holds(replace(again, fingerprint="place-content"))
+    ledger.add(other)
+    assert again in ledger.report.series and ledger.report.series[-1] == other
+
+
+def test_the_last_failure_of_an_input_counts() -> None:
+    ledger = Ledger(EMPTY)
+    ledger.fail(Failure("x", "1"))
+    ledger.fail(Failure("x", "2"))
+    assert ledger.report.failed == (Failure("x", "2"),)
+
+
+def test_an_earlier_report_comes_first_and_this_run_names_itself() -> None:
+    ledger = Ledger(replace(EMPTY, command="now", started="today"))
+    ledger.fail(Failure("new", "broken"))
+    earlier = replace(EMPTY, command="then", device="cuda:0", series=(ROW,), failed=(Failure("old", "bad"),))
+    ledger.go_on(earlier)
+    ledger.made_on(None, "bf16")
+    report = ledger.report
+    assert (report.command, report.started, report.device, report.precision) == (
+        "now",
+        "today",
+        "cuda:0",
+        "bf16",
+    )
+    assert report.series == (ROW,) and [failure.input for failure in report.failed] == ["old", "new"]
+
+
+def test_ten_thousand_rows_take_no_longer_each_than_the_first() -> None:
+    rows = [replace(ROW, input=f"{n}.dcm", fingerprint=f"{n}-x") for n in range(10_000)]
+    ledger, began = Ledger(EMPTY), perf_counter()
+    for row in rows:
+        assert not ledger.holds(row)
+        ledger.add(row)
+    assert perf_counter() - began < 2, "a report that is copied for every row takes a minute"
+    assert ledger.report.series == tuple(rows)  # by the value of the numbers in their names
+
+
+def test_rows_are_in_the_order_of_their_inputs_however_they_were_finished() -> None:
+    ledger = Ledger(EMPTY)
+    for number in (10, 2, 1):
+        ledger.add(replace(ROW, input=f"s{number}.dcm", fingerprint=f"{number}-x"))
+    assert [row.input for row in ledger.report.series] == ["s1.dcm", "s2.dcm", "s10.dcm"]
