@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,16 @@ from meddenoise.noise.simulate import NPS_FREQUENCIES, simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
 
-Stabiliser = Anscombe | Rician | SigmaMap
+
+class Stabiliser(Protocol):
+    """Values whose noise follows the signal or the place, to such of noise 1 and back."""
+
+    def forward(self, values: Any, /) -> NDArray[Any]:
+        """Values with noise of standard deviation 1."""
+
+    def inverse(self, values: Any, /) -> NDArray[Any]:
+        """The values that these stand for."""
+
 
 SIGMAS = (15, 25, 50)
 WIDER = (6, 15, 25, 50)
@@ -167,7 +177,7 @@ def _quanta(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
         )
 
 
-def radial_power(noise: Plane) -> NDArray[np.float64]:
+def radial_power(noise: NDArray[np.floating]) -> NDArray[np.float64]:
     """Radial mean of the power of a plane of noise at NPS_FREQUENCIES."""
     power = np.abs(np.fft.rfft2(noise)) ** 2 / noise.size
     rings = np.rint(radial_frequency(*noise.shape) / NPS_FREQUENCIES[1]).astype(int)

@@ -56,7 +56,7 @@ def main() -> int:
 def _psnr(network: torch.nn.Module, truth: np.ndarray, level: float) -> float:
     noise = np.random.default_rng(SEED).standard_normal(truth.shape, np.float32)
     noisy = torch.from_numpy(truth + np.float32(level) * noise)[None, None]
-    bands = torch.ones(1, network.bands)
+    bands = torch.ones(1, int(network.bands))  # type: ignore[arg-type]
     clean = network(noisy, torch.full_like(noisy, level), bands, torch.zeros(1))[0, 0].numpy()
     return float(10 * np.log10(255**2 / np.mean((clean - truth) ** 2)))
 

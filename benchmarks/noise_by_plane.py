@@ -23,6 +23,7 @@ from benchmarks.script import run
 from benchmarks.truth_exact import FIRST_SEED
 from benchmarks.truth_real import cines
 from meddenoise.engine.level import estimate_series
+from meddenoise.noise.models import CtDoseNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise, to_series
@@ -62,7 +63,9 @@ def falling_dose(size: int, seeds: int) -> Iterator[Known]:
         phantom = make_phantom("ct", size=size, planes=len(DOSES), seed=seed)
         noisy = np.empty_like(phantom.truth)
         for k, dose in enumerate(DOSES):
-            noise = replace(dose_noise(phantom, float(dose))[0], fast=True)
+            noise = dose_noise(phantom, float(dose))[0]
+            assert isinstance(noise, CtDoseNoise)
+            noise = replace(noise, fast=True)
             noisy[k] = simulate(phantom.truth[k : k + 1], noise, np.random.default_rng([seed, k]))[0][0]
         added, body = noisy - phantom.truth, phantom.truth > BODY_HU
         true = [float(plane[inside].std()) for plane, inside in zip(added, body, strict=True)]

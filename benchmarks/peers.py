@@ -67,7 +67,7 @@ def bm3d_told_model(case: Case) -> Plane:
     power = _power(case)
     if case.stabiliser is None:
         return (bm3d_coloured(noisy / case.told, power) * case.told).astype(np.float32)
-    stable = case.stabiliser.forward(noisy)
+    stable = case.stabiliser.forward(noisy).astype(np.float64)
     return case.stabiliser.inverse(bm3d_coloured(stable, power)).astype(np.float32)
 
 

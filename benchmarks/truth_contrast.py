@@ -75,7 +75,7 @@ class Discs:
 def flat_places(truth: Plane, sigma: Plane) -> list[tuple[float, float]]:
     """Centres on a grid around which all planes [N, Y, X] of the truth are flat beside the noise."""
     height, width = truth.shape[-2:]
-    found = []
+    found: list[tuple[float, float]] = []
     for row in range(MARGIN_PX, height - MARGIN_PX + 1, APART_PX // 2):
         for column in range(MARGIN_PX, width - MARGIN_PX + 1, APART_PX // 2):
             near = (

@@ -4,7 +4,7 @@ Source: section 13 of the method notes. Two acquisitions z1, z2 of one object: n
 left² = mean (D(z1) - z2)² - noise². Differences are high-passed: what drifts slowly is not noise.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,8 +36,9 @@ _SIDE = 256
 
 def without_drift(difference: NDArray[np.floating]) -> NDArray[np.float64]:
     """A difference [Y, X] without what changes slowly over the plane."""
-    fine: NDArray[np.float64] = difference.astype(np.float64)
-    return fine - gaussian_filter(fine, DRIFT_PX)
+    fine = difference.astype(np.float64)
+    fine -= gaussian_filter(fine, DRIFT_PX)
+    return fine
 
 
 def mean_fine(difference: NDArray[np.floating], where: Mask) -> float:
@@ -88,7 +89,8 @@ def still_part(first: Plane, second: Plane) -> Mask:
     out is chosen by the pair alone, the same for all methods.
     """
     smooth = gaussian_filter((first + second) / 2, 2.0)
-    inside = binary_dilation(smooth > 0.5 * threshold_otsu(smooth), iterations=RIM_PX)
+    otsu: Callable[[NDArray[np.floating]], float] = threshold_otsu
+    inside = binary_dilation(smooth > 0.5 * otsu(smooth), iterations=RIM_PX)
     power = without_drift(first - second) ** 2
     local = gaussian_filter(power, LOCAL_PX)
     moved = inside & (local > MOVED * np.median(local[inside]))

@@ -72,11 +72,11 @@ def _measures(rows: Rows) -> list[tuple[str, float, Measure]]:
         ),
     ]
     for kind, least in KINDS.items():
-        mine = rows.of("phantoms", lambda row, kind=kind: row["row"].startswith(kind))
+        mine = rows.of("phantoms", _begins(kind))
         found.append((f"phantoms, {kind}: above NLM and BM3D+model", least, _over(mine, STRONGEST)))
     for group in ("natural", "medical"):
         for modality in dict.fromkeys(row["modality"] for row in rows.of(group).rows):
-            here = rows.of(group, lambda row, modality=modality: row["modality"] == modality)
+            here = rows.of(group, _has("modality", modality))
             white = here.of(group, lambda row: "white" in row["row"])
             coloured = here.of(group, lambda row: "white" not in row["row"])
             whose = "photographs" if group == "natural" else modality
@@ -129,10 +129,22 @@ def _least(rows: Rows, key: str, peers: Sequence[str]) -> Measure:
     return measure
 
 
+def _begins(kind: str) -> Callable[[Row], bool]:
+    return lambda row: bool(row["row"].startswith(kind))
+
+
+def _has(key: str, value: str) -> Callable[[Row], bool]:
+    return lambda row: bool(row[key] == value)
+
+
+def _among(known: set[tuple[str, str, str]]) -> Callable[[Row], bool]:
+    return lambda row: (row["row"], row["image"], row["part"]) in known
+
+
 def _with_neighbours(rows: Rows, modality: str) -> Measure:
     def measure(name: str) -> float | None:
         both = [
-            rows.of("volumes", lambda row, way=way: row["row"] == f"{modality} {way}").gain(name)
+            rows.of("volumes", _has("row", f"{modality} {way}")).gain(name)
             for way in ("as a volume", "slice by slice")
         ]
         return None if both[0] is None or both[1] is None else both[0] - both[1]
@@ -168,7 +180,7 @@ def _beside_reference(rows: Rows) -> Measure:
         margins = []
         for group in dict.fromkeys(row["group"] for row in rows.rows):
             mine = {(r["row"], r["image"], r["part"]) for r in rows.of(group).rows if r["method"] == name}
-            both = rows.of(group, lambda row, mine=mine: (row["row"], row["image"], row["part"]) in mine)
+            both = rows.of(group, _among(mine))
             margins.append(both.margin(name, (REFERENCE,)))
         known = [margin for margin in margins if margin is not None]
         return fmean(known) if known else None

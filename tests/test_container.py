@@ -7,7 +7,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,10 +30,26 @@ WAYS = (["unshare", "-n", *AS_NOBODY], AS_NOBODY, ["unshare", "-rn"])
 """Without network as another user where root runs the tests, else as much of it as there is."""
 
 
+@contextmanager
+def open_folder():
+    """A temporary folder that every user may enter: those of pytest are closed again by its next run."""
+    folder = Path(tempfile.mkdtemp(prefix="container-"))
+    folder.chmod(0o777)
+    yield folder
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777)
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
+def image():
     """What the image holds: the files that the build takes, read-only, and a program that runs them."""
-    root = tmp_path_factory.mktemp("image")
+    with open_folder() as root:
+        fill(root)
+        yield root
+
+
+def fill(root):
     taken = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     assert sorted(shlex.split(" ".join(copied))) == sorted(taken)
@@ -44,18 +62,15 @@ def image(tmp_path_factory):
     (root / "bin" / "meddenoise").write_text(f'#!/bin/sh\nexec {PYTHON} -m meddenoise "$@"\n')
     for path in (root, *root.rglob("*")):
         path.chmod(0o555)
-    yield root
-    for path in (root, *root.rglob("*")):
-        path.chmod(0o755)
 
 
 class Container:
     """Runs commands as `docker run --read-only --tmpfs /tmp --network none` would."""
 
-    def __init__(self, image, tmp_path):
-        self.image, self.folder = image, tmp_path
+    def __init__(self, image, folder):
+        self.image, self.folder = image, folder
         variables = dict(re.findall(r"(\w+)=(\S+)", re.search(r"^ENV (.+)$", DOCKERFILE, re.MULTILINE)[1]))
-        self.tmp = tmp_path / "tmp"
+        self.tmp = folder / "tmp"
         self.tmp.mkdir()
         variables |= {
             "PATH": f"{image / 'bin'}:/usr/bin:/bin",
@@ -65,9 +80,6 @@ class Container:
             "OMP_NUM_THREADS": "1",
         }
         self.variables = variables
-        for path in (tmp_path, *tmp_path.parents):
-            if "pytest-of" in str(path):
-                path.chmod(0o777)
         self.before = next((words for words in WAYS if self._works(words)), [])
 
     def _works(self, words):
@@ -92,8 +104,9 @@ class Container:
 
 
 @pytest.fixture
-def container(image, tmp_path):
-    return Container(image, tmp_path)
+def container(image):
+    with open_folder() as folder:
+        yield Container(image, folder)
 
 
 def results(folder):
@@ -101,36 +114,36 @@ def results(folder):
 
 
 @pytest.mark.slow
-def test_denoise_runs_offline_as_another_user_from_a_package_nobody_can_write(container, tmp_path):
-    make_series(tmp_path / "in", "container", 2)
-    (tmp_path / "out").mkdir()
-    done = container.run("meddenoise", "denoise", tmp_path / "in", "-o", tmp_path / "out")
+def test_denoise_runs_offline_as_another_user_from_a_package_nobody_can_write(container):
+    folder = container.folder
+    make_series(folder / "in", "container", 2)
+    (folder / "out").mkdir()
+    done = container.run("meddenoise", "denoise", folder / "in", "-o", folder / "out")
     assert done.returncode == 0, done.stderr
-    assert results(tmp_path / "out") == ["000.dcm", "001.dcm"]
+    assert results(folder / "out") == ["000.dcm", "001.dcm"]
     if "setpriv" in container.before:
-        assert (tmp_path / "out" / "000.dcm").stat().st_uid == NOBODY
+        assert (folder / "out" / "000.dcm").stat().st_uid == NOBODY
 
 
 @pytest.mark.slow
-def test_the_mercure_module_denoises_with_the_options_of_its_settings(container, tmp_path):
-    make_series(tmp_path / "in", "mercure", 2)
-    (tmp_path / "out").mkdir()
+def test_the_mercure_module_denoises_with_the_options_of_its_settings(container):
+    folder = container.folder
+    make_series(folder / "in", "mercure", 2)
+    (folder / "out").mkdir()
     module = json.loads((ROOT / "docker" / "mercure-module.json").read_text())["meddenoise"]
     assert json.loads(module["docker_arguments"])["read_only"] is True
     assert module["settings"]["options"].startswith("--method")
     task = {"process": {"settings": {"options": "--method gaussian --strength 0.5"}}}
-    (tmp_path / "in" / "task.json").write_text(json.dumps(task))
-    places = {"MERCURE_IN_DIR": str(tmp_path / "in"), "MERCURE_OUT_DIR": str(tmp_path / "out")}
+    (folder / "in" / "task.json").write_text(json.dumps(task))
+    places = {"MERCURE_IN_DIR": str(folder / "in"), "MERCURE_OUT_DIR": str(folder / "out")}
     script = ROOT / "docker" / "mercure-entrypoint.sh"
-    shutil.copy(script, tmp_path / "docker-entrypoint.sh")
-    done = container.run("sh", tmp_path / "docker-entrypoint.sh", **places)
+    shutil.copy(script, folder / "docker-entrypoint.sh")
+    done = container.run("sh", folder / "docker-entrypoint.sh", **places)
     assert done.returncode == 0, done.stderr
-    assert results(tmp_path / "out") == ["000.dcm", "001.dcm"]
-    assert "(gaussian)" in dcmread(tmp_path / "out" / "000.dcm").SeriesDescription
-    (tmp_path / "in" / "task.json").write_text(
-        json.dumps({"process": {"settings": {"options": "--nothing"}}})
-    )
-    assert container.run("sh", tmp_path / "docker-entrypoint.sh", **places).returncode == 2
+    assert results(folder / "out") == ["000.dcm", "001.dcm"]
+    assert "(gaussian)" in dcmread(folder / "out" / "000.dcm").SeriesDescription
+    (folder / "in" / "task.json").write_text(json.dumps({"process": {"settings": {"options": "--nothing"}}}))
+    assert container.run("sh", folder / "docker-entrypoint.sh", **places).returncode == 2
 
 
 def test_rules_ports_and_places_of_the_containers_fit_together():

@@ -47,7 +47,7 @@ def main() -> None:
     )
     loop = replace(recipe.loop, steps=arguments.steps, validate_every=arguments.steps // 2)
     for name in arguments.names.split(","):
-        mix = replace(recipe.noise, **CHANGES[name])
+        mix = replace(recipe.noise, **CHANGES[name])  # type: ignore[arg-type]
         task = SupervisedTask(replace(recipe, noise=mix, loop=loop, method="direct"), training, validation)
         path = train(task, loop, arguments.keep / name, resume=True, progress=_tell)
         print(f"{name}: {path}", flush=True)

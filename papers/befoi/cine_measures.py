@@ -1,6 +1,7 @@
 """Numbers of a denoised fluoroscopy frame: those of BeFOI's Table 1, and the ghosts of what moved."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ ROI = 48
 BRIGHT = 0.25
 """Least mean of that region, of the mean of the frame: what is behind a collimator is flat too."""
 REBLUR = 11
+REBLUR_METRIC: Callable[..., float] = blur_effect
 CHANGE = 0.5
 """What counts as moved, in standard deviations of the noise."""
 MOVED = 0.005
@@ -52,7 +54,7 @@ def score(result: Plane, scene: Scene, region: tuple[slice, slice]) -> Scores:
     error = float(np.mean(np.square(result.astype(np.float64) - clean))) - scene.reference_variance
     return Scores(
         snr=region_snr(result, region),
-        reblur=float(blur_effect(result, h_size=REBLUR)),
+        reblur=float(REBLUR_METRIC(result, h_size=REBLUR)),
         psnr=psnr(result[None], clean[None], protocol),
         psnr_corrected=10 * math.log10(peak**2 / error) if error > 0 else None,
         ssim=ssim(result[None], clean[None], protocol),

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.peers import choose_peers
+from benchmarks.peers import Peer, choose_peers
 from benchmarks.pictures import Plane
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -48,13 +48,18 @@ class Setting:
 Maker = Callable[[Setting], dict[str, Column]]
 
 
+def _on_the_middle(peer: Peer) -> Callable[[Scene], Plane]:
+    """A peer of single planes, run on the frame that is scored."""
+    return lambda scene: peer(scene.case)
+
+
 def classical(name: str) -> Maker:
     """A filter that is told the true level; BM3D another time, told the whole noise model."""
 
     def make(setting: Setting) -> dict[str, Column]:
         options = Options(method=name, device="cpu")
         peers = choose_peers([name], None, options)
-        return {column: Column(lambda scene, peer=peer: peer(scene.case)) for column, peer in peers.items()}
+        return {column: Column(_on_the_middle(peer)) for column, peer in peers.items()}
 
     return make
 
@@ -102,7 +107,8 @@ def recursive(scene: Scene) -> Plane:
     last = scene.frames[0]
     for frame in scene.frames[1 : scene.middle + 1]:
         last = WEIGHT * frame + (1 - WEIGHT) * last
-    return last.astype(np.float32)
+    result: Plane = last.astype(np.float32)
+    return result
 
 
 def ours(method: str, weights: str | None = None, own: bool = True, **settings: str) -> Maker:

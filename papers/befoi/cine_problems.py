@@ -229,8 +229,8 @@ def _training_frames(folder: Path) -> list[Plane]:
 
 def _one_frame(plane: Plane, noise: XrayNoise, rng: np.random.Generator) -> Plane:
     """A single frame with the noise that a frame of such a sequence has."""
-    noisy, _ = simulate(plane[None], noise, rng)
-    return noisy[0]
+    noisy: Plane = simulate(plane[None], noise, rng)[0][0]
+    return noisy
 
 
 def _fit(plane: Plane, like: Plane) -> Plane:

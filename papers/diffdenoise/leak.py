@@ -39,6 +39,7 @@ from meddenoise.methods.fusion import fusion_weight
 from meddenoise.metrics.leak import leak
 from meddenoise.noise import NoiseEstimate
 from meddenoise.version import __version__
+from meddenoise.weights.checkpoint import Checkpoint
 
 Row = dict[str, Any]
 SAMPLED_SIGMA = 25
@@ -67,7 +68,7 @@ def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
         yield from white(picture, arguments.crop, index, WIDER)
 
 
-def _measure_leak(case: Case, checkpoint: weights.Checkpoint) -> Row:
+def _measure_leak(case: Case, checkpoint: Checkpoint) -> Row:
     noisy, sigma = _tensors(case)
     blind = get("blindspot").load(_setup(case, checkpoint, Sampling(fusion=False)))
     ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -86,7 +87,7 @@ def _measure_leak(case: Case, checkpoint: weights.Checkpoint) -> Row:
     return row
 
 
-def _measure_sampler(case: Case, checkpoint: weights.Checkpoint, seeds: int) -> Row:
+def _measure_sampler(case: Case, checkpoint: Checkpoint, seeds: int) -> Row:
     noisy, sigma = _tensors(case)
 
     def sampler(steps: int) -> DiffusionDenoiser:
@@ -112,7 +113,7 @@ def _measure_sampler(case: Case, checkpoint: weights.Checkpoint, seeds: int) -> 
     return row
 
 
-def _measure_sureness(case: Case, checkpoint: weights.Checkpoint) -> Row:
+def _measure_sureness(case: Case, checkpoint: Checkpoint) -> Row:
     noisy, sigma = _tensors(case)
     denoiser = get("diffdenoise").load(_setup(case, checkpoint, Sampling("diffusion", 10)))
     assert isinstance(denoiser, DiffusionDenoiser)
@@ -139,7 +140,7 @@ def _pair(denoiser: DiffusionDenoiser, noisy: Tensor, sigma: Tensor, seed: int) 
     return (condition + sigma * mean)[0, 0].numpy(), (sigma * half)[0, 0].numpy()
 
 
-def _setup(case: Case, checkpoint: weights.Checkpoint, sampling: Sampling) -> Setup:
+def _setup(case: Case, checkpoint: Checkpoint, sampling: Sampling) -> Setup:
     return Setup(NoiseEstimate(case.sigma), case.modality, checkpoint=checkpoint, sampling=sampling)
 
 

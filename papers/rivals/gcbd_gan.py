@@ -96,7 +96,8 @@ def _penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
     share = torch.rand(len(real), 1, 1, 1)
     mixed = (share * real + (1 - share) * made).requires_grad_()
     (slope,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
-    return PENALTY * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = PENALTY * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

@@ -1,10 +1,11 @@
 """Noise2Self: a U-Net that predicts the pixels of a grid from all others, and a filter tuned the same way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,7 +36,8 @@ def train_noise2self(noisy: Sequence[Plane], minutes: float, seed: int) -> Train
     def loss(passed: float) -> Tensor:
         batch = next(patches)
         mask = grid_mask(batch.shape[-2:], int(rng.integers(STRIDE**2)))
-        return (network(fill(batch, mask)) - batch)[..., mask].square().mean()
+        square: Tensor = (network(fill(batch, mask)) - batch)[..., mask].square().mean()
+        return square
 
     steps, took = train_for(network, loss, minutes, RATE, "noise2self")
     return Trained(JInvariant(network).eval(), mean, scale, steps, took)
@@ -78,6 +80,7 @@ def filter_calibrated(noisy: Plane) -> Plane:
     low, high = float(noisy.min()), float(noisy.max())
     unit = ((noisy - low) / (high - low)).astype(np.float64)
     chambolle = partial(denoise_tv_chambolle, max_num_iter=100)
-    tuned = calibrate_denoiser(unit, chambolle, {"weight": WEIGHTS}, stride=STRIDE)
+    calibrate: Callable[..., Callable[[NDArray[np.float64]], NDArray[np.float64]]] = calibrate_denoiser
+    tuned = calibrate(unit, chambolle, {"weight": WEIGHTS}, stride=STRIDE)
     clean: Plane = (tuned(unit) * (high - low) + low).astype(np.float32)
     return clean
