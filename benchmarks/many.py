@@ -196,8 +196,8 @@ def own_rate(folder: Path, options: Options) -> float:
     """Planes a second of the network in one long series of such planes."""
     (series,) = read(next(path for path in sorted(folder.rglob("*.dcm"))))
     planes = np.repeat(series.values(0, 1), LONG, axis=0)
-    scale = {"slope": np.ones(LONG), "intercept": np.zeros(LONG)}
-    plan = prepare(replace(as_series(planes[0], series.modality), pixels=planes, **scale), options)
+    one = as_series(planes[0], series.modality)
+    plan = prepare(replace(one, pixels=planes, slope=np.ones(LONG), intercept=np.zeros(LONG)), options)
     plan.run()  # the first time is slower
     began = perf_counter()
     plan.run()
