@@ -79,7 +79,7 @@ def make_files(folder: Path, count: int, share: float, size: int) -> list[Path]:
     rng = np.random.default_rng(0)
     templates = _templates(size)
     every = round(1 / share) if share > 0 else count + 1
-    bad = []
+    bad: list[Path] = []
     for number in range(count):
         path = folder / f"study{number // IN_FOLDER:03}" / f"{number:05}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -203,6 +203,7 @@ class Kept:
 
     def __init__(self, task: TrainingTask) -> None:
         self.task, self.digest, self.step = task, task.digest, 0
+        self.cases = task.cases
 
     def network(self) -> nn.Module:
         """That of the task."""
