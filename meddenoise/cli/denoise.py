@@ -103,11 +103,12 @@ def denoise(
 ) -> None:
     """Denoise files, folders or series; write them back in the same format, with a report.
 
-    Example: meddenoise denoise study/ -o denoised/"""
+    Example: meddenoise denoise study/ -o denoised/
+    """
     options = gather(method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
-        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map,
-        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, tile=tile,
-        overlap=overlap, device=device, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
-    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json,
-        verbosity=verbose - quiet, format=format, window=window, residual=residual, resume=resume, phi=phi,
-        noise_map=save_noise_map, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip
+        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map, tile=tile,
+        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, device=device,
+        overlap=overlap, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
+    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json, phi=phi,
+        verbosity=verbose - quiet, format=format, window=window, residual=residual, noise_map=save_noise_map,
+        resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip
