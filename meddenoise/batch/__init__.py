@@ -48,7 +48,7 @@ class Outcome:
     written: int
     kept: int
     failed: int
-    reports: tuple[Path, ...] = ()
+    reports: tuple[Path, ...] = field(default=(), compare=False)
 
 
 def run(request: Request, listener: Listener) -> Outcome:
