@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 
@@ -293,8 +294,12 @@ def test_jobs_of_slurm_do_the_series(
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+    patience = {
+        "jobqueue.slurm.death-timeout": "900"
+    }  # a job that ends before it is heard is not begun again
     try:
-        outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
+        with dask.config.set(patience):
+            outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
     finally:
         for number in (tmp_path / "jobs").read_text().split():
             with suppress(OSError):
