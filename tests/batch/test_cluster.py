@@ -293,9 +293,9 @@ def test_jobs_of_slurm_do_the_series(
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
-    patience = {
-        "jobqueue.slurm.death-timeout": "900"
-    }  # a job that ends before it is heard is not begun again
+    import dask
+
+    patience = {"jobqueue.slurm.death-timeout": "900"}  # no one begins a job again that gave up on its way
     try:
         with dask.config.set(patience):
             outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
