@@ -117,10 +117,10 @@ class Place:
             else:
                 self._ledger.fail(outcome)
             self._changed = self._page_changed = True
-            if monotonic() > self._save_at:
-                self._save()
-                if monotonic() > self._page_at:
-                    with suppress(OutputError):  # told when the place is closed
+            with suppress(OutputError):  # told when the place is closed: the images are written all the same
+                if monotonic() > self._save_at:
+                    self._save()
+                    if monotonic() > self._page_at:
                         self._save_page()
 
     def close(self) -> None:

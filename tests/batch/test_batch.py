@@ -408,7 +408,10 @@ def test_the_report_is_saved_while_a_long_run_goes_on(study, monkeypatch):
     assert saved == [1, 2]
 
 
-def test_a_report_that_cannot_be_saved_is_told_and_the_images_are_there(study, monkeypatch):
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_a_report_that_cannot_be_saved_is_told_and_the_images_are_there(study, monkeypatch, every):
+    monkeypatch.setattr(place_module, "SAVE_EVERY_S", every)
+
     def full(report, path):
         raise OutputError(f"{path} cannot be written (No space left on device): make room.")
 
