@@ -172,7 +172,7 @@ def animation(folder: Path) -> Path:
 FAULTS: dict[str, tuple[Fault, type[InputError], str]] = {
     "empty": (lambda d: written(d / "x.dcm", b""), NotAnImageError, "is empty"),
     "text": (lambda d: written(d / "x.dcm", b"hello " * 99), NotAnImageError, "is no DICOM"),
-    "zip": (lambda d: written(d / "x.zip", b"PK\3\4" + bytes(200)), NotAnImageError, "is no DICOM"),
+    "zip": (lambda d: written(d / "x.zip", b"PK\3\4" + bytes(200)), CorruptError, "is a damaged zip archive"),
     "header cut": (lambda d: written(d / "x.dcm", ct_bytes()[:1900]), CorruptError, "ends before its pixel"),
     "pixels cut": (lambda d: written(d / "x.dcm", ct_bytes()[:-10]), CorruptError, "truncated"),
     "packaged": (lambda d: packaged("MR_truncated.dcm"), CorruptError, "truncated"),

@@ -150,12 +150,12 @@ def test_frames_in_time_are_a_cine(tmp_path: Path) -> None:
 
 @EITHER
 def test_a_finer_grid_has_its_own_sizes_and_spacing(suffix: str, tmp_path: Path) -> None:
-    from meddenoise.pipeline import process_series
+    from meddenoise.pipeline import prepare
     from meddenoise.pipeline.options import Options
 
     SimpleITK.WriteImage(image_of(np.full((1, 32, 32), 9, "i2")), str(tmp_path / f"v.{suffix}"))
     series = only(tmp_path / f"v.{suffix}")
-    finer = process_series(series, Options(task="upscale", factor=2.0), None, lambda planes: None).series
+    finer = prepare(series, Options(task="upscale", factor=2.0)).run().series
     (target,) = write(finer, tmp_path / f"out.{suffix}")
     image = SimpleITK.ReadImage(str(target))
     assert image.GetSize() == (64, 64, 1)

@@ -19,7 +19,7 @@ FRAME = packaged("MR_small_jpeg_ls_lossless.dcm").read_bytes()
 
 KILLED = """
 import os, signal, sys
-from meddenoise.io import gdcm
+from meddenoise.io.dicom import gdcm
 from meddenoise.io.dicom.gdcm import Gdcm
 gdcm.IN_MEMORY = sys.argv[2] == "memory"
 with Gdcm() as child:
