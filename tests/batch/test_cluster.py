@@ -294,8 +294,12 @@ def test_jobs_of_slurm_do_the_series(
         script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+    import dask
+
+    patience = {"jobqueue.slurm.death-timeout": "900"}  # no one begins a job again that gave up on its way
     try:
-        outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
+        with dask.config.set(patience):
+            outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
     finally:
         for number in (tmp_path / "jobs").read_text().split():
             with suppress(OSError):

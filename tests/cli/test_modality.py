@@ -100,8 +100,10 @@ def test_a_method_for_another_modality_runs_with_a_note(tmp_path: Path, grey: Pa
 @pytest.mark.parametrize("format", FORMATS)
 def test_strength_0_gives_every_format_back_bit_for_bit(format: str, tmp_path: Path) -> None:
     source = sample(format, tmp_path)
-    run("denoise", source, *QUICK, "--strength", "0", "-o", tmp_path / "out" / source.name, "--sigma", "9")
-    before, after = read(source)[0], read(tmp_path / "out" / source.name)[0]
+    # what was read from a JPEG is written as PNG: a JPEG would lose more
+    name = f"{source.stem}.png" if format == "jpeg" else source.name
+    run("denoise", source, *QUICK, "--strength", "0", "-o", tmp_path / "out" / name, "--sigma", "9")
+    before, after = read(source)[0], read(tmp_path / "out" / name)[0]
     assert before.pixels.dtype == after.pixels.dtype
     assert before.pixels.tobytes() == after.pixels.tobytes()
 
