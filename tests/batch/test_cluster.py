@@ -274,8 +274,9 @@ def test_a_scheduler_that_does_not_answer_is_named(
 
 
 SBATCH = """#!/bin/sh
-# as Slurm's: takes a script, runs it apart, says its number
-nohup sh "$1" >/dev/null 2>&1 &
+# as Slurm's: takes a copy of a script, which is gone soon, runs it apart, says its number
+cp "$1" "{folder}/job.sh"
+nohup sh "{folder}/job.sh" >/dev/null 2>&1 &
 echo "$!" >> "{folder}/jobs"
 echo "Submitted batch job $!"
 """
