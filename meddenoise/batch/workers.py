@@ -148,7 +148,9 @@ class Crew:
         progress = _Progress(self)
         try:
             self.check()
-            self._finish(job, progress)
+            mark = self._mark(job)
+            if mark is not None:
+                self._make(job, mark, progress)
         except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
@@ -160,8 +162,8 @@ class Crew:
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)
 
-    def _finish(self, job: Job, progress: "_Progress") -> None:
-        """Make the result of one series, or find that it was finished before."""
+    def _mark(self, job: Job) -> str | None:
+        """The fingerprint of a series that is to be made; None where it was finished before."""
         task, place, orders = job.task, job.place, self._orders
         if task.refused is not None:
             raise task.refused
@@ -175,10 +177,10 @@ class Crew:
         if row is not None and all(target.exists() for target in targets):
             place.keep(row)
             self.tell(lambda: self._listener.kept(row))
-            return
+            return None
         if not (orders.overwrite or orders.replace or place.may_replace(mark)):
             refuse_existing(targets)
-        self._make(job, mark, progress)
+        return mark
 
     def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
         """Read, denoise, write and record one series."""
