@@ -252,7 +252,7 @@ def test_garbage_within_an_association_ends_it_alone(chain):
     for content in (struct.pack(">BBL", 4, 0, 2**31), struct.pack(">BBL", 4, 0, 8) + b"\0\0\0\xff\1\3zz"):
         association = associate(node)
         association.dul.socket.socket.sendall(content)
-        wait_for(lambda a=association: not a.is_established, "the end of the association", 10)
+        wait_for(lambda a=association: not a.is_established, "the end of the association", 60)
     answers(node)
 
 
@@ -265,7 +265,7 @@ def test_connections_beyond_the_limit_are_closed_at_once(chain):
     finally:
         for peer in peers:
             peer.close()
-    wait_for(lambda: not lingering(node), "room for a sender", 9)
+    wait_for(lambda: not lingering(node), "room for a sender", 60)
     answers(node)
 
 
