@@ -320,8 +320,8 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
     script.write_text(
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "from pathlib import Path\n"
-        "from tests.training.test_training import Images, Silence, run_training, tiny_recipe\n"
-        f"run_training(tiny_recipe(batch=4), Images(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
+        "from tests.training.test_training import TrainingSet, Silence, run_training, tiny_recipe\n"
+        f"run_training(tiny_recipe(batch=4), TrainingSet(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
         "watch=Silence())\n"
         "from accelerate.state import PartialState\n"
         "print('processes', PartialState().num_processes)\n"
