@@ -321,8 +321,8 @@ def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> No
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "from pathlib import Path\n"
         "from tests.training.test_training import TrainingSet, Silence, run_training, tiny_recipe\n"
-        f"run_training(tiny_recipe(batch=4), TrainingSet(Path({str(images)!r})), Path({str(tmp_path / 'two')!r}), "
-        "watch=Silence())\n"
+        f"images, out = Path({str(images)!r}), Path({str(tmp_path / 'two')!r})\n"
+        "run_training(tiny_recipe(batch=4), TrainingSet(images), out, watch=Silence())\n"
         "from accelerate.state import PartialState\n"
         "print('processes', PartialState().num_processes)\n"
     )
