@@ -148,7 +148,10 @@ class PatchSource:
         if noise is not None:
             return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
         if image.like is not None:
-            return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
+            like = image.like
+            if image.device is not None:  # some frame of the run: its first ones may be noisier
+                like = replace(like, sigma=like.sigma * float(image.device.draw_ratios(1, rng)[0]))
+            return degrade_like(patch, like, magnitude, self.mix, rng), patch
         exact, window = image.own.sigma < EXACT, None
         if exact and magnitude and patch.min() >= 0 and rng.random() < self.mix.windowed:
             window = KSpaceWindow.draw(rng)
