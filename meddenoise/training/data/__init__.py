@@ -56,7 +56,7 @@ class TrainingImage:
     device: NoiseProfile | None = None
     """The same for frames that follow each other: the profile of their device, in 255ths of the range."""
     run: Image | None = None
-    """Of a cine: the plane with those before and after it [3, H, W]."""
+    """Of a cine or a volume: the plane with those before and after it [3, H, W]."""
     recorrupted: bool = False
     """True to learn from two noisy versions of plane and noise, not from the plane, itself an estimate."""
 
