@@ -113,6 +113,15 @@ class KSpaceWindow:
         return unit
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How the noise of slices was made: it ends at the `window` of the signal, if there is one, and the part
+    `rho` of it is shared from each slice to the next."""
+
+    window: KSpaceWindow | None = None
+    rho: float = 0.0
+
+
 def bands_of(amplitude: Image) -> tuple[float, ...]:
     """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
     height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)

@@ -22,7 +22,7 @@ from meddenoise.training.data.degradation import (
     recorrupt,
 )
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.spectra import KSpaceWindow
+from meddenoise.training.spectra import KSpaceWindow, Scan
 
 Image = NDArray[np.float32]
 
@@ -156,7 +156,7 @@ class PatchSource:
         if exact and magnitude and patch.min() >= 0 and rng.random() < self.mix.windowed:
             window = KSpaceWindow.draw(rng)
             patch = window.scan(patch)
-        degraded = degrade(patch, image.own, image.modality, self.mix, rng, window)
+        degraded = degrade(patch, image.own, image.modality, self.mix, rng, Scan(window))
         if exact and rng.random() < self.mix.blanked:
             return blank(degraded, patch, rng)
         return degraded, patch

@@ -16,7 +16,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.spectra import (
-    KSpaceWindow,
+    Scan,
     amplitude_of,
     bands_of,
     blurring,
@@ -104,16 +104,13 @@ def degrade(
     modality: str,
     mix: NoiseMix,
     rng: np.random.Generator,
-    window: KSpaceWindow | None = None,
-    *,
-    rho: float = 0.0,
+    scan: Scan = Scan(),
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
-    magnitudes, whose 0 is a physical floor. Noise of a scan that ended at a `window` ends there too.
-    Of slices [T, H, W], all get noise of one kind, with correlation `rho` from each to the next, and the
-    report is that of the middle one.
+    magnitudes, whose 0 is a physical floor. Of slices [T, H, W], all get noise of one kind, and
+    the report is that of the middle one.
     """
     kind = _draw_kind(modality, mix, rng)
     magnitude, shape = modality == "MR", clean.shape[-2:]
@@ -124,8 +121,8 @@ def degrade(
     amplitude = white_spectrum(shape) if kind == "white" else draw_amplitude(shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = white_spectrum(shape)
-    if window is not None:
-        amplitude = window.amplitude(shape)
+    if scan.window is not None:
+        amplitude = scan.window.amplitude(shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
@@ -134,7 +131,7 @@ def degrade(
     poisson = kind == "signal_dependent" and rng.random() < 0.5
 
     def draw(poisson: bool) -> Image:
-        return level * filter_planes(_shared(_unit_noise(clean, level, poisson, rng), rho), amplitude)
+        return level * filter_planes(_shared(_unit_noise(clean, level, poisson, rng), scan.rho), amplitude)
 
     noise = draw(poisson)
     if rng.random() < mix.heavy:

@@ -8,7 +8,7 @@ from torch.nn import functional
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import EXACT, Degraded, NoiseMix, blank, degrade, degrade_like, pair
 from meddenoise.training.data.motion import warp
-from meddenoise.training.spectra import KSpaceWindow
+from meddenoise.training.spectra import KSpaceWindow, Scan
 
 Image = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class SliceSource:
             window = KSpaceWindow.draw(rng)
             clean = window.scan(clean)
         rho = float(rng.uniform(0, MOST_SHARED)) if rng.random() < SHARED else 0.0
-        made = degrade(clean, image.own, image.modality, self.mix, rng, window, rho=rho)
+        made = degrade(clean, image.own, image.modality, self.mix, rng, Scan(window, rho))
         noisy, truth = _without_some(made, rng), clean[1]
         if exact and rng.random() < self.mix.blanked:
             return blank(noisy, truth, rng)

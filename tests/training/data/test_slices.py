@@ -7,6 +7,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.degradation import NoiseMix, degrade
 from meddenoise.training.data.slices import ALONE, ELSEWHERE, SliceSource, draw_neighbours, made_slices
+from meddenoise.training.spectra import Scan
 
 CLEAN = NoiseEstimate(0.0)
 SIDE = 48
@@ -36,7 +37,7 @@ def test_the_same_step_gives_the_same_slices_and_the_middle_one_is_the_target():
 def test_slices_share_as_much_noise_as_they_shall(rho):
     rng, flat, found = np.random.default_rng(0), np.full((3, 64, 64), 120, np.float32), []
     for _ in range(12):
-        noise = degrade(flat, CLEAN, "CT", MIX, rng, rho=rho).noisy - flat
+        noise = degrade(flat, CLEAN, "CT", MIX, rng, Scan(rho=rho)).noisy - flat
         found.append([correlation(noise[0], noise[1]), correlation(noise[1], noise[2])])
     assert np.mean(found, axis=0) == pytest.approx([rho, rho], abs=0.05)
 
