@@ -122,6 +122,9 @@ class Scan:
     rho: float = 0.0
 
 
+PLAIN = Scan()
+
+
 def bands_of(amplitude: Image) -> tuple[float, ...]:
     """Amplitude in each frequency band relative to white noise: `NoiseEstimate.bands` of this spectrum."""
     height, width = amplitude.shape[0], 2 * (amplitude.shape[1] - 1)

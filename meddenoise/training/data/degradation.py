@@ -16,6 +16,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.spectra import (
+    PLAIN,
     Scan,
     amplitude_of,
     bands_of,
@@ -104,7 +105,7 @@ def degrade(
     modality: str,
     mix: NoiseMix,
     rng: np.random.Generator,
-    scan: Scan = Scan(),
+    scan: Scan = PLAIN,
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
