@@ -27,7 +27,7 @@ ACROSS, ALONG = (0.3, 0.7), 1.3
 """Gaussian kernels of CT in pixels: least and most of the shorter one, most of the longer. Neighbour
 correlations of 0.72 and 0.26, measured on a soft kernel, are about 0.9 and 0.4 pixels; 0.81 is 1.1."""
 STREAKED = 0.25
-"""Share of CT noise with streaks: where few photons arrive, as across shoulders, it is long in one direction."""
+"""Share of CT noise with streaks: where few photons arrive, as across shoulders, it has a direction."""
 STREAK_WIDTH = 0.015, 0.1
 """Standard deviation, in cycles a pixel along a streak, of its frequencies."""
 EXPOSURES, MOST_GAMMA = 0.25, 4.0
