@@ -16,7 +16,8 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import filter_planes
 from meddenoise.training.spectra import (
-    KSpaceWindow,
+    PLAIN,
+    Scan,
     amplitude_of,
     bands_of,
     blurring,
@@ -93,6 +94,10 @@ class Degraded:
     sigma: float
     own_share: Image
 
+    def with_noisy(self, noisy: Image) -> "Degraded":
+        """The same report of other noisy planes."""
+        return replace(self, noisy=noisy)
+
 
 def degrade(
     clean: Image,
@@ -100,40 +105,43 @@ def degrade(
     modality: str,
     mix: NoiseMix,
     rng: np.random.Generator,
-    window: KSpaceWindow | None = None,
+    scan: Scan = PLAIN,
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
-    magnitudes, whose 0 is a physical floor. Noise of a scan that ended at a `window` ends there too.
+    magnitudes, whose 0 is a physical floor. Of slices [T, H, W], all get noise of one kind, and
+    the report is that of the middle one.
     """
     kind = _draw_kind(modality, mix, rng)
-    magnitude = modality == "MR"
+    magnitude, shape = modality == "MR", clean.shape[-2:]
     if kind == "none" and own.sigma < EXACT:
-        return tell(Truth(clean, np.zeros_like(clean), white_spectrum(clean.shape), own), magnitude, mix, rng)
+        nothing = np.zeros(shape, np.float32)
+        return tell(Truth(clean, nothing, white_spectrum(shape), own), magnitude, mix, rng)
     sigma = draw_level(mix, rng, own)
-    amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
+    amplitude = white_spectrum(shape) if kind == "white" else draw_amplitude(shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
-        amplitude = white_spectrum(clean.shape)
-    if window is not None:
-        amplitude = window.amplitude(clean.shape)
+        amplitude = white_spectrum(shape)
+    if scan.window is not None:
+        amplitude = scan.window.amplitude(shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
-        level = level * slow_variation(clean.shape, rng)
+        level = level * slow_variation(shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
-    noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
+
+    def draw(poisson: bool) -> Image:
+        return level * filter_planes(_shared(_unit_noise(clean, level, poisson, rng), scan.rho), amplitude)
+
+    noise = draw(poisson)
     if rng.random() < mix.heavy:
         noise = _heavy_tailed(noise, rng)
-    if kind == "rician":
-        other = level * filter_planes(_unit_noise(clean, level, False, rng), amplitude)
-        noisy = np.hypot(clean + noise, other)
-    else:
-        noisy = clean + noise
+    noisy = np.hypot(clean + noise, draw(False)) if kind == "rician" else clean + noise
     if rng.random() < mix.clipped and sigma > ROUNDING:
         noisy = stored(noisy, clean)
-    return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
+    own_level = level if level.ndim == 2 else level[len(level) // 2]
+    return tell(Truth(noisy, own_level, amplitude, own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -256,11 +264,18 @@ def _given_bands(amplitude: Image, mix: NoiseMix, rng: np.random.Generator) -> N
 def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
     """The noise with a random local strength of unit mean power: kurtosis up to about 8."""
     texture = filter_planes(
-        rng.standard_normal(noise.shape, np.float32), blurring(noise.shape, rng.uniform(0.5, 3.0))
+        rng.standard_normal(noise.shape, np.float32), blurring(noise.shape[-2:], rng.uniform(0.5, 3.0))
     )
     strength = np.exp(rng.uniform(0.15, 0.5) * texture / texture.std())
     heavy: Image = (noise * strength / np.sqrt(np.mean(strength**2))).astype(np.float32)
     return heavy
+
+
+def _shared(unit: Image, rho: float) -> Image:
+    """Noise of slices [T, H, W] of which each shares the part `rho` with the one before."""
+    for n in range(1, len(unit) if rho else 0):
+        unit[n] = rho * unit[n - 1] + np.float32(np.sqrt(1 - rho**2)) * unit[n]
+    return unit
 
 
 def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:
