@@ -11,8 +11,8 @@ from meddenoise.report.page import Drawing
 from meddenoise.report.page.clip import draw_clip
 from meddenoise.report.page.noise_plots import draw_noise
 from meddenoise.report.page.pictures import LARGEST, Fineness, Planes, fineness_of, picture
-from meddenoise.report.page.scan import Scan, scan_series
 from meddenoise.report.page.shown import Shown, name_plane, planes_of, rivals_of
+from meddenoise.report.page.views import Views, choose_views
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.series import Series
 
@@ -25,7 +25,7 @@ def draw_series(shown: Shown) -> Drawing:
 
     Some planes at a time are looked at; of those shown a few pixels of every kind are kept.
     """
-    text = json.dumps(_viewer(shown, scan_series(shown)), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_viewer(shown, choose_views(shown)), allow_nan=False, separators=(",", ":"))
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(sign, code)
     plots = "" if shown.removal is None else draw_noise(shown.removal, shown.after)
@@ -36,16 +36,16 @@ def draw_series(shown: Shown) -> Drawing:
     return Drawing(f"{viewer}{plots}", _who(shown.after))
 
 
-def _viewer(shown: Shown, scan: Scan) -> dict[str, Any]:
+def _viewer(shown: Shown, views: Views) -> dict[str, Any]:
     """What page.js reads: every plane followed by its regions, then the frames to play."""
     pictures: list[dict[str, Any]] = []
     seen, fineness = [], None
-    for index, why in scan.planes:
+    for index, why in views.planes:
         planes = planes_of(shown, index)
         seen.append(planes.after[planes.valid])
         fineness = fineness or _fineness(shown, planes)
         name = name_plane(shown.after, index)
-        parts = [region for region in scan.regions if region.plane == index]
+        parts = [region for region in views.regions if region.plane == index]
         boxes = [[region.left, region.top, region.side] for region in parts]
         overview = {"label": name + _size(shown.after), "why": why, "boxes": boxes, "index": index}
         pictures.append(picture(planes, fineness) | overview)

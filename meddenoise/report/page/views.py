@@ -12,7 +12,7 @@ MOST_REGIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class Views:
     """What to show of a series, the first first."""
 
     planes: list[tuple[int, str]]
@@ -20,12 +20,12 @@ class Scan:
     regions: list[Region]
 
 
-def scan_series(shown: Shown) -> Scan:
+def choose_views(shown: Shown) -> Views:
     """The planes and regions of a series that a reader should see; some planes are looked through."""
     after, frames = shown.after, shown.frames
     middle = frames // 2
     if not shown.is_compared:
-        return Scan([(middle, "the middle" if frames > 1 else "")], [])
+        return Views([(middle, "the middle" if frames > 1 else "")], [])
     regions: list[Region] = []
     removed: dict[int, float] = {}
     height, width = after.pixels.shape[1:]
@@ -42,7 +42,7 @@ def scan_series(shown: Shown) -> Scan:
     return _choose(shown, middle, regions, removed)
 
 
-def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int, float]) -> Scan:
+def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int, float]) -> Views:
     """The middle plane, the first of a cine, and the worst: most noise left, most structure removed."""
     reasons = [(middle, "the middle" if shown.frames > 1 else "")]
     if shown.after.is_cine and not shown.brief:
@@ -59,7 +59,7 @@ def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int,
     first = planes_of(shown, middle)
     patient = find_patient(first.after, first.valid, inverted=shown.after.inverted)
     inside += find_detail(first.after, patient, middle, inside)
-    return Scan(listed, inside)
+    return Views(listed, inside)
 
 
 def _noise_left(shown: Shown) -> tuple[int, str] | None:

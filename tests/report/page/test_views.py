@@ -8,8 +8,8 @@ import pytest
 from meddenoise.report.page.clip import draw_clip
 from meddenoise.report.page.pictures import Fineness
 from meddenoise.report.page.regions import find_detail, find_patient, find_regions
-from meddenoise.report.page.scan import scan_series
 from meddenoise.report.page.shown import Shown
+from meddenoise.report.page.views import choose_views
 from meddenoise.trust.removal import Removal
 from tests.page_samples import series, shown
 
@@ -69,12 +69,12 @@ def test_the_region_of_most_detail_is_where_the_image_is_fine() -> None:
 def test_the_plane_with_most_noise_left_and_the_first_frame_of_a_cine_are_shown() -> None:
     pairs = tuple((20.0, 9.0 if n == 6 else 2.0) for n in range(8))
     sample = replace(shown(), removal=Removal(by_plane=pairs))
-    planes = dict(scan_series(sample).planes)
+    planes = dict(choose_views(sample).planes)
     assert planes[4].startswith("the middle") and "most noise left" in planes[6]
     assert "the first" not in planes.get(0, "")
     cine = {"modality": "XA", "frame_time_ms": 40.0}
     sample = replace(shown(**cine), removal=Removal(by_plane=pairs))
-    assert dict(scan_series(sample).planes)[0].startswith("the first")
+    assert dict(choose_views(sample).planes)[0].startswith("the first")
 
 
 def test_a_cine_is_played_from_its_first_frame_and_slices_are_not() -> None:
