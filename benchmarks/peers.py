@@ -13,7 +13,7 @@ from benchmarks.pictures import Plane
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
 from meddenoise.methods.classical import bm3d_coloured
-from meddenoise.noise.simulate import NPS_FREQUENCIES
+from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
