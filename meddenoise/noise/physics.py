@@ -143,7 +143,7 @@ def magnitude_of(real: Array, imaginary: Array) -> Array:
 def share_noise(frames: Array, rho: float) -> None:
     """n_t = rho n_(t-1) + sqrt(1 - rho²) x_t, applied in place to `frames` [T, Y, X]: variances stay."""
     stack = frames if frames.ndim == 3 else frames[None]
-    for index in range(1, len(stack)):
+    for index in range(1, len(stack) if rho else 0):
         stack[index] *= np.float32(np.sqrt(1 - rho**2))
         stack[index] += np.float32(rho) * stack[index - 1]
 

@@ -35,7 +35,7 @@ def match_noise(
     as much noise themselves, enough is added for the loss to learn from (`mix.own_limit`).
     Source: Hu, Huang 2024 (BeFOI), equations 7 and 8.
     """
-    ratios = draw_ratios(device, len(clean), rng) * np.exp(rng.normal(0, mix.level_spread))
+    ratios = device.draw_ratios(len(clean), rng) * np.exp(rng.normal(0, mix.level_spread))
     wanted = np.stack([device.sigma_at(frame) for frame in clean]) * ratios[:, None, None]
     total = float(np.mean(np.square(wanted, dtype=np.float64)))
     least = own.sigma**2 * (1 - mix.own_limit) / mix.own_limit
@@ -43,20 +43,6 @@ def match_noise(
     level = (wanted * np.sqrt(added / max(total, 1e-9))).astype(np.float32)
     amplitude = _amplitude(device.frequency, device.power, (clean.shape[1], clean.shape[2]))
     return FrameNoise(level, amplitude, device.rho)
-
-
-def draw_ratios(device: NoiseProfile, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The levels of `count` successive frames around one of the device's, relative to its usual level.
-
-    Frames before the first and after the last of a run are as these.
-    """
-    runs = device.counts.series
-    levels = np.array(device.sigmas) / device.sigma
-    rows = levels.reshape(runs, -1) if len(levels) % runs == 0 else levels[None]
-    row = rows[int(rng.integers(len(rows)))]
-    first = int(rng.integers(len(row))) - count // 2
-    chosen: NDArray[np.float64] = row[np.clip(np.arange(first, first + count), 0, len(row) - 1)]
-    return chosen
 
 
 @lru_cache(maxsize=8)

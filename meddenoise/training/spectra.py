@@ -106,14 +106,27 @@ class KSpaceWindow:
         return window
 
     def scan(self, clean: Image) -> Image:
-        """`clean` [H, W], nowhere below 0, as the magnitude image of such a scan: limited in band."""
-        padded = np.pad(clean, _AROUND, mode="reflect")
-        seen: Image = np.abs(filter_planes(padded, self.transfer(padded.shape)))
-        return np.ascontiguousarray(seen[_AROUND:-_AROUND, _AROUND:-_AROUND], np.float32)
+        """`clean` [..., H, W], nowhere below 0, as magnitude images of such a scan: limited in band."""
+        around = [(0, 0)] * (clean.ndim - 2) + [(_AROUND, _AROUND)] * 2
+        padded = np.pad(clean, around, mode="reflect")
+        seen: Image = np.abs(filter_planes(padded, self.transfer(padded.shape[-2:])))
+        return np.ascontiguousarray(seen[..., _AROUND:-_AROUND, _AROUND:-_AROUND], np.float32)
 
     def amplitude(self, shape: tuple[int, ...]) -> Image:
         """The amplitude spectrum [H, W / 2 + 1] of its noise, unit mean power."""
         return unit_gain(self.transfer(shape), shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How the noise of slices was made: it ends at the `window` of the signal, if there is one, and the part
+    `rho` of it is shared from each slice to the next."""
+
+    window: KSpaceWindow | None = None
+    rho: float = 0.0
+
+
+PLAIN = Scan()
 
 
 def bands_of(amplitude: Image) -> tuple[float, ...]:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.physics import magnitude_of, shot_noise
-from meddenoise.noise.spectrum import filter_planes, shaped_noise, white_noise
+from meddenoise.noise.physics import magnitude_of, share_noise, shot_noise
+from meddenoise.noise.spectrum import filter_planes, white_noise
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import (
-    KSpaceWindow,
+    PLAIN,
+    Scan,
     amplitude_of,
     bands_of,
     blurring,
@@ -56,6 +57,10 @@ class Degraded:
     sigma: float
     own_share: Image
 
+    def with_noisy(self, noisy: Image) -> "Degraded":
+        """The same report of other noisy planes."""
+        return replace(self, noisy=noisy)
+
 
 def degrade(
     clean: Image,
@@ -63,42 +68,48 @@ def degrade(
     modality: str,
     mix: NoiseMix,
     rng: np.random.Generator,
-    window: KSpaceWindow | None = None,
+    scan: Scan = PLAIN,
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
-    magnitudes, whose 0 is a physical floor. Noise of a scan that ended at a `window` ends there too.
+    magnitudes, whose 0 is a physical floor. Of slices [T, H, W], all get noise of one kind, and
+    the report is that of the middle one.
     """
-    magnitude = modality == "MR"
+    magnitude, shape = modality == "MR", clean.shape[-2:]
     drawn = draw_row_noise(clean, modality, mix.models, rng)
     if drawn is not None:
-        return tell(Truth(*drawn, own), magnitude, mix, rng)
+        noisy, level, amplitude = drawn
+        return tell(Truth(noisy, middle_of(level), amplitude, own), magnitude, mix, rng)
     kind = _draw_kind(modality, mix, rng)
     if kind == "none" and own.sigma < EXACT:
-        return tell(Truth(clean, np.zeros_like(clean), white_spectrum(clean.shape), own), magnitude, mix, rng)
+        nothing = np.zeros(shape, np.float32)
+        return tell(Truth(clean, nothing, white_spectrum(shape), own), magnitude, mix, rng)
     sigma = draw_level(mix, rng, own)
-    amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
+    amplitude = white_spectrum(shape) if kind == "white" else draw_amplitude(shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
-        amplitude = white_spectrum(clean.shape)
-    if window is not None:
-        amplitude = window.amplitude(clean.shape)
+        amplitude = white_spectrum(shape)
+    if scan.window is not None:
+        amplitude = scan.window.amplitude(shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
-        level = level * slow_variation(clean.shape, rng)
+        level = level * slow_variation(shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
-    noise = level * _unit_noise(clean, level, poisson, amplitude, rng)
+
+    def draw(poisson: bool) -> Image:
+        unit = _unit_noise(clean, level, poisson, rng)
+        share_noise(unit, scan.rho)
+        return level * filter_planes(unit, amplitude)
+
+    noise = draw(poisson)
     if rng.random() < mix.heavy:
         noise = _heavy_tailed(noise, rng)
-    if kind == "rician":
-        noisy = magnitude_of(clean + noise, level * shaped_noise(clean.shape, amplitude, rng))
-    else:
-        noisy = clean + noise
+    noisy = magnitude_of(clean + noise, draw(False)) if kind == "rician" else clean + noise
     if rng.random() < mix.clipped and sigma > ROUNDING:
         noisy = stored(noisy, clean)
-    return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
+    return tell(Truth(noisy, middle_of(level), amplitude, own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -161,6 +172,11 @@ def blank(degraded: Degraded, clean: Image, rng: np.random.Generator) -> tuple[D
     return replace(degraded, noisy=noisy.astype(np.float32)), truth.astype(np.float32)
 
 
+def middle_of(planes: Image) -> Image:
+    """The plane itself [H, W], or the middle one of several [T, H, W]."""
+    return planes if planes.ndim == 2 else planes[len(planes) // 2]
+
+
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
     if modality == "MR" and rng.random() < mix.rician:
         return "rician"
@@ -221,20 +237,18 @@ def _given_bands(amplitude: Image, mix: NoiseMix, rng: np.random.Generator) -> N
 def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
     """The noise with a random local strength of unit mean power: kurtosis up to about 8."""
     texture = white_noise(noise.shape, rng)
-    texture = filter_planes(texture, blurring(noise.shape, rng.uniform(0.5, 3.0)))
+    texture = filter_planes(texture, blurring(noise.shape[-2:], rng.uniform(0.5, 3.0)))
     strength = np.exp(rng.uniform(0.15, 0.5) * texture / texture.std())
     heavy: Image = (noise * strength / np.sqrt(np.mean(strength**2))).astype(np.float32)
     return heavy
 
 
-def _unit_noise(
-    clean: Image, level: Image, poisson: bool, amplitude: Image, rng: np.random.Generator
-) -> Image:
+def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:
     if not poisson:
-        return shaped_noise(clean.shape, amplitude, rng)
+        return white_noise(clean.shape, rng)
     # As many quanta as make sigma(x) the shot noise of the signal: skewed where they are few.
     quanta = np.clip((np.maximum(clean, 1.0) / np.maximum(level, 0.05)) ** 2, 2.0, 1e5)
-    return filter_planes((shot_noise(quanta, rng) / np.sqrt(quanta)).astype(np.float32), amplitude)
+    return (shot_noise(quanta, rng) / np.sqrt(quanta)).astype(np.float32)
 
 
 def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
