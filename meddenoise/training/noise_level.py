@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ class NoiseLevelTask:
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
-            **asdict(recipe.noise),
+            **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
         )
