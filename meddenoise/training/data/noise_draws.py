@@ -81,7 +81,8 @@ def draw_labelled(
     if rng.random() < 0.2:  # low contrast
         clean = clean.mean() + (clean - clean.mean()) * np.float32(np.exp(rng.uniform(np.log(0.05), 0)))
     if own.sigma == 0 and modality in ("DX", "XA") and rng.random() < EXPOSURES:
-        clean = 255 * (np.maximum(clean, 0) / 255) ** np.float32(rng.uniform(1.5, MOST_GAMMA))
+        bright = np.maximum(clean, 0) / np.float32(255)
+        clean = (255 * bright ** rng.uniform(1.5, MOST_GAMMA)).astype(np.float32)
     sigma = max(draw_level(mix, rng), 3 * own.sigma)
     if own.sigma == 0 and rng.random() < mix.none:
         sigma = 0.0
@@ -156,9 +157,7 @@ def _streaks(shape: tuple[int, int], plain: Image, rng: np.random.Generator) -> 
     fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
     along = fx * np.cos(angle) + fy * np.sin(angle)
     width = np.exp(rng.uniform(*np.log(STREAK_WIDTH)))
-    amplitude = plain * np.exp(-0.5 * (along / width) ** 2)
-    streaks: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
-    return streaks
+    return unit_gain(plain * np.exp(-0.5 * (along / width) ** 2), shape[1])
 
 
 def _kernel(shape: tuple[int, int], rng: np.random.Generator) -> Image:
