@@ -108,10 +108,9 @@ def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
 
 
 def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None:
-    bands = (1.0, 1.0, 1.0, 0.3)
-    smooth = NoiseEstimate(4.0, bands, uncertainty=0.5)
-    assert rule(NoiseEstimate(6.0), smooth, "CT").sigma == 6.0
-    assert rule(NoiseEstimate(64.0), smooth, "CT").sigma == 7.0
+    read = NoiseEstimate(4.0, uncertainty=0.5)
+    assert rule(NoiseEstimate(6.25), read, "CT").sigma == 5.0
+    assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
     bright = NoiseEstimate(50.0, variance=(2.0, 500.0))
     ruled = rule(bright, NoiseEstimate(4.0, uncertainty=1.0), "XA")
     assert ruled.sigma == 10.0 and ruled.variance == pytest.approx((2 / 25, 20.0))

@@ -32,8 +32,6 @@ MOST_DOUBT = 1.5
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
-SMOOTH = 0.65
-"""Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -116,9 +114,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
-    that it recognises, on radiographs whose noise follows the brightness and whose bright parts the network
-    reads too low, on the smooth noise of soft CT kernels; in other CT, where one is too high and the other
-    too low, both count alike. It counts as no higher than the network's own doubt allows: on texture, and on
+    that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the network
+    reads too low; in CT, where one is too high and the other too low, both count alike. It counts as no higher than the network's own doubt allows: on texture, and on
     small matrices with anatomy everywhere, it can be many times too high.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
@@ -131,8 +128,7 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
     if modality == "CT" and believed > 0:
-        smooth = learned.bands[-1] < SMOOTH
-        learned = replace(learned, sigma=believed if smooth else float(np.sqrt(learned.sigma * believed)))
+        learned = replace(learned, sigma=float(np.sqrt(learned.sigma * believed)))
     rician = learned.model == "rician"
     return replace(
         learned,
