@@ -114,9 +114,10 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
-    that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the network
-    reads too low; in CT, where one is too high and the other too low, both count alike. It counts as no higher than the network's own doubt allows: on texture, and on
-    small matrices with anatomy everywhere, it can be many times too high.
+    that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the
+    network reads too low; in CT, where one is too high and the other too low, both count alike. It counts as
+    no higher than the network's own doubt allows: on texture, and on small matrices with anatomy everywhere,
+    it can be many times too high.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
