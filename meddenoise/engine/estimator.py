@@ -30,7 +30,7 @@ DISAGREE = 1.5
 MOST_DOUBT = 1.5
 """Times the error that the network expects of its level, up to which a higher classical level is believed."""
 MOST_BRIGHT = 6.0
-"""Times the network's level up to which noise that follows the brightness is believed: exposures cover that."""
+"""Times the network's level up to which noise that follows the brightness is believed."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
