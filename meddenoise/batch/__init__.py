@@ -195,9 +195,7 @@ def _find_references(tasks: Sequence[Task], path: Path | None) -> Sequence[Item 
         return [None] * len(tasks)
     found = discover([path])
     if not found.items:
-        raise NothingReadableError(
-            f"--ref {path} holds no image that can be read: give the reference images."
-        )
+        raise found.nothing_readable([path], "--ref")
     return pair_items([task.item for task in tasks], found.items, "--ref")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from meddenoise.errors import CorruptError, OutputError, UnsupportedError, first_line
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.limits import allocate
 from meddenoise.io.raster import series_of, split_alpha
 from meddenoise.series import Series
@@ -32,9 +32,7 @@ def scan(path: Path) -> Entry:
         return Entry(path, 1)
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:

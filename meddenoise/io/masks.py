@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
 from meddenoise.io.dicom.segmentation import Marked, Segmentation, open_segmentation
-from meddenoise.series import Geometry, Series
-
-Mask = NDArray[np.bool_]
+from meddenoise.series import Geometry, Mask, Series
 
 SAME_PLACE = 0.5
 """Of the pixel spacing: how far positions may differ that are the same."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import CorruptError, UnsupportedError, first_line
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, new_file, refined
@@ -52,9 +52,7 @@ def scan(path: Path) -> Entry:
     return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1, result=made)
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
+from meddenoise.series import DENOISED, INPAINTED, UPSCALED
+
+MARKS = {"denoise": f"_{DENOISED}", "upscale": f"_{UPSCALED}", "inpaint": f"_{INPAINTED}"}
 """What is put behind the names of results that lie beside their sources, by task."""
 MAPS = ("residual", "uncertainty")
 """What may be written beside a result, each under its name and this one."""

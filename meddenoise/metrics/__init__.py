@@ -10,13 +10,7 @@ instead, as the docstrings of their functions say.
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meddenoise.metrics.protocol import Protocol as Protocol
-
-Image = NDArray[np.floating]
-"""Planes [N, Y, X] in physical units."""
 
 TRUTH = "that of the reference"
 """The best value of a metric that is no better for being higher or lower."""

@@ -9,11 +9,11 @@ from meddenoise.io.modality import same_kind
 from meddenoise.noise.models import NoiseOptions, ProfileNoise
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.file import SUFFIX, read_profile
-from meddenoise.noise.spectrum import Array
 from meddenoise.noise.table import NoiseRow, Scale, Values, worded
+from meddenoise.series import Image
 
 
-def measure(values: Array, pixel_mm: float) -> Scale:
+def measure(values: Image, pixel_mm: float) -> Scale:
     """The scale of an image; infinite values and NaN do not count."""
     finite = values[np.isfinite(values)]
     if not finite.size:

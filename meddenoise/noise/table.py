@@ -31,7 +31,7 @@ from meddenoise.noise.physics import (
     add_spectral,
     add_xray,
 )
-from meddenoise.noise.spectrum import Array
+from meddenoise.series import Image
 
 Values = Literal["any", "HU", "magnitude", "exposure"]
 """The pixel values that a kind of noise is made for."""
@@ -59,7 +59,7 @@ class Scale:
 class NoiseRow:
     """A kind of noise: how it is added to an image and, if it has words, their form, meaning and options."""
 
-    add: Callable[[Array, Any, np.random.Generator], Added]
+    add: Callable[[Image, Any, np.random.Generator], Added]
     values: Values = "any"
     form: str = ""
     meaning: str = ""

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from meddenoise.diffusion.schedules import get_schedule
@@ -23,7 +22,7 @@ from meddenoise.noise.profile.radial import correlation_length
 from meddenoise.noise.profile.repeats import Repeated, measure_repeats
 from meddenoise.noise.spectrum import sampled_amplitude
 from meddenoise.normalize import fit_window
-from meddenoise.series import Series
+from meddenoise.series import Mask, Plane, Series
 
 Kind = Literal["auto", "frames", "repeats", "image"]
 KINDS: dict[str, Source | None] = {
@@ -41,9 +40,6 @@ BELOW = 0.01
 """Share of local means below 0 from which an X-ray image counts as subtracted."""
 SIGNED = ("CT", "MR", "")
 """Modalities whose values may be negative as they are."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,9 @@ def _claim(output: Path, method: str) -> None:
     from meddenoise.errors import TrainingError
     from meddenoise.io.atomic import write_whole
 
-    mark = output / METHOD
+    note = output / METHOD
     try:
-        there = mark.read_text(encoding="utf-8").strip() if mark.exists() else _method_of(output)
+        there = note.read_text(encoding="utf-8").strip() if note.exists() else _method_of(output)
     except (OSError, ValueError):
         there = ""
     if there and there != method:
@@ -135,8 +135,8 @@ def _claim(output: Path, method: str) -> None:
             f"{output} holds a training of {there!r}, not of {method!r}: give another --output, "
             f"or --method {there} to go on with it."
         )
-    if not mark.exists():
-        write_whole(mark, f"{method}\n".encode())
+    if not note.exists():
+        write_whole(note, f"{method}\n".encode())
 
 
 def _method_of(output: Path) -> str:

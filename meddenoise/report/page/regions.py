@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from meddenoise.series import Mask, Plane
+
 SCANNED = 8
 """Planes of a series that are looked through, evenly spread."""
 SCANNED_PIXELS = 8 << 20
@@ -17,9 +19,6 @@ SIDES = (32, 224)
 """Smallest and largest side of a region; a quarter of the plane between them."""
 USABLE = 0.9
 """Share of a region that must be image."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
