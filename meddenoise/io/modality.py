@@ -109,7 +109,11 @@ def likely_modality(series: Series) -> str:
 
 
 def same_kind(one: str, other: str) -> bool:
-    """True where two modalities do not contradict each other: alike, of one kind, or not known."""
+    """True where two modalities do not contradict each other: alike, of one kind, or not known.
+
+    >>> same_kind("DX", "CR"), same_kind("CT", "MR")
+    (True, False)
+    """
     known = {one, other}
     return not one or not other or len(known) == 1 or any(known <= kind for kind in KINDS)
 

@@ -27,7 +27,11 @@ def bears_mark(path: Path, root: Path) -> bool:
 
 
 def without_mark(name: str) -> str:
-    """The name without the mark of a result at its end."""
+    """The name without the mark of a result at its end.
+
+    >>> without_mark("chest_denoised")
+    'chest'
+    """
     for mark in MARKS.values():
         if name.endswith(mark):
             return name[: -len(mark)]

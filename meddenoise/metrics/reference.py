@@ -24,6 +24,11 @@ def psnr(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """10 log10(R^2 / MSE) in dB; infinite where the images are identical.
 
     Raises UndefinedError without a data range or without a pixel to compare.
+
+    >>> import numpy as np
+    >>> clean = np.zeros((1, 8, 8))
+    >>> round(psnr(clean + 1, clean, Protocol(data_range=255.0)), 2)
+    48.13
     """
     peak = checked_range(protocol)
 

@@ -48,6 +48,11 @@ def estimate_plane(plane: Plane, valid: Mask | None = None, modality: str = "") 
 
     `valid` [Y, X] is False where pixels are no image, None where all are. `modality` is a DICOM code: CT
     noise may follow the place, MR noise (and that of an empty code) may be Rician, other noise the signal.
+
+    >>> import numpy as np
+    >>> plane = 100 + 5 * np.random.default_rng(0).standard_normal((128, 128), np.float32)
+    >>> round(estimate_plane(plane).sigma)
+    5
     """
     valid = np.ones(plane.shape, bool) if valid is None else valid
     if min(plane.shape, default=0) < SMALL_BLOCK:

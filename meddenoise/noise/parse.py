@@ -26,6 +26,9 @@ def parse_noise(text: str, scale: Scale) -> NoiseOptions:
 
     A text that ends in .toml is the file of a noise profile. Raises UsageError where it does not follow a
     form in the table, or is no profile for such images.
+
+    >>> parse_noise("rician:5", Scale(peak=1000.0, mean=200.0, pixel_mm=0.7))
+    RicianNoise(sigma=50.0, coils=1, g_peak=0.0, band=1.0)
     """
     if text.lower().endswith(SUFFIX):
         return _from_profile(Path(text), scale)

@@ -54,6 +54,13 @@ def simulate(
 
     Independent noises add their variances and spectra. Raises ValueError where an image is not [Y, X] or
     [N, Y, X].
+
+    >>> import numpy as np
+    >>> from meddenoise.noise.models import GaussianNoise
+    >>> clean = np.zeros((64, 64), np.float32)
+    >>> noisy, info = simulate(clean, GaussianNoise(5.0), np.random.default_rng(0))
+    >>> round(float(noisy.std())), info.applied
+    (5, ({'noise': 'gaussian', 'sigma': 5.0},))
     """
     if image.ndim not in (2, 3):
         raise ValueError(f"an image is [Y, X] or [N, Y, X], not {list(image.shape)}")

@@ -36,7 +36,11 @@ class Check:
     falling: bool = False
 
     def judge(self, value: float) -> Verdict:
-        """The verdict on one value."""
+        """The verdict on one value.
+
+        >>> judge(Values({"structure_lost": 0.0})).verdict
+        'ok'
+        """
         sign = -1 if self.falling else 1
         steps: tuple[tuple[Verdict, float | None], ...] = (
             ("reject", self.reject),
