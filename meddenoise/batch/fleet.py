@@ -90,8 +90,8 @@ class Fleet(Crew):
             raise self._gone() from error
         except KilledWorker as error:
             raise InputError(
-                f"{errand.task.item.path} was given up: {error.allowed_failures + 1} workers ended with it "
-                "in hand, as they do when memory runs out; denoise it without --cluster."
+                f"{errand.task.item.path} was given up: {error.allowed_failures + 1} workers ended "
+                "while working on it, as they do when memory runs out; denoise it without --cluster."
             ) from error
         finally:
             if not self._cluster.is_gone:
@@ -99,7 +99,7 @@ class Fleet(Crew):
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler of the cluster ({self._cluster.name}) is gone: what is finished stays; "
+            f"the scheduler of the cluster ({self._cluster.name}) is gone: finished results stay; "
             "give the same command to go on."
         )
 

@@ -295,4 +295,6 @@ def _sentence(task: Task, error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"{path} does not fit into the memory that is free: close other programs or split the series."
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
+    return (
+        f"{path} failed for a reason meddenoise does not know ({what}): run again with --debug and report it."
+    )

@@ -269,7 +269,7 @@ def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> Non
         )
     if options.overlap is not None and options.overlap < LEAST_OVERLAP:
         raise UsageError(
-            f"--overlap is {options.overlap}: {method.name!r} leaves squares where tiles share less than "
+            f"--overlap is {options.overlap}: {method.name!r} leaves squares if tiles share less than "
             f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
         )
 

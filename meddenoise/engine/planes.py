@@ -109,7 +109,7 @@ def store_planes(series: Series, start: int, stop: int, clean: Image, strength: 
     valid = series.valid(start, stop)
     if not np.isfinite(clean[valid]).all():
         raise MeddenoiseError(
-            f"{series.path}: the method gave values that are no numbers: try --precision fp32, "
+            f"{series.path}: the method returned values that are not numbers: try --precision fp32, "
             "or another method."
         )
     if strength < 1:

@@ -89,7 +89,7 @@ class Discovery:
         kinds = (
             (OwnResultError, "results of meddenoise among other images", "give them by name to use them."),
             (CopyError, "copies of other files", "each image is taken once."),
-            (OutsideError, "links that lead out of their folder", "give what they lead to, to use it."),
+            (OutsideError, "links that lead out of their folder", "give their targets to use them."),
         )
         told = []
         for kind, what, way in kinds:

@@ -14,7 +14,7 @@ from meddenoise.io.raster import series_of, split_alpha
 from meddenoise.series import Series
 
 SUFFIX = ".jpg"
-LOSSY = "JPEG is lossy: its blur and its blocks count as image; denoise the original where there is one"
+LOSSY = "JPEG is lossy: its blur and its blocks are taken as image; denoise the original if there is one"
 
 _MAGIC = b"\xff\xd8\xff"
 _CHANNELS = {"L": 1, "RGB": 3}

@@ -93,7 +93,7 @@ def take(series: Series, code: str | None = None) -> Taken:
         stated = replace(series, modality=given, unit=series.unit or unit)
         return Taken(stated, stated, "given with --modality")
     if given not in (None, series.modality):
-        warnings = (f"--modality {given} is left out: the file says that it is {series.modality}.",)
+        warnings = (f"--modality {given} is ignored: the file states {series.modality}.",)
     if series.modality not in _UNSTATED:
         return Taken(series, series, "stated in the file", warnings)
     guess, unit, why = _guess(series)

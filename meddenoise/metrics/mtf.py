@@ -101,7 +101,7 @@ def _from_line(plane: Floats) -> Floats:
     # half of the highest slope of its row: noise beside the edge must not pull
     weight = np.maximum(slope - 0.5 * slope.max(axis=1, keepdims=True), 0)
     if not (weight.sum(axis=1) > 0).all():
-        raise UndefinedError("there is no edge in the region")
+        raise UndefinedError("the region has no edge")
     centre = (weight * np.arange(width)).sum(axis=1) / weight.sum(axis=1)
     tilt, start = _fit_line(np.arange(height), centre)
     distance = (np.arange(width)[None, :] - start - tilt * np.arange(height)[:, None]) / np.hypot(1, tilt)
@@ -132,7 +132,7 @@ def _from_circle(plane: Floats, edge: Circle) -> Floats:
     weight = np.maximum(slope - 0.5 * slope.max(axis=1, keepdims=True), 0)
     total = weight.sum(axis=1)
     if (total > 0).sum() < len(angle) / 2:
-        raise UndefinedError("there is no edge along the circle")
+        raise UndefinedError("the circle has no edge")
     found = (weight * radius).sum(axis=1)[total > 0] / total[total > 0]
     a = angle[total > 0]
     points = np.stack([found * np.sin(a), found * np.cos(a)], -1)
@@ -173,7 +173,7 @@ def _transfer(spread: Floats, pixel: float) -> Mtf:
     low, high = spread[:foot], spread[-foot:]
     contrast = float(high.mean() - low.mean())
     if not abs(contrast) > CLEAR * max(float(low.std()), float(high.std())):
-        raise UndefinedError("the edge is lost in the noise beside it")
+        raise UndefinedError("the edge is lost in the noise next to it")
     line = np.diff(spread)
     # centred where the edge is steepest: what a window cuts off must be alike on both sides
     weight = np.maximum(line * np.sign(contrast), 0)

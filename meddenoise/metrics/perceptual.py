@@ -37,7 +37,7 @@ def lpips(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     if min(result.shape[1:]) < SMALLEST:
         raise UndefinedError(f"LPIPS needs planes of at least {SMALLEST} x {SMALLEST} pixels")
     if not (np.isfinite(result).all() and np.isfinite(reference).all()):
-        raise UndefinedError("LPIPS has no value where pixels are not finite")
+        raise UndefinedError("LPIPS needs finite pixels")
     network = _alexnet(_weights(ALEXNET, "lpips", protocol.networks))
     low = float(reference.min())
     pairs = zip(_scaled(result, low, protocol), _scaled(reference, low, protocol), strict=True)

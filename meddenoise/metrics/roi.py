@@ -33,7 +33,7 @@ def roi_cnr(result: Numbers, other: Numbers, protocol: Protocol) -> float:
     """
     (m1, s1), (m2, s2) = (_moments(result, box, protocol, False) for box in protocol.rois[:2])
     if len(m1) != len(m2):
-        raise UndefinedError("the two regions do not lie in as many planes")
+        raise UndefinedError("the two regions are not in as many planes")
     power = (np.square(s1) + np.square(s2)) / 2
     if not power.min() > 0:
         raise UndefinedError("the regions are constant")
@@ -73,6 +73,6 @@ def _moments(image: Numbers, box: Box, protocol: Protocol, detrended: bool) -> t
     if box.height * box.width < FEWEST:
         raise UndefinedError(f"the region has fewer than {FEWEST} pixels")
     if not mask.all():
-        raise UndefinedError("the region holds pixels that are no image")
+        raise UndefinedError("the region holds pixels outside the image")
     spread = detrend(values) if detrended else values
     return values.mean(axis=(1, 2)), spread.std(axis=(1, 2), ddof=3 if detrended else 1)

@@ -55,7 +55,7 @@ def _check_kind(path: Path, noise: Series, series: Series) -> None:
     whole = len(noise) == len(series)
     if whole and noise.geometry.known and series.geometry.known and not lie_together(noise, series):
         raise InputError(
-            f"the noise map {path} lies elsewhere in the patient than {series.path}: "
+            f"the noise map {path} is elsewhere in the patient than {series.path}: "
             "give the map of that image."
         )
 

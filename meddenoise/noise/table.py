@@ -80,7 +80,7 @@ def _xray(numbers: list[float], scale: Scale) -> NoiseOptions:
     if not numbers[0] > 0:
         raise ValueError(f"the quanta must be above 0, not {numbers[0]:g}")
     if not scale.mean > 0:
-        raise ValueError("the mean of the image is not above 0, so its values are no exposures")
+        raise ValueError("the mean of the image is not above 0, so its values are not exposures")
     gain = scale.mean / numbers[0]
     electronic = numbers[1] if len(numbers) > 1 else ELECTRONIC_QUANTA
     return XrayNoise(gain, electronic * gain)

@@ -190,7 +190,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
-        "the pixels are left as they are; give --sigma where you know better."
+        "the pixels are left as they are; give --sigma if you know better."
     )
     return False
 

@@ -172,7 +172,7 @@ def _spread(denoised: Denoised, counts: NDArray[np.bool_], options: Options) -> 
     """The uncertainty of some planes where it counts, in the unit of the image; elsewhere 0."""
     if denoised.spread is None:
         raise UsageError(
-            "--uncertainty needs a sampler and steps enough, and this run gives none: leave it out, "
+            "--uncertainty needs a sampler with enough steps, and this run has none: leave it out, "
             "or give more --steps."
         )
     spread: Image = np.where(counts, options.share * denoised.spread, 0)

@@ -141,7 +141,7 @@ class Restoring:
         if self.hole is None:
             return warnings
         count = int((self.hole & ~self.source.valid(0, len(self.source))).sum())
-        left_out = f"{count} marked pixels are padding or no numbers, no image: they stay as they are."
+        left_out = f"{count} marked pixels are padding or not numbers: they stay as they are."
         return (*warnings, left_out) if count else warnings
 
     def mode(self, ran: str | None) -> str | None:

@@ -87,7 +87,9 @@ def run_training(
         if recipe.conditional is not None:
             return _train_conditional(recipe, images, output, manner, watch)
         if manner.blind_radius is not None:
-            raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
+            raise UsageError(
+                f"--blind-radius is for self-supervised methods, and {recipe.method!r} is not one."
+            )
         from dataclasses import replace
 
         task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
@@ -202,7 +204,7 @@ def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Wa
     from meddenoise.training.vpsde import ScoreTask
 
     if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from clean images alone: leave out --ref.")
+        raise UsageError(f"{recipe.method!r} learns from clean images only: leave out --ref.")
     weights, patch, score = _weights(manner), recipe.loop.patch, recipe.score
     if score.dataset not in ("", NAME):
         raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
@@ -273,7 +275,7 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
         raise UsageError(f"{recipe.method!r} is trained by one process: start it without torchrun.")
     if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from noisy images alone: leave out --ref.")
+        raise UsageError(f"{recipe.method!r} learns from noisy images only: leave out --ref.")
     if manner.start is not None:
         raise UsageError(f"{recipe.method!r} cannot start from other weights: leave out --from.")
     if manner.blind_radius is not None and manner.blind_radius not in RADII:

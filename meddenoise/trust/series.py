@@ -22,9 +22,7 @@ MOST_SIDE = 512
 """The middle of larger planes is looked at."""
 LESION_SIDE = 256
 """Discs are put into the middle of one plane, this much of it."""
-NOT_SAMPLED = (
-    "lesion survival was not measured: a sampler takes its time; `meddenoise eval --lesions` measures it."
-)
+NOT_SAMPLED = "lesion survival was not measured: samplers are slow; `meddenoise eval --lesions` measures it."
 UNCHANGED = "the pixels are those of the input: nothing was removed."
 
 

@@ -113,7 +113,7 @@ def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int,
     """The middle plane, that with the most structure in the residual, that with the largest change."""
     planes = {middle: "the middle" if len(shown.after) > shown.after.channels else ""}
     if regions:
-        planes.setdefault(regions[0].plane, "most structure in what was removed")
+        planes.setdefault(regions[0].plane, "most structure in the part removed")
     planes.setdefault(max(removed, key=lambda index: removed[index]), "most removed")
     listed = list(planes.items())[:MOST_PLANES]
     inside = [region for region in regions if region.plane in dict(listed)][:MOST_REGIONS]

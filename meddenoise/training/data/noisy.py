@@ -35,7 +35,7 @@ LEAST_SIGMA = 0.2
 """In 255ths: less noise than that is rounding, and there is nothing to learn from it."""
 
 UNUSABLE = " left out: no plane of it is large enough, varies, and shows noise."
-LOSSY = ": lossy compressed; its noise is no longer what the scanner made."
+LOSSY = ": lossy compressed; its noise is no longer that of the scanner."
 BLURRED = (
     ": its noise has almost no high frequencies, so it was smoothed or interpolated before: train on the "
     "images as they were reconstructed."
