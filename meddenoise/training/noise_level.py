@@ -25,7 +25,7 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import save_checkpoint
 
 METHOD = "noise-estimator"
-SIZES = 64, 96, 128
+SIZES = 64, 96, 128, 192
 """Sides of the patches, a batch of one size at a time: small matrices too."""
 LEAST_AMPLITUDE = 0.05
 """Amplitudes of a cell below this count as this."""

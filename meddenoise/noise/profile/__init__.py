@@ -67,6 +67,12 @@ class NoiseProfile:
     steps: tuple[int, ...]
     counts: Counts
 
+    def describe(self) -> str:
+        """What it was measured from and its level, in a line."""
+        what = " ".join(filter(None, (self.modality, self.source)))
+        level = f"{self.sigma:.4g}{f' {self.unit}' if self.unit else ''}"
+        return f"{what} ({self.counts.planes} planes), noise {level}"
+
     def amplitude(self) -> Amplitude:
         """Amplitude sqrt(NPS) at radial frequencies."""
         return sampled_amplitude(self.frequency, self.power)

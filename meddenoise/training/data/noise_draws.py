@@ -28,6 +28,13 @@ MODALITIES = "CT", "MR", "DX", "XA"
 ACROSS, ALONG = (0.3, 0.7), 1.3
 """Gaussian kernels of CT in pixels: least and most of the shorter one, most of the longer. Neighbour
 correlations of 0.72 and 0.26, measured on a soft kernel, are about 0.9 and 0.4 pixels; 0.81 is 1.1."""
+STREAKED = 0.25
+"""Share of CT noise with streaks: where few photons arrive, as across shoulders, it has a direction."""
+STREAK_WIDTH = 0.015, 0.1
+"""Standard deviation, in cycles a pixel along a streak, of its frequencies."""
+EXPOSURES, MOST_GAMMA = 0.25, 4.0
+"""Share of radiographs that are brought back to exposures, and the highest power: most of the range, and of
+the noise, is then where the beam met nothing."""
 KURTOSIS = 5.0, 8.0
 """Of the noise of iterative reconstructions."""
 
@@ -72,6 +79,9 @@ def draw_labelled(
         clean = _recompressed(clean, rng)
     if rng.random() < 0.2:  # low contrast
         clean = clean.mean() + (clean - clean.mean()) * np.float32(np.exp(rng.uniform(np.log(0.05), 0)))
+    if own.sigma == 0 and modality in ("DX", "XA") and rng.random() < EXPOSURES:
+        bright = np.maximum(clean, 0) / np.float32(255)
+        clean = (255 * bright ** rng.uniform(1.5, MOST_GAMMA)).astype(np.float32)
     sigma = max(draw_level(mix, rng), 3 * own.sigma)
     if own.sigma == 0 and rng.random() < mix.none:
         sigma = 0.0
@@ -130,8 +140,28 @@ def _degrade(clean: Image, sigma: float, modality: str, mix: NoiseMix, rng: np.r
 
 
 def _amplitude(shape: tuple[int, int], modality: str, rng: np.random.Generator) -> Image:
-    if modality != "CT" or rng.random() < 0.5:
+    if modality != "CT":
         return draw_amplitude(shape, modality, rng)
+    plain = _kernel(shape, rng)
+    if rng.random() > STREAKED:
+        return plain
+    share = rng.uniform(0.2, 0.9)
+    mixed: Image = np.sqrt((1 - share) * plain**2 + share * _streaks(shape, plain, rng) ** 2)
+    return mixed
+
+
+def _streaks(shape: tuple[int, int], plain: Image, rng: np.random.Generator) -> Image:
+    """The noise of that amplitude spectrum, drawn out in one direction: mostly along the rows."""
+    angle = float(rng.choice((0.0, np.pi / 2, rng.uniform(0, np.pi)), p=(0.55, 0.15, 0.3)))
+    fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+    along = fx * np.cos(angle) + fy * np.sin(angle)
+    width = np.exp(rng.uniform(*np.log(STREAK_WIDTH)))
+    return unit_gain(plain * np.exp(-0.5 * (along / width) ** 2), shape[1])
+
+
+def _kernel(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    if rng.random() < 0.5:
+        return draw_amplitude(shape, "CT", rng)
     across = rng.uniform(*ACROSS)
     along = rng.uniform(across, ALONG)
     lengths = (across, along) if rng.random() < 0.5 else (along, across)
