@@ -77,9 +77,7 @@ def check_code(code: str) -> str:
         return upper
     if upper in _MEANT:
         valid = ", ".join(sorted(CODES))
-        raise UsageError(
-            f"the modality {code!r} is unknown: did you mean {_MEANT[upper]!r}? valid are {valid}."
-        )
+        raise UsageError(f"there is no modality {code!r}: did you mean {_MEANT[upper]!r}? valid are {valid}.")
     raise unknown_name("modality", upper, CODES)
 
 
