@@ -29,6 +29,8 @@ DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
 MOST_DOUBT = 1.5
 """Times the error that the network expects of its level, up to which a higher classical level is believed."""
+MOST_BRIGHT = 6.0
+"""Times the network's level up to which noise that follows the brightness is believed."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
@@ -113,18 +115,19 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
     that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the
     network reads too low; in CT, where one is too high and the other too low, both count alike. It counts as
-    no higher than the network's own doubt allows: on texture, and on small matrices with anatomy everywhere,
-    it can be many times too high.
+    no higher than the network's own doubt allows there, and a few times its level elsewhere: on texture, and
+    on small matrices with anatomy everywhere, it can be many times too high.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
-    believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
     if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
     if modality in RADIOGRAPHS and _follows_brightness(learned, classical):
-        return replace(_scaled(classical, believed), second=learned.sigma)
+        level = min(classical.sigma, MOST_BRIGHT * learned.sigma)
+        return replace(_scaled(classical, level), second=learned.sigma)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
+    believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
     if modality == "CT" and believed > 0:
         learned = replace(learned, sigma=float(np.sqrt(learned.sigma * believed)))
     rician = learned.model == "rician"

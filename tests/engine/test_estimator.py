@@ -111,9 +111,10 @@ def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None
     read = NoiseEstimate(4.0, uncertainty=0.5)
     assert rule(NoiseEstimate(6.25), read, "CT").sigma == 5.0
     assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
-    bright = NoiseEstimate(50.0, variance=(2.0, 500.0))
-    ruled = rule(bright, NoiseEstimate(4.0, uncertainty=1.0), "XA")
-    assert ruled.sigma == 10.0 and ruled.variance == pytest.approx((2 / 25, 20.0))
+    bright = NoiseEstimate(60.0, variance=(2.0, 500.0))
+    assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
+    ruled = rule(bright, NoiseEstimate(5.0), "XA")
+    assert ruled.sigma == 30.0 and ruled.variance == pytest.approx((0.5, 125.0))
     assert rule(NoiseEstimate(64.0, variance=(1.0, 1.0)), NoiseEstimate(0.0), "XA").sigma == 0.0
 
 
