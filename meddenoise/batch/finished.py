@@ -52,7 +52,7 @@ class Finished:
             except OSError as error:
                 raise OutputError(
                     f"{self.path} cannot be written ({error.strerror or error}): make room, "
-                    "or the same command starts this series anew."
+                    "or the same command starts this series again."
                 ) from error
 
     def _read(self) -> dict[str, Row]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch costs over a second: it is imported while the first s
 _log = logging.getLogger(__name__)
 
 
-def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
+def row_of(task: Task, result: "Result", options: Options, digest: str) -> Row:
     """The row of a result; metrics against a reference are not in it yet."""
     from meddenoise.trust.removal import noise_entry
 
@@ -53,7 +53,7 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         done=result.done,
         name=series.label,
         description=series.name,
-        fingerprint=mark,
+        fingerprint=digest,
     )
 
 

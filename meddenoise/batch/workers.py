@@ -148,9 +148,9 @@ class Crew:
         progress = _Progress(self)
         try:
             self.check()
-            mark = self._mark(job)
-            if mark is not None:
-                self._make(job, mark, progress)
+            digest = self._digest_of(job)
+            if digest is not None:
+                self._make(job, digest, progress)
         except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
@@ -162,7 +162,7 @@ class Crew:
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)
 
-    def _mark(self, job: Job) -> str | None:
+    def _digest_of(self, job: Job) -> str | None:
         """The fingerprint of a series that is to be made; None where it was finished before."""
         task, place, orders = job.task, job.place, self._orders
         if task.refused is not None:
@@ -170,19 +170,19 @@ class Crew:
         place.enter()
         shown = () if orders.window is None else (orders.window,)
         stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
-        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
+        digest = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         place.tidy(targets)
-        row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
+        row = job.finished.find(digest) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
             place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return None
-        if not (orders.overwrite or orders.replace or place.may_replace(mark)):
+        if not (orders.overwrite or orders.replace or place.may_replace(digest)):
             refuse_existing(targets)
-        return mark
+        return digest
 
-    def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
+    def _make(self, job: Job, digest: str, progress: "_Progress") -> None:
         """Read, denoise, write and record one series."""
         task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
@@ -191,9 +191,9 @@ class Crew:
             plan = prepare(series, orders.options, orders.mask)
             self._announce(plan.device)
             result = plan.run(progress.ticking(series)).judged()
-        place.begin(mark)
+        place.begin(digest)
         self._write(task, series, result)
-        written = self._account(job, series, result, mark)
+        written = self._account(job, series, result, digest)
         job.finished.add(written)
         place.record(written, str(result.device), result.device.precision)
         self.tell(lambda: self._listener.written(written))
@@ -219,15 +219,15 @@ class Crew:
             assert extra is not None
             write(extra, map_path(task, kind), format="nifti")
 
-    def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
+    def _account(self, job: Job, series: Series, result: "Result", digest: str) -> Row:
         """The row of a result, which is drawn for the place where there is room."""
-        row = row_of(job.task, result, self._orders.options, mark)
+        row = row_of(job.task, result, self._orders.options, digest)
         row, reference = compare(row, result, series, job.reference)
         if job.place.wants_drawing:
             images = Images(series, result, reference)
             drawing, why = draw(images, brief=job.place.brief, phi=self._orders.phi)
             if drawing is not None:
-                job.place.hang(mark, drawing)
+                job.place.hang(digest, drawing)
             else:
                 row = replace(row, warnings=(*row.warnings, why))
         return row
@@ -295,4 +295,6 @@ def _sentence(task: Task, error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"{path} does not fit into the memory that is free: close other programs or split the series."
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
+    return (
+        f"{path} failed for a reason meddenoise does not know ({what}): run again with --debug and report it."
+    )

@@ -8,7 +8,6 @@ from threading import Event
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meddenoise.engine.device import Device, keep_freed_memory
 from meddenoise.engine.tiling import TilePlan, cut, plan_tiles, stitch
@@ -22,8 +21,8 @@ from meddenoise.methods import (
     SpectralDenoiser,
     WindowDenoiser,
 )
+from meddenoise.series import Image
 
-Planes = NDArray[np.float32]
 _Batch = Sequence[tuple[int, int]]
 """Planes of a chunk and tiles of theirs."""
 
@@ -41,8 +40,8 @@ CPU_BATCH_PIXELS = 112 * 112
 class Denoised:
     """Clean planes [N, Y, X] and the standard deviation they are uncertain by, None where nobody knows it."""
 
-    clean: Planes
-    spread: Planes | None = None
+    clean: Image
+    spread: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Engine:
         """True where the method draws noise, False where it works in one pass."""
         return isinstance(self._denoiser, SamplingDenoiser)
 
-    def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Denoised:
+    def run(self, noisy: Image, sigma: Image, first: int = 0) -> Denoised:
         """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
 
         `first` is the index of the first plane in its series: it tells whose spectrum counts, and with the
@@ -138,7 +137,7 @@ class Engine:
         _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile
 
-    def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
+    def _attempt(self, noisy: Image, sigma: Image, first: int) -> Denoised:
         plan = self._plan((noisy.shape[2], noisy.shape[3]))
         jobs = [(n, tile) for n in range(len(noisy)) for tile in range(len(plan))]
         denoise = partial(self._denoise_batch, _Chunk(noisy, sigma, first, plan))
@@ -153,7 +152,7 @@ class Engine:
         clean, *spread = (np.stack(planes) for planes in zip(*images, strict=True))
         return Denoised(clean, *spread)
 
-    def _denoise_batch(self, chunk: "_Chunk", batch: _Batch) -> Planes:
+    def _denoise_batch(self, chunk: "_Chunk", batch: _Batch) -> Image:
         """Clean tiles [B, 1, Y, X] of (plane, tile) in `batch`, or with their spread [B, 2, Y, X]."""
         if self._check is not None:
             self._check()
@@ -168,7 +167,7 @@ class Engine:
             else:
                 drawn = Sampled(denoiser(noisy, sigma))
             images = [drawn.clean] if drawn.spread is None else [drawn.clean, drawn.spread]
-            result: Planes = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
+            result: Image = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
         return result
 
     def _denoiser_for(self, planes: Sequence[int]) -> Denoiser:
@@ -221,15 +220,15 @@ class _Chunk:
     `first` is the index of the first of them in its series.
     """
 
-    noisy: Planes
-    sigma: Planes
+    noisy: Image
+    sigma: Image
     first: int
     plan: TilePlan
 
 
 def _map_in_threads(
-    denoise: Callable[[_Batch], Planes], batches: Sequence[_Batch], threads: int
-) -> list[Planes]:
+    denoise: Callable[[_Batch], Image], batches: Sequence[_Batch], threads: int
+) -> list[Image]:
     """`denoise` of all batches, in as many workers as torch has `threads`, one thread each.
 
     Workers with a tile each have no barriers inside a convolution: beside another busy process torch's
@@ -240,7 +239,7 @@ def _map_in_threads(
         return list(map(denoise, batches))
     failed = Event()
 
-    def unless_failed(batch: _Batch) -> Planes:
+    def unless_failed(batch: _Batch) -> Image:
         try:
             return np.empty((0, 1), np.float32) if failed.is_set() else denoise(batch)
         except BaseException:
@@ -270,7 +269,7 @@ def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> Non
         )
     if options.overlap is not None and options.overlap < LEAST_OVERLAP:
         raise UsageError(
-            f"--overlap is {options.overlap}: {method.name!r} leaves squares where tiles share less than "
+            f"--overlap is {options.overlap}: {method.name!r} leaves squares if tiles share less than "
             f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
         )
 

@@ -41,7 +41,7 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     if precision not in ("auto", "fp32", "bf16"):
         raise UsageError(f"--precision is {precision!r}: give auto, fp32 or bf16.")
     device, reason = (
-        _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
+        _find_auto() if name == "auto" else (_find_named(name), "if the method or --device asks for it")
     )
     given: Precision = "bf16" if precision == "bf16" else "fp32"
     return Device(device, quick_precision(device) if precision == "auto" else given, reason)

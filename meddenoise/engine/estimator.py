@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meddenoise.engine.device import choose_device
 from meddenoise.errors import WeightsError
@@ -16,6 +15,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.series import Mask, Plane
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_state
 
@@ -38,9 +38,6 @@ SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 class NoiseEstimator:

@@ -148,6 +148,9 @@ def get(name: str) -> Method:
     """The method of that name, imported now.
 
     Raises UsageError where there is none, or where another package's method cannot be imported.
+
+    >>> get("nlm").uses_weights
+    False
     """
     if name in METHODS:
         module, attribute = METHODS[name].where.split(":")

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from meddenoise.engine import Engine, Planes
+from meddenoise.engine import Engine
 from meddenoise.engine.device import Device, choose_device
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
@@ -22,7 +22,7 @@ from meddenoise.normalize import fit_window
 from meddenoise.pipeline.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.pipeline.plan import Plan, Tick, ignore
 from meddenoise.pipeline.result import Result
-from meddenoise.series import Derivation, Series
+from meddenoise.series import Derivation, Image, Series
 from meddenoise.version import __version__
 
 ROUNDING = 12**-0.5
@@ -88,7 +88,7 @@ class Denoising:
     row: MethodRow | None
     done: None = None
 
-    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+    def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Planes with the neighbours that the method wants, and their noise maps."""
         return load_planes(self.grid, start, stop, self.noise, context)
 
@@ -190,7 +190,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
-        "the pixels are left as they are; give --sigma where you know better."
+        "the pixels are left as they are; give --sigma if you know better."
     )
     return False
 

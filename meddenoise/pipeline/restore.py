@@ -9,13 +9,12 @@ import numpy as np
 from torch import from_numpy
 from torch.nn.functional import interpolate
 
-from meddenoise.engine import Engine, Planes
+from meddenoise.engine import Engine
 from meddenoise.engine.device import Device, choose_device
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
 from meddenoise.io.limits import allocate
-from meddenoise.io.masks import Mask
 from meddenoise.io.modality import take
 from meddenoise.io.raster import resample
 from meddenoise.methods import Denoiser, Setup
@@ -24,7 +23,7 @@ from meddenoise.methods.medcdiff import TILE, load_restorer
 from meddenoise.normalize import fit_window
 from meddenoise.pipeline.options import Options, choose_sampling
 from meddenoise.pipeline.plan import Plan
-from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Series, fill_holes
+from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Image, Mask, Series, fill_holes
 from meddenoise.version import __version__
 
 GENERATED = "what it shows beyond the measured pixels is generated: not for diagnostic use."
@@ -108,13 +107,13 @@ class Restoring:
             return {"task": task, "factor": self.options.factor}
         return {"task": task, "pixels": int((self.hole & self.source.valid(0, len(self.source))).sum())}
 
-    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+    def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Planes on the grid of the result, bright where it is shown bright; their level says nothing."""
         source = self.source
         valid = source.valid(start, stop)
         filled = shown(source, fill_holes(source.values(start, stop), valid))[:, None]
         if self.hole is not None:
-            planes: Planes = np.concatenate([filled, self.hole[start:stop, None].astype(np.float32)], axis=1)
+            planes: Image = np.concatenate([filled, self.hole[start:stop, None].astype(np.float32)], axis=1)
         else:
             tensor, size = from_numpy(np.ascontiguousarray(filled)), self.grid.pixels.shape[1:]
             planes = interpolate(tensor, size=size, mode="bicubic", align_corners=False).numpy()
@@ -142,7 +141,7 @@ class Restoring:
         if self.hole is None:
             return warnings
         count = int((self.hole & ~self.source.valid(0, len(self.source))).sum())
-        left_out = f"{count} marked pixels are padding or no numbers, no image: they stay as they are."
+        left_out = f"{count} marked pixels are padding or not numbers: they stay as they are."
         return (*warnings, left_out) if count else warnings
 
     def mode(self, ran: str | None) -> str | None:

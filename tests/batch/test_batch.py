@@ -343,7 +343,7 @@ def test_a_reference_gives_metrics_and_one_that_does_not_fit_gives_null_and_a_wa
 
 def test_nothing_readable_is_an_error_of_its_own(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(NothingReadableError, match="is no DICOM"):
+    with pytest.raises(NothingReadableError, match="is not a DICOM"):
         start(tmp_path / "a.txt")
     with pytest.raises(NothingReadableError, match="holds no image"):
         start(tmp_path)

@@ -23,9 +23,9 @@ MOST_WARNINGS, MOST_LINKS = 20, 3
 FOLDED = 4
 """Series beyond which the page begins as a summary: warnings and sections open at a click."""
 _SEE_VERDICT = {
-    "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "reject": "The checks advise against using a result as it is: see its verdict below.",
     "no effect": "Hardly any noise was removed: see the verdict below.",
-    "look": "The checks found something that somebody should look at: see the verdict below.",
+    "look": "The checks found something to look at: see the verdict below.",
 }
 
 FORM = 1
@@ -161,7 +161,7 @@ def _left_out(page: Page, drawn: int) -> str:
 
 
 def _see(page: Page) -> str:
-    return f"see {escape(page.table)}" if page.table else "see the table written beside this page"
+    return f"see {escape(page.table)}" if page.table else "see the table next to this page"
 
 
 def _read(name: str) -> str:
