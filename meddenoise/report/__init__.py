@@ -168,7 +168,7 @@ def describe_done(done: dict[str, Any], shape: tuple[int, int, int]) -> str:
     """`done` of a row in words, for results of `shape`."""
     if done["task"] == "upscale":
         return f"upscaled {done['factor']:g} times to {shape[1]} x {shape[2]} pixels"
-    return f"{done['pixels']} pixels filled in"
+    return f"{done['pixels']} pixels filled in" + (", grain made up" if done.get("grain") else "")
 
 
 def finite(value: Any) -> Any:
