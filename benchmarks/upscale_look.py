@@ -3,8 +3,8 @@
     python benchmarks/upscale_look.py [IMAGE...] [--factor 4] [-o upscale.png]
 
 Each image is reduced by the mean of every FACTOR x FACTOR pixels and brought back; without images the
-phantoms are taken. A row holds, pixel by pixel: the reduced image, bicubic, `upscale`, the image. PSNR is over
-the range of the whole image.
+phantoms are taken. A row holds, pixel by pixel: the reduced image, bicubic, `upscale`, the image. PSNR is
+over the range of the whole image.
 """
 
 import argparse

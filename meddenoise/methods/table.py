@@ -30,6 +30,8 @@ class MethodRow:
     """True where its one pass can be the mean over turned and mirrored planes."""
     temporal: bool = False
     """True where it lives by the frames before and after: `auto` takes it for a cine alone."""
+    cost: float | None = None
+    """Processor time for a plane, 1 for `direct`, by `benchmarks/method_costs.py`; None if unknown."""
 
 
 _OWN = "Apache-2.0"
