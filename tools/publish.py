@@ -21,6 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cases import SIGMAS
+from benchmarks.markdown import table
 from benchmarks.noise_card import TEXT, estimator_scores, estimator_table
 from benchmarks.pictures import MODALITIES
 from benchmarks.truth_scores import truth_scores, truth_table_of
@@ -280,9 +281,8 @@ def _table(group: str, measured: dict[str, Any]) -> str:
         "",
         f"`python benchmarks/quality.py DATA {options}`",
         "",
-        "| | n | noisy | " + " | ".join(columns) + " |",
     ]
-    lines.append("|---" * (len(columns) + 3) + "|")
+    rows = []
     for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in mine):
         here = [row for row in mine if (row["modality"], row["case"]) == (modality, case)]
         noisy = [row["psnr_noisy"] for row in here if row["psnr_noisy"] is not None]
@@ -291,8 +291,8 @@ def _table(group: str, measured: dict[str, Any]) -> str:
         cells = [[row["psnr"] for row in here if row["method"] == name] for name in columns]
         shown = [f"{fmean(cell):.2f}" if cell else "-" for cell in cells]
         count = len({row["picture"] for row in here})
-        lines.append(f"| {modality}, {case} | {count} | {fmean(noisy):.2f} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+        rows.append([f"{modality}, {case}", count, f"{fmean(noisy):.2f}", *shown])
+    return "\n".join([*lines, table(["", "n", "noisy", *columns], rows)])
 
 
 if __name__ == "__main__":

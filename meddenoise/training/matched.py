@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.noise.spectrum import mean_power, radial_frequency, sampled_amplitude
-from meddenoise.training.data.degradation import NoiseMix
+from meddenoise.noise.spectrum import sampled_amplitude
+from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.spectra import radial_gain
 
 Image = NDArray[np.float32]
 
@@ -46,6 +47,4 @@ def match_noise(
 
 @lru_cache(maxsize=8)
 def _amplitude(frequency: tuple[float, ...], power: tuple[float, ...], shape: tuple[int, int]) -> Image:
-    amplitude = sampled_amplitude(frequency, power)(radial_frequency(*shape))
-    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
-    return unit
+    return radial_gain(sampled_amplitude(frequency, power), shape)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from meddenoise.errors import TrainingError
 from meddenoise.networks import build
 from meddenoise.noise import WHITE
 from meddenoise.noise.correlation import noise_like
-from meddenoise.noise.spectrum import filter_planes
+from meddenoise.noise.spectrum import shaped_noise
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
@@ -93,7 +93,7 @@ class SupervisedTask:
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
-            **asdict(recipe.noise),
+            **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
             start=start.sha256 if start else None,
@@ -241,7 +241,7 @@ def _cases(
             name, amplitude = f"{sigma:g}", white_spectrum(frames.shape[1:])
             if sigma == SMOOTH_SIGMA:
                 name, amplitude = "smooth", blurring(frames.shape[1:], SMOOTH_PX)
-            added = filter_planes(rng.standard_normal(sequence.shape[1:], np.float32), amplitude) * sigma
+            added = shaped_noise(tuple(sequence.shape[1:]), amplitude, rng) * sigma
             if image.own.sigma**2 > MOST_OWN * (image.own.sigma**2 + sigma**2):
                 continue
             noisy = sequence + torch.from_numpy(added)[None]

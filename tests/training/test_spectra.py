@@ -6,7 +6,8 @@ import pytest
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.spectrum import mean_power
 from meddenoise.training.data import SCENES, PatchSource, TrainingImage
-from meddenoise.training.data.degradation import NoiseMix, blank, degrade
+from meddenoise.training.data.degradation import blank, degrade
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.spectra import KSpaceWindow, Scan
 

@@ -14,13 +14,13 @@ from meddenoise.noise.profile import NoiseProfile
 from meddenoise.training.data.degradation import (
     EXACT,
     Degraded,
-    NoiseMix,
     blank,
     degrade,
     degrade_like,
     pair,
     recorrupt,
 )
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.spectra import KSpaceWindow, Scan
 

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
-from meddenoise.training.data.degradation import EXACT, Degraded, NoiseMix, blank, degrade, degrade_like, pair
+from meddenoise.training.data.degradation import EXACT, Degraded, blank, degrade, degrade_like, pair
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.motion import warp
 from meddenoise.training.spectra import KSpaceWindow, Scan
 

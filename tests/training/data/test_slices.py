@@ -5,7 +5,8 @@ import pytest
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.degradation import NoiseMix, degrade
+from meddenoise.training.data.degradation import degrade
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.slices import ALONE, ELSEWHERE, SliceSource, draw_neighbours, made_slices
 from meddenoise.training.spectra import Scan
 
