@@ -17,5 +17,5 @@ def test_a_method_whose_cost_is_not_that_of_the_table_is_named(monkeypatch, caps
     assert "tv: 0.5 (the table says 0.5)" in capsys.readouterr().out
 
 
-def test_more_work_costs_more(one_thread: None) -> None:
+def test_more_work_costs_more() -> None:
     assert 0 < method_costs.measure("tv", 64) < method_costs.measure("tv", 256)
