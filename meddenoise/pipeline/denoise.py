@@ -92,6 +92,10 @@ class Denoising:
         """Planes with the neighbours that the method wants, and their noise maps."""
         return load_planes(self.grid, start, stop, self.noise, context)
 
+    def finish(self, planes: Planes, start: int) -> Planes:
+        """The planes as they are."""
+        return planes
+
     def derive(self, device: Device) -> Derivation:
         """All settings but the device: the same study denoised again elsewhere stays the same object."""
         method, options = self.choice.method.name, self.options
