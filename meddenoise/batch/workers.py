@@ -195,14 +195,14 @@ class Crew:
         self._write(task, series, result)
         written = self._account(job, series, result, mark)
         job.finished.add(written)
-        place.record(written, str(result.device), result.device.precision)
+        place.record(written, result.device.label, result.device.precision)
         self.tell(lambda: self._listener.written(written))
 
     def _announce(self, device: "Device") -> None:
         """Say where the first series runs."""
         if not self._started:
             self._started = True
-            self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
+            self.tell(lambda: self._listener.started(f"{device.label}, {device.precision} ({device.reason})"))
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.engine.planes import noise_map, subtract

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from meddenoise.engine.device import Device, keep_freed_memory
+from meddenoise.engine.device import Device, fit, keep_freed_memory
 from meddenoise.engine.tiling import TilePlan, cut, plan_tiles, stitch
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import (
@@ -22,6 +22,7 @@ from meddenoise.methods import (
     SpectralDenoiser,
     WindowDenoiser,
 )
+from meddenoise.networks.compiled import CompilationError
 
 Planes = NDArray[np.float32]
 _Batch = Sequence[tuple[int, int]]
@@ -128,12 +129,17 @@ class Engine:
         return self._device.device.type == "cpu"
 
     def _load(self, device: Device) -> None:
-        self._device = device
+        self._device = fit(device, self._method, self._setup.sampling)
         self._batch_size = self._options.batch_size
         if self._on_cpu:
             keep_freed_memory()
         setup = replace(self._setup, device=str(device), precision=device.precision)
-        self._denoiser = self._method.load(setup)
+        try:
+            self._denoiser = self._method.load(replace(setup, backend=self._device.backend))
+        except CompilationError as error:
+            self.warnings.append(f"{error} It runs with torch.")
+            self._device = replace(device, backend="torch")
+            self._denoiser = self._method.load(setup)
         chooser = self._denoiser if isinstance(self._denoiser, WindowDenoiser) else self._method
         _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile

@@ -1,7 +1,7 @@
 """Where and how to compute: a device that works, its quick precision, an allocator that keeps memory."""
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -9,8 +9,11 @@ from typing import Literal
 import torch
 
 from meddenoise.errors import UsageError, first_line
+from meddenoise.methods import CompilingMethod, Method, Sampling
+from meddenoise.networks.compiled import openvino_version
 
 Precision = Literal["fp32", "bf16"]
+Backend = Literal["torch", "openvino"]
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD = -1
@@ -25,6 +28,13 @@ class Device:
     device: torch.device
     precision: Precision
     reason: str
+    backend: Backend = "torch"
+    """What runs the networks that can be compiled."""
+
+    @property
+    def label(self) -> str:
+        """The device for people, with the back end where it is not torch."""
+        return f"{self} with OpenVINO" if self.backend == "openvino" else str(self)
 
     def __str__(self) -> str:
         return str(self.device)
@@ -44,12 +54,25 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
         _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
     )
     given: Precision = "bf16" if precision == "bf16" else "fp32"
-    return Device(device, quick_precision(device) if precision == "auto" else given, reason)
+    chosen = quick_precision(device) if precision == "auto" else given
+    return Device(device, chosen, reason, _choose_backend(device, chosen))
+
+
+def fit(device: Device, method: Method, sampling: Sampling) -> Device:
+    """`device` with the back end that can run `method`."""
+    compiles = isinstance(method, CompilingMethod) and method.compiles(sampling)
+    return device if compiles else replace(device, backend="torch")
 
 
 def quick_precision(device: torch.device) -> Precision:
     """bf16 where `device` computes in it, fp32 where it would only imitate it, many times slower."""
     return "bf16" if _is_quick_in_bf16(device) else "fp32"
+
+
+def _choose_backend(device: torch.device, precision: Precision) -> Backend:
+    """OpenVINO, where it is installed, on processors that are slow in bf16."""
+    is_slow = device.type == "cpu" and precision == "fp32" and not _is_quick_in_bf16(device)
+    return "openvino" if is_slow and openvino_version() is not None else "torch"
 
 
 def keep_freed_memory() -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
 from meddenoise.engine.planes import load_planes
@@ -137,7 +137,8 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
     if choice.method.uses_weights:
-        return choice, choose_device(options.device, options.precision)
+        device = choose_device(options.device, options.precision)
+        return choice, fit(device, choice.method, choose_sampling(options))
     name = "cpu" if options.device == "auto" else options.device
     return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
 

@@ -10,7 +10,7 @@ from torch import from_numpy
 from torch.nn.functional import interpolate
 
 from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
@@ -68,11 +68,12 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     choice = choose_restorer(taken.seen, options)
     source = taken.series
     grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
-    device = choose_device(options.device, options.precision)
+    sampling = choose_sampling(options)
+    device = fit(choose_device(options.device, options.precision), choice.method, sampling)
     setup = Setup(
         modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
-        sampling=choose_sampling(options),
+        sampling=sampling,
         window=fit_window(taken.seen),
     )
     noise = estimate_series(source)
