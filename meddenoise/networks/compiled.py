@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -34,8 +36,11 @@ def openvino_version() -> str | None:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its converter of models, which sends a message to its maker as it is imported."""
-    with _importing:
+    """OpenVINO without its converter of models, which sends a message to its maker as it is imported.
+
+    Raises CompilationError where it is missing or broken.
+    """
+    with _importing, _translated("imported"):
         if "openvino" in sys.modules or _CONVERTER in sys.modules:
             return import_module("openvino")
         sys.modules[_CONVERTER] = None  # type: ignore[assignment]
@@ -45,13 +50,29 @@ def import_openvino() -> ModuleType:
             del sys.modules[_CONVERTER]
 
 
+def processor() -> str:
+    """The processor that OpenVINO compiles for, and what it is quick in. Raises CompilationError."""
+    openvino = import_openvino()
+    with _translated("started"):
+        names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+        return " ".join(str(openvino.Core().get_property("CPU", name)) for name in names)
+
+
 def compile_body(network: NoiseUNet) -> bytes:
     """The compiled body of `network`, as `CompiledBody` loads it. Raises CompilationError."""
+    openvino = import_openvino()
+    with _translated("used to compile the network"):
+        model = openvino.Core().compile_model(_graph(network), "CPU", _settings(1, 1))
+        return bytes(model.export_model().getvalue())
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Errors of OpenVINO, which are of many types, as CompilationError."""
     try:
-        core, model = import_openvino().Core(), _graph(network)
-        return bytes(core.compile_model(model, "CPU", _settings(1, 1)).export_model().getvalue())
-    except Exception as error:  # of whatever type: a broken installation, an unknown processor
-        raise CompilationError(f"OpenVINO cannot compile the network ({first_line(error)}).") from error
+        yield
+    except Exception as error:
+        raise CompilationError(f"OpenVINO cannot be {what} ({first_line(error)}).") from error
 
 
 class CompiledBody:
@@ -86,19 +107,11 @@ class CompiledBody:
         with self._loading:
             if alone not in self._models:
                 settings = _settings(self._threads if alone else 1, self._threads)
-                try:
-                    model = import_openvino().Core().import_model(self._blob, "CPU", settings)
-                except Exception as error:
-                    raise CompilationError(f"OpenVINO cannot load it ({first_line(error)}).") from error
-                self._models[alone], self._idle[alone] = model, []
+                openvino = import_openvino()
+                with _translated("used to load the network"):
+                    self._models[alone] = openvino.Core().import_model(self._blob, "CPU", settings)
+                self._idle[alone] = []
             return self._models[alone]
-
-
-def processor() -> str:
-    """The processor that OpenVINO compiles for, and what it is quick in."""
-    core = import_openvino().Core()
-    names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
-    return " ".join(str(core.get_property("CPU", name)) for name in names)
 
 
 def _settings(streams: int, threads: int) -> dict[str, object]:
