@@ -3,8 +3,8 @@
     python benchmarks/backends.py [--networks direct,direct-fast,diffdenoise,befoi] [--size 512] [--rounds 9]
         [--threads N] [--json FILE]
 
-Both run in turns on the same plane, so that a change of the machine's load meets both: the ratio is the median
-of that of every round. The largest difference is in units of the noise. Needs the extra `openvino`.
+Both run in turns on the same plane, so that a change of the machine's load meets both: the ratio is the
+median of those of all rounds. The largest difference is in units of the noise. Needs the extra `openvino`.
 """
 
 import sys
