@@ -89,6 +89,18 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the errors that mean: this did not fit into memory.
+
+    torch has a type of its own for GPUs; its CPU allocator and the Apple back end raise a bare RuntimeError
+    that only its message tells from any other.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    messages = ("std::bad_alloc", "DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+    return type(error) is RuntimeError and any(message in str(error) for message in messages)
+
+
 def _find_auto() -> tuple[torch.device, str]:
     failures = []
     for kind, available in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):

@@ -1,6 +1,7 @@
 """Networks of checkpoints compiled once: kept in the cache folder, and in memory from series to series."""
 
 import hashlib
+import json
 import logging
 import threading
 from collections import OrderedDict
@@ -37,7 +38,8 @@ def run_compiled(network: NoiseUNet, setup: Setup) -> None:
     """
     if setup.backend != "openvino":
         return
-    key = hashlib.sha256(f"{setup.checkpoint.sha256} {openvino_version()} {__version__}".encode()).hexdigest()
+    facts = (setup.checkpoint.sha256, openvino_version(), __version__)
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     with _compiling:
         body = _kept.get(key) or _open(network, f"{key[:32]}-{_processor_digest()}")
         _kept[key] = body

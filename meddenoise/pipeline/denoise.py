@@ -136,11 +136,12 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     """
     choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
-    if choice.method.uses_weights:
-        device = choose_device(options.device, options.precision)
-        return choice, fit(device, choice.method, choose_sampling(options))
-    name = "cpu" if options.device == "auto" else options.device
-    return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
+    name, precision = options.device, options.precision
+    if not choice.method.uses_weights:
+        name = "cpu" if name == "auto" else name
+        precision = "fp32" if precision == "auto" else precision
+    device = choose_device(name, precision)
+    return choice, fit(device, choice.method, choose_sampling(options))
 
 
 def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]:

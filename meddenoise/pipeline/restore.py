@@ -69,7 +69,8 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     source = taken.series
     grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
     sampling = choose_sampling(options)
-    device = fit(choose_device(options.device, options.precision), choice.method, sampling)
+    device = choose_device(options.device, options.precision)
+    device = fit(device, choice.method, sampling)
     setup = Setup(
         modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
