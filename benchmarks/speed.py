@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.costs import count_flops, peak_memory, startup_seconds, write_volume
-from benchmarks.overlap import measure_overlap
+from benchmarks.costs import count_flops, first_plane_seconds, peak_memory, startup_seconds, write_volume
+from benchmarks.overlap import measure_overlap, write_series
 from benchmarks.peers import as_series
 from benchmarks.script import run
 from meddenoise.engine.device import Device, choose_device, keep_freed_memory
@@ -72,6 +72,10 @@ def main() -> None:
     _print_pairs(console, "network against this machine's convolution floor", document["floor"])
     document["startup"] = startup_seconds()
     _print_pairs(console, "start-up of --help, seconds", document["startup"])
+    with tempfile.TemporaryDirectory() as folder:
+        write_series(Path(folder), 1, 1, 64)
+        document["first plane"] = first_plane_seconds(Path(folder) / "000" / "0000.dcm")
+    _print_pairs(console, "start-up of a single slice, seconds", document["first plane"])
     if arguments.slices:
         document["memory"] = _measure_memory(arguments, weights)
         _print_pairs(console, "peak memory of meddenoise denoise", document["memory"])

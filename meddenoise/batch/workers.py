@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
+from meddenoise.batch.listener import Listener
 from meddenoise.batch.rows import Images, compare, draw, row_of, sentence_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
 from meddenoise.errors import ClusterError, OutputError, UsageError
@@ -26,6 +28,8 @@ from meddenoise.series import Series
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
     from meddenoise.engine.device import Device
     from meddenoise.pipeline.result import Result
+
+TIDY_EVERY_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -81,31 +85,6 @@ class Job:
     reference: Item | None = None
 
 
-class Listener(Protocol):
-    """Is told what happens, from any thread but never from two at a time."""
-
-    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
-        """`series` of `images` in all will be denoised; `skipped` files are no images."""
-
-    def noted(self, text: str) -> None:
-        """Something about the inputs that a user should know."""
-
-    def started(self, device: str) -> None:
-        """The first series is about to be denoised on `device`, and why there."""
-
-    def advanced(self, images: float) -> None:
-        """So many images more are done, or need not be."""
-
-    def written(self, row: Row) -> None:
-        """A series is written."""
-
-    def kept(self, row: Row) -> None:
-        """A series was finished by an earlier run."""
-
-    def failed(self, failure: Failure) -> None:
-        """A series or file failed; the others go on."""
-
-
 class Crew:
     """Does jobs in `orders.jobs + 2` threads, of which `orders.jobs` may be in the engine at a time."""
 
@@ -116,6 +95,7 @@ class Crew:
         self._stopped = threading.Event()
         self._engines = threading.Semaphore(orders.jobs)
         self._started = False
+        self._tidy_at = 0.0
 
     @property
     def threads(self) -> int:
@@ -203,6 +183,15 @@ class Crew:
         job.finished.add(written)
         place.record(written, result.device.label, result.device.precision)
         self.tell(lambda: self._listener.written(written))
+        self._tidy_memory()
+
+    def _tidy_memory(self) -> None:
+        """Give freed memory back, not after every series: the next needs it again."""
+        from meddenoise.engine.device import give_back_memory
+
+        if monotonic() > self._tidy_at:
+            self._tidy_at = monotonic() + TIDY_EVERY_S
+            give_back_memory()
 
     @contextmanager
     def _beside(self) -> Iterator[None]:

@@ -141,7 +141,7 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
         name = "cpu" if name == "auto" else name
         precision = "fp32" if precision == "auto" else precision
     device = choose_device(name, precision)
-    return choice, fit(device, choice.method, choose_sampling(options))
+    return choice, fit(device, choice.method, choose_sampling(options), series.pixels.size)
 
 
 def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]:

@@ -12,10 +12,14 @@ import torch
 
 from meddenoise import weights
 from meddenoise.engine import Engine, EngineOptions
-from meddenoise.engine.device import Device, _is_quick_in_bf16, choose_device, fit
+from meddenoise.engine import device as device_module
+from meddenoise.engine.device import LEAST_PIXELS, Device, _is_quick_in_bf16, choose_device, fit
 from meddenoise.methods import Sampling, Setup, compiled, get
 from meddenoise.networks.compiled import openvino_version
 from meddenoise.noise import NoiseEstimate
+from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.images import as_series
+from meddenoise.pipeline.options import Options
 
 pytestmark = pytest.mark.skipif(openvino_version() is None, reason="needs the extra openvino")
 
@@ -145,6 +149,7 @@ def test_openvino_is_for_slow_processors_and_for_one_pass() -> None:
         ("nlm", None, "torch"),
     ):
         assert fit(OPENVINO, get(name), Sampling(mode)).backend == backend
+    assert fit(OPENVINO, get("direct"), Sampling(), LEAST_PIXELS - 1).backend == "torch"
     assert (OPENVINO.label, TORCH.label) == ("cpu with OpenVINO", "cpu")
 
 
@@ -162,3 +167,17 @@ def test_importing_openvino_sends_no_message(tmp_path: Path) -> None:
         path = f"import sys; sys.path.insert(0, {str(tmp_path)!r})"
         subprocess.run([sys.executable, "-c", f"{path}\n{code}"], capture_output=True, check=False)
         assert noted.exists() == sends
+
+
+def test_a_series_that_is_large_enough_is_reported_with_its_back_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_module, "_is_quick_in_bf16", lambda device: False)
+    monkeypatch.setattr(device_module, "LEAST_PIXELS", 1)
+    choose_device.cache_clear()
+    series = as_series(scan()[:, 0], modality="CT")
+    result = denoise_series(series, Options(weights="direct-fast", device="cpu"))
+    assert result.device.label == "cpu with OpenVINO"
+    exact = denoise_series(series, Options(weights="direct-fast", device="cpu", precision="bf16"))
+    assert exact.device.label == "cpu"
+    choose_device.cache_clear()
