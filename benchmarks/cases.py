@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from benchmarks.pictures import Picture, Plane, Repeats, central_crop
 from benchmarks.stabilise import Anscombe, SigmaMap
 from meddenoise.noise.models import CorrelatedNoise, CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
-from meddenoise.noise.simulate import NPS_FREQUENCIES, simulate
+from meddenoise.noise.physics import NPS_FREQUENCIES
+from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
 

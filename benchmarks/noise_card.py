@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from benchmarks.markdown import table
+
 Row = dict[str, Any]
 ALIKE = {"CR": "DX", "RF": "XA"}
 """Modalities scored by another of the same physics."""
@@ -35,20 +37,21 @@ def estimator_scores(rows: Sequence[Row], modalities: Sequence[str]) -> dict[str
     return scores
 
 
+HEAD = "", "method", "n", "median", "worst", "within 25 %", "n < 1 %", "largest", "bands", "white", "Rician"
+
+
 def estimator_table(rows: Sequence[Row]) -> str:
     """One line a group and method."""
     return "\n".join(
         [
             "`python benchmarks/noise_estimate.py DATA --json FILE`",
             "",
-            "| | method | n | median | worst | within 25 % | n < 1 % | largest | bands | white | Rician |",
-            "|---" * 11 + "|",
-            *_lines(rows),
+            table(HEAD, _lines(rows)),
         ]
     )
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
+def _lines(rows: Sequence[Row]) -> Iterator[list[str]]:
     for group in [*dict.fromkeys(row["group"] for row in rows), "all"]:
         for method in METHODS:
             mine = [row for row in rows if row["method"] == method and group in (row["group"], "all")]
@@ -67,4 +70,4 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
                 known = [row[name] for row in mine if row[name] is not None and row["share"] >= LEAST_SHARE]
                 good = [value <= 0.2 for value in known] if name == "band" else known
                 cells.append(f"{fmean(good):.0%}" if good else "-")
-            yield f"| {' | '.join(cells)} |"
+            yield cells

@@ -12,8 +12,8 @@ from benchmarks.cases import Case
 from benchmarks.pictures import Plane
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
-from meddenoise.methods.classical import bm3d_coloured
-from meddenoise.noise.simulate import NPS_FREQUENCIES
+from meddenoise.methods.classical import bm3d_coloured, require_bm3d
+from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -21,14 +21,21 @@ from meddenoise.series import Geometry, Series
 
 Peer = Callable[[Case], Plane]
 
-TOLD_MODEL = "bm3d+model"
+GIVEN_MODEL = "bm3d+model"
+"""Column of BM3D with the whole noise model."""
+GIVEN_PEERS = ("nlm", "bm3d", GIVEN_MODEL)
+"""Peers of documents and model cards, each given what is true of the noise."""
+
+
+class PeerError(Exception):
+    """A method that cannot run here, and why."""
 
 
 def choose_peers(names: Sequence[str], weights: str | None, options: Options) -> dict[str, Peer]:
     """The callables of the methods named, by column name.
 
-    A learned method has two columns: told the noise level, and estimating it (`NAME auto`). BM3D has a
-    second that is told the whole noise model. Raises UsageError for an unknown name.
+    A learned method has two columns: given the noise level, and estimating it (`NAME auto`). BM3D has a
+    second that is given the whole noise model. Raises UsageError for an unknown name, or a missing package.
     """
     peers: dict[str, Peer] = {}
     for name in names:
@@ -38,10 +45,17 @@ def choose_peers(names: Sequence[str], weights: str | None, options: Options) ->
             peers[name] = _ours(settings, told=True)
             peers[f"{name} auto"] = _ours(settings, told=False)
         else:
-            peers[name] = classical(name)
-            if name == "bm3d":
-                peers[TOLD_MODEL] = bm3d_told_model
+            columns = (name, GIVEN_MODEL) if name == "bm3d" else (name,)
+            peers |= {column: given_peer(column) for column in columns}
     return peers
+
+
+def given_peer(name: str) -> Peer:
+    """A peer that is given what is true of the noise. Raises UsageError if its package is missing."""
+    if name == GIVEN_MODEL:
+        require_bm3d()
+        return bm3d_given_model
+    return classical(name)
 
 
 def unusable(peer: Peer, case: Case) -> str | None:
@@ -59,8 +73,8 @@ def is_learned(name: str) -> bool:
     return row is not None and row.learned
 
 
-def bm3d_told_model(case: Case) -> Plane:
-    """BM3D told the true spectrum, behind the true variance stabilisation."""
+def bm3d_given_model(case: Case) -> Plane:
+    """BM3D given the true spectrum, behind the true variance stabilisation."""
     noisy = case.noisy.astype(np.float64)
     if case.told == 0:
         return case.noisy

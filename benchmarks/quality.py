@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import CASES, Case, real
-from benchmarks.peers import TOLD_MODEL, Peer, choose_peers, unusable
+from benchmarks.peers import GIVEN_MODEL, Peer, choose_peers, unusable
 from benchmarks.pictures import MODALITIES, load_pictures, load_repeats
 from benchmarks.script import names_of, run
 from benchmarks.summary import print_summary
@@ -48,7 +48,7 @@ def main() -> int:
                 print(f"{name} left out: {why}", file=sys.stderr)
         usable = {name: peer for name, peer in peers.items() if name not in skipped}
         if not case.has_model:
-            usable.pop(TOLD_MODEL, None)
+            usable.pop(GIVEN_MODEL, None)
         rows += [_measure(case, name, peer) for name, peer in usable.items()]
         if sys.stderr.isatty():
             print(f"\r{number + 1} cases", end="", file=sys.stderr, flush=True)

@@ -7,13 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers import TOLD_MODEL, is_learned
+from benchmarks.peers import GIVEN_MODEL, is_learned
 
 Row = dict[str, Any]
 
 TARGETS = {"CT": 1.0, "DX": 1.5, "MR": 0.5, "XA": 1.0}
 """Wanted mean gain over BM3D on white noise, dB."""
-CLASSICAL = ("nlm", "wavelet", "tv", "bm3d", TOLD_MODEL)
+CLASSICAL = ("nlm", "wavelet", "tv", "bm3d", GIVEN_MODEL)
 MISMATCH_LIMIT = 0.5
 """dB that a level told 20 % wrong may cost."""
 

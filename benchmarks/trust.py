@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.markdown import page, replace_between, table
 from benchmarks.trust_subjects import Subject, cines, images, phantoms, repeats
 from meddenoise.engine.level import estimate_series
 from meddenoise.methods import METHODS
@@ -81,6 +82,8 @@ SPOILERS = {
     "direct as another modality": Spoiler("wrong modality", "direct", modality="other"),
     "diffdenoise as another modality": Spoiler("wrong modality", "diffdenoise", modality="other"),
 }
+VERDICTS = "ok", "no effect", "look", "reject"
+MARKS = "<!-- tables: begin -->", "<!-- tables: end -->"
 OTHER = {"CT": "MR", "MR": "CT", "DX": "MR", "XA": "MR"}
 """The modality that images of one are taken for."""
 
@@ -95,13 +98,13 @@ def main() -> None:
     rows = _judge(_measure(arguments))
     shown = [row for row in rows if row["seed"] % 2 == (0 if arguments.choosing else 1)]
     tables = _confusion(shown)
-    text = f"{_head(arguments)}\n\n{_as_markdown(tables)}\n\n{_single(shown)}\n\n{_thresholds()}\n"
+    text = page([_head(arguments), _as_markdown(tables), _single(shown), _thresholds()])
     print(text)
     if arguments.json is not None:
         document = {"command": _head(arguments), "tables": tables, "runs": shown}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown is not None:
-        _insert(arguments.markdown, text)
+        replace_between(arguments.markdown, MARKS, text)
 
 
 def _subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
@@ -185,37 +188,30 @@ def _confusion(rows: list[Row]) -> list[Row]:
     return table
 
 
-def _as_markdown(table: list[Row]) -> str:
-    lines = [
-        "| | runs | ok | no effect | look | reject | passed or caught | neither |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in table:
+def _as_markdown(groups: list[Row]) -> str:
+    lines = []
+    for row in groups:
         passed = row["passed"]
         right = None if passed is None else passed if row["group"] == "good methods" else 1 - passed
-        cells = [row[name] for name in ("runs", "ok", "no effect", "look", "reject")]
+        cells = [row[name] for name in ("runs", *VERDICTS)]
         cells += ["-" if right is None else f"{right:.0%}", row["neither"]]
-        lines.append(f"| {row['group']} | " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        lines.append([row["group"], *cells])
+    return table(["", "runs", *VERDICTS, "passed or caught", "neither"], lines)
 
 
 def _single(rows: list[Row]) -> str:
     """A row a kind and method: verdicts, means of the scores, and the error against the truth."""
     checks = list(CHECKS)
-    lines = [
-        "Means over the runs; error: of the result against the truth, over that of the input.",
-        "",
-        "| | method | good, bad | ok | no effect | look | reject | " + " | ".join(checks) + " | error |",
-        "|---" * (len(checks) + 8) + "|",
-    ]
+    lines = []
     for kind, method in dict.fromkeys((row["kind"], row["method"]) for row in rows):
         mine = [row for row in rows if (row["kind"], row["method"]) == (kind, method)]
         count, truth = (Counter(row[key] for row in mine) for key in ("verdict", "truth"))
         cells = [f"{truth['good']}, {truth['bad']}"]
-        cells += [str(count[verdict]) for verdict in ("ok", "no effect", "look", "reject")]
+        cells += [str(count[verdict]) for verdict in VERDICTS]
         cells += [_mean([row.get(name) for row in mine]) for name in (*checks, "error")]
-        lines.append(f"| {kind} | {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([kind, method, *cells])
+    about = "Means over the runs; error: of the result against the truth, over that of the input."
+    return f"{about}\n\n" + table(["", "method", "good, bad", *VERDICTS, *checks, "error"], lines)
 
 
 def _mean(values: list[float | None]) -> str:
@@ -224,11 +220,11 @@ def _mean(values: list[float | None]) -> str:
 
 
 def _thresholds() -> str:
-    lines = ["| check | what is measured | look | no effect | reject |", "|---|---|---|---|---|"]
+    lines = []
     for name, row in CHECKS.items():
         limits = ("-" if limit is None else f"{limit:.2g}" for limit in (row.look, row.no_effect, row.reject))
-        lines.append(f"| `{name}` | {row.what} | " + " | ".join(limits) + " |")
-    return "\n".join(lines)
+        lines.append([f"`{name}`", row.what, *limits])
+    return table(["check", "what is measured", "look", "no effect", "reject"], lines)
 
 
 def _head(arguments: argparse.Namespace) -> str:
@@ -237,13 +233,6 @@ def _head(arguments: argparse.Namespace) -> str:
     names = f" --methods {shlex.join(arguments.methods)}" if arguments.methods else ""
     command = f"python benchmarks/trust.py{data} --seeds {seeds} --size {arguments.size}{names}"
     return f"`{command}`, {date.today()}, meddenoise {__version__}."
-
-
-def _insert(path: Path, text: str) -> None:
-    """The tables between the marks of the document."""
-    begin, end = "<!-- tables: begin -->", "<!-- tables: end -->"
-    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
-    path.write_text(f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def _parse() -> argparse.Namespace:

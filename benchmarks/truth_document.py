@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
 
-from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.markdown import page, table
 from benchmarks.script import Document, write_document
 from benchmarks.truth_table import CAPTION, TITLES, lines, methods_of
 from benchmarks.truth_targets import targets_of
@@ -37,27 +37,20 @@ def compose(documents: list[Document]) -> str:
     for group in dict.fromkeys(row["group"] for row in rows):
         mine = [row for row in rows if row["group"] == group]
         title = TITLES[group]
-        parts += [
-            f"## {title[0].upper()}{title[1:]}",
-            _table(["", "n", "noisy", *methods], lines(mine, methods)),
-        ]
+        head = ["", "n", "noisy", *methods]
+        parts += [f"## {title[0].upper()}{title[1:]}", table(head, lines(mine, methods), right=True)]
     targets = targets_of(rows)
     if targets:
         names = list(dict.fromkeys(name for _, _, reached in targets for name in reached))
         cells = [
-            [text, wanted, *(reached.get(name, "") for name in names)] for text, wanted, reached in targets
+            [text, wanted, *(reached.get(name, "").replace("*", "\\*") for name in names)]
+            for text, wanted, reached in targets
         ]
-        parts += ["## Targets", "An asterisk marks what is not met.", _table(["", "wanted", *names], cells)]
+        parts += ["## Targets", "An asterisk marks what is not met."]
+        parts.append(table(["", "wanted", *names], cells, right=True))
     settings = documents[0]["settings"]
     parts.append(f"Pictures of each kind: {settings['images']}; groups: {settings['groups']}.")
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; asterisks are escaped."""
-    marks = "|---" + "|--:" * (len(head) - 1) + "|"
-    body = ["| " + " | ".join(cell.replace("*", "\\*") for cell in row) + " |" for row in [head, *rows]]
-    return "\n".join([body[0], marks, *body[1:]])
+    return page(parts)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from meddenoise.noise.models import (
     SpectralNoise,
     XrayNoise,
 )
-from meddenoise.noise.simulate import NPS_FREQUENCIES, NoiseInfo, simulate
+from meddenoise.noise.physics import NPS_FREQUENCIES
+from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import (
     Amplitude,
     band_amplitude,

@@ -8,17 +8,14 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.cases import Case
-from benchmarks.peers import bm3d_told_model, classical
+from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS, Peer, given_peer
 from benchmarks.pictures import Plane
 from benchmarks.truth_trial import Trial
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io.atomic import staged
-from meddenoise.methods.classical import require_bm3d
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 
-GIVEN_MODEL = "bm3d+model"
 GIVEN = " given"
 """Ends the name of a column whose method is given the true level."""
 CINE_ONLY = ("befoi",)
@@ -33,7 +30,6 @@ class Run:
 
 
 Column = Callable[[Trial], Run]
-Denoise = Callable[[Case], Plane]
 
 
 def choose_columns(
@@ -47,9 +43,9 @@ def choose_columns(
     left_out: dict[str, str] = {}
     learned: dict[str, Options] = {}
     for name in methods:
-        if name in PEERS:
+        if name in GIVEN_PEERS:
             try:
-                columns[name] = peer(PEERS[name]())
+                columns[name] = peer(given_peer(name))
             except MeddenoiseError as error:
                 left_out[name] = str(error)
         elif name == "nlm auto":
@@ -86,7 +82,7 @@ def pipeline(options: Options, given: bool) -> Column:
     return run
 
 
-def peer(denoise: Denoise) -> Column:
+def peer(denoise: Peer) -> Column:
     """Plane by plane, given what is true of the noise of each."""
 
     def run(trial: Trial) -> Run:
@@ -95,19 +91,6 @@ def peer(denoise: Denoise) -> Column:
         return Run(planes, (perf_counter() - started) / len(planes))
 
     return run
-
-
-def _bm3d_given_model() -> Denoise:
-    require_bm3d()
-    return bm3d_told_model
-
-
-PEERS: dict[str, Callable[[], Denoise]] = {
-    "nlm": lambda: classical("nlm"),
-    "bm3d": lambda: classical("bm3d"),
-    GIVEN_MODEL: _bm3d_given_model,
-}
-"""Makers of the peers; they raise UsageError where a package is missing."""
 
 
 class Cache:
@@ -120,7 +103,7 @@ class Cache:
 
     def run(self, name: str, column: Column, trial: Trial) -> Run:
         """The column's result, from the folder where it is there."""
-        if self.folder is None or name not in PEERS:
+        if self.folder is None or name not in GIVEN_PEERS:
             return column(trial)
         path = self.folder / f"{_digest(name, trial)}.npz"
         if path.exists():

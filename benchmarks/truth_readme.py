@@ -15,13 +15,15 @@ import argparse
 import json
 from typing import Any
 
+from benchmarks.markdown import replace_between
+from benchmarks.markdown import table as markdown_table
 from benchmarks.script import run
 from benchmarks.truth_table import cells, methods_of
 
 Row = dict[str, Any]
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- from benchmarks/truth_readme.py -->", "<!-- end -->"
+MARKS = "<!-- from benchmarks/truth_readme.py -->", "<!-- end -->"
 PLACES = {
     "phantoms": "phantom, exact truth",
     "medical": "clinical images, noise added",
@@ -39,23 +41,21 @@ def main() -> int:
     parser.add_argument("measured", type=Path)
     arguments = parser.parse_args()
     rows = json.loads(arguments.measured.read_text(encoding="utf-8"))["rows"]
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{after}", encoding="utf-8")
+    replace_between(README, MARKS, table(rows))
     return 0
 
 
 def table(rows: list[Row]) -> str:
     """Mean gain in dB of every method by group and modality, as Markdown."""
     methods = methods_of(rows)
-    lines = ["| | n | noisy, dB | " + " | ".join(methods) + " |", "|---|--:|--:|" + "--:|" * len(methods)]
+    lines = []
     for group, title in PLACES.items():
         for modality in dict.fromkeys(row["modality"] for row in rows if row["group"] == group):
             mine = [row for row in rows if row["group"] == group and row["modality"] == modality]
             if any(row.get("gain_db") is not None for row in mine):
                 name = f"{title}, {NAMES.get(modality, modality)}".rstrip(", ")
-                lines.append("| " + " | ".join([name, *cells(mine, methods)]) + " |")
-    return "\n".join(lines)
+                lines.append([name, *cells(mine, methods)])
+    return markdown_table(["", "n", "noisy, dB", *methods], lines, right=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from benchmarks.markdown import table
+from benchmarks.peers import GIVEN_PEERS
 from benchmarks.truth_table import CAPTION, TITLES, lines
 from tools.restored import ALIKE
 
@@ -11,7 +13,6 @@ Row = dict[str, Any]
 
 JUDGING = ("phantoms", "medical", "repeats", "cines", "harm")
 """Groups whose mean gains `--method auto` compares, each as much as the others."""
-PEERS = ("nlm", "bm3d", "bm3d+model")
 
 
 def truth_scores(rows: Sequence[Row], method: str, modalities: Sequence[str]) -> dict[str, float]:
@@ -26,7 +27,7 @@ def truth_scores(rows: Sequence[Row], method: str, modalities: Sequence[str]) ->
             raise SystemExit(f"{method} was not measured on {code}: run truth.py with all groups.")
         scores[f"validation-{code.lower()}"] = gain
     for code in dict.fromkeys(ALIKE.get(code, code) for code in modalities):
-        for peer in PEERS[:2]:
+        for peer in GIVEN_PEERS[:2]:
             above = _above(rows, method, peer, code)
             if above is not None:
                 scores[f"over-{peer}-{code.lower()}"] = above
@@ -35,7 +36,7 @@ def truth_scores(rows: Sequence[Row], method: str, modalities: Sequence[str]) ->
 
 def truth_table_of(document: dict[str, Any], method: str, name: str) -> str:
     """One Markdown table a group: the column `method`, called `name`, and its peers."""
-    columns = [method, *PEERS]
+    columns = [method, *GIVEN_PEERS]
     parts = [
         f"`python benchmarks/truth.py DATA --images {document['settings']['images']}`: {CAPTION} The peers "
         "are given the true level, `bm3d+model` the whole noise model; the network estimates its own."
@@ -45,12 +46,9 @@ def truth_table_of(document: dict[str, Any], method: str, name: str) -> str:
         mine = [row for row in rows if row["group"] == group]
         if not mine:
             continue
-        parts += [f"### {title[0].upper()}{title[1:]}", ""]
-        parts.append(
-            "| | n | noisy | " + " | ".join([name, *PEERS]) + " |\n" + "|---" * (len(columns) + 3) + "|"
-        )
-        parts[-1] += "".join("\n| " + " | ".join(cells) + " |" for cells in lines(mine, columns))
-    return "\n\n".join(part for part in parts if part)
+        parts += [f"### {title[0].upper()}{title[1:]}"]
+        parts.append(table(["", "n", "noisy", name, *GIVEN_PEERS], lines(mine, columns)))
+    return "\n\n".join(parts)
 
 
 def _mean_of_groups(rows: Sequence[Row], method: str, modality: str) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.truth_methods import GIVEN_MODEL, PEERS
+from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS
 from meddenoise.methods import METHODS
 
 Row = dict[str, Any]
@@ -47,7 +47,7 @@ class Rows:
 def targets_of(rows: Sequence[Row]) -> list[Target]:
     """Each target that the rows decide: text, what is wanted, and what each learned method reached."""
     names = dict.fromkeys(row["method"] for row in rows if "method" in row)
-    learned = [name for name in names if name not in PEERS and not _is_filter(name)]
+    learned = [name for name in names if name not in GIVEN_PEERS and not _is_filter(name)]
     everything = Rows([row for row in rows if "method" in row])
     made = [
         _target(text, least, {name: value for name in learned if (value := measure(name)) is not None})

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from meddenoise.report.page import Drawing, Levels, Page, PageEntry
-from meddenoise.report.page.drawing import Shown
+from meddenoise.report.page.shown import Shown
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.removal import measure_removal
 

@@ -20,10 +20,10 @@ from meddenoise.noise.profile.file import read_profile
 from meddenoise.training import TrainingSet, run_training
 from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import begin_as, part_of
-from meddenoise.training.data import TrainingImage
+from meddenoise.training.data import PatchSource, TrainingImage
 from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.load import load_images
-from meddenoise.training.matched import draw_ratios, match_noise
+from meddenoise.training.matched import match_noise
 from meddenoise.training.medcdiff import RestorationTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.split import HeldOut, Member, hold_out, split_notes
@@ -168,15 +168,24 @@ def test_frames_get_the_level_the_spectrum_and_the_lag_of_the_device() -> None:
     assert slopes[0] == pytest.approx(slopes[1], rel=0.15)
     assert measured.mean() == pytest.approx(expected.mean(), rel=0.05)
     assert np.mean(lags) == pytest.approx(0.4, abs=0.05)
-    assert np.mean(bands, axis=0)[0] > 1.15 and np.mean(bands, axis=0)[-1] < 0.8
+    assert np.mean(bands, axis=0)[0] > 1.15 and np.mean(bands, axis=0)[-1] < 0.85
 
 
 def test_levels_are_those_of_successive_frames_of_a_run() -> None:
-    seen = {tuple(draw_ratios(DEVICE, 3, np.random.default_rng(seed)).tolist()) for seed in range(60)}
+    seen = {tuple(DEVICE.draw_ratios(3, np.random.default_rng(seed)).tolist()) for seed in range(60)}
     assert seen == {(3.0, 3.0, 1.5), (3.0, 1.5, 1.0), (1.5, 1.0, 1.0), (1.0, 1.0, 1.0)}
     two = replace(DEVICE, sigmas=(24.0, 8.0, 16.0, 8.0), counts=Counts(series=2, planes=4, settled=2))
-    drawn = {tuple(draw_ratios(two, 3, np.random.default_rng(seed)).tolist()) for seed in range(60)}
+    drawn = {tuple(two.draw_ratios(3, np.random.default_rng(seed)).tolist()) for seed in range(60)}
     assert drawn == {(3.0, 3.0, 1.0), (3.0, 1.0, 1.0), (2.0, 2.0, 1.0), (2.0, 1.0, 1.0)}
+
+
+def test_single_images_of_a_run_get_the_levels_of_its_frames() -> None:
+    plane, valid = np.tile(np.arange(64, dtype=np.float32), (64, 1)), np.ones((1, 64, 64), bool)
+    like = replace(DEVICE, gain=0.0, offset=64.0).estimate(plane[None], valid)
+    image = TrainingImage(plane, "XA", ".", "a", NOTHING, like=like, device=DEVICE)
+    source = PatchSource([image], {".": 1.0}, EXACT, 32, 0)
+    drawn = {round(float(scale)) for step in range(8) for scale in source.batch(step, 4).scale}
+    assert drawn == {8, 12, 24}
 
 
 def test_the_noise_that_cine_frames_have_counts_and_is_never_most_of_it() -> None:

@@ -107,6 +107,23 @@ def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
     assert ruled.spectrum == FLAT
 
 
+def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None:
+    read = NoiseEstimate(4.0, uncertainty=0.5)
+    assert rule(NoiseEstimate(6.25), read, "CT").sigma == 5.0
+    assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
+    bright = NoiseEstimate(60.0, variance=(2.0, 500.0))
+    assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
+    ruled = rule(bright, NoiseEstimate(5.0), "XA")
+    assert ruled.sigma == 30.0 and ruled.variance == pytest.approx((0.5, 125.0))
+    assert rule(NoiseEstimate(64.0, variance=(1.0, 1.0)), NoiseEstimate(0.0), "XA").sigma == 0.0
+
+
+def test_rician_noise_is_believed_unless_it_is_far_above_what_the_network_reads() -> None:
+    magnitude = NoiseEstimate(9.0, model="rician")
+    assert rule(magnitude, NoiseEstimate(6.0), "MR").model == "rician"
+    assert rule(magnitude, NoiseEstimate(2.0), "MR") == NoiseEstimate(2.0, second=9.0)
+
+
 def test_rician_noise_has_one_level_everywhere() -> None:
     ruled = rule(NoiseEstimate(4.0, variance=(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR")
     assert ruled.model == "rician" and ruled.variance is None

@@ -6,7 +6,7 @@ import pytest
 from meddenoise.errors import UsageError
 from meddenoise.phantom import make_phantom
 from meddenoise.training.data import SCENES, PatchSource
-from meddenoise.training.data.degradation import NoiseMix
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.drawn import FIRST_SEED, HELD_OUT_SEED, SIZE, draw_phantoms
 from meddenoise.training.recipe import DataRow

@@ -21,6 +21,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cases import SIGMAS
+from benchmarks.markdown import table
 from benchmarks.noise_card import TEXT, estimator_scores, estimator_table
 from benchmarks.pictures import MODALITIES
 from benchmarks.truth_scores import truth_scores, truth_table_of
@@ -87,6 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--name", required=True)
     parser.add_argument("--column", help="its column in what truth.py measured (default: its name)")
+    parser.add_argument("--slices-of", default="", help="the checkpoint it stands in for in volumes")
     arguments = parser.parse_args()
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
     documents = [json.loads(path.read_text()) for path in arguments.measured]
@@ -109,7 +111,10 @@ def main() -> None:
     if arguments.checkpoint.resolve() != target.resolve():  # else only the scores are new
         shutil.copyfile(arguments.checkpoint, target)
     (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, tables), encoding="utf-8")
-    _write_row(_row(arguments.name, metadata, (digest, target.stat().st_size), scores))
+    row = _row(arguments.name, metadata, (digest, target.stat().st_size), scores)
+    if arguments.slices_of:
+        row["slices_of"] = arguments.slices_of
+    _write_row(row)
 
 
 def _join(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -276,9 +281,8 @@ def _table(group: str, measured: dict[str, Any]) -> str:
         "",
         f"`python benchmarks/quality.py DATA {options}`",
         "",
-        "| | n | noisy | " + " | ".join(columns) + " |",
     ]
-    lines.append("|---" * (len(columns) + 3) + "|")
+    rows = []
     for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in mine):
         here = [row for row in mine if (row["modality"], row["case"]) == (modality, case)]
         noisy = [row["psnr_noisy"] for row in here if row["psnr_noisy"] is not None]
@@ -287,8 +291,8 @@ def _table(group: str, measured: dict[str, Any]) -> str:
         cells = [[row["psnr"] for row in here if row["method"] == name] for name in columns]
         shown = [f"{fmean(cell):.2f}" if cell else "-" for cell in cells]
         count = len({row["picture"] for row in here})
-        lines.append(f"| {modality}, {case} | {count} | {fmean(noisy):.2f} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+        rows.append([f"{modality}, {case}", count, f"{fmean(noisy):.2f}", *shown])
+    return "\n".join([*lines, table(["", "n", "noisy", *columns], rows)])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
+from benchmarks.markdown import table
 from papers.medcdiff.medcdiff_document import INPUTS
 
 Document = dict[str, Any]
@@ -37,21 +38,19 @@ def restored_table(document: Document) -> str:
             f"`python papers/medcdiff/medcdiff.py DATA --task {task} --weights {task} --keep PEERS --json "
             f"FILE --images {settings['images']} --side {settings['side']} --minutes {settings['minutes']}`",
             "",
-            f"| | n | {' | '.join(names)} |",
-            "|---" * (len(names) + 2) + "|",
-            *_lines(document, names),
+            table(["", "n", *names], _lines(document, names)),
         ]
     )
 
 
-def _lines(document: Document, names: list[str]) -> Iterator[str]:
+def _lines(document: Document, names: list[str]) -> Iterator[list[object]]:
     for code, setting in dict.fromkeys((row["modality"], row["setting"]) for row in document["rows"]):
         here = [row for row in document["rows"] if (row["modality"], row["setting"]) == (code, setting)]
         mine = [[row for row in here if row["method"] == name] for name in names]
         cells = [
             f"{fmean(r['psnr'] for r in rows):.2f} / {fmean(r['ssim'] for r in rows):.3f}" for rows in mine
         ]
-        yield f"| {code}, {setting} | {len({row['picture'] for row in here})} | {' | '.join(cells)} |"
+        yield [f"{code}, {setting}", len({row["picture"] for row in here}), *cells]
 
 
 def _mean(document: Document, method: str, modality: str) -> float:

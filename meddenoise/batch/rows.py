@@ -3,7 +3,8 @@
 import logging
 import sys
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from meddenoise.batch.tasks import Task
 from meddenoise.errors import InputError, MeddenoiseError
@@ -41,7 +42,8 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         mode=result.mode,
         weights={"name": str(choice.weights), "sha256": checkpoint.sha256} if checkpoint else None,
         seed=options.seed,
-        noise=noise_entry(result.removal, series.unit),
+        strength=options.strength,
+        noise=noise_entry(result.removal, series.unit) | _given(result, options),
         metrics=result.checks,
         seconds=round(result.seconds, 3),
         slices_per_second=round(frames / max(result.seconds, 1e-9), 3),
@@ -53,6 +55,22 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         description=series.name,
         fingerprint=mark,
     )
+
+
+def _given(result: "Result", options: Options) -> dict[str, Any]:
+    """The noise level that the method was given, and where it comes from; empty for other tasks."""
+    if result.done is not None:
+        return {}
+    profile = options.noise_profile
+    source = "estimated from the image"
+    if profile is not None:
+        source = "--noise-profile"
+    elif options.noise_map is not None:
+        source = f"--noise-map {Path(options.noise_map).name}"
+    elif options.sigma is not None:
+        source = "--sigma"
+    measured = None if profile is None else profile.describe()
+    return {"sigma_used": result.noise.sigma, "source": source, "profile": measured}
 
 
 def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tuple[Row, Series | None]:
@@ -98,7 +116,8 @@ class Images:
 
 def draw(images: Images, *, brief: bool, phi: bool) -> tuple[Drawing | None, str]:
     """The drawing of a result, naming the patient only with `phi`; None and why where it cannot be drawn."""
-    from meddenoise.report.page.drawing import Shown, draw_series
+    from meddenoise.report.page.drawing import draw_series
+    from meddenoise.report.page.shown import Shown
 
     result = images.result
     shown = Shown(

@@ -28,9 +28,13 @@ NONE = 1.5
 """Levels up to this many times the least that can be told from none count as none."""
 DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
+MOST_DOUBT = 1.5
+"""Times the error that the network expects of its level, up to which a higher classical level is believed."""
+MOST_BRIGHT = 6.0
+"""Times the network's level up to which noise that follows the brightness is believed."""
+MOST_RICIAN = 2.5
+"""Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
-SMOOTH = 0.65
-"""Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -114,29 +118,39 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
-    that it recognises, on radiographs whose noise follows the brightness and whose bright parts the network
-    reads too low, on the smooth noise of soft CT kernels; in other CT, where one is too high and the other
-    too low, both count alike.
+    that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the
+    network reads too low; in CT, where one is too high and the other too low, both count alike. It counts as
+    no higher than the network's own doubt allows there, and a few times its level elsewhere: on texture, and
+    on small matrices with anatomy everywhere, it can be many times too high.
     """
-    if classical.model == "rician" or (modality in RADIOGRAPHS and _follows_brightness(learned, classical)):
+    if learned.sigma == 0 and modality not in MAGNITUDES:
+        return replace(learned, second=classical.sigma)
+    if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
+    if modality in RADIOGRAPHS and _follows_brightness(learned, classical):
+        level = min(classical.sigma, MOST_BRIGHT * learned.sigma)
+        return replace(_scaled(classical, level), second=learned.sigma)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
-    if modality == "CT" and classical.sigma > 0:
-        smooth = learned.bands[-1] < SMOOTH
-        level = classical.sigma if smooth else float(np.sqrt(learned.sigma * classical.sigma))
-        learned = replace(learned, sigma=level)
-    variance = classical.variance
-    if variance is not None and classical.sigma > 0:
-        share = (learned.sigma / classical.sigma) ** 2
-        variance = (share * variance[0], share * variance[1])
+    believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
+    if modality == "CT" and believed > 0:
+        learned = replace(learned, sigma=float(np.sqrt(learned.sigma * believed)))
     rician = learned.model == "rician"
     return replace(
         learned,
-        variance=None if rician else variance,
+        variance=None if rician else _scaled(classical, learned.sigma).variance,
         field=None if rician else classical.field,
         second=classical.sigma,
     )
+
+
+def _scaled(estimate: NoiseEstimate, sigma: float) -> NoiseEstimate:
+    """The estimate at another level, its dependence on the signal with it."""
+    if estimate.variance is None or not estimate.sigma > 0:
+        return replace(estimate, sigma=sigma)
+    share = (sigma / estimate.sigma) ** 2
+    slope, constant = estimate.variance
+    return replace(estimate, sigma=sigma, variance=(share * slope, share * constant))
 
 
 def _follows_brightness(learned: NoiseEstimate, classical: NoiseEstimate) -> bool:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.engine import Engine, Planes
+from meddenoise.engine.neighbours import alike
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io.scratch import make_planes, release
-from meddenoise.noise import Noise
+from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.series import Series, fill_holes
 
@@ -22,18 +23,22 @@ def load_planes(series: Series, start: int, stop: int, noise: Noise, context: in
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
-    Neighbours are frames of the same colour channel; beyond the ends the last one repeats. In a series that
-    is no cine the plane itself does: the next slice shows another place. So it does for a neighbour without
-    noise (a blank frame) or with much more than the plane's own, which methods would take for structure.
+    Neighbours are frames of the same colour channel, or slices if `noise` says that these help; the plane
+    itself stands in for those beyond the ends, for those without noise (a blank frame) or with much more than
+    the plane's own, which methods would take for structure, and for slices that show another place.
     """
     channels = series.channels
     planes = np.arange(start, stop)[:, None]
-    steps = np.arange(-context, context + 1) * series.is_cine
+    slices = isinstance(noise, SeriesNoise) and noise.neighbours
+    steps = np.arange(-context, context + 1) * (series.is_cine or slices)
     frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
     index = frames * channels + planes % channels
     index = np.where(_helps(noise, index, planes), index, planes)
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
+    if slices:
+        pairs = np.stack(np.broadcast_arrays(index, planes), axis=-1) - low
+        index = np.where(alike(filled, pairs), index, planes)
     own = zip(range(start, stop), filled[start - low : stop - low], strict=True)
     sigma = np.stack([sigma_map(noise.plane(n), plane) for n, plane in own])
     return shown(series, filled)[index - low], sigma

@@ -1,6 +1,7 @@
 """The page of an evaluation: every result beside what it was made from and what it is measured against."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,13 @@ from meddenoise.metrics import METRICS
 from meddenoise.metrics.measure import Measurement
 from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.compose import write_page
-from meddenoise.report.page.drawing import Shown, draw_series
+from meddenoise.report.page.drawing import draw_series
 from meddenoise.report.page.gallery import MANY, MOST_BYTES, MOST_DRAWN
+from meddenoise.report.page.shown import Shown
 from meddenoise.version import __version__
+
+MOST_RIVALS = 3
+"""Other results of the same image that are shown with each."""
 
 
 def write_evaluation(
@@ -55,7 +60,7 @@ def _draw(evaluation: Evaluation, phi: bool) -> tuple[dict[str, Drawing], tuple[
         if size >= MOST_BYTES or len(drawings) >= MOST_DRAWN:
             break
         try:
-            drawing = _draw_pair(pair, brief)
+            drawing = _draw_pair(pair, _rivals(pair, evaluation.pairs), brief)
         except Exception as error:  # whatever goes wrong with pictures must not lose the numbers
             problems.append(f"{pair.result} is not drawn ({type(error).__name__}: {error}).")
             continue
@@ -64,13 +69,45 @@ def _draw(evaluation: Evaluation, phi: bool) -> tuple[dict[str, Drawing], tuple[
     return drawings, tuple(problems)
 
 
-def _draw_pair(pair: Pair, brief: bool) -> Drawing:
+def _draw_pair(pair: Pair, rivals: list[Pair], brief: bool) -> Drawing:
     assert pair.items is not None, "an evaluation of files"
     result, reference, noisy = (None if item is None else read_item(item) for item in pair.items)
     assert result is not None
     truth, before = (None if other is None else follow(result, other) for other in (reference, noisy))
     sigma = pair.protocol.sigma or pair.removal.after or 0.0
-    return draw_series(Shown(result, before, truth, sigma=sigma, removal=pair.removal, brief=brief))
+    names = _names([pair, *rivals])
+    others = [follow(result, read_item(rival.items[0])) for rival in rivals if rival.items]
+    shown = Shown(
+        result,
+        before,
+        truth,
+        sigma=sigma,
+        removal=pair.removal,
+        name=names[0],
+        rivals=tuple(zip(names[1:], others, strict=True)),
+        brief=brief,
+    )
+    return draw_series(shown)
+
+
+def _rivals(pair: Pair, pairs: Sequence[Pair]) -> list[Pair]:
+    """Other results of the same noisy image and reference, as many as are shown with it."""
+    return [one for one in pairs if one is not pair and _source(one) == _source(pair)][:MOST_RIVALS]
+
+
+def _source(pair: Pair) -> tuple[Path | None, ...]:
+    """The files that a result is compared with."""
+    items = (None, None) if pair.items is None else pair.items[1:]
+    return tuple(None if item is None else item.files[0] for item in items)
+
+
+def _names(pairs: Sequence[Pair]) -> list[str]:
+    """Names that tell results apart: of the file, else of its folder, else the whole path."""
+    paths = [pair.result for pair in pairs]
+    for names in ([path.name for path in paths], [path.parent.name for path in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def _key(pair: Pair) -> str:

@@ -63,6 +63,8 @@ class SeriesNoise:
     """
 
     planes: tuple[NoiseEstimate, ...]
+    neighbours: bool = False
+    """True if methods that take neighbouring slices get them: the same place, with noise of their own."""
 
     def __len__(self) -> int:
         return len(self.planes)
@@ -95,13 +97,12 @@ class SeriesNoise:
 
     def pick(self, order: Iterable[int]) -> "SeriesNoise":
         """The noise of some planes, in this order."""
-        return SeriesNoise(tuple(self.planes[index] for index in order))
+        return replace(self, planes=tuple(self.planes[index] for index in order))
 
     def with_sigma(self, sigma: float) -> "SeriesNoise":
         """The same spectra and dependences, every plane at one level."""
-        return SeriesNoise(
-            tuple(replace(plane, sigma=sigma, uncertainty=None, second=None) for plane in self.planes)
-        )
+        planes = (replace(plane, sigma=sigma, uncertainty=None, second=None) for plane in self.planes)
+        return replace(self, planes=tuple(planes))
 
     def _levels(self) -> list[float]:
         return [plane.sigma for plane in self.planes if plane.sigma > 0]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from meddenoise.errors import UnsupportedError
 from meddenoise.noise.models import ProfileNoise
-from meddenoise.noise.parse import measure, parse_noise
+from meddenoise.noise.parse import kind_of, measure, parse_noise
 from meddenoise.noise.simulate import NoiseInfo, simulate
+from meddenoise.noise.table import Values
 from meddenoise.series import Derivation, Series
 from meddenoise.version import __version__
 
@@ -29,7 +30,7 @@ class Inserted:
 
 
 def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0) -> Inserted:
-    """The series with the noises of `texts` (see `grammar`) added in order, in its own dtype and range.
+    """The series with the noises of `texts` (see `parse`) added in order, in its own dtype and range.
 
     `index` tells several series of one seed apart: each gets noise of its own. Relative levels refer to the
     clean series. Raises UsageError for a noise that cannot be read, UnsupportedError for a colour image or
@@ -46,11 +47,11 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     )
     noises = []
     for text in texts:
-        # first what the words alone tell: levels of another physics may not even be computed
-        _refuse_unfit(series, text, text.startswith("rician:"), values[valid])
+        # The words first: levels of another physics may not even be computed.
+        _refuse_unfit(series, text, kind_of(text), values[valid])
         noises.append(parse_noise(text, scale))
-        if isinstance(noises[-1], ProfileNoise):
-            _refuse_unfit(series, text, noises[-1].rician, values[valid])
+        if isinstance(noises[-1], ProfileNoise) and noises[-1].rician:
+            _refuse_unfit(series, text, "magnitude", values[valid])
     # What is no image takes the darkest value: air for CT, nothing for the others.
     noisy = np.where(valid, values, values[valid].min() if valid.any() else 0).astype(np.float32)
     rng = np.random.default_rng([seed, index])
@@ -78,11 +79,11 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     return Inserted(series.with_pixels(pixels, done), tuple(infos), float(lost.mean()))
 
 
-def _refuse_unfit(series: Series, text: str, rician: bool, values: NDArray[np.float32]) -> None:
-    """Raises UnsupportedError where the physics of a noise is not that of the image."""
-    if text.startswith("ct-dose:") and series.modality not in ("", "CT"):
+def _refuse_unfit(series: Series, text: str, needed: Values, values: NDArray[np.float32]) -> None:
+    """Raises UnsupportedError if the physics of a noise is not that of the image."""
+    if needed == "HU" and series.modality not in ("", "CT"):
         raise UnsupportedError(f"{series.path} is {series.modality}, not CT: {text} needs Hounsfield units.")
-    if not rician:
+    if needed != "magnitude":
         return
     if series.unit == "HU" or series.modality == "CT":
         why = "is in HU" if series.unit == "HU" else "is CT"

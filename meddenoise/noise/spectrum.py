@@ -37,10 +37,13 @@ def coloured_noise(shape: Sequence[int], amplitude: Amplitude, rng: np.random.Ge
 
     `shape` is [..., Y, X]; planes are independent and periodic at their borders.
     """
-    noise = white_noise(shape, rng)
-    height, width = noise.shape[-2:]
-    gain = _unit_variance(amplitude(radial_frequency(height, width)), width)
-    return filter_planes(noise, gain)
+    height, width = shape[-2:]
+    return shaped_noise(shape, unit_gain(amplitude(radial_frequency(height, width)), width), rng)
+
+
+def shaped_noise(shape: Sequence[int], gain: Array, rng: np.random.Generator) -> Array:
+    """Normal noise [..., Y, X] with the amplitude spectrum `gain` [Y, X // 2 + 1] in each plane."""
+    return filter_planes(white_noise(shape, rng), gain)
 
 
 def filter_planes(planes: Array, transfer: Array) -> Array:
@@ -68,22 +71,32 @@ def gaussian_amplitude(kernel_px: float) -> Amplitude:
     return lambda f: np.exp(exponent * f * f)
 
 
-def detector_mtf(at_nyquist: float) -> Amplitude:
-    """Transfer function 1 / (1 + (f / f0)²) of a scintillator, with the given value (0..1] at Nyquist."""
-    steepness = np.float32((1 / at_nyquist - 1) / 0.25)
-    return lambda f: np.reciprocal(1 + steepness * f * f)
+def detector_mtf(at_nyquist: float, power: float = 1.0) -> Amplitude:
+    """Transfer function (1 + (f / f0)²)^-power of a scintillator, with the given value (0..1] at Nyquist."""
+    steepness = np.float32((at_nyquist ** (-1 / power) - 1) / 0.25)
+    if power == 1:
+        return lambda f: np.reciprocal(1 + steepness * f * f)
+    return lambda f: (1 + steepness * f * f) ** np.float32(-power)
 
 
-def ct_amplitude(cutoff: float) -> Amplitude:
-    """Amplitude of filtered back-projection noise: sqrt(f) exp(-(f / cutoff)²), cutoff in cycles a pixel."""
-    return lambda f: np.sqrt(f) * np.exp(-((f / np.float32(cutoff)) ** 2))
+def ct_amplitude(cutoff: float, ramp: float = 0.5, fall: float = 2.0) -> Amplitude:
+    """Amplitude of filtered back-projection noise: f^ramp exp(-(f / cutoff)^fall), cutoff in cycles a pixel.
+
+    The ramp filter leaves a power that rises with f, an amplitude that rises with its root.
+    """
+    return lambda f: f**ramp * np.exp(-((f / np.float32(cutoff)) ** fall))
 
 
 def band_amplitude(band: float) -> Amplitude:
     """Amplitude of noise from a k-space filled to the fraction `band` (0..1] of its radius, softly cut."""
     # 2 % of Nyquist wide: a hard cut would ring, as scanners' own apodisation avoids.
-    edge, width = np.float32(0.5 * band), np.float32(0.01)
-    return lambda f: 1 / (1 + np.exp(np.clip((f - edge) / width, -40, 40)))
+    return fading_edge(0.5 * band, 0.01)
+
+
+def fading_edge(cut: float, width: float) -> Amplitude:
+    """An edge of k-space: 1 below the frequency `cut`, 0 above, in a transition of `width`."""
+    edge, soft = np.float32(cut), np.float32(width)
+    return lambda f: 1 / (1 + np.exp(np.clip((f - edge) / soft, -40, 40)))
 
 
 def sampled_amplitude(frequency: Sequence[float], power: Sequence[float]) -> Amplitude:
@@ -92,7 +105,11 @@ def sampled_amplitude(frequency: Sequence[float], power: Sequence[float]) -> Amp
     return lambda f: np.interp(f, frequency, root).astype(np.float32)
 
 
-def _unit_variance(amplitude: Array, width: int) -> Array:
+def unit_gain(amplitude: Array, width: int) -> Array:
+    """An amplitude spectrum [Y, width // 2 + 1] scaled to unit mean power: it keeps the variance of noise.
+
+    Raises ValueError if it is zero everywhere.
+    """
     power = mean_power(amplitude, width)
     if not power > 0:
         raise ValueError("the noise spectrum is zero everywhere")

@@ -8,9 +8,10 @@ import numpy as np
 
 from meddenoise.errors import UsageError
 from meddenoise.noise.models import CtDoseNoise, NoiseOptions, RicianNoise, XrayNoise
-from meddenoise.noise.parse import ELECTRONIC_QUANTA, measure, parse_noise
+from meddenoise.noise.parse import kind_of, measure, parse_noise
 from meddenoise.noise.simulate import NoiseInfo, simulate
 from meddenoise.noise.spectrum import Array
+from meddenoise.noise.table import ELECTRONIC_QUANTA, NOISES
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.xray import MTF_NYQUIST, attenuation, exposure
 from meddenoise.series import Series
@@ -54,7 +55,7 @@ def named_noise(phantom: Phantom, texts: Sequence[str]) -> tuple[NoiseOptions, .
         unit=phantom.kind.unit,
     )
     linear = replace(scale, mean=float(_linear(phantom).mean()))
-    return tuple(parse_noise(text, linear if text.startswith("xray:") else scale) for text in texts)
+    return tuple(parse_noise(text, linear if kind_of(text) == "exposure" else scale) for text in texts)
 
 
 def acquire(phantom: Phantom, noises: Sequence[NoiseOptions], seed: int) -> tuple[Array, list[NoiseInfo]]:
@@ -66,7 +67,7 @@ def acquire(phantom: Phantom, noises: Sequence[NoiseOptions], seed: int) -> tupl
     rng = np.random.default_rng([seed, *b"noise"])
     noisy, infos = phantom.truth, []
     for noise in noises:
-        if isinstance(noise, XrayNoise) and phantom.name == "xray":
+        if NOISES[noise.name].values == "exposure" and phantom.name == "xray":
             exposed, info = simulate(exposure(noisy), noise, rng)
             noisy = attenuation(exposed)
         else:

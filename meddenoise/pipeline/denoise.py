@@ -11,10 +11,11 @@ from meddenoise.engine import Engine, Planes
 from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
+from meddenoise.engine.neighbours import slices_help
 from meddenoise.engine.planes import load_planes
 from meddenoise.io.modality import Taken, take
 from meddenoise.methods import MethodRow, Setup, rows
-from meddenoise.methods.choice import Choice, choose
+from meddenoise.methods.choice import Choice, choose, for_slices
 from meddenoise.noise import SeriesNoise
 from meddenoise.noise.map_file import digest, read_noise_map
 from meddenoise.normalize import fit_window
@@ -47,6 +48,7 @@ def prepare_denoising(series: Series, options: Options) -> Plan:
     taken = take(series, options.modality)
     choice, device = choose_for(taken.seen, options)
     noise, seen_noise = _noise_of(taken, options)
+    choice, noise = _with_slices(choice, noise, taken.seen, options)
     warnings = [*series.warnings, *taken.warnings, *choice.warnings]
     # nothing to do: what is left of the story is the report
     idle = options.strength == 0 or not _has_noise(taken.series, noise, warnings)
@@ -112,12 +114,13 @@ class Denoising:
         return Derivation(method, description, json.dumps(settings, sort_keys=True))
 
     def warnings(self, engine: Engine) -> tuple[str, ...]:
-        """Those of the engine, and one where a method for cines has no cine."""
-        if not engine.context or self.grid.is_cine:
+        """Those of the engine, and one if a method for several planes has no neighbours that help."""
+        if not engine.context or self.grid.is_cine or self.noise.neighbours:
             return tuple(engine.warnings)
-        name = self.choice.method.name
-        without = f"no cine of several frames: {name} works on each by itself, with less to go by."
-        return (without, *engine.warnings)
+        name, taken = self.choice.method.name, "no cine of several frames"
+        if self.row is not None and not self.row.temporal:
+            taken = "no neighbouring slices with noise of their own"
+        return (f"{taken}: {name} works on each by itself, with less to go by.", *engine.warnings)
 
     def mode(self, ran: str | None) -> str | None:
         """The mode of a method with a sampler, its one pass by the name its row gives it; None for others."""
@@ -159,6 +162,25 @@ def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]
     if given is not None:
         return map_noise(seen, given), seen
     return seen if options.sigma is None else seen.with_sigma(options.sigma), seen
+
+
+def _with_slices(
+    choice: Choice, noise: SeriesNoise, series: Series, options: Options
+) -> tuple[Choice, SeriesNoise]:
+    """The checkpoint for slices with their neighbours, if there is one and they help, and noise that says so.
+
+    One that was asked for stays; so does the default where slices are far apart or share their noise.
+    """
+    row = rows().get(choice.method.name)
+    if choice.checkpoint is None or row is None or row.temporal:
+        return choice, noise
+    several = choice.checkpoint.metadata.network_options.get("frames", 1) > 1
+    partner = choice if several else None
+    if options.asked_weights is None:
+        partner = for_slices(choice, series.modality)
+    if partner is None or not slices_help(series):
+        return choice, noise
+    return partner, replace(noise, neighbours=True)
 
 
 def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:

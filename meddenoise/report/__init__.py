@@ -38,9 +38,12 @@ class Row:
     weights: dict[str, str] | None
     """`name` and `sha256` of the checkpoint; None for methods that learn nothing."""
     seed: int
+    strength: float = 1.0
+    """Up to 1 the share of the change that was made; beyond, how much more noise was assumed."""
     noise: dict[str, Any]
     """`sigma_before`, `sigma_after`, `removed_rms` in `unit`, on the same flat places; `by_plane` before and
-    after. None where there is no flat place, and of tasks that remove no noise."""
+    after; None where there is no flat place, and of tasks that remove no noise. `sigma_used` is the level
+    that the method was given, `source` where it comes from, `profile` what a profile was measured from."""
     metrics: dict[str, float | None]
     """Those of METRICS against a reference; of self-supervised methods those of `selfcheck` without one."""
     noisy_metrics: dict[str, float | None] = field(default_factory=dict)

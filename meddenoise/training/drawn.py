@@ -11,7 +11,9 @@ from meddenoise.training.recipe import DataRow
 
 FIRST_SEED, HELD_OUT_SEED = 1000, 500
 """Phantoms are trained on from the one seed on, validated on from the other; benchmarks take 9000 on."""
-SIZE, PLANES = 256, 2
+SIZE, PLANES = 256, 4
+VOLUMES = "ct", "mr"
+"""Phantoms whose planes are neighbouring slices."""
 EXACT = NoiseEstimate(0.0)
 LARGEST = 4096
 
@@ -35,5 +37,8 @@ def draw_phantoms(row: DataRow, held_out: bool = False) -> Iterator[TrainingImag
         phantom = make_phantom(row.phantom, size=SIZE, planes=PLANES, seed=seed)
         low, width = row.low, row.range or float(np.percentile(phantom.truth, 99.9)) - row.low
         modality = row.modality or PHANTOMS[row.phantom].modality
-        for plane in (phantom.truth - np.float32(low)) * np.float32(255 / width):
-            yield TrainingImage(plane, modality, row.source, f"{row.source}/{seed}", EXACT)
+        volume = (phantom.truth - np.float32(low)) * np.float32(255 / width)
+        solid = row.phantom in VOLUMES
+        for index, plane in enumerate(volume):
+            run = volume[index - 1 : index + 2] if solid and 0 < index < PLANES - 1 else None
+            yield TrainingImage(plane, modality, row.source, f"{row.source}/{seed}", EXACT, run=run)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.noise.spectrum import mean_power, radial_frequency, sampled_amplitude
-from meddenoise.training.data.degradation import NoiseMix
+from meddenoise.noise.spectrum import sampled_amplitude
+from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.spectra import radial_gain
 
 Image = NDArray[np.float32]
 
@@ -34,7 +35,7 @@ def match_noise(
     as much noise themselves, enough is added for the loss to learn from (`mix.own_limit`).
     Source: Hu, Huang 2024 (BeFOI), equations 7 and 8.
     """
-    ratios = draw_ratios(device, len(clean), rng) * np.exp(rng.normal(0, mix.level_spread))
+    ratios = device.draw_ratios(len(clean), rng) * np.exp(rng.normal(0, mix.level_spread))
     wanted = np.stack([device.sigma_at(frame) for frame in clean]) * ratios[:, None, None]
     total = float(np.mean(np.square(wanted, dtype=np.float64)))
     least = own.sigma**2 * (1 - mix.own_limit) / mix.own_limit
@@ -44,22 +45,6 @@ def match_noise(
     return FrameNoise(level, amplitude, device.rho)
 
 
-def draw_ratios(device: NoiseProfile, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The levels of `count` successive frames around one of the device's, relative to its usual level.
-
-    Frames before the first and after the last of a run are as these.
-    """
-    runs = device.counts.series
-    levels = np.array(device.sigmas) / device.sigma
-    rows = levels.reshape(runs, -1) if len(levels) % runs == 0 else levels[None]
-    row = rows[int(rng.integers(len(rows)))]
-    first = int(rng.integers(len(row))) - count // 2
-    chosen: NDArray[np.float64] = row[np.clip(np.arange(first, first + count), 0, len(row) - 1)]
-    return chosen
-
-
 @lru_cache(maxsize=8)
 def _amplitude(frequency: tuple[float, ...], power: tuple[float, ...], shape: tuple[int, int]) -> Image:
-    amplitude = sampled_amplitude(frequency, power)(radial_frequency(*shape))
-    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
-    return unit
+    return radial_gain(sampled_amplitude(frequency, power), shape)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import save_checkpoint
 
 METHOD = "noise-estimator"
-SIZES = 64, 96, 128
+SIZES = 64, 96, 128, 192
 """Sides of the patches, a batch of one size at a time: small matrices too."""
 LEAST_AMPLITUDE = 0.05
 """Amplitudes of a cell below this count as this."""
@@ -74,7 +74,7 @@ class NoiseLevelTask:
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
-            **asdict(recipe.noise),
+            **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
         )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meddenoise.diffusion.schedules import Prediction
-from meddenoise.errors import TrainingError, unknown_name
-from meddenoise.training.data.degradation import NoiseMix
+from meddenoise.errors import TrainingError, UsageError, unknown_name
+from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.data.row_noise import check_shares
 from meddenoise.training.loop import LoopOptions
 
 T = TypeVar("T")
@@ -209,13 +210,24 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         modalities=tuple(table["modalities"]),
         licence=str(table.get("licence", "Apache-2.0")),
         loop=_fill(path, LoopOptions, table.get("training", {})),
-        noise=_fill(path, NoiseMix, table.get("noise", {})),
+        noise=_noise(path, table),
         data=tuple(_fill(path, DataRow, {**row, "limits": limits}) for row in table["data"]),
         stages=_stages(path, table) if "blind" in table else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
         conditional=_conditional(path, table) if "conditional" in table else None,
         start=str(table.get("start", "")),
     )
+
+
+def _noise(path: Path, table: dict[str, Any]) -> NoiseMix:
+    """The tables [noise] and [noise_models]."""
+    models = table.get("noise_models", {})
+    try:
+        shares = tuple((str(text), float(share)) for text, share in models.items())
+        check_shares(shares)
+    except (AttributeError, TypeError, ValueError, UsageError) as error:
+        raise TrainingError(f"{path}: [noise_models] cannot be used: {error}") from error
+    return _fill(path, NoiseMix, {**table.get("noise", {}), "models": shares})
 
 
 def _conditional(path: Path, table: dict[str, Any]) -> Conditional:

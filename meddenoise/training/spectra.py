@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, SPECTRUM_EDGES, WHITE, NoiseEstimate
 from meddenoise.noise.correlation import spectrum_of
-from meddenoise.noise.spectrum import filter_planes, mean_power, radial_frequency
+from meddenoise.noise.spectrum import (
+    Amplitude,
+    ct_amplitude,
+    detector_mtf,
+    fading_edge,
+    filter_planes,
+    gaussian_amplitude,
+    radial_frequency,
+    unit_gain,
+)
 
 Image = NDArray[np.float32]
 
@@ -34,6 +43,8 @@ _AROUND = 24
 SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
 """Shares of interpolated, ramp-filtered, k-space and scintillator noise in a modality."""
 OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
+EDGE = 0.02
+"""Width, in cycles a pixel, in which k-space ends."""
 
 
 def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generator) -> Image:
@@ -44,25 +55,19 @@ def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generat
     f = np.hypot(u * stretch, v)
     kind = rng.choice(4, p=SPECTRA.get(modality, OTHER_SPECTRA))
     if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
-        amplitude = np.exp(-2 * (np.pi * rng.uniform(0.3, 1.5) * f) ** 2)
+        amplitude = gaussian_amplitude(rng.uniform(0.3, 1.5))(f)
     elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
-        roll_off = np.exp(-((f / rng.uniform(0.12, 0.5)) ** rng.uniform(1.5, 4)))
-        amplitude = f ** rng.uniform(0.3, 1.0) * roll_off
+        cutoff, fall = rng.uniform(0.12, 0.5), rng.uniform(1.5, 4)
+        amplitude = ct_amplitude(cutoff, rng.uniform(0.3, 1.0), fall)(f)
     elif kind == 2:  # zero-filled or windowed k-space
         cut_x, cut_y = rng.uniform(0.2, 0.55, 2) if rng.random() < 0.5 else (rng.uniform(0.2, 0.5), 1.0)
-        amplitude = _edge(np.abs(fx), cut_x) * _edge(np.abs(fy), cut_y)
+        amplitude = fading_edge(cut_x, EDGE)(np.abs(fx)) * fading_edge(cut_y, EDGE)(np.abs(fy))
     else:  # scintillator: MTF with 0.1 to 0.6 left at the Nyquist frequency
-        left, power = rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0)
-        amplitude = (1 + (2 * f) ** 2 * (left ** (-1 / power) - 1)) ** -power
-    amplitude = amplitude / np.sqrt(mean_power(amplitude, shape[1]) + 1e-12)
+        amplitude = detector_mtf(rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0))(f)
+    amplitude = unit_gain(amplitude, shape[1])
     white = rng.uniform(0.0, 0.35)  # electronic noise stays white
     mixed: Image = np.sqrt((1 - white**2) * amplitude**2 + white**2).astype(np.float32)
     return mixed
-
-
-def _edge(f: Image, cut: float, width: float = 0.02) -> Image:
-    edge: Image = 1 / (1 + np.exp(np.minimum((f - cut) / width, 80)))
-    return edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +98,35 @@ class KSpaceWindow:
         """Its values [H, W / 2 + 1], 1 at frequency 0."""
         fy, fx = _frequencies((shape[0], shape[1]))
         if self.elliptic:
-            inside = _edge(np.hypot(fx / self.cut_x, fy / self.cut_y), 1.0, self.width / self.cut_x)
+            inside = fading_edge(1.0, self.width / self.cut_x)(np.hypot(fx / self.cut_x, fy / self.cut_y))
         else:
-            inside = _edge(np.abs(fx), self.cut_x, self.width) * _edge(np.abs(fy), self.cut_y, self.width)
+            along_x, along_y = (fading_edge(cut, self.width) for cut in (self.cut_x, self.cut_y))
+            inside = along_x(np.abs(fx)) * along_y(np.abs(fy))
         window: Image = (inside / inside[0, 0]).astype(np.float32)
         return window
 
     def scan(self, clean: Image) -> Image:
-        """`clean` [H, W], nowhere below 0, as the magnitude image of such a scan: limited in band."""
-        padded = np.pad(clean, _AROUND, mode="reflect")
-        seen: Image = np.abs(filter_planes(padded, self.transfer(padded.shape)))
-        return np.ascontiguousarray(seen[_AROUND:-_AROUND, _AROUND:-_AROUND], np.float32)
+        """`clean` [..., H, W], nowhere below 0, as magnitude images of such a scan: limited in band."""
+        around = [(0, 0)] * (clean.ndim - 2) + [(_AROUND, _AROUND)] * 2
+        padded = np.pad(clean, around, mode="reflect")
+        seen: Image = np.abs(filter_planes(padded, self.transfer(padded.shape[-2:])))
+        return np.ascontiguousarray(seen[..., _AROUND:-_AROUND, _AROUND:-_AROUND], np.float32)
 
     def amplitude(self, shape: tuple[int, ...]) -> Image:
         """The amplitude spectrum [H, W / 2 + 1] of its noise, unit mean power."""
-        window = self.transfer(shape)
-        unit: Image = (window / np.sqrt(mean_power(window, shape[1]))).astype(np.float32)
-        return unit
+        return unit_gain(self.transfer(shape), shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How the noise of slices was made: it ends at the `window` of the signal, if there is one, and the part
+    `rho` of it is shared from each slice to the next."""
+
+    window: KSpaceWindow | None = None
+    rho: float = 0.0
+
+
+PLAIN = Scan()
 
 
 def bands_of(amplitude: Image) -> tuple[float, ...]:
@@ -141,22 +158,21 @@ def _directional_bins(shape: tuple[int, int]) -> NDArray[np.int64]:
 
 def amplitude_of(noise: NoiseEstimate, shape: tuple[int, ...]) -> Image:
     """The amplitude spectrum [H, W / 2 + 1] of an estimate, unit mean power."""
-    amplitude = _amplitude(noise.bands, (shape[0], shape[1]))
-    return amplitude
+    return _amplitude(noise.bands, (shape[0], shape[1]))
 
 
 @lru_cache(maxsize=4096)
 def _amplitude(bands: tuple[float, ...], shape: tuple[int, int]) -> Image:
     if bands == WHITE or not any(bands):
         return white_spectrum(shape)
-    amplitude = spectrum_of(NoiseEstimate(1.0, bands))(radial_frequency(*shape))
-    unit: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
-    return unit
+    return radial_gain(spectrum_of(NoiseEstimate(1.0, bands)), shape)
 
 
 def blurring(shape: tuple[int, ...], kernel_px: float) -> Image:
     """The amplitude spectrum [H, W / 2 + 1] of noise smoothed by a Gaussian kernel, unit mean power."""
-    fy, fx = _frequencies((shape[0], shape[1]))
-    blur = np.exp(-2 * (np.pi * kernel_px) ** 2 * (fy**2 + fx**2))
-    unit: Image = (blur / np.sqrt(mean_power(blur, shape[1]))).astype(np.float32)
-    return unit
+    return radial_gain(gaussian_amplitude(kernel_px), shape)
+
+
+def radial_gain(amplitude: Amplitude, shape: tuple[int, ...]) -> Image:
+    """The amplitude spectrum [H, W / 2 + 1] of unit mean power that is radially `amplitude`."""
+    return unit_gain(amplitude(radial_frequency(shape[0], shape[1])), shape[1])

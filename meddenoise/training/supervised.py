@@ -1,23 +1,25 @@
 """What `direct` trains: clean patches plus simulated noise, regression towards the clean patch."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meddenoise.errors import TrainingError
 from meddenoise.networks import build
 from meddenoise.noise import WHITE
 from meddenoise.noise.correlation import noise_like
-from meddenoise.noise.spectrum import filter_planes
+from meddenoise.noise.spectrum import shaped_noise
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.motion import make_sequence
+from meddenoise.training.data.slices import SliceSource, made_slices
 from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.digest import describe
 from meddenoise.training.loop import Share, settings
@@ -25,6 +27,10 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
+Planes = NDArray[np.float32]
+
+MOVING = "befoi"
+"""The method whose neighbouring planes are frames in which things move; those of others are slices."""
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160
 VALIDATION_PER_SOURCE = 4
@@ -72,12 +78,13 @@ class SupervisedTask:
         self.recipe, self.start = recipe, start
         validation = list(validation)
         weights = {row.source: row.weight for row in recipe.data}
-        moving = recipe.network_options.get("frames", 1) > 1
-        source = FrameSource if moving else PatchSource
+        several = recipe.network_options.get("frames", 1) > 1
+        moving = several and recipe.method == MOVING
+        source = (FrameSource if moving else SliceSource) if several else PatchSource
         self.bands = int(recipe.network_options.get("bands", len(WHITE)))
         mix = replace(recipe.noise, bands=self.bands)
         self.source = source(training, weights, mix, recipe.loop.patch, recipe.loop.seed)
-        self.cases = _cases(validation, moving)
+        self.cases = _cases(validation, _SEQUENCES[source], moving)
         if validation and not self.cases:
             raise TrainingError(
                 "the images held out for validation have too much noise of their own to judge a network by: "
@@ -86,7 +93,7 @@ class SupervisedTask:
         self.digest = describe(
             network=[recipe.network, recipe.network_options],
             **settings(recipe.loop),
-            **asdict(recipe.noise),
+            **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
             images=len(training),
             start=start.sha256 if start else None,
@@ -180,7 +187,31 @@ def _device_case(image: TrainingImage, rng: np.random.Generator) -> Case:
     return Case(image.modality, "own", made.sigma, torch.from_numpy(made.noisy)[None], clean, bands, share)
 
 
-def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
+def _moving(image: TrainingImage, rng: np.random.Generator) -> Planes:
+    plane = middle(image.plane, VALIDATION_CROP)
+    return make_sequence(plane, plane[::-1], COUNT, rng)
+
+
+def _slices(image: TrainingImage, rng: np.random.Generator) -> Planes:
+    if image.run is not None:
+        return middle(image.run, VALIDATION_CROP).copy()
+    plane = middle(image.plane, VALIDATION_CROP)
+    return made_slices(plane, plane[::-1], rng)
+
+
+def _single(image: TrainingImage, rng: np.random.Generator) -> Planes:
+    return middle(image.plane, VALIDATION_CROP)[None].copy()
+
+
+_SEQUENCES = {FrameSource: _moving, SliceSource: _slices, PatchSource: _single}
+"""The planes [T, H, W] that an image is validated with."""
+
+
+def _cases(
+    images: Iterable[TrainingImage],
+    sequence_of: Callable[[TrainingImage, np.random.Generator], Planes],
+    moving: bool,
+) -> list[Case]:
     """Middle crops of a few images of each source, with the same noise, and motion, at every validation."""
     rng = np.random.default_rng(0)
     taken: dict[str, int] = defaultdict(int)
@@ -195,8 +226,7 @@ def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
         if moving_device:
             cases.append(_device_case(image, rng))
             continue
-        plane = middle(image.plane, VALIDATION_CROP)
-        frames = make_sequence(plane, plane[::-1], COUNT, rng) if moving else plane[None].copy()
+        frames = sequence_of(image, rng)
         sequence = torch.from_numpy(frames)[None]
         crop = sequence[:, len(frames) // 2, None]
         if image.noise is not None:
@@ -208,10 +238,10 @@ def _cases(images: Iterable[TrainingImage], moving: bool) -> list[Case]:
             cases.append(Case(image.modality, "own", float(drawn.std()), crop + drawn, crop))
             continue
         for sigma in (*VALIDATION_SIGMAS, SMOOTH_SIGMA):
-            name, amplitude = f"{sigma:g}", white_spectrum(plane.shape)
+            name, amplitude = f"{sigma:g}", white_spectrum(frames.shape[1:])
             if sigma == SMOOTH_SIGMA:
-                name, amplitude = "smooth", blurring(plane.shape, SMOOTH_PX)
-            added = filter_planes(rng.standard_normal(sequence.shape[1:], np.float32), amplitude) * sigma
+                name, amplitude = "smooth", blurring(frames.shape[1:], SMOOTH_PX)
+            added = shaped_noise(tuple(sequence.shape[1:]), amplitude, rng) * sigma
             if image.own.sigma**2 > MOST_OWN * (image.own.sigma**2 + sigma**2):
                 continue
             noisy = sequence + torch.from_numpy(added)[None]

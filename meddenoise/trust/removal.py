@@ -21,6 +21,8 @@ VISIBLE = 0.3
 """Share of the noise that must be left for its grain to be seen."""
 TYPICAL = 1.5
 """Planes whose noise is within this factor of the median stand for the series."""
+STRUCTURE = 2.5
+"""Places that show this many times the estimated level hold structure: small matrices have no flat ones."""
 SAMPLED, ALL_SAMPLED = 4096, 1 << 16
 """Values of a plane, and of all planes, that are kept for the histogram."""
 SEED = 0
@@ -86,8 +88,8 @@ class Removal:
 def measure_removal(noisy: Series, result: Series, levels: Sequence[float] = ()) -> Removal:
     """The noise of a series and of what was made of it, on the same grid and in the same order.
 
-    `levels` are the estimated levels of its planes: where the flat places of a frame show that much more than
-    the others do in relation to them, they hold structure, and the frame is not measured.
+    `levels` are the estimated levels of its planes: if the flat places of a frame show STRUCTURE times as
+    much, or TYPICAL times what is usual in the others, they hold structure, and the frame is not measured.
     """
     starts = _starts(result)
     kept = min(SAMPLED, max(1, ALL_SAMPLED // max(len(starts), 1)))
@@ -148,12 +150,12 @@ class _Frame:
 
 
 def _without_structure(frames: list[_Frame | None], levels: Sequence[float]) -> list[_Frame | None]:
-    """The frames, None for those that show over TYPICAL times as much, relative to their levels, as usual."""
+    """The frames, None for those that show far more than their levels, or than is usual relative to these."""
     pairs = list(zip(frames, levels, strict=False))
     ratios = [frame.pair[0] / level for frame, level in pairs if frame is not None and level > 0]
     if not ratios:
         return frames
-    most = TYPICAL * float(np.median(ratios))
+    most = min(STRUCTURE, TYPICAL * float(np.median(ratios)))
     return [frame if frame is None or frame.pair[0] <= most * level else None for frame, level in pairs]
 
 

@@ -39,13 +39,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import PeerError
 from benchmarks.pictures import Plane
 from benchmarks.script import names_of, run
 from meddenoise.errors import MeddenoiseError
 from meddenoise.version import __version__
 from meddenoise.weights import load
 from papers.befoi.cine_measures import flattest_region, score
-from papers.befoi.cine_peers import MAKERS, Column, Maker, PeerError, Setting, ablation
+from papers.befoi.cine_peers import MAKERS, Column, Maker, Setting, ablation
 from papers.befoi.cine_problems import FAMILIES, Family, Wanted, splits_of
 
 Row = dict[str, Any]

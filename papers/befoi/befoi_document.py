@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.intervals import mean_interval
+from benchmarks.markdown import page, table
 from benchmarks.script import Document, write_document
 from papers.befoi.befoi_verdicts import FULL, MAIN, gain_over, judge
 
@@ -123,9 +124,8 @@ def compose(documents: list[Document]) -> str:
     sections = [ABOUT, "\n".join(_runs(runs)), "## Against what was wanted", "\n".join(judge(rows))]
     for part in (name for name in TITLES if any(row["part"] == name for row in rows)):
         mine = [row for row in rows if row["part"] == part]
-        sections += [f"## {TITLES[part]}", _said(part, mine), "\n".join(_table(mine))]
-    sections += ["\n".join(_ablation(rows)), "\n".join(_ghosts(rows)), "\n".join(_realism(realism)), CHAIN]
-    return "\n\n".join(section for section in sections if section) + "\n"
+        sections += [f"## {TITLES[part]}", _said(part, mine), _main_table(mine)]
+    return page([*sections, *_ablation(rows), *_ghosts(rows), *_realism(realism), CHAIN])
 
 
 def join_rows(runs: list[Document]) -> list[Row]:
@@ -162,14 +162,14 @@ def _said(part: str, rows: list[Row]) -> str:
     return f"{first} {NOTES.get(part, '')}".strip()
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
-    """Table 1 in the layout of the paper, its row beside ours."""
+def _main_table(rows: list[Row]) -> str:
+    """Table 1 in the layout of the paper, its row next to ours."""
     real = rows[0]["part"] == "real"
-    corrected = " corrected |" if real else ""
     paper = rows[0]["part"] != "phantom"
-    titles = " paper: SNR | REBLUR | PSNR | SSIM |" if paper else ""
-    yield f"| method | SNR | REBLUR | PSNR |{corrected} SSIM | ms |{titles} `befoi` over it, dB |"
-    yield "|---" * (7 + real + 4 * paper) + "|"
+    corrected = ["corrected"] if real else []
+    titles = ["paper: SNR", "REBLUR", "PSNR", "SSIM"] if paper else []
+    head = ["method", "SNR", "REBLUR", "PSNR", *corrected, "SSIM", "ms", *titles, "`befoi` over it, dB"]
+    lines = []
     for name in _methods(rows):
         mine = [row for row in rows if row["method"] == name]
         cells = [name, _mean(mine, "snr", ".2f"), _mean(mine, "reblur", ".3f"), _mean(mine, "psnr", ".2f")]
@@ -179,8 +179,8 @@ def _table(rows: list[Row]) -> Iterator[str]:
             published = PAPER.get(PUBLISHED.get(name, ""))
             cells += [f"*{value:g}*" for value in published] if published else [""] * 4
         gain = None if name in (MAIN, "clean") else gain_over(rows, name, "psnr")
-        cells.append("" if gain is None else gain.text("+.2f"))
-        yield f"| {' | '.join(cells)} |"
+        lines.append([*cells, "" if gain is None else gain.text("+.2f")])
+    return table(head, lines)
 
 
 def _ablation(rows: list[Row]) -> Iterator[str]:
@@ -190,15 +190,12 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
     if not names:
         return
     yield "## Ablation"
-    yield ""
     yield (
         "Over all simulated frames. NSM matches the level of the noise to frames, NM makes the noise. All "
         "are students trained by regression from random weights for as many steps, by "
         "`papers/befoi/befoi_ablations.py`."
     )
-    yield ""
-    yield "| method | PSNR | SSIM | full over it, dB | paper: PSNR | SSIM |"
-    yield "|---|---|---|---|---|---|"
+    lines = []
     for name in names:
         mine = [row for row in simulated if row["method"] == name]
         title = name.removeprefix("ablation ").replace("-", " ")
@@ -208,8 +205,8 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
         gain = None if name == FULL else gain_over(simulated, name, "psnr", FULL)
         cells = [title, _mean(mine, "psnr", ".2f"), _mean(mine, "ssim", ".4f")]
         cells.append("" if gain is None else gain.text("+.2f"))
-        cells += [f"*{value:g}*" for value in published] if published else ["", ""]
-        yield f"| {' | '.join(cells)} |"
+        lines.append([*cells, *([f"*{value:g}*" for value in published] if published else ["", ""])])
+    yield table(["method", "PSNR", "SSIM", "full over it, dB", "paper: PSNR", "SSIM"], lines)
 
 
 def _ghosts(rows: list[Row]) -> Iterator[str]:
@@ -218,7 +215,6 @@ def _ghosts(rows: list[Row]) -> Iterator[str]:
     if not known:
         return
     yield "## Ghosts of what moves"
-    yield ""
     yield (
         "Where a neighbouring frame differs from the scored one by more than half the noise: the ghost is "
         "the part of the neighbours' difference that is in the result (0 none, 1 their mean in place of the "
@@ -226,9 +222,7 @@ def _ghosts(rows: list[Row]) -> Iterator[str]:
         "error is the root mean square there, in units of the image."
     )
     parts = list(dict.fromkeys(row["part"] for row in known))
-    yield ""
-    yield f"| method | {' | '.join(f'{part}: ghost | error' for part in parts)} |"
-    yield "|---" * (1 + 2 * len(parts)) + "|"
+    lines = []
     for name in _methods(known):
         cells = []
         for part in parts:
@@ -236,33 +230,31 @@ def _ghosts(rows: list[Row]) -> Iterator[str]:
             sources = [row["source"] for row in mine]
             ghost = mean_interval([row["ghost"] for row in mine], sources).text(".3f") if mine else "-"
             cells += [ghost, _mean(mine, "moved_rmse", ".2f")]
-        yield f"| {name} | {' | '.join(cells)} |"
+        lines.append([name, *cells])
+    yield table(["method", *(title for part in parts for title in (f"{part}: ghost", "error"))], lines)
 
 
 def _realism(rows: list[Row]) -> Iterator[str]:
     if not rows:
         return
     yield "## Realism of the noise"
-    yield ""
     yield (
         "Noise added to the mean of each real run against the run's own, by `papers/befoi/noise_realism.py`: "
         "Kolmogorov-Smirnov distance of histograms in bins of brightness, relative L1 distance of the radial "
         "noise power, relative error of the slope of variance against brightness. Halves of the run differ "
         "by chance alone."
     )
-    yield ""
-    yield "| noise | run | histograms | power | slope |"
-    yield "|---|---|---|---|---|"
+    lines = []
     for noise in dict.fromkeys(row["noise"] for row in rows):
         mine = [row for row in rows if row["noise"] == noise]
-        for row in mine:
-            yield f"| {noise} | {row['run']} | {_three(row)} |"
+        lines += [[noise, row["run"], *_three(row)] for row in mine]
         means = {key: fmean(row[key] for row in mine) for key in ("histogram", "spectrum", "slope")}
-        yield f"| **{noise}** | mean | {_three(means)} |"
+        lines.append([f"**{noise}**", "mean", *_three(means)])
+    yield table(["noise", "run", "histograms", "power", "slope"], lines)
 
 
-def _three(row: Row) -> str:
-    return " | ".join(f"{row[key]:.3f}" for key in ("histogram", "spectrum", "slope"))
+def _three(row: Row) -> list[str]:
+    return [f"{row[key]:.3f}" for key in ("histogram", "spectrum", "slope")]
 
 
 def _methods(rows: Iterable[Row]) -> list[str]:

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.peers import Peer, choose_peers
+from benchmarks.peers import Peer, PeerError, choose_peers
 from benchmarks.pictures import Plane
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -17,10 +17,6 @@ from papers.rivals.noise2self import filter_calibrated, train_noise2self
 
 WEIGHT = 0.5
 """Of the new frame in the recursive filter of the benchmark."""
-
-
-class PeerError(Exception):
-    """A method that cannot run here, and why."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.cases import Case
-from benchmarks.peers import TOLD_MODEL, Peer, as_series, choose_peers
+from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, choose_peers
 from benchmarks.pictures import Plane
 from meddenoise.engine.level import estimate_series
 from meddenoise.errors import MeddenoiseError
@@ -28,10 +28,6 @@ OWN, OTHERS = "own", "others"
 RIVALS = Path(__file__).parents[1] / "rivals"
 KEPT_LINES = 12
 """Of what a failed program said."""
-
-
-class PeerError(Exception):
-    """A method that cannot run here, and why."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ def run_known(name: str) -> Runner:
                 outcomes[f"{name} true"] = _apply(peer, problem)
                 if f"{name} auto" not in outcomes and name in ("nlm", "bm3d"):
                     outcomes[f"{name} auto"] = _apply(_estimating(peer), problem)
-            elif column != TOLD_MODEL or problem.own[0].has_model:
+            elif column != GIVEN_MODEL or problem.own[0].has_model:
                 outcomes[column] = _apply(peer, problem)
         return outcomes
 

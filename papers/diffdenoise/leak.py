@@ -29,6 +29,7 @@ from rich.markdown import Markdown
 from torch import Tensor
 
 from benchmarks.cases import WIDER, Case, white
+from benchmarks.markdown import table
 from benchmarks.pictures import load_pictures
 from meddenoise import weights
 from meddenoise.diffusion.antithetic import antithetic
@@ -171,13 +172,12 @@ def _head(arguments: argparse.Namespace) -> str:
 def _markdown(title: str, rows: list[Row]) -> str:
     """Means over the pictures of each modality and case, as a table."""
     numbers = [name for name in rows[0] if name not in ("modality", "case")]
-    lines = [f"## {title}", "", "| modality | case | " + " | ".join(numbers) + " |"]
-    lines.append("|---" * (len(numbers) + 2) + "|")
+    lines = []
     for modality, case in dict.fromkeys((row["modality"], row["case"]) for row in rows):
         mine = [row for row in rows if (row["modality"], row["case"]) == (modality, case)]
         means = (f"{fmean(row[name] for row in mine):.3f}" for name in numbers)
-        lines.append(f"| {modality} | {case} | " + " | ".join(means) + " |")
-    return "\n".join(lines)
+        lines.append([modality, case, *means])
+    return f"## {title}\n\n" + table(["modality", "case", *numbers], lines)
 
 
 def _parse() -> argparse.Namespace:

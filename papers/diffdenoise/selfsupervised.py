@@ -42,6 +42,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import Case
+from benchmarks.peers import PeerError
 from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures
 from benchmarks.script import names_of, run
 from meddenoise.metrics import Protocol
@@ -49,7 +50,7 @@ from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.noise.models import CorrelatedNoise, GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.version import __version__
-from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, Outcome, PeerError, Problem, write_folder
+from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, Outcome, Problem, write_folder
 
 Row = dict[str, Any]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
 
+from benchmarks.markdown import page, table
 from benchmarks.script import Document, write_document
 
 SETTING = ("modality", "sigma", "kernel", "images", "others", "size", "seed")
@@ -35,7 +36,7 @@ def compose(documents: list[Document]) -> str:
     for document in documents:
         joined.setdefault(tuple(document["settings"][name] for name in SETTING), []).append(document)
     parts = [ABOUT, *(_section(setting, found) for setting, found in joined.items())]
-    return "\n\n".join(parts) + "\n"
+    return page(parts)
 
 
 def _section(setting: tuple[str, ...], documents: list[Document]) -> str:
@@ -43,11 +44,11 @@ def _section(setting: tuple[str, ...], documents: list[Document]) -> str:
     noise = f"sigma {float(named['sigma']):g}"
     noise += f", kernel {float(named['kernel']):g} px" if float(named["kernel"]) else ", white"
     count = f"{named['images']} images of {named['size']} x {named['size']}, {named['others']} others"
-    lines = [f"## {named['modality']}, {noise}; {count}", ""]
     counts = {_key(document, name): document for document in documents for name in document["means"]}
-    lines += [_command(document) for document in documents if document in counts.values()]
-    lines += ["", "| method | minutes | steps | own | others |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *(_row(document, name) for (name, _), document in counts.items())])
+    commands = [_command(document) for document in documents if document in counts.values()]
+    rows = [_row(document, name) for (name, _), document in counts.items()]
+    measured = table(["method", "minutes", "steps", "own", "others"], rows)
+    return page([f"## {named['modality']}, {noise}; {count}", "\n".join(commands), measured])
 
 
 def _key(document: Document, name: str) -> tuple[str, str]:
@@ -72,12 +73,12 @@ def _command(document: Document) -> str:
     return f"* `{command}`, {document['date'][:10]} ({versions})"
 
 
-def _row(document: Document, name: str) -> str:
+def _row(document: Document, name: str) -> list[str]:
     trained, took = document["training"].get(name, {}), _minutes(document, name)
     minutes = "" if took is None else f"{took:.1f}"
     steps = "" if trained.get("steps") is None else str(trained["steps"])
     cells = [f"{mean['psnr']:.2f} / {mean['ssim']:.3f}" for mean in document["means"][name].values()]
-    return f"| {name} | {minutes} | {steps} | " + " | ".join(cells) + " |"
+    return [name, minutes, steps, *cells]
 
 
 if __name__ == "__main__":

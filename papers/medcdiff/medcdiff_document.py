@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.intervals import mean_interval
+from benchmarks.markdown import page, table
 from benchmarks.script import Document, write_document
 from papers.vpsde.vpsde_document import CALIBRATED
 
@@ -23,6 +24,7 @@ TITLES = {
     "medcdiff-upscale": "Super-resolution",
     "medcdiff-inpaint": "Inpainting",
 }
+HEAD = "method", "images", "PSNR", "over the input", "SSIM", "acutance", "LPIPS", "FID", "ms an image"
 INPUTS = {"medcdiff": "noisy", "medcdiff-upscale": "bicubic", "medcdiff-inpaint": "hole"}
 PAPER: dict[str, list[tuple[str, str, float, float, str]]] = {
     "medcdiff": [
@@ -81,7 +83,7 @@ def compose(documents: list[Document]) -> str:
     tasks = {document["task"]: document for document in documents if "task" in document}
     others = [document for document in documents if "task" not in document]
     sections = [_task(tasks[name]) for name in TITLES if name in tasks]
-    return "\n\n".join([ABOUT, *sections, *(_classifier(document) for document in others)]) + "\n"
+    return page([ABOUT, *sections, *(_classifier(document) for document in others)])
 
 
 def _task(document: Document) -> str:
@@ -95,16 +97,14 @@ def _task(document: Document) -> str:
     ]
     for setting in dict.fromkeys(row["setting"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["setting"] == setting]
-        parts += [f"### {setting.capitalize()}", "\n".join(_table(rows, task, document["fid"][setting]))]
-        parts += [_against(rows, task), "\n".join(_calibration(rows))]
+        parts += [f"### {setting.capitalize()}", table(HEAD, _lines(rows, task, document["fid"][setting]))]
+        parts += [_by_modality(rows), _against(rows, task), "\n".join(_calibration(rows))]
     parts += ["\n".join(f"* {warning}".replace(str(Path.home()), "~") for warning in document["warnings"])]
-    parts += ["The paper, on other images:", "\n".join(_paper(task))]
-    return "\n\n".join(part for part in parts if part)
+    parts += ["The paper, on other images:", _paper(task)]
+    return page(parts)
 
 
-def _table(rows: list[Row], task: str, distances: dict[str, float | None]) -> Iterator[str]:
-    yield "| method | images | PSNR | over the input | SSIM | acutance | LPIPS | FID | ms an image |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+def _lines(rows: list[Row], task: str, distances: dict[str, float | None]) -> Iterator[list[str]]:
     before = {row["picture"]: row["psnr"] for row in rows if row["method"] == INPUTS[task]}
     for name in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == name]
@@ -116,10 +116,9 @@ def _table(rows: list[Row], task: str, distances: dict[str, float | None]) -> It
         ssim, acutance = (fmean(row[key] for row in mine) for key in ("ssim", "acutance"))
         cells = [name, str(len(mine)), psnr, gain, f"{ssim:.4f}", f"{acutance:.2f}"]
         cells += [f"{fmean(lpips):.4f}" if lpips else "-", _number(distances[name])]
-        yield f"| {' | '.join(cells)} | {fmean(row['ms'] for row in mine):.0f} |"
+        yield [*cells, f"{fmean(row['ms'] for row in mine):.0f}"]
     truth = fmean(row["acutance_truth"] for row in rows)
-    yield f"| *the clean image* | | | | 1 | {truth:.2f} | 0 | 0 | |"
-    yield from _modalities(rows)
+    yield ["*the clean image*", "", "", "", "1", f"{truth:.2f}", "0", "0", ""]
 
 
 def _against(rows: list[Row], task: str) -> str:
@@ -146,36 +145,37 @@ def _calibration(rows: list[Row]) -> Iterator[str]:
         )
 
 
-def _modalities(rows: list[Row]) -> Iterator[str]:
+def _by_modality(rows: list[Row]) -> str:
     """PSNR by modality."""
     kinds = list(dict.fromkeys(row["modality"] for row in rows))
-    yield ""
-    yield f"| PSNR by modality | {' | '.join(kind or 'other' for kind in kinds)} |"
-    yield "|---" * (len(kinds) + 1) + "|"
+    lines = []
     for name in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == name]
         means = [fmean(row["psnr"] for row in mine if row["modality"] == kind) for kind in kinds]
-        yield f"| {name} | {' | '.join(f'{mean:.2f}' for mean in means)} |"
+        lines.append([name, *(f"{mean:.2f}" for mean in means)])
+    return table(["PSNR by modality", *(kind or "other" for kind in kinds)], lines)
 
 
-def _paper(task: str) -> Iterator[str]:
+def _paper(task: str) -> str:
     unit = "1e-6" if task == "medcdiff-inpaint" else "1e-4"
-    yield f"| setting | method | LPIPS ({unit}) | FID | accutance |"
-    yield "|---|---|---|---|---|"
-    for setting, name, lpips, fid, sharpness in PAPER[task]:
-        yield f"| {setting or 'not stated'} | {name} | {lpips:g} | {fid:g} | {sharpness or '-'} |"
+    rows = [
+        [setting or "not stated", name, f"{lpips:g}", f"{fid:g}", sharpness or "-"]
+        for setting, name, lpips, fid, sharpness in PAPER[task]
+    ]
+    return table(["setting", "method", f"LPIPS ({unit})", "FID", "accutance"], rows)
 
 
 def _classifier(document: Document) -> str:
-    lines = ["| images scored | accuracy | over noisy | AUC | over noisy |", "|---|---|---|---|---|"]
+    lines = []
     for name, row in document["rows"].items():
         cells = [_interval(row["accuracy"], ".3f"), _interval(row["accuracy_gain"], "+.3f")]
         cells += [_interval(row["auc"], ".3f"), _interval(row["auc_gain"], "+.3f")]
         if name == "noisy":
             cells[1] = cells[3] = "-"
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append([name, *cells])
     paper = ", ".join(f"{name} {value} %" for name, value in ACCURACY.items())
-    parts = ["## A classifier of radiographs", _said(document), "\n".join(lines)]
+    head = ["images scored", "accuracy", "over noisy", "AUC", "over noisy"]
+    parts = ["## A classifier of radiographs", _said(document), table(head, lines)]
     return "\n\n".join([*parts, f"The paper, three classes, VGG11, other images: {paper}."])
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.markdown import page, table
+
 PSNR_LIMIT, SSIM_LIMIT, NFE_LIMIT = 0.05, 0.001, 15
 """What a fast sampler may lose, in dB and of SSIM, with how many evaluations."""
 FULL = "full"
+HEAD = "sampler", "evaluations", "mean, dB", "difference", "once, dB", "SSIM", "difference", "ms an image"
 ABOUT = """\
 # Fast samplers against the full one
 
@@ -31,10 +34,10 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
             f"## {method}",
             f"`{weights['name']}`, SHA-256 `{weights['sha256'][:12]}`; {count} images of {height} x {width}, "
             f"{found['runs']} runs of each sampler.",
-            "\n".join(_table(found["rows"])),
+            table(HEAD, _lines(found["rows"])),
             _verdict(found["rows"]),
         ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    path.write_text(page(parts), encoding="utf-8")
 
 
 def passing(rows: dict[str, Any]) -> list[str]:
@@ -49,9 +52,7 @@ def passing(rows: dict[str, Any]) -> list[str]:
     return sorted(kept, key=lambda name: rows[name]["nfe"])
 
 
-def _table(rows: dict[str, Any]) -> Iterator[str]:
-    yield "| sampler | evaluations | mean, dB | difference | once, dB | SSIM | difference | ms an image |"
-    yield "|---|---|---|---|---|---|---|---|"
+def _lines(rows: dict[str, Any]) -> Iterator[list[str]]:
     for name, row in rows.items():
         title = f"full ({row['sampler']})" if name == FULL else row["sampler"]
         cells = [title, str(row["nfe"]), f"{np.mean(row['psnr']):.2f}", "-", f"{np.mean(row['one']):.2f}"]
@@ -61,7 +62,7 @@ def _table(rows: dict[str, Any]) -> Iterator[str]:
                 change = _difference(row, rows[FULL], key)
                 error = change.std() / np.sqrt(max(len(change) - 1, 1))
                 cells[place] = f"{change.mean():{form}} ± {error:{form[1:]}}"
-        yield f"| {' | '.join(cells)} |"
+        yield cells
 
 
 def _verdict(rows: dict[str, Any]) -> str:

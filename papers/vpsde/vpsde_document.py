@@ -7,6 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from benchmarks.intervals import Interval, mean_interval
+from benchmarks.markdown import page, table
 
 PSNR_GAIN, SSIM_GAIN = 5.0, 0.15
 """Wanted over the noisy patch in one evaluation: twice what the slides' sampler gains, and more."""
@@ -14,6 +15,7 @@ CALIBRATED = (0.90, 0.98)
 """Wanted share of pixels whose error lies within two stated standard deviations."""
 SLIDES = {"noisy": (17.21, 0.5372), "their sampler": (19.66, 0.5364)}
 """PSNR and SSIM on 16 patches of OrganAMNIST, as the slides report them."""
+HEAD = "method", "patches", "evaluations", "PSNR, dB", "SSIM", "PSNR gained", "SSIM gained", "ms a patch"
 TITLES = {"noisy": "noisy", "vpsde": "vpsde, one evaluation", "nlm": "NLM", "bm3d": "BM3D"}
 
 
@@ -47,7 +49,7 @@ def write_document(path: Path, document: Document) -> None:
         f"{len(set(patients))} patients: 28 x 28 pixels of CT, -160..240 HU as [-1, 1], white noise of 0.3. "
         "Methods get the unclipped noisy patch and its level; all images are clipped to [-1, 1] and measured "
         "with a range of 2. Means over patches; in brackets the 95 % bootstrap interval by patient.",
-        "\n".join(_table(rows, patients)),
+        table(HEAD, _lines(rows, patients)),
         "## Against what was wanted",
         "\n".join(_verdicts(rows, patients)),
         "## Uncertainty",
@@ -55,7 +57,7 @@ def write_document(path: Path, document: Document) -> None:
         f"{CALIBRATED[0]:.0%} to {CALIBRATED[1]:.0%}.",
         "\n".join(_calibration(rows, patients)),
     ]
-    path.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    path.write_text(page(parts), encoding="utf-8")
 
 
 def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: list[str]) -> Interval | None:
@@ -68,9 +70,7 @@ def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: 
     return mean_interval(differences, [patients[n] for n in shared]) if shared else None
 
 
-def _table(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
-    yield "| method | patches | evaluations | PSNR, dB | SSIM | PSNR gained | SSIM gained | ms a patch |"
-    yield "|---|---|---|---|---|---|---|---|"
+def _lines(rows: dict[str, Row], patients: list[str]) -> Iterator[list[object]]:
     for name, row in rows.items():
         owners = [patients[n] for n in row["chosen"]]
         cells = [
@@ -81,11 +81,12 @@ def _table(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
             gain = None if name == "noisy" else compare(rows, name, "noisy", metric, patients)
             cells.append("-" if gain is None else gain.text(form))
         evaluations = row["nfe"] or "-"
-        yield f"| {_title(name)} | {len(owners)} | {evaluations} | {' | '.join(cells)} | {row['ms']:.1f} |"
+        yield [_title(name), len(owners), evaluations, *cells, f"{row['ms']:.1f}"]
     (before, before_ssim), (after, after_ssim) = SLIDES.values()
-    gains = f"{after - before:+.2f} | {after_ssim - before_ssim:+.4f}"
-    yield f"| *the slides, noisy: other images* | 16 | - | {before:.2f} | {before_ssim:.4f} | - | - | - |"
-    yield f"| *the slides, result: other images* | 16 | 1000 | {after:.2f} | {after_ssim:.4f} | {gains} | - |"
+    gains = [f"{after - before:+.2f}", f"{after_ssim - before_ssim:+.4f}"]
+    first, last = "*the slides, noisy: other images*", "*the slides, result: other images*"
+    yield [first, 16, "-", f"{before:.2f}", f"{before_ssim:.4f}", "-", "-", "-"]
+    yield [last, 16, 1000, f"{after:.2f}", f"{after_ssim:.4f}", *gains, "-"]
 
 
 def _verdicts(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:

@@ -202,7 +202,7 @@ def test_targets_say_what_each_learned_method_reached_and_mark_what_is_not_met()
 def test_the_table_fits_100_columns_and_says_where_no_image_is_clean_enough(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from benchmarks.truth_methods import GIVEN_MODEL
+    from benchmarks.peers import GIVEN_MODEL
     from benchmarks.truth_table import print_tables
 
     methods = ("nlm", "nlm auto", "bm3d", GIVEN_MODEL, "direct", "diffdenoise", "befoi")

@@ -71,6 +71,20 @@ def test_json_gives_one_object_a_series_and_again_when_kept(study):
     assert sorted(again, key=str) == sorted(lines, key=str)
 
 
+def test_json_and_page_say_the_strength_and_where_the_noise_level_comes_from(study, tmp_path):
+    told = denoise(
+        study / "ct.dcm", *QUICK, "--sigma", "12.5", "--strength", "0.7", "--json", "-o", tmp_path / "a.dcm"
+    )
+    row = json.loads(told.stdout)
+    assert row["strength"] == 0.7
+    assert row["noise"]["sigma_used"] == 12.5 and row["noise"]["source"] == "--sigma"
+    page = (tmp_path / "a-report.html").read_text()
+    assert "<dt>Strength</dt><dd>0.7</dd>" in page and "12.5\u202fHU, --sigma" in page
+    told = denoise(study / "ct.dcm", *QUICK, "--json", "-o", tmp_path / "b.dcm")
+    row = json.loads(told.stdout)
+    assert row["strength"] == 1 and row["noise"]["source"] == "estimated from the image"
+
+
 def test_quiet_says_nothing_and_verbose_names_every_series(study, tmp_path):
     assert denoise(study, *QUICK, "-q", "-o", tmp_path / "a").stderr == ""
     told = denoise(study, *QUICK, "-v", "-o", tmp_path / "b").stderr

@@ -98,6 +98,11 @@ def test_denoising_takes_the_noise_from_the_profile(study, tmp_path):
     row = json.loads(told.stdout)
     profile = read_profile(folder / "profile.toml")
     assert row["noise"]["sigma_before"] == pytest.approx(profile.sigma, rel=0.06)  # measured on flat places
+    assert row["noise"]["source"] == "--noise-profile"
+    assert row["noise"]["sigma_used"] == pytest.approx(profile.sigma, rel=0.1)
+    assert row["noise"]["profile"] == profile.describe() and "frames" in profile.describe()
+    page = (tmp_path / "out" / "meddenoise-report.html").read_text()
+    assert "Noise profile" in page and profile.describe() in page
     refused = run("denoise", noisy, "-o", tmp_path / "no", "--sigma", 5, "--noise-profile",
                   folder / "profile.toml", code=2)  # fmt: skip
     assert "--sigma and --noise-profile each give the level" in refused.stderr

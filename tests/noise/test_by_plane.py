@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter
 from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.noise.physics import share_noise
 from meddenoise.noise.profile.change import Scene
-from meddenoise.noise.simulate import share_noise, simulate
+from meddenoise.noise.simulate import simulate
 from meddenoise.noise.steady import steady
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise

@@ -18,9 +18,10 @@ from meddenoise.noise.models import (
     SpectralNoise,
     XrayNoise,
 )
-from meddenoise.noise.parse import WORDS, Scale, measure, parse_noise
-from meddenoise.noise.simulate import SIMULATORS, simulate
+from meddenoise.noise.parse import measure, parse_noise
+from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
+from meddenoise.noise.table import NOISES, Scale, worded
 from meddenoise.series import Geometry, Series
 
 WITHIN = 0.03
@@ -302,7 +303,7 @@ def test_noises_add_in_order_with_variance_and_spectrum():
     assert info.seed == 5
 
 
-@pytest.mark.parametrize("name", SIMULATORS)
+@pytest.mark.parametrize("name", NOISES)
 def test_the_same_seed_gives_the_same_noise_and_leaves_the_image_alone(name):
     options = {
         "gaussian": GaussianNoise(3.0),
@@ -370,9 +371,9 @@ def test_noise_can_be_asked_for_in_words(text, options):
 
 
 def test_every_word_is_tested_and_names_its_own_form():
-    for name, word in WORDS.items():
-        assert word.form.startswith(f"{name}:")
-        assert name in SIMULATORS
+    for name, row in worded().items():
+        assert row.form.startswith(f"{name}:")
+        assert row.meaning
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import pytest
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.spectrum import mean_power
 from meddenoise.training.data import SCENES, PatchSource, TrainingImage
-from meddenoise.training.data.degradation import NoiseMix, blank, degrade
+from meddenoise.training.data.degradation import blank, degrade
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.spectra import KSpaceWindow
+from meddenoise.training.spectra import KSpaceWindow, Scan
 
 EXACT = NoiseEstimate(0.0)
 
@@ -35,7 +36,7 @@ def test_signal_and_noise_of_a_scan_end_at_the_same_frequency(elliptic: bool) ->
     window = KSpaceWindow(0.3, 0.35, 0.005, elliptic)
     clean = 50 + np.maximum(draw_scene(128, rng), 0)  # far from 0: the magnitude changes nothing
     scanned = window.scan(clean)
-    noisy = degrade(scanned, EXACT, "MR", NoiseMix(none=0, rician=0, clipped=0), rng, window).noisy
+    noisy = degrade(scanned, EXACT, "MR", NoiseMix(none=0, rician=0, clipped=0), rng, Scan(window)).noisy
     beyond = np.arange(65)[None, :] / 128 > 0.36
     for plane in (scanned, noisy - scanned):
         seen = power(plane)

@@ -16,7 +16,8 @@ from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data import PatchSource, TrainingImage, to_batch
-from meddenoise.training.data.degradation import NoiseMix, degrade, recorrupt
+from meddenoise.training.data.degradation import degrade, recorrupt
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.state import read_notes

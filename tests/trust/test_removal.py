@@ -129,3 +129,9 @@ def test_a_plane_that_shows_more_than_its_level_holds_structure_and_a_louder_one
     assert loud[3][0] == pytest.approx(60, rel=0.06)
     held = measure_removal(noisy, noisy, [20.0] * 4).by_plane
     assert held[3] == (None, None) and held[:3] == loud[:3]
+
+
+def test_places_that_show_many_times_the_estimated_level_hold_structure():
+    noisy = series(TRUTH + SIGMA * noise(2))
+    assert measure_removal(noisy, noisy, [SIGMA / 3] * 2).before is None
+    assert measure_removal(noisy, noisy, [SIGMA / 2] * 2).before == pytest.approx(SIGMA, rel=0.06)

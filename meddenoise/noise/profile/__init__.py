@@ -67,6 +67,12 @@ class NoiseProfile:
     steps: tuple[int, ...]
     counts: Counts
 
+    def describe(self) -> str:
+        """What it was measured from and its level, in a line."""
+        what = " ".join(filter(None, (self.modality, self.source)))
+        level = f"{self.sigma:.4g}{f' {self.unit}' if self.unit else ''}"
+        return f"{what} ({self.counts.planes} planes), noise {level}"
+
     def amplitude(self) -> Amplitude:
         """Amplitude sqrt(NPS) at radial frequencies."""
         return sampled_amplitude(self.frequency, self.power)
@@ -105,6 +111,19 @@ class NoiseProfile:
             return None
         measured = np.median(np.reshape(self.sigmas, (runs, -1)), axis=0).tolist()
         return tuple(measured[:frames]) + (self.sigma,) * (frames - len(measured))
+
+    def draw_ratios(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The levels of `count` successive frames around one of the device's, relative to its usual level.
+
+        Frames before the first and after the last of a run are as these.
+        """
+        runs = self.counts.series
+        levels = np.array(self.sigmas) / self.sigma
+        rows = levels.reshape(runs, -1) if len(levels) % runs == 0 else levels[None]
+        row = rows[int(rng.integers(len(rows)))]
+        first = int(rng.integers(len(row))) - count // 2
+        chosen: NDArray[np.float64] = row[np.clip(np.arange(first, first + count), 0, len(row) - 1)]
+        return chosen
 
     def sigma_at(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         """Noise standard deviation at each pixel of a plane [Y, X], from the means around them."""

@@ -27,17 +27,16 @@ def draw_along(by_plane: Sequence[Pair], unit: str) -> str:
     if not curves:
         return ""
     level = f"noise{f' ({unit})' if unit else ''}"
-    axes = Axes("Noise along the series", "plane of the series", level, counted=True)
-    return (
-        f'<div class="plots"><figure>{draw_plot(curves, axes)}<figcaption>{escape(_caption(by_plane))}'
-        "</figcaption></figure></div>"
-    )
+    axes = Axes("Noise along the series", "slice or frame", level, counted=(1, len(by_plane)))
+    caption = f"<b>Along the series.</b> {escape(_caption(by_plane))}"
+    plot = draw_plot(curves, axes)
+    return f'<div class="plots"><figure>{plot}<figcaption>{caption}</figcaption></figure></div>'
 
 
 def _caption(by_plane: Sequence[Pair]) -> str:
     levels = [pair[0] for pair in by_plane if pair[0]]
-    text = "Noise of every plane, each denoised by its own level."
+    text = "Each was denoised by its own level."
     missing = sum(pair[0] is None for pair in by_plane)
     if levels and max(levels) > min(levels):
-        text += f" The noisiest plane had {max(levels) / min(levels):.2g} times the noise of the quietest."
-    return text + (f" {missing} of {len(by_plane)} planes could not be measured." if missing else "")
+        text += f" The noisiest had {max(levels) / min(levels):.2g} times the noise of the quietest."
+    return text + (f" {missing} of {len(by_plane)} could not be measured." if missing else "")

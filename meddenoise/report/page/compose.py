@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
@@ -10,14 +11,16 @@ from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import write_whole
-from meddenoise.report.page import Drawing, Page, PageEntry
+from meddenoise.report.page import Drawing, Page
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
-from meddenoise.report.page.verdicts import kind_of
+from meddenoise.report.page.verdicts import chip
 
 MOST_ROWS, MOST_SECTIONS = 1000, 200
 """Of series in the table on top, and in sections of their own where nothing is drawn of them."""
 MOST_WARNINGS, MOST_LINKS = 20, 3
+FOLDED = 4
+"""Series beyond which the page begins as a summary: warnings and sections open at a click."""
 _SEE_VERDICT = {
     "reject": "The checks say not to use a result as it is: see its verdict below.",
     "no effect": "Hardly any noise was removed: see the verdict below.",
@@ -66,27 +69,35 @@ def _sections(page: Page) -> list[str]:
         drawing = page.drawings.get(entry.key)
         plain += drawing is None
         if drawing is not None or plain <= MOST_SECTIONS:
-            written.append(section(told, drawing, "" if drawing is None else mark(entry.key, drawing)))
+            marked = "" if drawing is None else mark(entry.key, drawing)
+            written.append(section(told, drawing, marked, folded=len(page.entries) > FOLDED))
     return written
 
 
 def _alerts(page: Page) -> str:
-    """Failures and warnings, the same warning of several series once."""
+    """Failures and warnings, the same warning of several series once; of many series the warnings folded."""
     lines = [
         f'<li class="bad"><b>Failed</b> {escape(sentence)}</li>'
         for _, sentence in page.failed[:MOST_WARNINGS]
     ]
     if len(page.failed) > MOST_WARNINGS:
         lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
+    minor: list[str] = []
     told = _cautions(page)
     for (kind, text), (count, links) in list(told.items())[:MOST_WARNINGS]:
         more = f" and {count - len(links)} more" if count > len(links) else ""
         where = f" <span>({', '.join(links)}{more})</span>" if len(page.entries) > 1 else ""
         mark = ' class="bad"' if kind == "Reject" else ""
-        lines.append(f"<li{mark}><b>{kind}</b> {escape(text)}{where}</li>")
+        folded = kind == "Warning" and len(page.entries) > FOLDED
+        (minor if folded else lines).append(f"<li{mark}><b>{kind}</b> {escape(text)}{where}</li>")
     if len(told) > MOST_WARNINGS:
         lines.append(f"<li>{len(told) - MOST_WARNINGS} more warnings; {_see(page)}.</li>")
-    return f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
+    text = f'<ul class="alerts" aria-label="Warnings">{"".join(lines)}</ul>' if lines else ""
+    if minor:
+        inner = f'<ul class="alerts">{"".join(minor)}</ul>'
+        plural = "s" if len(minor) > 1 else ""
+        text += f'<details class="facts"><summary>{len(minor)} warning{plural}</summary>{inner}</details>'
+    return text
 
 
 def _cautions(page: Page) -> dict[tuple[str, str], tuple[int, list[str]]]:
@@ -120,7 +131,7 @@ def _table(page: Page) -> str:
         plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
             f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
-            f"<td>{_trust(entry)}</td>"
+            f"<td>{chip(entry.trust)}</td>"
             f'<td class="n">{escape(number(noise.before, 3))}</td>'
             f'<td class="n">{escape(number(noise.after, 3))}</td>'
             f'<td class="n">{escape(with_unit(noise.removed, noise.unit, 3))}</td>'
@@ -131,12 +142,14 @@ def _table(page: Page) -> str:
         f'<th scope="col" class="n">after</th><th scope="col" class="n">removed</th>{heads}'
         '<th scope="col" class="n">Warnings</th>'
     )
-    return table("all", f"{len(page.entries)} series", heads, rows) + _left_out(page, drawn)
+    return table("all", _count(page), heads, rows) + _left_out(page, drawn)
 
 
-def _trust(entry: PageEntry) -> str:
-    verdict = entry.trust and entry.trust.verdict
-    return f'<span class="{kind_of(verdict)}">{verdict}</span>' if verdict else "–"
+def _count(page: Page) -> str:
+    """How many series, and how many of each verdict: those to beware of first."""
+    verdicts = Counter(str(entry.trust.verdict) for entry in page.entries if entry.trust is not None)
+    parts = [f"{verdicts[name]} {name}" for name in (*_SEE_VERDICT, "ok") if verdicts[name]]
+    return f"{len(page.entries)} series" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _left_out(page: Page, drawn: int) -> str:

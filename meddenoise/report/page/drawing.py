@@ -1,8 +1,6 @@
 """The pictures and plots of one series, drawn while its pixels are at hand."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -10,32 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.report.page import Drawing
+from meddenoise.report.page.clip import draw_clip
 from meddenoise.report.page.noise_plots import draw_noise
 from meddenoise.report.page.pictures import LARGEST, Fineness, Planes, fineness_of, picture
-from meddenoise.report.page.regions import Region, find_regions, spread_planes
+from meddenoise.report.page.shown import Shown, name_plane, planes_of, rivals_of
+from meddenoise.report.page.views import Views, choose_views
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.series import Series
-from meddenoise.trust.removal import Removal
 
 SHOWN_SIGMAS = 3.0
 """Differences are shown from minus to plus so many noise levels."""
-MOST_PLANES, MOST_REGIONS = 3, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One result and what it is compared with, on one grid or, for `before`, a coarser one."""
-
-    after: Series
-    before: Series | None = None
-    reference: Series | None = None
-    uncertainty: Series | None = None
-    sigma: float = 0.0
-    """Noise of `before`, in the unit of the series."""
-    removal: Removal | None = None
-    """That noise and what is left of it as measured; None: no plots of it."""
-    brief: bool = False
-    """One plane alone, where the page is shared by many series."""
 
 
 def draw_series(shown: Shown) -> Drawing:
@@ -43,8 +25,7 @@ def draw_series(shown: Shown) -> Drawing:
 
     Some planes at a time are looked at; of those shown a few pixels of every kind are kept.
     """
-    scan = _scan(shown)
-    text = json.dumps(_viewer(shown, scan), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_viewer(shown, choose_views(shown)), allow_nan=False, separators=(",", ":"))
     for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(sign, code)
     plots = "" if shown.removal is None else draw_noise(shown.removal, shown.after)
@@ -55,100 +36,38 @@ def draw_series(shown: Shown) -> Drawing:
     return Drawing(f"{viewer}{plots}", _who(shown.after))
 
 
-def _viewer(shown: Shown, scan: "_Scan") -> dict[str, Any]:
-    """What page.js reads: every plane followed by its regions."""
+def _viewer(shown: Shown, views: Views) -> dict[str, Any]:
+    """What page.js reads: every plane followed by its regions, then the frames to play."""
     pictures: list[dict[str, Any]] = []
     seen, fineness = [], None
-    for index, why in scan.planes:
-        planes = _planes(shown, index)
+    for index, why in views.planes:
+        planes = planes_of(shown, index)
         seen.append(planes.after[planes.valid])
         fineness = fineness or _fineness(shown, planes)
-        name = _name_plane(shown.after, index)
-        parts = [region for region in scan.regions if region.plane == index]
+        name = name_plane(shown.after, index)
+        parts = [region for region in views.regions if region.plane == index]
         boxes = [[region.left, region.top, region.side] for region in parts]
-        overview = {"label": name + _size(shown.after), "why": why, "boxes": boxes}
+        overview = {"label": name + _size(shown.after), "why": why, "boxes": boxes, "index": index}
         pictures.append(picture(planes, fineness) | overview)
-        pictures += [picture(planes, fineness, region) | {"label": name, "region": True} for region in parts]
+        pictures += [
+            picture(planes, fineness, region) | {"label": name, "region": True, "why": region.why}
+            for region in parts
+        ]
     assert fineness is not None
     about = _about(shown, np.concatenate(seen))
-    return about | {"offset": fineness.offset, "step": fineness.step, "pictures": pictures}
+    clip, frames = draw_clip(shown, fineness)
+    return about | {
+        "offset": fineness.offset,
+        "step": fineness.step,
+        "clip": clip,
+        "pictures": pictures + frames,
+    }
 
 
 def _fineness(shown: Shown, planes: Planes) -> Fineness:
     """That of the first plane, for all of them."""
     both = planes.after if planes.before is None else np.stack([planes.after, planes.before])
     return fineness_of(both[..., planes.valid], shown.sigma, _least_step(shown.after))
-
-
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    planes: list[tuple[int, str]]
-    """The planes to show, each with the reason, the first first."""
-    regions: list[Region]
-
-
-def _scan(shown: Shown) -> _Scan:
-    """What there is to see in a series: planes, and regions in them."""
-    after = shown.after
-    frames, height, width = len(after) // after.channels, *after.pixels.shape[1:]
-    middle = frames // 2
-    other = shown.before or shown.reference
-    if other is None or other.pixels.shape != after.pixels.shape:
-        return _Scan([(middle, "the middle")] if frames > 1 else [(0, "")], [])
-    regions: list[Region] = []
-    removed: dict[int, float] = {}
-    scanned = [middle] if shown.brief else spread_planes(frames, height * width * after.channels)
-    for index in scanned:
-        planes = _planes(shown, index)
-        noisy = planes.reference if planes.before is None else planes.before
-        assert noisy is not None
-        residual = np.where(planes.valid, noisy - planes.after, np.float32(0))
-        regions += find_regions(residual, planes.valid, index)
-        removed[index] = float(np.abs(residual).mean())
-    regions.sort(key=lambda region: -region.score)
-    return _choose(shown, middle, regions, removed)
-
-
-def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int, float]) -> _Scan:
-    """The middle plane, that with the most structure in the residual, that with the largest change."""
-    planes = {middle: "the middle" if len(shown.after) > shown.after.channels else ""}
-    if regions:
-        planes.setdefault(regions[0].plane, "most structure in what was removed")
-    planes.setdefault(max(removed, key=lambda index: removed[index]), "most removed")
-    listed = list(planes.items())[:MOST_PLANES]
-    inside = [region for region in regions if region.plane in dict(listed)][:MOST_REGIONS]
-    return _Scan(listed, inside)
-
-
-def _planes(shown: Shown, index: int) -> Planes:
-    """One plane of all that is there; colours as their mean, a coarser grid by its nearest pixels."""
-    after, valid = _grey(shown.after, index)
-    before = reference = uncertainty = None
-    if shown.before is not None:
-        before, known = _grey(shown.before, index)
-        if before.shape != after.shape:
-            before = before[np.ix_(*_nearest(before.shape, after.shape))]
-        else:
-            valid = valid & known
-    if shown.reference is not None:
-        reference, known = _grey(shown.reference, index)
-        valid = valid & known
-    if shown.uncertainty is not None:
-        uncertainty = _grey(shown.uncertainty, index)[0]
-    return Planes(after, valid, before, reference, uncertainty)
-
-
-def _grey(series: Series, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    start, stop = index * series.channels, (index + 1) * series.channels
-    valid = series.valid(start, stop).all(axis=0)
-    values = series.values(start, stop)
-    mean: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
-    return mean, np.asarray(valid)
-
-
-def _nearest(shape: tuple[int, ...], wanted: tuple[int, ...]) -> Iterator[NDArray[np.intp]]:
-    for size, finer in zip(shape, wanted, strict=True):
-        yield np.minimum((np.arange(finer) + 0.5) * size / finer, size - 1).astype(np.intp)
 
 
 def _about(shown: Shown, values: NDArray[np.float32]) -> dict[str, Any]:
@@ -167,17 +86,18 @@ def _about(shown: Shown, values: NDArray[np.float32]) -> dict[str, Any]:
         "scale": scale,
         "spread": spread or scale,
         "coarser": differs,
+        "names": _names(shown),
     }
+
+
+def _names(shown: Shown) -> dict[str, str]:
+    """What the layers of the viewer are called where several results share it."""
+    rivals = {f"rival{n}": name for n, (name, _) in enumerate(rivals_of(shown))}
+    return {"after": shown.name, **rivals} if rivals else {}
 
 
 def _least_step(series: Series) -> float:
     return 0.0 if series.pixels.dtype.kind == "f" else float(np.abs(series.slope).min(initial=np.inf))
-
-
-def _name_plane(series: Series, index: int) -> str:
-    frames = len(series) // series.channels
-    what = "Image" if frames == 1 else "Frame" if series.frame_time_ms else "Slice"
-    return f"{what}{f' {index + 1} of {frames}' if frames > 1 else ''}"
 
 
 def _size(series: Series) -> str:

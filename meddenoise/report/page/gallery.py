@@ -10,6 +10,7 @@ from meddenoise.report import Report, Row, describe_done
 from meddenoise.report.packed import MadeAnew
 from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.compose import read_drawings, write_page
+from meddenoise.report.page.tables import with_unit
 from meddenoise.report.page.verdicts import read_trust
 
 MOST_BYTES, MOST_DRAWN = 16_000_000, 100
@@ -86,16 +87,28 @@ def page_of(report: Report, drawings: dict[str, Drawing], table: str) -> Page:
     )
 
 
+def _level(row: Row) -> str:
+    """The noise level that the method was given, and where it comes from; empty where it is not known."""
+    level = row.noise.get("sigma_used")
+    if level is None:
+        return ""
+    return f"{with_unit(level, str(row.noise['unit'] or ''))}, {row.noise['source']}"
+
+
 def _entry(row: Row) -> PageEntry:
     planes, height, width = row.shape
     size = f"{f'{planes} × ' if planes > 1 else ''}{height} × {width}"
     weights, unit = row.weights or {}, str(row.noise["unit"] or "")
     done = describe_done(row.done, row.shape) if row.done else ""
+    strength = "" if row.strength == 1 or row.done else f"strength {row.strength:g}"
     facts = (
         ("Input", row.input),
         ("Output", row.output),
         ("Format", row.format),
         ("Method", " ".join(filter(None, (row.method, f"({row.mode})" if row.mode else "")))),
+        ("Strength", "" if row.done else f"{row.strength:g}"),
+        ("Noise level used", _level(row)),
+        ("Noise profile", row.noise.get("profile") or ""),
         ("Seed", str(row.seed)),
         ("Weights", weights.get("name", "")),
         ("SHA-256 of the weights", weights.get("sha256", "")),
@@ -107,7 +120,7 @@ def _entry(row: Row) -> PageEntry:
         key=row.fingerprint,
         title=" · ".join(filter(None, (row.input, row.name))),
         short=row.name or Path(row.input).name,
-        about=tuple(filter(None, (row.modality, size, row.method, done))),
+        about=tuple(filter(None, (row.modality, size, row.method, strength, done))),
         facts=facts,
         noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
         metrics=row.metrics,

@@ -24,9 +24,9 @@ def draw_noise(removal: Removal, series: Series) -> str:
         + _figure(_histogram(removal, series.unit), _caption(removal, series.unit))
         + _figure(
             _spectrum(removal, series),
-            "How much noise there is at each fineness: coarse blobs at the left, fine grain at the right. An "
-            "“after” curve that keeps the shape of “before” keeps the look of the image; one that is left "
-            "with a peak at the left alone looks blotchy.",
+            "<b>Power spectrum.</b> How much noise there is at each fineness: coarse blobs at the left, fine "
+            "grain at the right. An “after” curve that keeps the shape of “before” keeps the look of the "
+            "image; one that is left with a peak at the left alone looks blotchy.",
         )
         + "</div>"
     )
@@ -37,8 +37,8 @@ def _caption(removal: Removal, unit: str) -> str:
         escape(with_unit(value, unit, 3)) for value in (removal.before, removal.after, removal.removed)
     )
     return (
-        f"Noise in the flat places of the image, their slope taken out: standard deviation {before} before, "
-        f"{after} after, {removed} removed. Narrower is less noise."
+        "<b>Histogram.</b> Noise in the flat places of the image, their slope taken out: standard deviation "
+        f"{before} before, {after} after, {removed} removed. Narrower is less noise."
     )
 
 

@@ -34,6 +34,7 @@
       Object.assign(this, { entry, data, w: entry.w, h: entry.h });
       this.layers = ["before", "after"].filter((name) => name in entry);
       if ("before" in entry && !data.coarser) this.layers.push("removed");
+      this.layers.push(...rivals(entry));
       if ("reference" in entry) this.layers.push("reference", "error");
       if ("uncertainty" in entry) this.layers.push("uncertainty");
     }
@@ -41,7 +42,7 @@
     ready() {
       this.loading ??= (async () => {
         this.parts = {};
-        for (const name of ["after", "before", "reference", "uncertainty"]) {
+        for (const name of ["after", "before", "reference", "uncertainty", ...rivals(this.entry)]) {
           if (!(name in this.entry)) continue;
           const smooth = name === "after" || name === "uncertainty";
           this.parts[name] = await unpack(this.entry[name], this.w, this.h, smooth);
@@ -63,8 +64,7 @@
     paint(layer, window) {
       const image = new ImageData(this.w, this.h), out = image.data;
       const [low, high] = limits(this.data, layer, window);
-      const scale = 255 / (high - low), heat = layer === "uncertainty";
-      const flip = this.data.inverted && !["removed", "error", "uncertainty"].includes(layer);
+      const scale = 255 / (high - low), heat = layer === "uncertainty", flip = flipped(this.data, layer);
       for (let i = 0, o = 0; i < this.w * this.h; i++, o += 4) {
         let grey = (this.value(layer, i) - low) * scale;
         grey = grey < 0 ? 0 : grey > 255 ? 255 : grey;
@@ -81,10 +81,19 @@
     }
   }
 
+  // layers of other results of the same image
+  function rivals(entry) {
+    return Object.keys(entry).filter((name) => name.startsWith("rival"));
+  }
+
   function limits(data, layer, window) {
     if (layer === "removed" || layer === "error") return [-data.scale, data.scale];
     if (layer === "uncertainty") return [0, data.spread];
     return window.slice(1);
+  }
+
+  function flipped(data, layer) {
+    return data.inverted && !["removed", "error", "uncertainty"].includes(layer);
   }
 
   // --- small parts ---
@@ -104,6 +113,10 @@
     return value.toFixed(digits).replace("-", "−");
   }
 
+  function short(value) {
+    return String(Number(value.toPrecision(3))).replace("-", "−");
+  }
+
   function range([low, high], data) {
     const ends = [low, high].map((end) => String(Number(end.toPrecision(4))).replace("-", "−"));
     return ends.join(" to ") + (data.unit ? ` ${data.unit}` : "");
@@ -114,7 +127,9 @@
   class Viewer {
     constructor(host, data) {
       this.data = data;
+      this.names = { ...NAMES, ...data.names };
       this.pictures = data.pictures.map((entry) => new Picture(entry, data));
+      this.listed = this.pictures.filter((picture) => !picture.entry.clip);
       this.layers = this.pictures[0].layers;
       this.left = this.layers.includes("before") ? "before" : this.layers.at(-1);
       this.right = "after";
@@ -122,6 +137,7 @@
       this.place = 50;
       this.single = null;
       this.timer = null;
+      this.playing = null;
       this.build(host);
       this.choose(0);
     }
@@ -130,7 +146,7 @@
       const choice = (side) => make("select", { "aria-label": side === "left" ? "Left picture" : "Right picture",
         onchange: (event) => { this[side] = event.target.value; this.draw(); } },
       ...this.layers.map((name) => make("option", { value: name, ...(this[side] === name && { selected: true }) },
-        NAMES[name])));
+        this.names[name])));
       this.windows = this.data.windows.map(([name], k) => make("button", { type: "button",
         title: `Key ${k + 1}`, onclick: () => this.setWindow(k) }, name));
       this.flicker = make("button", { type: "button", class: "flicker", "aria-pressed": "false", title: "Key F",
@@ -140,20 +156,21 @@
         "aria-valuemax": "100", "aria-label": "Swipe" }, make("span"));
       this.tags = [make("span", { class: "tag left" }), make("span", { class: "tag right" })];
       this.boxes = make("div", { class: "boxes" });
-      this.stage = make("div", { class: "stage" }, this.canvas, this.boxes, ...this.tags, this.handle);
+      this.scales = [make("span", { class: "scale left" }), make("span", { class: "scale right" })];
+      this.stage = make("div", { class: "stage" }, this.canvas, this.boxes, ...this.tags, ...this.scales, this.handle);
       this.told = make("p", { class: "told" });
       this.read = make("p", { class: "read" });
-      this.rows = this.pictures.map((picture, k) => this.row(picture, k));
+      this.rows = this.listed.map((picture, k) => this.row(picture, k));
       const tools = make("div", { class: "tools" },
         make("span", { class: "pair" }, choice("left"), make("span", { "aria-hidden": "true" }, "|"),
           choice("right"), this.flicker),
         make("span", { class: "windows", role: "group", "aria-label": "Window" }, ...this.windows));
       const keys = make("p", { class: "keys" });
       for (const [key, what] of [["← →", "swipe"], ["Space", "switch"], ["F", "flicker"],
-        [`1–${this.windows.length}`, "window"], ["PgUp PgDn", "picture"]]) {
+        [`1–${this.windows.length}`, "window"], ["PgUp PgDn", "picture"], ...(this.data.clip ? [["P", "play"]] : [])]) {
         keys.append(make("span", {}, make("kbd", {}, key), ` ${what}`));
       }
-      this.root = make("div", { class: "frame" }, tools, this.stage, this.read, this.told, keys);
+      this.root = make("div", { class: "frame" }, tools, this.stage, ...this.player(), this.read, this.told, keys);
       host.append(this.root, make("div", { class: "strip" }, ...this.rows.map((row) => row.button)));
       this.root.addEventListener("keydown", (event) => this.key(event));
       this.stage.addEventListener("pointerdown", (event) => this.grab(event));
@@ -161,19 +178,63 @@
       this.stage.addEventListener("pointerleave", () => this.rest());
     }
 
+    // the bar under the picture that plays a cine; nothing for all else
+    player() {
+      const { clip } = this.data;
+      if (!clip) return [];
+      this.button = make("button", { type: "button", "aria-pressed": "false", title: "Key P",
+        onclick: () => this.play() }, "Play");
+      this.slider = make("input", { type: "range", min: 1, max: clip.count, value: 1, "aria-label": "Frame",
+        oninput: () => { this.pause(); this.choose(this.listed.length + Number(this.slider.value) - 1); } });
+      const some = clip.count < clip.frames ? ` (first ${clip.count} of ${clip.frames})` : "";
+      this.counter = make("span", { class: "counter" }, `${Math.round(1000 / clip.ms)} frames/s${some}`);
+      return [make("div", { class: "player" }, this.button, this.slider, this.counter)];
+    }
+
+    play() {
+      if (this.playing !== null) {
+        this.pause();
+        return;
+      }
+      const { count, ms } = this.data.clip, first = this.listed.length;
+      const turn = {};
+      this.playing = turn;
+      this.button.textContent = "Pause";
+      this.button.setAttribute("aria-pressed", "true");
+      const next = async () => {
+        if (this.playing !== turn) return;
+        const due = performance.now() + ms;
+        await this.choose(first + (this.pictures[this.current].entry.index + 1 || 0) % count);
+        setTimeout(next, Math.max(0, due - performance.now()));
+      };
+      next();
+    }
+
+    pause() {
+      if (this.playing === null) return;
+      this.playing = null;
+      this.button.textContent = "Play";
+      this.button.setAttribute("aria-pressed", "false");
+    }
+
     row(picture, k) {
       const { label, why, region } = picture.entry;
       const number = this.pictures.slice(0, k + 1).filter((p) => p.entry.region).length;
       const name = region ? `Region ${number}` : label;
-      const reason = region ? `${label.toLowerCase()}, structure in the difference` : why;
+      const reason = region ? `${label.toLowerCase()}: ${why}` : why;
       picture.name = reason ? `${name}: ${reason}` : name;
       const thumbs = picture.layers.map((layer) => ({ layer, canvas: make("canvas") }));
       const cells = thumbs.map(({ layer, canvas }) => make("span", { class: "thumb" }, canvas,
-        make("small", {}, NAMES[layer])));
+        make("small", {}, this.names[layer], ...this.ends(layer))));
       const text = make("span", { class: "name" }, make("b", {}, name), ...(reason ? [` ${reason}`] : []));
       const button = make("button", { type: "button", class: `row n${cells.length}`, "aria-pressed": "false",
-        onclick: () => this.choose(k) }, text, make("span", { class: "thumbs" }, ...cells));
+        onclick: () => { if (this.playing !== null) this.pause(); this.choose(k); } }, text, make("span", { class: "thumbs" }, ...cells));
       return { button, thumbs, picture, painted: -1 };
+    }
+
+    // of differences: the values shown black and white
+    ends(layer) {
+      return ["removed", "error"].includes(layer) ? [" ", make("i", {}, `±${short(this.data.scale)}`)] : [];
     }
 
     async choose(k) {
@@ -186,6 +247,8 @@
       this.canvas.height = picture.h;
       this.stage.style.setProperty("--ratio", String(picture.w * this.data.ratio / picture.h));
       this.stage.classList.toggle("fine", Boolean(picture.entry.region));
+      if (picture.entry.clip) picture.name = picture.entry.label;
+      if (this.slider && "index" in picture.entry) this.slider.value = picture.entry.index + 1;
       this.frame(picture, k);
       this.draw();
     }
@@ -215,11 +278,21 @@
       this.images = [this.left, this.right].map((layer) => picture.paint(layer, window));
       this.windows.forEach((button, n) => button.setAttribute("aria-pressed", String(n === this.window)));
       const layers = [...new Set([this.left, this.right])];
-      this.legend = `${picture.name}. ` + layers.filter((layer) => layer !== "before" && layer !== "after")
-        .map((layer) => `${NAMES[layer]}: ${TOLD[layer]}, shown ${range(limits(this.data, layer), this.data)}. `)
+      this.legend = `${picture.name}. ` + layers.filter((layer) => layer in TOLD && layer !== "before" && layer !== "after")
+        .map((layer) => `${this.names[layer]}: ${TOLD[layer]}, shown ${range(limits(this.data, layer), this.data)}. `)
         .join("") + `Window ${range(window.slice(1), this.data)}.`;
       this.told.textContent = this.legend;
+      [this.left, this.right].forEach((layer, n) => this.scale(this.scales[n], layer, window));
       this.show();
+    }
+
+    scale(host, layer, window) {
+      const { data } = this, [low, high] = limits(data, layer, window);
+      const colours = layer === "uncertainty" ? HEAT.map((rgb) => `rgb(${rgb})`) : ["#000", "#fff"];
+      if (flipped(data, layer)) colours.reverse();
+      const bar = make("i");
+      bar.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
+      host.replaceChildren(short(low), bar, short(high) + (data.unit ? ` ${data.unit}` : ""));
     }
 
     show() {
@@ -231,10 +304,11 @@
       if (cut < width) context.putImageData(right, 0, 0, cut, 0, width - cut, height);
       this.stage.style.setProperty("--place", `${this.place}%`);
       this.stage.classList.toggle("single", this.single !== null);
-      const sides = [NAMES[this.left], NAMES[this.right]];
+      const sides = [this.names[this.left], this.names[this.right]];
       this.tags.forEach((tag, n) => {
         tag.textContent = sides[n];
         tag.hidden = this.single !== null && Number(this.single) !== n;
+        this.scales[n].hidden = tag.hidden;
       });
       this.handle.setAttribute("aria-valuenow", String(this.place));
       this.handle.setAttribute("aria-valuetext", this.single === null
@@ -287,10 +361,19 @@
       else if (on && event.key === " ") { this.stop(); this.toggle(); }
       else if (event.key.toLowerCase() === "f") this.blink();
       else if (digit >= 1 && digit <= this.windows.length) this.setWindow(digit - 1);
-      else if (event.key === "PageDown") this.choose((this.current + 1) % this.pictures.length);
-      else if (event.key === "PageUp") this.choose((this.current || this.pictures.length) - 1);
+      else if (event.key.toLowerCase() === "p" && this.data.clip) this.play();
+      else if (event.key === "PageDown") this.turn(1);
+      else if (event.key === "PageUp") this.turn(-1);
       else return;
       event.preventDefault();
+    }
+
+    // the next picture of the list, or the next frame of the cine
+    turn(by) {
+      const listed = this.listed.length, clip = this.current >= listed;
+      const first = clip ? listed : 0, count = clip ? this.pictures.length - listed : listed;
+      this.pause();
+      this.choose(first + (this.current - first + by + count) % count);
     }
 
     grab(event) {
@@ -312,7 +395,7 @@
       if (!picture.parts || x < 0 || y < 0 || x >= 1 || y >= 1) return;
       const column = Math.floor(x * picture.w), line = Math.floor(y * picture.h);
       this.read.textContent = `x ${column}, y ${line}: ` + picture.layers
-        .map((layer) => `${NAMES[layer].toLowerCase()} ${shown(picture.value(layer, line * picture.w + column),
+        .map((layer) => `${this.names[layer].toLowerCase()} ${shown(picture.value(layer, line * picture.w + column),
           this.data)}`).join(", ") + (this.data.unit ? ` ${this.data.unit}` : "");
       this.root.classList.add("reading");
     }
@@ -363,6 +446,14 @@
       open(target);
     }
   }, { rootMargin: "1200px" });
+  // a link to a folded series opens it
+  const unfold = () => {
+    const fold = location.hash.length > 1 && document.getElementById(location.hash.slice(1))?.querySelector(".fold");
+    if (fold) fold.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  addEventListener("click", (event) => { if (event.target.closest?.("a[href^='#']")) setTimeout(unfold); });
+  unfold();
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details")) details.open = true;
   });

@@ -35,6 +35,8 @@ class Planes:
     before: Plane | None = None
     reference: Plane | None = None
     uncertainty: Plane | None = None
+    rivals: tuple[Plane, ...] = ()
+    """Other results of the same image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +60,46 @@ def fineness_of(values: NDArray[np.floating], sigma: float, least: float) -> Fin
     return Fineness(float(np.rint(middle / step) * step), step)
 
 
-def picture(planes: Planes, fineness: Fineness, region: Region | None = None) -> dict[str, Any]:
-    """The entry of one picture in the data that page.js reads; `region` cuts a part out, in full size."""
-    rows, columns, factor = slice(None), slice(None), -(-max(planes.after.shape) // LARGEST)
+def picture(
+    planes: Planes,
+    fineness: Fineness,
+    region: Region | None = None,
+    *,
+    largest: int = LARGEST,
+    coarser: int = 1,
+) -> dict[str, Any]:
+    """The entry of one picture in the data that page.js reads; `region` cuts a part out, in full size.
+
+    Whole planes are reduced to at most `largest` pixels a side, and values kept to `coarser` steps.
+    """
+    rows, columns, factor = slice(None), slice(None), -(-max(planes.after.shape) // largest)
     if region is not None:
         rows = slice(region.top, region.top + region.side)
         columns, factor = slice(region.left, region.left + region.side), 1
     offset, step = fineness.offset, fineness.step
-    after = to_steps(_reduce(planes.after[rows, columns], factor), offset, step)
+    after = _coarsen(to_steps(_reduce(planes.after[rows, columns], factor), offset, step), coarser)
     entry: dict[str, Any] = {"w": after.shape[1], "h": after.shape[0], "factor": factor}
     entry["after"] = pack(after, smooth=True)
-    for name, other in (("before", planes.before), ("reference", planes.reference)):
+    rivals = ((f"rival{n}", rival) for n, rival in enumerate(planes.rivals))
+    for name, other in (("before", planes.before), ("reference", planes.reference), *rivals):
         if other is not None:
             steps = to_steps(_reduce(other[rows, columns], factor), offset, step).astype(np.int32) - after
-            entry[name] = pack(np.clip(steps, -LIMIT, LIMIT).astype(np.int16), smooth=False)
+            steps = _coarsen(np.clip(steps, -LIMIT, LIMIT).astype(np.int16), coarser)
+            entry[name] = pack(steps, smooth=False)
     if planes.uncertainty is not None:
         spread = _reduce(planes.uncertainty[rows, columns], factor)
         entry["uncertainty"] = pack(to_steps(spread, 0.0, step), smooth=True)
     return entry
+
+
+def _coarsen(steps: Steps, coarser: int) -> Steps:
+    """The nearest multiples of `coarser`, towards 0 at the limit: of fewer values, so packed smaller."""
+    if coarser == 1:
+        return steps
+    rounded: Steps = (
+        np.clip(np.rint(steps / coarser), -(LIMIT // coarser), LIMIT // coarser) * coarser
+    ).astype(np.int16)
+    return rounded
 
 
 def _reduce(plane: Plane, factor: int) -> Plane:

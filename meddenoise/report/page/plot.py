@@ -30,18 +30,18 @@ class Axes:
     title: str
     x: str
     y: str
-    counted: bool = False
-    """Whether x counts: only whole numbers are marked then."""
+    counted: tuple[int, int] | None = None
+    """First and last of what x counts, if it does: all are shown, and only whole numbers are marked."""
 
 
 def draw_plot(curves: Sequence[PlotCurve], axes: Axes) -> str:
     """An `<svg>` with axes, a legend and the curves; y begins at 0."""
-    x_low, x_high = min(c.x.min() for c in curves), max(c.x.max() for c in curves)
+    x_low, x_high = axes.counted or (min(c.x.min() for c in curves), max(c.x.max() for c in curves))
     y_high = max(c.y.max() for c in curves) * 1.06 or 1.0
     scale = _Scale(float(x_low), float(x_high), float(y_high))
     parts = [
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(axes.title)}">',
-        *_grid(scale, 1.0 if axes.counted else 0.0),
+        *_grid(scale, 0.0 if axes.counted is None else 1.0),
         *(_draw_curve(curve, scale) for curve in curves),
         *_legend(curves),
         f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 6}" text-anchor="middle">'

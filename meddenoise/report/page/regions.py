@@ -1,10 +1,12 @@
-"""What is worth a look: planes of a series, and places where what was removed holds most structure."""
+"""What is worth a look: planes of a series, places in the patient where structure went or detail is fine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import binary_fill_holes, gaussian_filter, label, uniform_filter
+
+from meddenoise.noise.blocks import usable_pixels
 
 SCANNED = 8
 """Planes of a series that are looked through, evenly spread."""
@@ -15,8 +17,18 @@ SMOOTH, SHADE, AROUND = 1.5, 6.0, 33
 and the level of the noise is taken over the third."""
 SIDES = (32, 224)
 """Smallest and largest side of a region; a quarter of the plane between them."""
-USABLE = 0.9
-"""Share of a region that must be image."""
+USABLE = (0.9, 0.7, 0.4)
+"""Shares of a region that must be patient: the first that any place reaches."""
+GUIDE, DARK = 2.0, 0.1
+"""The patient is where an image, blurred over so many pixels, is brighter than that share of its range."""
+LEAST = 0.02
+"""Share of a plane below which what carries noise tells nothing: all that is image counts then."""
+SURROUNDED = 0.7
+"""Share of the border that is dark where the patient is surrounded by air."""
+DETAIL = (1.0, 4.0)
+"""Detail is what differs between blurs of these widths, in pixels."""
+PLAIN = 4.0
+"""Detail counts up to so many times what is usual in the patient."""
 
 Plane = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -31,6 +43,7 @@ class Region:
     left: int
     side: int
     score: float
+    why: str = ""
 
 
 def spread_planes(count: int, pixels: int) -> list[int]:
@@ -40,32 +53,87 @@ def spread_planes(count: int, pixels: int) -> list[int]:
     return sorted({*np.rint(spread).astype(int).tolist(), count // 2})
 
 
-def find_regions(residual: Plane, valid: Mask, plane: int) -> list[Region]:
+def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
+    """True where a plane [Y, X] shows the patient: no padding, no collimator, no air around.
+
+    Air is told by the border: where most of it is dark, the patient is what is brighter and lies within. An
+    image that fills its frame, as of fluoroscopy, is patient throughout.
+    """
+    usable = usable_pixels(plane, valid)
+    if np.count_nonzero(usable) < LEAST * plane.size:
+        return valid
+    shown = np.where(usable, -plane if inverted else plane, np.nan)
+    low, high = (float(value) for value in np.nanpercentile(shown, (1, 99)))
+    guide = gaussian_filter(np.nan_to_num(shown, nan=low), GUIDE)
+    bright = guide > low + DARK * (high - low)
+    border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
+    if border.mean() > 1 - SURROUNDED:
+        return usable
+    parts, _ = label(bright)
+    sizes = np.bincount(parts.ravel())[1:]
+    if not sizes.size:
+        return usable
+    body: Mask = binary_fill_holes(parts == 1 + int(sizes.argmax()))
+    return body & valid
+
+
+def find_regions(residual: Plane, patient: Mask, plane: int) -> list[Region]:
     """The regions of a plane in which the residual [Y, X] holds most structure, best first, none overlapping.
 
     Noise averages away over a few pixels, an edge does not: what counts is the power of the smoothed
     residual over that of the residual around it.
     """
-    height, width = residual.shape
-    side = int(np.clip(min(height, width) // 4, *SIDES))
-    if min(height, width) < SIDES[0] or not residual.any():
+    if not residual.any():
         return []
     shade = gaussian_filter(residual, SHADE)
     level = uniform_filter(np.square(residual - shade), AROUND)
     floor = 0.1 * float(level.mean()) or 1.0
     share = np.square(gaussian_filter(residual, SMOOTH) - shade) / np.maximum(level, floor)
-    score = _squares_mean(share, side)
-    usable = _squares_mean(valid.astype(np.float32), side)
-    found: list[Region] = []
-    score[usable < USABLE] = 0
+    return _best(
+        share, patient, Region(plane, 0, 0, 0, 0.0, "most structure in what was removed"), [], REGIONS
+    )
+
+
+def find_detail(image: Plane, patient: Mask, plane: int, taken: list[Region]) -> list[Region]:
+    """The region of a plane [Y, X] with the finest detail, beside those `taken`; none in an even plane.
+
+    Strong edges count no more than others: the skin or a metal clip is not what a reader wants to see.
+    """
+    detail = np.abs(gaussian_filter(image, DETAIL[0]) - gaussian_filter(image, DETAIL[1]))
+    if not patient.any() or not detail[patient].any():
+        return []
+    inside = detail[patient]
+    detail = np.minimum(detail, PLAIN * np.median(inside) or np.quantile(inside, 0.9))
+    like = Region(plane, 0, 0, 0, 0.0, "most detail in the image")
+    return _best(detail, patient, like, [one for one in taken if one.plane == plane], 1)
+
+
+def _best(values: Plane, patient: Mask, like: Region, taken: list[Region], most: int) -> list[Region]:
+    """The squares in the patient with the highest mean of `values`, best first, none overlapping."""
+    height, width = values.shape
+    side = int(np.clip(min(height, width) // 4, *SIDES))
+    if min(height, width) < SIDES[0]:
+        return []
+    score = _squares_mean(np.where(patient, values, 0).astype(np.float32), side)
+    inside = _squares_mean(patient.astype(np.float32), side)
+    usable = next((share for share in USABLE if (inside >= share).any()), USABLE[-1])
+    score[inside < usable] = 0
     step = max(1, side // 8)
     score = score[::step, ::step].copy()
-    while len(found) < REGIONS and score.max(initial=0) > 0:
+    near = side // step
+    for one in taken:
+        _clear(score, one.top // step, one.left // step, near)
+    found: list[Region] = []
+    while len(found) < most and score.max(initial=0) > 0:
         top, left = (int(index) for index in np.unravel_index(int(score.argmax()), score.shape))
-        found.append(Region(plane, top * step, left * step, side, float(score[top, left])))
-        near = side // step
-        score[max(0, top - near) : top + near + 1, max(0, left - near) : left + near + 1] = 0
+        best = float(score[top, left])
+        found.append(replace(like, top=top * step, left=left * step, side=side, score=best))
+        _clear(score, top, left, near)
     return found
+
+
+def _clear(score: NDArray[np.float64], top: int, left: int, near: int) -> None:
+    score[max(0, top - near) : top + near + 1, max(0, left - near) : left + near + 1] = 0
 
 
 def _squares_mean(values: Plane, side: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from meddenoise.report.page import Drawing, PageEntry
 from meddenoise.report.page.along import draw_along
 from meddenoise.report.page.meanings import meaning_of, name_of
 from meddenoise.report.page.tables import number, table, with_unit
-from meddenoise.report.page.verdicts import checks, verdict_line
+from meddenoise.report.page.verdicts import checks, chip, verdict_line
 
 LEFT_OUT = (
     "No pictures of this series: the page keeps a limited number, and those of a run that was killed are "
@@ -21,20 +21,26 @@ def anchor(entry: PageEntry) -> str:
     return f"series-{hashlib.sha256(entry.key.encode(errors='backslashreplace')).hexdigest()[:12]}"
 
 
-def section(entry: PageEntry, drawing: Drawing | None, marked: str) -> str:
-    """The section; `marked` is its drawing as it goes into the page."""
+def section(entry: PageEntry, drawing: Drawing | None, marked: str, *, folded: bool = False) -> str:
+    """The section; `marked` is its drawing as it goes into the page; `folded` shows its title at first."""
+    title = f"<h2>{escape(entry.title)}</h2>"
+    verdict = chip(entry.trust) if entry.trust is not None else ""
     parts = [
-        f'<section class="series" id="{anchor(entry)}"><h2>{escape(entry.title)}</h2>',
+        f'<section class="series" id="{anchor(entry)}">',
+        f'<details class="fold"><summary>{title}{verdict}</summary>' if folded else title,
         f'<p class="about">{" · ".join(map(escape, entry.about))}</p>',
         f'<dl class="who">{drawing.who}</dl>' if drawing is not None and drawing.who else "",
         verdict_line(entry.trust),
         _warnings(entry.warnings),
         _cards(entry),
+        '<div class="curves">',
         marked if drawing is not None else f'<p class="note">{escape(LEFT_OUT)}</p>',
         draw_along(entry.by_plane, entry.noise.unit),
+        "</div>",
         _metrics(entry),
         checks(entry.trust, entry.noise.unit),
         f'<details class="facts"><summary>How it was made</summary>{facts(entry.facts)}</details>',
+        "</details>" if folded else "",
         "</section>",
     ]
     return "".join(parts)

@@ -50,6 +50,12 @@ def verdict_line(trust: Trust | None) -> str:
     return f'<p class="verdict {kind_of(trust.verdict)}"><b>{word}</b> {escape(text)}</p>'
 
 
+def chip(trust: Trust | None) -> str:
+    """The verdict in a word as HTML, a dash where there is none."""
+    word = trust.verdict if trust is not None else None
+    return f'<span class="chip {kind_of(word)}">{word}</span>' if word else "–"
+
+
 def kind_of(verdict: str | None) -> str:
     """The class of a verdict in page.css."""
     return "unknown" if verdict is None else verdict.replace(" ", "-")

@@ -14,15 +14,15 @@ from meddenoise.noise.profile import NoiseProfile
 from meddenoise.training.data.degradation import (
     EXACT,
     Degraded,
-    NoiseMix,
     blank,
     degrade,
     degrade_like,
     pair,
     recorrupt,
 )
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.spectra import KSpaceWindow
+from meddenoise.training.spectra import KSpaceWindow, Scan
 
 Image = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class TrainingImage:
     device: NoiseProfile | None = None
     """The same for frames that follow each other: the profile of their device, in 255ths of the range."""
     run: Image | None = None
-    """Of a cine: the plane with those before and after it [3, H, W]."""
+    """Of a cine or a volume: the plane with those before and after it [3, H, W]."""
     recorrupted: bool = False
     """True to learn from two noisy versions of plane and noise, not from the plane, itself an estimate."""
 
@@ -148,12 +148,15 @@ class PatchSource:
         if noise is not None:
             return pair(patch, noise, image.own, magnitude, self.mix, rng), patch
         if image.like is not None:
-            return degrade_like(patch, image.like, magnitude, self.mix, rng), patch
+            like = image.like
+            if image.device is not None:  # some frame of the run: its first ones may be noisier
+                like = replace(like, sigma=like.sigma * float(image.device.draw_ratios(1, rng)[0]))
+            return degrade_like(patch, like, magnitude, self.mix, rng), patch
         exact, window = image.own.sigma < EXACT, None
         if exact and magnitude and patch.min() >= 0 and rng.random() < self.mix.windowed:
             window = KSpaceWindow.draw(rng)
             patch = window.scan(patch)
-        degraded = degrade(patch, image.own, image.modality, self.mix, rng, window)
+        degraded = degrade(patch, image.own, image.modality, self.mix, rng, Scan(window))
         if exact and rng.random() < self.mix.blanked:
             return blank(degraded, patch, rng)
         return degraded, patch

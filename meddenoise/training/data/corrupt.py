@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from meddenoise.noise.models import GaussianNoise, ImpulseNoise, NoiseOptions
+from meddenoise.noise.simulate import simulate
+
 Image = NDArray[np.float32]
 
 NOISE = (0.02, 0.15)
@@ -54,11 +57,10 @@ def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
     level = 2 * _draw_level(rng)
-    noisy = clean + level * rng.standard_normal(clean.shape, np.float32)
+    noises: list[NoiseOptions] = [GaussianNoise(level)]
     if rng.random() < 0.5:
-        drawn = rng.random(clean.shape)
-        share = rng.uniform(0, IMPULSES)
-        noisy = np.where(drawn < share / 2, -1, np.where(drawn > 1 - share / 2, 1, noisy))
+        noises.append(ImpulseNoise(rng.uniform(0, IMPULSES), low=-1, high=1))
+    noisy, _ = simulate(clean, noises, rng)
     told = math.hypot(level, own) * math.exp(rng.normal(0, TOLD_ERROR))
     return np.stack([noisy, np.full_like(clean, told)]).astype(np.float32)
 

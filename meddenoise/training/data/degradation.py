@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.spectrum import filter_planes
+from meddenoise.noise.physics import magnitude_of, share_noise, shot_noise
+from meddenoise.noise.spectrum import filter_planes, white_noise
+from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import (
-    KSpaceWindow,
+    PLAIN,
+    Scan,
     amplitude_of,
     bands_of,
     blurring,
@@ -39,46 +43,6 @@ LEAST_CHANGE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseMix:
-    """How training noise is drawn; levels are in 255ths of the image's range."""
-
-    sigma_min: float = 0.5
-    sigma_max: float = 64.0
-    uniform_share: float = 0.45
-    """Share of levels drawn uniformly (where scores are taken); the rest is log-uniform (low dose)."""
-    none: float = 0.05
-    white: float = 0.3
-    coloured: float = 0.42
-    signal_dependent: float = 0.23
-    """CT has coloured noise instead: its noise follows the place, not the value."""
-    lagged: float = 0.0
-    """Share of sequences of frames whose noise is correlated from frame to frame."""
-    rician: float = 0.5
-    """Share of Rician noise among magnitude (MR) patches, whatever the shares above."""
-    told_error: float = 0.2
-    """Standard deviation of log(told sigma / true sigma)."""
-    bands_unknown: float = 0.15
-    map_unknown: float = 0.3
-    own_limit: float = 0.25
-    """Largest share of the noise power that may be the reference's own: beyond it nothing is learned."""
-    heavy: float = 0.0
-    """Share of noise with heavy tails (kurtosis up to 8), as iterative and learned reconstructions leave."""
-    bands: int = 4
-    """Numbers that describe the spectrum, as the network takes them: 4 radial bands, or 16 (8 radial bands in
-    two directions)."""
-    radial: float = 0.3
-    """Share of spectra of 16 numbers that are given as four radial bands, all an estimator may know."""
-    level_spread: float = 0.3
-    """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
-    clipped: float = 0.15
-    """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
-    windowed: float = 0.0
-    """Share of exact references made MR scans whose signal and noise end at one window in k-space."""
-    blanked: float = 0.0
-    """Share of patches of exact references with a part that is one value without noise: masked, padded."""
-
-
-@dataclass(frozen=True, slots=True)
 class Degraded:
     """One noisy patch: `noisy` and `told` [H, W], `bands` [K] (zeros: unknown), `zero` 0 or 1.
 
@@ -93,6 +57,10 @@ class Degraded:
     sigma: float
     own_share: Image
 
+    def with_noisy(self, noisy: Image) -> "Degraded":
+        """The same report of other noisy planes."""
+        return replace(self, noisy=noisy)
+
 
 def degrade(
     clean: Image,
@@ -100,40 +68,48 @@ def degrade(
     modality: str,
     mix: NoiseMix,
     rng: np.random.Generator,
-    window: KSpaceWindow | None = None,
+    scan: Scan = PLAIN,
 ) -> Degraded:
     """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
-    magnitudes, whose 0 is a physical floor. Noise of a scan that ended at a `window` ends there too.
+    magnitudes, whose 0 is a physical floor. Of slices [T, H, W], all get noise of one kind, and
+    the report is that of the middle one.
     """
+    magnitude, shape = modality == "MR", clean.shape[-2:]
+    drawn = draw_row_noise(clean, modality, mix.models, rng)
+    if drawn is not None:
+        noisy, level, amplitude = drawn
+        return tell(Truth(noisy, middle_of(level), amplitude, own), magnitude, mix, rng)
     kind = _draw_kind(modality, mix, rng)
-    magnitude = modality == "MR"
     if kind == "none" and own.sigma < EXACT:
-        return tell(Truth(clean, np.zeros_like(clean), white_spectrum(clean.shape), own), magnitude, mix, rng)
+        nothing = np.zeros(shape, np.float32)
+        return tell(Truth(clean, nothing, white_spectrum(shape), own), magnitude, mix, rng)
     sigma = draw_level(mix, rng, own)
-    amplitude = white_spectrum(clean.shape) if kind == "white" else draw_amplitude(clean.shape, modality, rng)
+    amplitude = white_spectrum(shape) if kind == "white" else draw_amplitude(shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
-        amplitude = white_spectrum(clean.shape)
-    if window is not None:
-        amplitude = window.amplitude(clean.shape)
+        amplitude = white_spectrum(shape)
+    if scan.window is not None:
+        amplitude = scan.window.amplitude(shape)
     level = np.full_like(clean, sigma)
     if kind == "signal_dependent":
         level = signal_level(clean, sigma, rng)
     elif kind != "white" and rng.random() < (0.7 if modality == "CT" else 0.4):
-        level = level * slow_variation(clean.shape, rng)
+        level = level * slow_variation(shape, rng)
     poisson = kind == "signal_dependent" and rng.random() < 0.5
-    noise = level * filter_planes(_unit_noise(clean, level, poisson, rng), amplitude)
+
+    def draw(poisson: bool) -> Image:
+        unit = _unit_noise(clean, level, poisson, rng)
+        share_noise(unit, scan.rho)
+        return level * filter_planes(unit, amplitude)
+
+    noise = draw(poisson)
     if rng.random() < mix.heavy:
         noise = _heavy_tailed(noise, rng)
-    if kind == "rician":
-        other = level * filter_planes(_unit_noise(clean, level, False, rng), amplitude)
-        noisy = np.hypot(clean + noise, other)
-    else:
-        noisy = clean + noise
+    noisy = magnitude_of(clean + noise, draw(False)) if kind == "rician" else clean + noise
     if rng.random() < mix.clipped and sigma > ROUNDING:
         noisy = stored(noisy, clean)
-    return tell(Truth(noisy, level, amplitude, own), magnitude, mix, rng)
+    return tell(Truth(noisy, middle_of(level), amplitude, own), magnitude, mix, rng)
 
 
 def degrade_like(
@@ -145,7 +121,7 @@ def degrade_like(
     noise = noise_like(near, clean, rng)
     noisy = clean + noise
     if like.model == "rician":
-        noisy = np.hypot(noisy, noise_like(near, clean, rng))
+        noisy = magnitude_of(noisy, noise_like(near, clean, rng))
     return tell(Truth(noisy, level, amplitude_of(like, clean.shape), NOTHING), magnitude, mix, rng)
 
 
@@ -194,6 +170,11 @@ def blank(degraded: Degraded, clean: Image, rng: np.random.Generator) -> tuple[D
     value = np.float32(clean.min() if rng.random() < 0.7 else rng.uniform(0, 255))
     noisy, truth = (np.where(outside, value, image) for image in (degraded.noisy, clean))
     return replace(degraded, noisy=noisy.astype(np.float32)), truth.astype(np.float32)
+
+
+def middle_of(planes: Image) -> Image:
+    """The plane itself [H, W], or the middle one of several [T, H, W]."""
+    return planes if planes.ndim == 2 else planes[len(planes) // 2]
 
 
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
@@ -255,9 +236,8 @@ def _given_bands(amplitude: Image, mix: NoiseMix, rng: np.random.Generator) -> N
 
 def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
     """The noise with a random local strength of unit mean power: kurtosis up to about 8."""
-    texture = filter_planes(
-        rng.standard_normal(noise.shape, np.float32), blurring(noise.shape, rng.uniform(0.5, 3.0))
-    )
+    texture = white_noise(noise.shape, rng)
+    texture = filter_planes(texture, blurring(noise.shape[-2:], rng.uniform(0.5, 3.0)))
     strength = np.exp(rng.uniform(0.15, 0.5) * texture / texture.std())
     heavy: Image = (noise * strength / np.sqrt(np.mean(strength**2))).astype(np.float32)
     return heavy
@@ -265,10 +245,10 @@ def _heavy_tailed(noise: Image, rng: np.random.Generator) -> Image:
 
 def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Generator) -> Image:
     if not poisson:
-        return rng.standard_normal(clean.shape, np.float32)
+        return white_noise(clean.shape, rng)
     # As many quanta as make sigma(x) the shot noise of the signal: skewed where they are few.
     quanta = np.clip((np.maximum(clean, 1.0) / np.maximum(level, 0.05)) ** 2, 2.0, 1e5)
-    return ((rng.poisson(quanta) - quanta) / np.sqrt(quanta)).astype(np.float32)
+    return (shot_noise(quanta, rng) / np.sqrt(quanta)).astype(np.float32)
 
 
 def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:

@@ -4,19 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.physics import share_noise
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.noise.spectrum import filter_planes
+from meddenoise.noise.spectrum import shaped_noise
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import (
     Degraded,
-    NoiseMix,
     Truth,
     draw_level,
     signal_level,
     stored,
     tell,
 )
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.motion import MARGIN, make_sequence
+from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.matched import FrameNoise, match_noise
 from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
@@ -26,8 +28,6 @@ LAGS = 0.05, 0.8
 """Correlation of the noise of a frame with that of the next, where there is any: recursive filters."""
 COUNT = 3
 """Frames of a sequence: one on either side."""
-BEFORE = 4
-"""Frames of noise before the first one, so that all have the same variance."""
 TYPICAL = NoiseMix(white=0.2, signal_dependent=0.65, lagged=0.35)
 """The mix of a detector's noise, which networks are validated on."""
 ALONE = 0.1
@@ -95,13 +95,22 @@ def degrade_frames(
     `own` is what is estimated of the clean frame itself.
     """
     middle = len(clean) // 2
-    drawn = _any_noise(clean, own, mix, rng) if device is None else match_noise(clean, device, own, mix, rng)
-    noisy = clean + drawn.level * _lagged_noise(clean.shape, drawn.lag, drawn.amplitude, rng)
+    drawn = draw_row_noise(clean, "XA", mix.models, rng) if device is None else None
+    if drawn is not None:
+        noisy, level, amplitude = drawn
+    else:
+        added = (
+            _any_noise(clean, own, mix, rng) if device is None else match_noise(clean, device, own, mix, rng)
+        )
+        level, amplitude = added.level, added.amplitude
+        noise = shaped_noise(clean.shape, amplitude, rng)
+        share_noise(noise, added.lag)
+        noisy = clean + level * noise
     if rng.random() < mix.clipped:
         noisy = stored(noisy, clean)
     if rng.random() < ALONE:
         noisy = np.repeat(noisy[middle, None], len(noisy), axis=0)
-    return tell(Truth(noisy, drawn.level[middle], drawn.amplitude, own), False, mix, rng)
+    return tell(Truth(noisy, level[middle], amplitude, own), False, mix, rng)
 
 
 def _any_noise(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator) -> FrameNoise:
@@ -117,15 +126,3 @@ def _any_noise(clean: Image, own: NoiseEstimate, mix: NoiseMix, rng: np.random.G
     level = np.full_like(clean, sigma) if flat else signal_level(clean, sigma, rng)
     lag = float(rng.uniform(*LAGS)) if rng.random() < mix.lagged else 0.0
     return FrameNoise(level, amplitude, lag)
-
-
-def _lagged_noise(shape: tuple[int, ...], lag: float, amplitude: Image, rng: np.random.Generator) -> Image:
-    """Frames of noise of unit variance with that amplitude spectrum, and correlation `lag` to the next."""
-    frames: list[Image] = []
-    last = np.zeros(shape[1:], np.float32)
-    for index in range(-BEFORE if lag else 0, shape[0]):
-        fresh = filter_planes(rng.standard_normal(shape[1:], np.float32), amplitude)
-        last = fresh if lag == 0 or index == -BEFORE else lag * last + np.sqrt(1 - lag**2) * fresh
-        if index >= 0:
-            frames.append(last)
-    return np.stack(frames).astype(np.float32)

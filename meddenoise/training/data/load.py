@@ -207,7 +207,7 @@ def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
 
 
 def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
-    """Planes to train on, those of a cine with the plane before and after them [3, H, W]."""
+    """Planes to train on, with the planes before and after them if there are any [3, H, W]."""
     for plane, run in _cuts(volume, series, augment):
         yield plane, run
         if augment and min(plane.shape) >= 256:
@@ -216,15 +216,18 @@ def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Imag
 
 def _cuts(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
     spacing = series.geometry.spacing_mm
-    if series.is_cine:
-        for index, plane in enumerate(volume):
-            yield plane, volume[index - 1 : index + 2] if 0 < index < len(volume) - 1 else None
-    elif not augment or len(volume) < 64 or max(spacing) > ISOTROPIC * min(spacing):
-        yield from ((plane, None) for plane in volume)
-    else:
-        for axis in range(3):  # neighbours look alike: every second plane of each cut
-            for plane in np.moveaxis(volume, axis, 0)[::2]:
-                yield np.ascontiguousarray(plane), None
+    volumetric = not series.is_cine and len(volume) >= 64 and max(spacing) <= ISOTROPIC * min(spacing)
+    if not (augment and volumetric):
+        yield from ((plane, _around(volume, index)) for index, plane in enumerate(volume))
+        return
+    for axis in range(3):  # neighbours look alike: every second plane of each cut
+        cut = np.moveaxis(volume, axis, 0)
+        for index in range(0, len(cut), 2):
+            yield np.ascontiguousarray(cut[index]), _around(cut, index)
+
+
+def _around(volume: Image, index: int) -> Image | None:
+    return volume[index - 1 : index + 2] if 0 < index < len(volume) - 1 else None
 
 
 def halved(plane: Image) -> Image:

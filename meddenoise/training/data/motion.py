@@ -44,7 +44,7 @@ def _move(layer: Image, times: NDArray[np.int64], rng: np.random.Generator) -> I
     """`layer` [H, W] at `times`, where it is at time 0 as it is; [T, H - 2 MARGIN, W - 2 MARGIN]."""
     velocity = _field(layer.shape, rng)
     bend = 0.3 * _field(layer.shape, rng)
-    frames = [layer if time == 0 else _warp(layer, time * velocity + time**2 * bend) for time in times]
+    frames = [layer if time == 0 else warp(layer, time * velocity + time**2 * bend) for time in times]
     return np.stack([_inner(frame) for frame in frames])
 
 
@@ -59,7 +59,8 @@ def _field(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
     return smooth[0].clamp(-MARGIN / 2, MARGIN / 2)
 
 
-def _warp(layer: Image, field: Tensor) -> Image:
+def warp(layer: Image, field: Tensor) -> Image:
+    """`layer` [H, W] with its values taken from places moved by `field` [2, H, W] (x, y), in pixels."""
     height, width = layer.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([(x + field[0]) * 2 / (width - 1) - 1, (y + field[1]) * 2 / (height - 1) - 1], dim=-1)

@@ -10,8 +10,11 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import spectrum_cells
-from meddenoise.noise.spectrum import filter_planes, mean_power
-from meddenoise.training.data.degradation import NoiseMix, draw_level, signal_level, slow_variation
+from meddenoise.noise.physics import magnitude_of
+from meddenoise.noise.spectrum import filter_planes, gaussian_amplitude, shaped_noise, unit_gain, white_noise
+from meddenoise.training.data.degradation import draw_level, signal_level, slow_variation
+from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import draw_amplitude, white_spectrum
 
 Image = NDArray[np.float32]
@@ -26,6 +29,13 @@ MODALITIES = "CT", "MR", "DX", "XA"
 ACROSS, ALONG = (0.3, 0.7), 1.3
 """Gaussian kernels of CT in pixels: least and most of the shorter one, most of the longer. Neighbour
 correlations of 0.72 and 0.26, measured on a soft kernel, are about 0.9 and 0.4 pixels; 0.81 is 1.1."""
+STREAKED = 0.25
+"""Share of CT noise with streaks: where few photons arrive, as across shoulders, it has a direction."""
+STREAK_WIDTH = 0.015, 0.1
+"""Standard deviation, in cycles a pixel along a streak, of its frequencies."""
+EXPOSURES, MOST_GAMMA = 0.25, 4.0
+"""Share of radiographs that are brought back to exposures, and the highest power: most of the range, and of
+the noise, is then where the beam met nothing."""
 KURTOSIS = 5.0, 8.0
 """Of the noise of iterative reconstructions."""
 
@@ -70,10 +80,17 @@ def draw_labelled(
         clean = _recompressed(clean, rng)
     if rng.random() < 0.2:  # low contrast
         clean = clean.mean() + (clean - clean.mean()) * np.float32(np.exp(rng.uniform(np.log(0.05), 0)))
+    if own.sigma == 0 and modality in ("DX", "XA") and rng.random() < EXPOSURES:
+        bright = np.maximum(clean, 0) / np.float32(255)
+        clean = (255 * bright ** rng.uniform(1.5, MOST_GAMMA)).astype(np.float32)
     sigma = max(draw_level(mix, rng), 3 * own.sigma)
     if own.sigma == 0 and rng.random() < mix.none:
         sigma = 0.0
-    noise = _degrade(clean, sigma, modality, mix, rng)
+    drawn = draw_row_noise(clean, modality, mix.models, rng)
+    if drawn is None:
+        noise = _degrade(clean, sigma, modality, mix, rng)
+    else:
+        noise = _Noise(drawn[0], drawn[1], spectrum_cells(drawn[2], clean.shape[1]))
     noise = _counted(noise, own)
     if rng.random() < mix.clipped:
         noise = _rounded(noise, rng)
@@ -111,28 +128,46 @@ def _degrade(clean: Image, sigma: float, modality: str, mix: NoiseMix, rng: np.r
         level = level * slow_variation(shape, rng)
     if modality == "CT" and rng.random() < 0.3:
         level = level * _patchy(shape, rng)
-    noise = level * filter_planes(rng.standard_normal(shape, np.float32), amplitude)
+    noise = level * shaped_noise(shape, amplitude, rng)
     spectrum = spectrum_cells(amplitude, shape[1])
     if not rician:
         return _Noise(clean + noise, level, spectrum)
     clean = np.maximum(clean, 0)
     if rng.random() < 0.3:
         clean = clean + np.float32(rng.uniform(0, 4) * sigma)  # no empty background
-    other = level * filter_planes(rng.standard_normal(shape, np.float32), amplitude)
+    other = level * shaped_noise(shape, amplitude, rng)
     faint = float(np.mean(clean < FAINT * level))
-    return _Noise(np.hypot(clean + noise, other), level, spectrum, True, faint)
+    return _Noise(magnitude_of(clean + noise, other), level, spectrum, True, faint)
 
 
 def _amplitude(shape: tuple[int, int], modality: str, rng: np.random.Generator) -> Image:
-    if modality != "CT" or rng.random() < 0.5:
+    if modality != "CT":
         return draw_amplitude(shape, modality, rng)
+    plain = _kernel(shape, rng)
+    if rng.random() > STREAKED:
+        return plain
+    share = rng.uniform(0.2, 0.9)
+    mixed: Image = np.sqrt((1 - share) * plain**2 + share * _streaks(shape, plain, rng) ** 2)
+    return mixed
+
+
+def _streaks(shape: tuple[int, int], plain: Image, rng: np.random.Generator) -> Image:
+    """The noise of that amplitude spectrum, drawn out in one direction: mostly along the rows."""
+    angle = float(rng.choice((0.0, np.pi / 2, rng.uniform(0, np.pi)), p=(0.55, 0.15, 0.3)))
+    fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+    along = fx * np.cos(angle) + fy * np.sin(angle)
+    width = np.exp(rng.uniform(*np.log(STREAK_WIDTH)))
+    return unit_gain(plain * np.exp(-0.5 * (along / width) ** 2), shape[1])
+
+
+def _kernel(shape: tuple[int, int], rng: np.random.Generator) -> Image:
+    if rng.random() < 0.5:
+        return draw_amplitude(shape, "CT", rng)
     across = rng.uniform(*ACROSS)
     along = rng.uniform(across, ALONG)
     lengths = (across, along) if rng.random() < 0.5 else (along, across)
     fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
-    amplitude = np.exp(-2 * np.pi**2 * ((lengths[0] * fy) ** 2 + (lengths[1] * fx) ** 2))
-    soft: Image = (amplitude / np.sqrt(mean_power(amplitude, shape[1]))).astype(np.float32)
-    return soft
+    return unit_gain(gaussian_amplitude(1.0)(np.hypot(lengths[0] * fy, lengths[1] * fx)), shape[1])
 
 
 def _patchy(shape: tuple[int, int], rng: np.random.Generator) -> Image:
@@ -153,7 +188,7 @@ def _interpolated(clean: Image, sigma: float, rng: np.random.Generator) -> _Nois
     shape = clean.shape
     coarse = zoom(clean, 1 / factor, order=1, mode="nearest")
     back = np.array(shape) / coarse.shape
-    noise = zoom(rng.standard_normal(coarse.shape, np.float32), back, order=order, mode="nearest")
+    noise = zoom(white_noise(coarse.shape, rng), back, order=order, mode="nearest")
     noise *= np.float32(sigma / max(float(noise.std()), 1e-6))
     spectrum = spectrum_cells(np.abs(np.fft.rfft2(noise)), shape[1])
     noisy = zoom(coarse, back, order=order, mode="nearest") + noise

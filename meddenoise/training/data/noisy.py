@@ -15,14 +15,15 @@ from meddenoise.io.modality import likely_modality
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
+from meddenoise.noise.models import CorrelatedNoise
+from meddenoise.noise.simulate import simulate
 from meddenoise.noise.stabilise import Rician
 from meddenoise.series import Series, fill_holes
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.load import FoundImages, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
-from meddenoise.training.spectra import bands_of
+from meddenoise.training.spectra import bands_of, blurring
 from meddenoise.weights.manifest import OTHER
 
 Image = NDArray[np.float32]
@@ -252,10 +253,9 @@ def _simulate(clean: Image, reading: NoisyReading, name: str) -> tuple[Image, No
     digest = hashlib.sha256(f"{reading.seed} {name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     sigma = float(np.exp(rng.uniform(np.log(simulated.sigma_min), np.log(simulated.sigma_max))))
-    amplitude = gaussian_amplitude(float(rng.choice(simulated.kernels, p=simulated.shares)))
-    noisy = clean + np.float32(sigma) * coloured_noise(clean.shape, amplitude, rng)
-    spectrum = amplitude(radial_frequency(GRID, GRID))
-    return noisy, NoiseEstimate(sigma, bands_of(spectrum / np.sqrt(mean_power(spectrum, GRID))))
+    kernel = float(rng.choice(simulated.kernels, p=simulated.shares))
+    noisy, _ = simulate(clean, CorrelatedNoise(sigma, kernel), rng)
+    return noisy, NoiseEstimate(sigma, bands_of(blurring((GRID, GRID), kernel)))
 
 
 def _scaled(noise: NoiseEstimate, series: Series, low: float, scale: float) -> NoiseEstimate:

@@ -1,10 +1,10 @@
 """The findings as one markdown document."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.markdown import page, table
 from meddenoise.version import __version__
 from papers.diffdenoise.ablations import ABLATIONS, Finding
 from papers.diffdenoise.ablations.scales import Scale
@@ -38,7 +38,7 @@ def write_document(path: Path, scale: Scale, findings: dict[str, Finding]) -> No
         *(_section(name, finding) for name, finding in findings.items()),
         _settings(scale),
     ]
-    path.write_text("\n\n".join(part.strip() for part in parts if part) + "\n", encoding="utf-8")
+    path.write_text(page(parts), encoding="utf-8")
 
 
 def command(scale: Scale) -> str:
@@ -67,9 +67,3 @@ def _settings(scale: Scale) -> str:
     about = values.pop("about")
     rows = [[name, f"`{value}`"] for name, value in values.items()]
     return f"## Settings\n\nScale `{scale.name}`: {about}.\n\n" + table(["setting", "value"], rows)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

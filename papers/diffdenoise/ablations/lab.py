@@ -18,7 +18,7 @@ from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.degradation import NoiseMix
+from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySet
 from meddenoise.training.diffusion import Condition, DiffusionTask
 from meddenoise.training.loop import LoopOptions, Share, TrainingTask, train

@@ -12,7 +12,7 @@ from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.engine.level import expect_noise
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
 from meddenoise.noise.models import XrayNoise
-from meddenoise.noise.parse import Scale, parse_noise
+from meddenoise.noise.parse import parse_noise
 from meddenoise.noise.profile import Counts, NoiseProfile
 from meddenoise.noise.profile.curve import robust_variance
 from meddenoise.noise.profile.file import read_profile, write_profile
@@ -28,6 +28,7 @@ from meddenoise.noise.spectrum import (
     radial_frequency,
     sampled_amplitude,
 )
+from meddenoise.noise.table import Scale
 from meddenoise.normalize import fit_window
 from meddenoise.phantom import make_phantom
 from meddenoise.pipeline.profile import measure_profile

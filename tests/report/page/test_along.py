@@ -14,7 +14,7 @@ def test_the_noise_along_a_series_is_a_curve_without_the_planes_that_were_not_me
     figure = draw_along(by_plane, "HU")
     assert figure.count("<polyline") == 2 and "noise (HU)" in figure
     assert figure.count(",") >= 8 and "4.1 times the noise of the quietest" in figure
-    assert "1 of 5 planes could not be measured" in figure
+    assert "1 of 5 could not be measured" in figure
     assert draw_along(by_plane[:3], "HU") == draw_along([], "") == ""
     assert draw_along([(None, 2.0)] * 3, "").count("<polyline") == 1
 
@@ -30,3 +30,9 @@ def test_planes_are_counted_in_whole_numbers(count: int) -> None:
     page = draw_along([(float(n), 1.0) for n in range(1, count + 1)], "HU")
     marks = [float(text) for text in re.findall(r'text-anchor="middle">([\d.]+)</text>', page)]
     assert len(marks) >= 2 and all(mark == int(mark) for mark in marks)
+
+
+def test_the_axis_reaches_the_last_plane_even_where_it_was_not_measured() -> None:
+    page = draw_along([(9.0, 1.0)] * 6 + [(None, None)] * 4, "HU")
+    marks = [float(text) for text in re.findall(r'text-anchor="middle">([\d.]+)</text>', page)]
+    assert max(marks) == 10

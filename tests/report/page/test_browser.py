@@ -249,3 +249,77 @@ def test_a_picture_without_a_noisy_image_shows_the_reference(browser: Browser, t
     options = browser.run("return [...document.querySelectorAll('.pair select')[0]].map(o => o.value)")
     assert options == ["after", "reference", "error"]
     assert browser.logs("browser") == []
+
+
+def test_a_cine_plays_pauses_and_is_scrubbed(browser: Browser, tmp_path: Path) -> None:
+    drawing = draw_series(shown(modality="XA", frame_time_ms=40.0))
+    write_page(page(entry(), drawing=drawing), tmp_path / "c.html")
+    browser.resize(1280)
+    browser.open(tmp_path / "c.html", READY)
+    told = "return document.querySelector('.told').textContent"
+    assert browser.run("return document.querySelector('.counter').textContent") == "25 frames/s"
+    browser.run("document.querySelector('.player button').click()")
+    frames: set[str] = set()
+    Browser._wait_for(lambda: frames.add(browser.run(told)) or len(frames) >= 3)
+    browser.run(FOCUS)
+    browser.press("p")
+    assert browser.run("return document.querySelector('.player button').textContent") == "Play"
+    browser.run(
+        "const s = document.querySelector('.player input'); s.value = 6; s.dispatchEvent(new Event('input'))"
+    )
+    Browser._wait_for(lambda: browser.run(told).startswith("Frame 6 of 8."))
+    browser.run(FOCUS)
+    browser.press("PageDown")
+    Browser._wait_for(lambda: browser.run(told).startswith("Frame 7 of 8."))
+    assert browser.logs("browser") == []
+
+
+def test_every_picture_has_the_scale_of_its_greys(ready: Browser) -> None:
+    scales = "return [...document.querySelectorAll('.scale')].map(s => s.textContent)"
+    assert ready.run(scales) == ["−160240 HU", "−160240 HU"]
+    ready.run(
+        "const s = document.querySelector('.pair select'); s.value = 'removed';"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    assert ready.run(scales) == ["−6060 HU", "−160240 HU"]
+    small = ready.run("return [...document.querySelectorAll('.row small')].map(s => s.textContent)")
+    assert "Removed ±60" in small
+
+
+def test_two_results_of_one_image_are_swiped_against_each_other(browser: Browser, evaluated: Path) -> None:
+    browser.resize(1280)
+    browser.open(evaluated, READY)
+    browser.run("document.querySelector('.fold').open = true")
+    names = browser.run("return [...document.querySelectorAll('.pair select')[0]].map(o => o.textContent)")
+    assert names[:2] == ["Before", "a_rather_long_name_of_a_method_0"]
+    assert {"a_rather_long_name_of_a_method_1", "a_rather_long_name_of_a_method_2"} <= set(names)
+    browser.run(
+        "const s = document.querySelector('.pair select'); s.value = 'rival0';"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    browser.run(FOCUS)
+    browser.press("End")
+    folder = evaluated.parent / "a_rather_long_name_of_a_method_1"
+    rival = np.asarray(Image.open(folder / "0.png"), np.float32)
+    low, high = browser.run(
+        "return document.querySelector('.told').textContent.match(/Window (.*) to ([^.]*)/).slice(1)"
+    )
+    wanted = expected(rival[48], float(low), float(high))
+    assert np.abs(np.array(browser.run(PIXELS)) - wanted).max() < 4
+
+
+def test_many_series_begin_as_a_summary_whose_links_open_them(browser: Browser, tmp_path: Path) -> None:
+    verdicts = ["ok", "ok", "look", "ok", "reject"]
+    entries = [
+        entry(key=str(n), title=f"in/{n}", trust=Trust(verdict, (), (), {}, ()))
+        for n, verdict in enumerate(verdicts)
+    ]
+    write_page(page(*entries, drawing=draw_series(shown())), tmp_path / "m.html")
+    browser.open(tmp_path / "m.html")
+    assert browser.run("return document.querySelector('caption').textContent") == (
+        "5 series: 1 reject, 1 look, 3 ok"
+    )
+    folded = "return [...document.querySelectorAll('.fold')].map(d => d.open)"
+    assert browser.run(folded) == [False] * 5
+    browser.run("document.querySelectorAll('.all a')[3].click()")
+    Browser._wait_for(lambda: browser.run(folded) == [False] * 3 + [True, False])

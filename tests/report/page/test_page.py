@@ -20,12 +20,13 @@ from meddenoise.metrics import METRICS
 from meddenoise.report.page import Drawing, compose
 from meddenoise.report.page import gallery as gallery_module
 from meddenoise.report.page.compose import mark, read_drawings
-from meddenoise.report.page.drawing import Shown, draw_series
+from meddenoise.report.page.drawing import draw_series
 from meddenoise.report.page.gallery import Gallery
 from meddenoise.report.page.meanings import meaning_of
 from meddenoise.report.page.pictures import fineness_of, pack, to_steps
 from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 from meddenoise.report.page.regions import find_regions, spread_planes
+from meddenoise.report.page.shown import Shown
 from meddenoise.report.page.verdicts import read_trust
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.trust import Bin, Trust

@@ -1,0 +1,54 @@
+"""How the noise of training patches is mixed: a recipe's table [noise]."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meddenoise.training.data.row_noise import Shares
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseMix:
+    """How training noise is drawn; levels are in 255ths of the image's range."""
+
+    sigma_min: float = 0.5
+    sigma_max: float = 64.0
+    uniform_share: float = 0.45
+    """Share of levels drawn uniformly (where scores are taken); the rest is log-uniform (low dose)."""
+    none: float = 0.05
+    white: float = 0.3
+    coloured: float = 0.42
+    signal_dependent: float = 0.23
+    """CT has coloured noise instead: its noise follows the place, not the value."""
+    lagged: float = 0.0
+    """Share of sequences of frames whose noise is correlated from frame to frame."""
+    rician: float = 0.5
+    """Share of Rician noise among magnitude (MR) patches, whatever the shares above."""
+    told_error: float = 0.2
+    """Standard deviation of log(told sigma / true sigma)."""
+    bands_unknown: float = 0.15
+    map_unknown: float = 0.3
+    own_limit: float = 0.25
+    """Largest share of the noise power that may be the reference's own: beyond it nothing is learned."""
+    heavy: float = 0.0
+    """Share of noise with heavy tails (kurtosis up to 8), as iterative and learned reconstructions leave."""
+    bands: int = 4
+    """Numbers that describe the spectrum, as the network takes them: 4 radial bands, or 16 (8 radial bands in
+    two directions)."""
+    radial: float = 0.3
+    """Share of spectra of 16 numbers that are given as four radial bands, all an estimator may know."""
+    level_spread: float = 0.3
+    """Standard deviation of log(level / estimated level) of noise that is drawn like a user's own."""
+    clipped: float = 0.15
+    """Share of patches rounded and clipped to 0..255 like an 8-bit file."""
+    windowed: float = 0.0
+    """Share of exact references made MR scans whose signal and noise end at one window in k-space."""
+    blanked: float = 0.0
+    """Share of patches of exact references with a part that is one value without noise: masked, padded."""
+    models: Shares = ()
+    """Kinds of noise of `meddenoise simulate`, in its words, and the share of patches that get each: the
+    recipe's table [noise_models]. The shares above are of the other patches."""
+
+    def settings(self) -> dict[str, Any]:
+        """All of it by name, for the digest of a run; without `models` if there are none, as runs from before
+        them can go on."""
+        return {name: value for name, value in asdict(self).items() if name != "models" or value}
