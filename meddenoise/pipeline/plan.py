@@ -44,7 +44,7 @@ class Work(Protocol):
     def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """What the engine takes for some planes: [N, C, Y, X], and noise maps [N, Y, X]."""
 
-    def finish(self, planes: Planes, start: int) -> Planes:
+    def finish(self, planes: Image, start: int) -> Image:
         """Planes [N, Y, X] that the method gave, the first the plane `start`, as they are stored."""
 
     def derive(self, device: Device) -> Derivation:

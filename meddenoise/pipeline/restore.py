@@ -10,7 +10,7 @@ from torch import from_numpy
 from torch.nn.functional import interpolate
 
 from meddenoise.engine import Engine
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
@@ -69,11 +69,13 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     choice = choose_restorer(taken.seen, options)
     source = taken.series
     grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
+    sampling = choose_sampling(options)
     device = choose_device(options.device, options.precision)
+    device = fit(device, choice.method, sampling)
     setup = Setup(
         modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
-        sampling=choose_sampling(options),
+        sampling=sampling,
         window=fit_window(taken.seen),
     )
     noise = estimate_series(source)
@@ -125,7 +127,7 @@ class Restoring:
             planes = interpolate(tensor, size=size, mode="bicubic", align_corners=False).numpy()
         return planes, np.ones((len(planes), *planes.shape[2:]), np.float32)
 
-    def finish(self, planes: Planes, start: int) -> Planes:
+    def finish(self, planes: Image, start: int) -> Image:
         """What one pass filled in as smooth as it can be known, with grain if asked for; else as it is."""
         if self.hole is None:
             return planes
