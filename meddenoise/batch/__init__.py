@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
+    """Counts of the series written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int

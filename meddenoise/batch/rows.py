@@ -1,4 +1,4 @@
-"""What is told of one finished series: its row in the report, and its drawing on the page."""
+"""The report of one finished series: its row, and its drawing on the page."""
 
 import logging
 import sys
@@ -107,7 +107,7 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What is drawn of one series: the input, what was made of it, and its reference in the same order."""
+    """Images drawn of one series: the input, its result, and its reference in the same order."""
 
     series: Series
     result: "Result"

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What to do with every series of a run."""
+    """Orders for every series of a run."""
 
     options: Options = field(default_factory=Options)
     format: str = "same"
@@ -40,19 +40,19 @@ class Orders:
     """Display window of pictures; None writes all the values there are."""
     residual: bool = False
     noise_map: bool = False
-    """Whether the noise map that was used is written too."""
+    """True if the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
     replace: bool = False
-    """Whether results are written anew whose sources or settings have changed since."""
+    """True to write results again whose sources or settings have changed since."""
     jobs: int = 1
     """Series at a time on this machine."""
     cluster: str | None = None
-    """Where series are denoised instead, as `cluster.parse_cluster` reads it."""
+    """Cluster on which series are denoised instead, as `cluster.parse_cluster` reads it."""
     phi: bool = False
-    """Whether the HTML report may name the patient."""
+    """True if the HTML report may name the patient."""
     mask: Path | None = None
-    """What is to be filled in, of the task "inpaint"."""
+    """Mask of the part to fill in, for the task "inpaint"."""
 
     @property
     def noise_level_file(self) -> Path | None:
@@ -77,7 +77,7 @@ class Job:
     task: Task
     place: Place
     finished: Finished
-    """What is finished in the folder of the place."""
+    """Finished results in the folder of the place."""
     reference: Item | None = None
 
 
@@ -256,7 +256,7 @@ class Crew:
 
 
 class _Progress:
-    """How many images of one series the listener was told are done."""
+    """Number of images of one series that were reported as done."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
@@ -267,7 +267,7 @@ class _Progress:
         self._crew.advance(images)
 
     def ticking(self, series: Series) -> Callable[[int], None]:
-        """What a plan is to call: it counts planes as images, and raises once the run is over."""
+        """Callback for a plan: it counts planes as images, and raises once the run is over."""
 
         def tick(planes: int) -> None:
             self._crew.check()
@@ -282,7 +282,7 @@ class _StoppedError(Exception):
 
 
 def _sentence(task: Task, error: BaseException) -> str:
-    """What went wrong, naming the input."""
+    """Sentence on the failure, with the name of the input."""
     text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
     path = str(origin(task.item.path))
     if isinstance(error, MeddenoiseError):

@@ -27,7 +27,7 @@ Prepare = Callable[[Tensor, Tensor], Condition]
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What becomes of planes before the networks and after: their condition, and the image's unit again."""
+    """Steps before and after the networks: planes to conditions, and back to the image's unit."""
 
     prepare: Prepare
     window: tuple[float, float] | None
@@ -97,7 +97,7 @@ Restorer = Distilled | PairSampler
 
 
 def noisy_condition(planes: Tensor, level: Tensor) -> Condition:
-    """What is told of noisy planes [B, 1, H, W]: themselves, and the level of their noise [B, 1, H, W]."""
+    """Condition from noisy planes [B, 1, H, W]: the planes, and the level of their noise [B, 1, H, W]."""
     return Condition(torch.cat([planes, level], dim=1))
 
 
@@ -115,7 +115,7 @@ def _upsampled(factor: float) -> Prepare:
 
 
 def load_restorer(setup: Setup, task: Literal["upscale", "inpaint"], factor: float = 1.0) -> Restorer:
-    """What `meddenoise upscale` and `meddenoise inpaint` run: a Denoiser whose sigma says nothing.
+    """Denoiser that `meddenoise upscale` and `meddenoise inpaint` run; its sigma has no meaning.
 
     It takes planes in the image's unit. "upscale": [B, 1, H, W], upsampled by `factor` (2 to 16) to the
     output grid by torch's bicubic interpolation, `align_corners` False, as in training. "inpaint":

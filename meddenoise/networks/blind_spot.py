@@ -74,7 +74,7 @@ class BlindSpotNet(nn.Module):
 
 
 class _SeenPixels:
-    """What one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
+    """Pixels that one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
 
     __slots__ = ("base", "features")
 

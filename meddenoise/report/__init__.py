@@ -1,4 +1,4 @@
-"""What was done and what came of it: rows written as meddenoise-report.json and .csv."""
+"""Report of a run: rows written as meddenoise-report.json and .csv."""
 
 import csv
 import io

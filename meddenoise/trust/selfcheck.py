@@ -1,4 +1,4 @@
-"""What a result shows about its method without a reference: measured on one plane, through the engine.
+"""Self-checks of a method without a reference: measured on one plane, through the engine.
 
 | key | unit | what |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""What is worth a look: planes of a series, places in the patient where structure went or detail is fine."""
+"""Regions worth a look: planes of a series, places in the patient where structure went or detail is fine."""
 
 from dataclasses import dataclass, replace
 
