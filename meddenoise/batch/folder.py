@@ -117,7 +117,9 @@ class Place:
             else:
                 self._ledger.fail(outcome)
             self._changed = self._page_changed = True
-            with suppress(OutputError):  # told when the place is closed: the images are written all the same
+            with suppress(
+                OutputError
+            ):  # reported when the place is closed: the images are written all the same
                 if monotonic() > self._save_at:
                     self._save()
                     if monotonic() > self._page_at:

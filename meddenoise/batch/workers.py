@@ -82,7 +82,7 @@ class Job:
 
 
 class Listener(Protocol):
-    """Is told what happens, from any thread but never from two at a time."""
+    """Listener to the run, called from any thread but never from two at a time."""
 
     def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""
@@ -123,7 +123,7 @@ class Crew:
         return self._orders.jobs + 2
 
     def work(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs; what fails is told to the listener and put into the report.
+        """Do all jobs; failures are reported to the listener and put into the report.
 
         Raises UsageError where the orders do not fit a series. On any way out, an interrupt among them,
         the threads stop at their next tile, a write that has begun is finished, and places are closed.
@@ -157,7 +157,7 @@ class Crew:
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
             failure = Failure(str(origin(job.task.item.path)), _sentence(job.task, error))
-            with suppress(OutputError):  # told all the same, and again when the place is closed
+            with suppress(OutputError):  # reported all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)

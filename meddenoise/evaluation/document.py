@@ -18,7 +18,7 @@ SCHEMA = 1
 SUFFIXES = (".json", ".csv", ".html")
 """Of the files that are written; any of them names all."""
 KEY = 4
-"""Metrics that are told first."""
+"""Metrics that are listed first."""
 
 Document = dict[str, Any]
 
@@ -53,7 +53,7 @@ def general_warnings(evaluation: Evaluation) -> list[str]:
 
 
 def key_metrics(evaluation: Evaluation) -> list[str]:
-    """The metrics told of single series and of comparisons: the first of the table that have a value."""
+    """The metrics listed for single series and for comparisons: the first of the table that have a value."""
     return [name for name, value in evaluation.mean.values.items() if value is not None][:KEY]
 
 

@@ -19,7 +19,7 @@ from meddenoise.normalize import window_of
 TILE = 512
 """Planes up to this side go through whole."""
 FINEST = 4.0
-"""log2 of the largest factor of super-resolution, which the network is told as 1."""
+"""log2 of the largest factor of super-resolution, which the network is given as 1."""
 
 Prepare = Callable[[Tensor, Tensor], Condition]
 """The condition of planes [B, C, H, W] and their noise maps [B, 1, H, W], all in network units."""
@@ -136,7 +136,7 @@ def _load(setup: Setup, ends: Ends) -> Restorer:
 
 
 class Medcdiff:
-    """Conditional diffusion told the noisy image and its noise level; Gaussian noise and impulses.
+    """Conditional diffusion given the noisy image and its noise level; Gaussian noise and impulses.
 
     Source: Hung et al. 2023 (Med-cDiff, Bioengineering 10(11):1258), with the solver of Lu et al. 2022
     (arXiv 2211.01095) and symmetric pairs; `medcdiff-ddpm` is the paper's own sampler.

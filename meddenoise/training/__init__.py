@@ -39,7 +39,7 @@ class TrainingSet:
 
 
 class Watch(Protocol):
-    """Who is told how far the training is."""
+    """Listener to the progress of the training."""
 
     def reading(self, done: int, total: int) -> None:
         """Series read so far."""

@@ -35,7 +35,7 @@ CROP = 256
 SIGN_PROBES, SPECTRAL_PROBES = 4, 2
 """Each is one pass; at this size one alone is already within about 0.01 of their mean."""
 SEED = 0
-"""Of the probes, so that the same result is told the same."""
+"""Of the probes, so that the same result is judged the same."""
 
 
 def check_method(engine: Engine, plane: MiddlePlane, noise: NoiseEstimate, strength: float) -> Measurement:

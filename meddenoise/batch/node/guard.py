@@ -23,7 +23,7 @@ class Limits:
     """Limits on what a peer may take of this machine."""
 
     pdu: int
-    """Bytes; the association is told this maximum."""
+    """Bytes; the maximum announced to the association."""
     message: int
     """Bytes of an image with its command."""
     connections: int

@@ -37,7 +37,7 @@ TAIL = 6
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Parts of one source file that writing needs; `planes[k]` is the plane of its frame k (the first channel).
+    """Parts of a source file for writing; `planes[k]` is the plane of its frame k (the first channel).
 
     `cut` tells that the file had more frames before it was cut short; `shift` how many bits below its
     values are empty.

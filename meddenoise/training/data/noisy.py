@@ -106,7 +106,7 @@ class NoisySource:
         )
 
     def _draw(self, rho: int, rng: np.random.Generator) -> tuple[Image, Image, Image]:
-        """A patch, what it is told of its level and of its spectrum; seldom empty background."""
+        """A patch, its level and its spectrum as given to the network; seldom empty background."""
         groups, shares = self.groups[rho], self.shares[rho]
         for attempt in range(3):
             image = groups[int(np.searchsorted(shares, rng.random() * shares[-1]))]
