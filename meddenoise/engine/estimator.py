@@ -34,6 +34,8 @@ MOST_BRIGHT = 6.0
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
+SMOOTH = 0.65
+"""Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -112,11 +114,12 @@ def estimate(plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
 def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> NoiseEstimate:
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
-    Where `benchmarks/noise_estimate.py` shows the classical one nearer to the truth it rules: on Rician noise
-    that it recognises, and on radiographs whose noise follows the brightness and whose bright parts the
-    network reads too low; in CT, where one is too high and the other too low, both count alike. It counts as
-    no higher than the network's own doubt allows there, and a few times its level elsewhere: on texture, and
-    on small matrices with anatomy everywhere, it can be many times too high.
+    The classical one rules where `benchmarks/noise_estimate.py` and `benchmarks/truth.py` show it to be the
+    better one: on Rician noise that it recognises, on radiographs whose noise follows the brightness and
+    whose bright parts the network reads too low, and on the smooth noise of soft CT kernels. In other CT, one
+    is too high and the other too low, and both count alike. On texture, and on small matrices with anatomy
+    everywhere, it can be many times too high: it counts as no higher than the network's own doubt allows in
+    CT, and a few times the network's level elsewhere.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
@@ -129,7 +132,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(learned, second=classical.sigma)
     believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
     if modality == "CT" and believed > 0:
-        learned = replace(learned, sigma=float(np.sqrt(learned.sigma * believed)))
+        smooth = learned.bands[-1] < SMOOTH
+        learned = replace(learned, sigma=believed if smooth else float(np.sqrt(learned.sigma * believed)))
     rician = learned.model == "rician"
     return replace(
         learned,

@@ -111,6 +111,8 @@ def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None
     read = NoiseEstimate(4.0, uncertainty=0.5)
     assert rule(NoiseEstimate(6.25), read, "CT").sigma == 5.0
     assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
+    smooth = NoiseEstimate(4.0, (1.0, 1.0, 1.0, 0.3), uncertainty=0.5)
+    assert [rule(NoiseEstimate(level), smooth, "CT").sigma for level in (6.0, 64.0)] == [6.0, 7.0]
     bright = NoiseEstimate(60.0, variance=(2.0, 500.0))
     assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
     ruled = rule(bright, NoiseEstimate(5.0), "XA")
