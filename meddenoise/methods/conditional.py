@@ -1,4 +1,4 @@
-"""Conditional diffusion of clean images: networks conditioned on a degraded image, one evaluation or a sampler.
+"""Diffusion of clean images conditioned on a degraded one: one evaluation or a sampler.
 
 Everything here is in network units, [-1, 1] for the window of a series (`normalize`).
 """

@@ -1,4 +1,4 @@
-"""Opening DICOM files safely: recognised by content, headers without pixels, bounded inflation, plain errors."""
+"""Opening DICOM files safely: sniffed by content, headers without pixels, bounded inflation, plain errors."""
 
 import io
 import struct

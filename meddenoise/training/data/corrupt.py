@@ -50,7 +50,7 @@ def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
 
 
 def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise, then impulses; conditioned on the level of the Gaussian noise, with the clean patch's `own`.
+    """Gaussian noise, then impulses; given the level of the Gaussian noise, with the clean patch's `own`.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
