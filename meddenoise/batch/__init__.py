@@ -56,8 +56,8 @@ def run(request: Request, listener: Listener) -> Outcome:
 
     Raises UsageError for a request that does not fit together, WeightsError for a checkpoint asked for that
     is missing or damaged and NothingReadableError where no input holds an image; any other failure of a
-    series is reported to the listener and counted. Interrupted, it leaves finished results, none half-written,
-    and raises on.
+    series is reported to the listener and counted. Interrupted, it leaves finished results, none
+    half-written, and raises on.
     """
     _check(request)
     if request.orders.cluster is not None:
