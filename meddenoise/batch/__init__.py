@@ -10,8 +10,9 @@ from pathlib import Path
 
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
+from meddenoise.batch.listener import Listener
 from meddenoise.batch.tasks import Task, plan_tasks
-from meddenoise.batch.workers import Crew, Job, Listener, Orders
+from meddenoise.batch.workers import Crew, Job, Orders
 from meddenoise.errors import NothingReadableError, UsageError
 from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from meddenoise.batch.cluster import Cluster
 from meddenoise.batch.errand import TOPIC, Answer, Errand, Told, run_errand
-from meddenoise.batch.workers import Crew, Job, Listener, Orders, _Progress, _StoppedError
+from meddenoise.batch.listener import Listener
+from meddenoise.batch.workers import Crew, Job, Orders, _Progress, _StoppedError
 from meddenoise.errors import ClusterError, InputError, UsageError
 from meddenoise.io.temporary import remove_unfinished
 

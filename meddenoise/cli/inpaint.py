@@ -18,6 +18,15 @@ Mask = Annotated[
     ),
 ]
 
+Grain = Annotated[
+    bool,
+    typer.Option(
+        "--grain",
+        help="Add noise like that of the image to what is filled in, so that it does not look like a smooth "
+        "patch. It is made up, and says so in the result.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the `inpaint` command to the program."""
@@ -29,6 +38,7 @@ def inpaint(
     inputs: shared.Inputs = None,
     files_from: shared.FilesFrom = None,
     output: shared.InpaintedOutput = None,
+    grain: Grain = False,
     mode: shared.Mode = None,
     weights: shared.Weights = None,
     modality: Modality = None,
@@ -61,7 +71,7 @@ def inpaint(
     options = gather(
         task="inpaint", method="medcdiff-inpaint", weights=weights, modality=modality, mode=mode,
         steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,
-        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
+        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty, grain=grain,
     )  # fmt: skip
     start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
         as_json=as_json, format=format, window=window, residual=residual, mask=mask, resume=resume,

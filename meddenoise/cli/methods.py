@@ -38,7 +38,9 @@ def methods(as_json: AsJson = False) -> None:
 
 def _as_text(facts: list[dict[str, Any]]) -> str:
     """Two tables that fit 80 columns, then what is particular to single methods."""
-    shelf = [(f["name"], f["purpose"], name_codes(f["modalities"]), f["work"]) for f in facts]
+    shelf = [
+        (f["name"], f["purpose"], name_codes(f["modalities"]), f["work"], _times(f["cost"])) for f in facts
+    ]
     scores = [
         (
             checkpoint["name"],
@@ -50,13 +52,19 @@ def _as_text(facts: list[dict[str, Any]]) -> str:
         if f["own"] and checkpoint["over_nlm_db"]
     ]
     parts = [
-        render_table(("method", "for what", "modalities", "works by"), shelf),
+        render_table(("method", "for what", "modalities", "works by", "cost"), shelf),
+        "cost: processor time for a plane as the method runs by default, 1 for direct\n"
+        "(benchmarks/method_costs.py measures it; blank where it has not).\n",
         "dB closer to the truth than NLM / BM3D given the true noise (docs/truth.md), and\n"
         "for which modalities --method auto takes it:\n",
         render_table(("checkpoint", *_JUDGED, "default for"), scores),
         "Papers, and options of single methods:\n",
     ]
     return "\n".join([*parts, *(_particulars(entry) for entry in facts)])
+
+
+def _times(cost: float | None) -> str:
+    return "" if cost is None else f"{cost:g}"
 
 
 def _gain(checkpoint: dict[str, Any], code: str) -> str:
@@ -94,6 +102,7 @@ def _describe(name: str, row: "MethodRow") -> dict[str, Any]:
         "purpose": row.purpose,
         "modalities": modalities or ["other"],
         "work": _work(row),
+        "cost": row.cost,
         "citation": row.citation,
         "family": row.family,
         "licence": row.licence,

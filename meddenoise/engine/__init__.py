@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import torch
 
-from meddenoise.engine.device import Device, keep_freed_memory
+from meddenoise.engine.device import Device, fit, is_out_of_memory, keep_freed_memory
 from meddenoise.engine.tiling import TilePlan, cut, plan_tiles, stitch
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import (
@@ -21,6 +21,7 @@ from meddenoise.methods import (
     SpectralDenoiser,
     WindowDenoiser,
 )
+from meddenoise.networks.compiled import CompilationError
 from meddenoise.series import Image
 
 _Batch = Sequence[tuple[int, int]]
@@ -127,15 +128,23 @@ class Engine:
         return self._device.device.type == "cpu"
 
     def _load(self, device: Device) -> None:
-        self._device = device
+        self._device = fit(device, self._method, self._setup.sampling)
         self._batch_size = self._options.batch_size
         if self._on_cpu:
             keep_freed_memory()
-        setup = replace(self._setup, device=str(device), precision=device.precision)
-        self._denoiser = self._method.load(setup)
+        try:
+            self._denoiser = self._load_on(self._device)
+        except CompilationError as error:
+            self.warnings.append(f"{error} It runs with torch.")
+            self._device = replace(device, backend="torch")
+            self._denoiser = self._load_on(self._device)
         chooser = self._denoiser if isinstance(self._denoiser, WindowDenoiser) else self._method
         _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile
+
+    def _load_on(self, device: Device) -> Denoiser:
+        setup = replace(self._setup, device=str(device), precision=device.precision, backend=device.backend)
+        return self._method.load(setup)
 
     def _attempt(self, noisy: Image, sigma: Image, first: int) -> Denoised:
         plan = self._plan((noisy.shape[2], noisy.shape[3]))
@@ -272,18 +281,6 @@ def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> Non
             f"--overlap is {options.overlap}: {method.name!r} leaves squares if tiles share less than "
             f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for the errors that mean: this did not fit into memory.
-
-    torch has a type of its own for GPUs; its CPU allocator and the Apple back end raise a bare RuntimeError
-    that only its message tells from any other.
-    """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    messages = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
-    return type(error) is RuntimeError and any(message in str(error) for message in messages)
 
 
 def _generator(seed: tuple[int, int, int]) -> torch.Generator:

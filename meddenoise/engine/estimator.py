@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from meddenoise.engine.device import choose_device
+from meddenoise.engine.threads import one_thread
 from meddenoise.errors import WeightsError
 from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet
@@ -63,11 +64,12 @@ class NoiseEstimator:
             filled -= np.float32(np.median(filled[usable]))
         # Radiographs come in both photometric interpretations, and neither is the right one.
         signs = (1, -1) if modality in RADIOGRAPHS else (1,)
-        reading = self.network(
-            torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
-            torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
-            torch.full((len(signs),), float(magnitude)),
-        )
+        with one_thread():
+            reading = self.network(
+                torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
+                torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
+                torch.full((len(signs),), float(magnitude)),
+            )
         level, floor = float(reading.level.mean()), float(reading.floor.mean())
         if level < floor + np.log(NONE):
             return NoiseEstimate(0.0)

@@ -18,6 +18,7 @@ from meddenoise.errors import (
 )
 from meddenoise.io import FORMATS, KNOWN, Discovery, Entry, Item, Problem, get_format
 from meddenoise.io.archive import is_archive, origin, unpack
+from meddenoise.io.natural import natural_key
 from meddenoise.io.own import bears_mark
 from meddenoise.io.temporary import is_own_file
 
@@ -178,7 +179,7 @@ def _walk(folder: Path, problems: _Problems) -> Iterator[Path]:
         try:
             if not _first_time(current.stat(), visited):
                 continue
-            children = sorted(current.iterdir())
+            children = sorted(current.iterdir(), key=lambda child: natural_key(child.name))
         except OSError as error:
             problems.failed.append(_unreadable(current, error))
             continue

@@ -114,6 +114,8 @@ class Setup:
     precision: str = "fp32"
     checkpoint: Any = None
     sampling: Sampling = Sampling()
+    backend: Literal["torch", "openvino"] = "torch"
+    """What a `CompilingMethod` runs its network with."""
     window: tuple[float, float] | None = None
     """Values (low, high) that are -1 and 1 (`normalize.fit_window`); None gives every plane its own."""
     planes: Noise | None = None
@@ -137,6 +139,15 @@ class Method(Protocol):
         Raises UsageError where an optional package is not installed, or where the checkpoint lacks a network
         that `setup.sampling` asks for.
         """
+
+
+@runtime_checkable
+class CompilingMethod(Method, Protocol):
+    """A method whose network OpenVINO can run."""
+
+    def compiles(self, sampling: Sampling) -> bool:
+        """True where OpenVINO can run what `load` gives for it; `load` then raises CompilationError if it
+        cannot after all."""
 
 
 def rows() -> dict[str, MethodRow]:

@@ -30,6 +30,8 @@ class MethodRow:
     """True where its one pass can be the mean over turned and mirrored planes."""
     temporal: bool = False
     """True where it lives by the frames before and after: `auto` takes it for a cine alone."""
+    cost: float | None = None
+    """Processor time for a plane, 1 for `direct`, by `benchmarks/method_costs.py`; None if unknown."""
 
 
 _OWN = "Apache-2.0"
@@ -44,6 +46,7 @@ METHODS: dict[str, MethodRow] = {
         _OWN,
         learned=True,
         averages=True,
+        cost=1,
     ),
     "diffdenoise": MethodRow(
         "meddenoise.methods.diffdenoise:DIFFDENOISE",
@@ -55,6 +58,7 @@ METHODS: dict[str, MethodRow] = {
         averages=True,
         sampler=True,
         fusion=True,
+        cost=0.3,
     ),
     "blindspot": MethodRow(
         "meddenoise.methods.blindspot:BLINDSPOT",
@@ -65,6 +69,7 @@ METHODS: dict[str, MethodRow] = {
         learned=True,
         fusion=True,
         shares=("diffdenoise",),
+        cost=1.1,
     ),
     "vpsde": MethodRow(
         "meddenoise.methods.vpsde:VPSDE",
@@ -76,6 +81,7 @@ METHODS: dict[str, MethodRow] = {
         sampler=True,
         white_only=True,
         one_pass="mmse",
+        cost=6,
     ),
     "vpsde-slides": MethodRow(
         "meddenoise.methods.vpsde:VPSDE_SLIDES",
@@ -97,6 +103,7 @@ METHODS: dict[str, MethodRow] = {
         learned=True,
         sampler=True,
         white_only=True,
+        cost=0.9,
     ),
     "medcdiff-ddpm": MethodRow(
         "meddenoise.methods.medcdiff:MEDCDIFF_DDPM",
@@ -119,6 +126,7 @@ METHODS: dict[str, MethodRow] = {
         averages=True,
         sampler=True,
         temporal=True,
+        cost=0.3,
     ),
     "befoi-mixing": MethodRow(
         "meddenoise.methods.befoi:BEFOI_MIXING",
@@ -130,6 +138,7 @@ METHODS: dict[str, MethodRow] = {
         sampler=True,
         temporal=True,
         shares=("befoi",),
+        cost=5,
     ),
     "befoi-faithful": MethodRow(
         "meddenoise.methods.befoi:BEFOI_FAITHFUL",
@@ -141,6 +150,7 @@ METHODS: dict[str, MethodRow] = {
         sampler=True,
         temporal=True,
         shares=("befoi",),
+        cost=4.4,
     ),
     "gaussian": MethodRow(
         f"{_CLASSICAL}:GAUSSIAN",
@@ -148,6 +158,7 @@ METHODS: dict[str, MethodRow] = {
         "Stein 1981, Annals of Statistics 9(6); Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
+        cost=0.6,
     ),
     "median": MethodRow(
         f"{_CLASSICAL}:MEDIAN",
@@ -155,6 +166,7 @@ METHODS: dict[str, MethodRow] = {
         "Tukey 1977, Exploratory Data Analysis; Ramani, Blu, Unser 2008, IEEE TIP 17(9)",
         "classical",
         _OWN,
+        cost=2.5,
     ),
     "nlm": MethodRow(
         f"{_CLASSICAL}:NLM",
@@ -162,6 +174,7 @@ METHODS: dict[str, MethodRow] = {
         "Buades, Coll, Morel 2005, CVPR",
         "classical",
         _OWN,
+        cost=3.6,
     ),
     "tv": MethodRow(
         f"{_CLASSICAL}:TV",
@@ -169,6 +182,7 @@ METHODS: dict[str, MethodRow] = {
         "Rudin, Osher, Fatemi 1992, Physica D 60; Chambolle 2004, J. Math. Imaging Vision 20",
         "classical",
         _OWN,
+        cost=0.5,
     ),
     "wavelet": MethodRow(
         f"{_CLASSICAL}:WAVELET",
@@ -176,6 +190,7 @@ METHODS: dict[str, MethodRow] = {
         "Chang, Yu, Vetterli 2000, IEEE TIP 9(9); Coifman, Donoho 1995",
         "classical",
         _OWN,
+        cost=0.9,
     ),
     "bm3d": MethodRow(
         f"{_CLASSICAL}:BM3D",
@@ -184,5 +199,6 @@ METHODS: dict[str, MethodRow] = {
         "classical",
         "non-commercial use only (licence of the package bm3d)",
         extra="bm3d",
+        cost=60,
     ),
 }

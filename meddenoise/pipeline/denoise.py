@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from meddenoise.engine import Engine
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
 from meddenoise.engine.neighbours import slices_help
@@ -92,6 +92,10 @@ class Denoising:
         """Planes with the neighbours that the method wants, and their noise maps."""
         return load_planes(self.grid, start, stop, self.noise, context)
 
+    def finish(self, planes: Image, start: int) -> Image:
+        """The planes as they are."""
+        return planes
+
     def derive(self, device: Device) -> Derivation:
         """All settings but the device: the same study denoised again elsewhere stays the same object."""
         method, options = self.choice.method.name, self.options
@@ -139,10 +143,12 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     """
     choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
-    if choice.method.uses_weights:
-        return choice, choose_device(options.device, options.precision)
-    name = "cpu" if options.device == "auto" else options.device
-    return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
+    name, precision = options.device, options.precision
+    if not choice.method.uses_weights:
+        name = "cpu" if name == "auto" else name
+        precision = "fp32" if precision == "auto" else precision
+    device = choose_device(name, precision)
+    return choice, fit(device, choice.method, choose_sampling(options), series.pixels.size)
 
 
 def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]:

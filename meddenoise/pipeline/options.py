@@ -60,6 +60,8 @@ class Options:
     """Kind of processing; each but denoising has only one method."""
     factor: float = 1.0
     """Pixels of the result in one of the input, along rows and along columns; of the task "upscale"."""
+    grain: bool = False
+    """Of the task "inpaint": add made-up noise like that around it to what is filled in."""
 
     @property
     def asked_weights(self) -> str | None:

@@ -44,6 +44,9 @@ class Work(Protocol):
     def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Input of the engine for some planes: [N, C, Y, X], and noise maps [N, Y, X]."""
 
+    def finish(self, planes: Image, start: int) -> Image:
+        """Planes [N, Y, X] that the method gave, the first the plane `start`, as they are stored."""
+
     def derive(self, device: Device) -> Derivation:
         """The line of history of the result."""
 
@@ -95,7 +98,8 @@ class Plan:
             denoised = engine.run(planes, sigma, start)
             # where a map says that there is no noise, no method has a say
             clean = np.where(sigma > 0, denoised.clean, planes[:, engine.context])
-            made.pixels[start:stop] = store_planes(grid, start, stop, shown(grid, clean), self.options.share)
+            clean = self.work.finish(shown(grid, clean), start)
+            made.pixels[start:stop] = store_planes(grid, start, stop, clean, self.options.share)
             if made.spread is not None:
                 made.spread[start:stop] = _spread(
                     denoised, grid.valid(start, stop) & (sigma > 0), self.options

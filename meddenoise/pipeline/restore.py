@@ -10,7 +10,7 @@ from torch import from_numpy
 from torch.nn.functional import interpolate
 
 from meddenoise.engine import Engine
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
@@ -20,7 +20,9 @@ from meddenoise.io.raster import resample
 from meddenoise.methods import Denoiser, Setup
 from meddenoise.methods.choice import Choice, choose_weights
 from meddenoise.methods.medcdiff import TILE, load_restorer
+from meddenoise.noise import SeriesNoise
 from meddenoise.normalize import fit_window
+from meddenoise.pipeline.filled import add_grain, smooth_filled
 from meddenoise.pipeline.options import Options, choose_sampling
 from meddenoise.pipeline.plan import Plan
 from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Image, Mask, Series, fill_holes
@@ -67,11 +69,13 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     choice = choose_restorer(taken.seen, options)
     source = taken.series
     grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
+    sampling = choose_sampling(options)
     device = choose_device(options.device, options.precision)
+    device = fit(device, choice.method, sampling)
     setup = Setup(
         modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
-        sampling=choose_sampling(options),
+        sampling=sampling,
         window=fit_window(taken.seen),
     )
     noise = estimate_series(source)
@@ -83,7 +87,7 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
         noise,
         noise,
         setup,
-        Restoring(grid, source, hole, choice, options),
+        Restoring(grid, source, hole, choice, options, noise),
         (*source.warnings, *taken.warnings, *choice.warnings),
         perf_counter() - started,
     )
@@ -98,6 +102,8 @@ class Restoring:
     hole: Mask | None
     choice: Choice
     options: Options
+    noise: SeriesNoise
+    """Of the source: that of the grain."""
 
     @property
     def done(self) -> dict[str, str | float]:
@@ -105,7 +111,9 @@ class Restoring:
         task = self.options.task
         if self.hole is None:
             return {"task": task, "factor": self.options.factor}
-        return {"task": task, "pixels": int((self.hole & self.source.valid(0, len(self.source))).sum())}
+        count = int((self.hole & self.source.valid(0, len(self.source))).sum())
+        done: dict[str, str | float] = {"task": task, "pixels": count}
+        return done | {"grain": "made up"} if self.options.grain else done
 
     def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Planes on the grid of the result, bright where it is shown bright; their level says nothing."""
@@ -118,6 +126,15 @@ class Restoring:
             tensor, size = from_numpy(np.ascontiguousarray(filled)), self.grid.pixels.shape[1:]
             planes = interpolate(tensor, size=size, mode="bicubic", align_corners=False).numpy()
         return planes, np.ones((len(planes), *planes.shape[2:]), np.float32)
+
+    def finish(self, planes: Image, start: int) -> Image:
+        """What one pass filled in as smooth as it can be known, with grain if asked for; else as it is."""
+        if self.hole is None:
+            return planes
+        hole = self.hole[start : start + len(planes)]
+        if choose_sampling(self.options).mode != "diffusion":
+            planes = smooth_filled(planes, hole)
+        return add_grain(planes, hole, self.noise, start, self.options.seed) if self.options.grain else planes
 
     def derive(self, device: Device) -> Derivation:
         """All settings but the device, with a digest of what was to be filled in."""
@@ -132,12 +149,14 @@ class Restoring:
         is_finer = options.task == "upscale"
         done = f"Upscaled {options.factor:g} times in plane" if is_finer else "Partly filled in"
         method = self.choice.method.name
-        description = f"{done} by meddenoise {__version__}, method {method}; {GENERATED}"
+        grain = ", with made-up grain" if options.grain else ""
+        description = f"{done}{grain} by meddenoise {__version__}, method {method}; {GENERATED}"
         return Derivation(method, description, json.dumps(settings, sort_keys=True), _verb(options))
 
     def warnings(self, engine: Engine) -> tuple[str, ...]:
         """Those of the engine, what is generated, and marked pixels that are no image and so stay."""
-        warnings = (*engine.warnings, f"{_verb(self.options)}: {GENERATED}")
+        grain = ", with grain that is made up" if self.options.grain else ""
+        warnings = (*engine.warnings, f"{_verb(self.options)}{grain}: {GENERATED}")
         if self.hole is None:
             return warnings
         count = int((self.hole & ~self.source.valid(0, len(self.source))).sum())

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,12 +11,12 @@ from textwrap import indent
 from typing import Any
 
 from meddenoise.io.atomic import staged
+from meddenoise.io.natural import natural_key
 from meddenoise.version import __version__
 
 SCHEMA = 1
 REPORT = "meddenoise-report.json"
 """Of a folder of results; that of a single file is named after it."""
-_DIGITS = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +87,13 @@ class Report:
     """ISO 8601 with time zone."""
     device: str
     precision: str
-    series: tuple[Row, ...] = field(default=())
+    series: Sequence[Row] = field(default=())
     failed: tuple[Failure, ...] = field(default=())
 
 
 def row_order(row: Row) -> list[list[tuple[int, str]]]:
     """Sort key of rows in a report, by input and series: numbers in names by their value, 2 before 10."""
-    return [
-        [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text)]
-        for text in (row.input, row.name)
-    ]
+    return [natural_key(text) for text in (row.input, row.name)]
 
 
 def row_as_json(row: Row) -> dict[str, Any]:
@@ -168,7 +164,7 @@ def describe_done(done: dict[str, Any], shape: tuple[int, int, int]) -> str:
     """`done` of a row in words, for results of `shape`."""
     if done["task"] == "upscale":
         return f"upscaled {done['factor']:g} times to {shape[1]} x {shape[2]} pixels"
-    return f"{done['pixels']} pixels filled in"
+    return f"{done['pixels']} pixels filled in" + (", grain made up" if done.get("grain") else "")
 
 
 def finite(value: Any) -> Any:

@@ -104,6 +104,15 @@ def test_methods_are_tables_of_80_columns_with_the_gains_of_the_manifest():
     assert direct["work"] == "one pass" and "CT" in direct["modalities"]
 
 
+def test_the_cost_of_methods_is_told_relative_to_direct():
+    text = RUNNER.invoke(app, ["methods"]).stdout
+    costs = {e["name"]: e["cost"] for e in json.loads(RUNNER.invoke(app, ["methods", "--json"]).stdout)}
+    assert costs["direct"] == 1 and costs["vpsde-slides"] is None
+    assert costs["bm3d"] > costs["nlm"] > costs["direct"] > costs["diffdenoise"] > 0
+    line = next(line for line in text.splitlines() if line.startswith("nlm "))
+    assert line.split()[-1] == f"{costs['nlm']:g}"
+
+
 def test_methods_tells_the_options_that_only_some_have(monkeypatch):
     from dataclasses import replace
 

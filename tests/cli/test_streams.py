@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -146,3 +147,14 @@ def test_colour_is_for_terminals_that_want_it(image: Path, settings: dict[str, s
     done = shell(f"script -qec '{PROGRAM} denoise {image} {QUICK}' /dev/null", **settings)
     assert b"1 series written: 1 " in done.stdout
     assert (b"\x1b[3" in done.stdout or b"\x1b[9" in done.stdout) == colour
+    verdicts = re.findall(rb"\x1b\[([0-9;]+)m(ok|no effect|look|reject)\x1b\[0m", done.stdout)
+    codes = {b"ok": b"32", b"no effect": b"33", b"look": b"33", b"reject": b"1;31"}
+    assert not colour or verdicts
+    assert all((code == codes[verdict]) == colour for code, verdict in verdicts)
+
+
+def test_a_pipe_gets_no_colour(image: Path) -> None:
+    done = shell(
+        f"{PROGRAM} denoise {image} {QUICK} 2>&1 | cat", TERM="xterm-256color", COLORTERM="truecolor"
+    )
+    assert b"1 series written: 1 " in done.stdout and b"\x1b" not in done.stdout

@@ -15,6 +15,7 @@ from meddenoise.io.dicom.cine import frame_time_ms
 from meddenoise.io.dicom.header import Header, read_header
 from meddenoise.io.dicom.pixels import describe
 from meddenoise.io.dicom.values import integer, items, numbers, text, word
+from meddenoise.io.natural import natural_key
 from meddenoise.io.own import is_result
 from meddenoise.series import RESULTS
 
@@ -86,7 +87,10 @@ def check_picture(header: Header, path: Path) -> None:
 
 
 def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """The stacks among the entries, each in plane order; those of a folder by their series number."""
+    """The stacks among the entries, each in plane order.
+
+    Those of a folder by their series number, then those that are one file only by its name.
+    """
     together: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         together.setdefault(entry.detail.group, []).append(entry)
@@ -94,7 +98,13 @@ def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
     folders: dict[Path, int] = {}
     for stack in stacks:
         folders.setdefault(stack[0].path.parent, len(folders))
-    return sorted(stacks, key=lambda stack: (folders[stack[0].path.parent], stack[0].detail.series_number))
+
+    def place(stack: tuple[Entry, ...]) -> tuple[object, ...]:
+        first = stack[0]
+        name = natural_key(first.path.name) if len(stack) == 1 else []
+        return folders[first.path.parent], name, first.detail.series_number
+
+    return sorted(stacks, key=place)
 
 
 def normal(orientation: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
