@@ -7,13 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.pictures import Picture, Plane, Repeats, central_crop
+from benchmarks.pictures import Picture, Repeats, central_crop
 from benchmarks.stabilise import Anscombe, SigmaMap
 from meddenoise.noise.models import CorrelatedNoise, CtDoseNoise, GaussianNoise, RicianNoise, XrayNoise
 from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
+from meddenoise.series import Plane
 
 
 class Stabiliser(Protocol):

@@ -23,6 +23,18 @@ app()
 """
 """The least that a Typer program with Rich can cost."""
 STARTS = 7
+FIRST_PLANE = """
+import os, sys, threading, time
+from meddenoise.cli.main import run
+def stop_at_the_network():
+    while not hasattr(sys.modules.get("meddenoise.pipeline.plan"), "Plan"):
+        time.sleep(0.005)
+    sys.modules["meddenoise.pipeline.plan"].Engine.run = lambda *arguments: os._exit(0)
+threading.Thread(target=stop_at_the_network, daemon=True).start()
+sys.argv[0] = "meddenoise"
+run()
+"""
+"""meddenoise until the first plane is given to the network."""
 
 
 def count_flops(run: Callable[[], object]) -> int:
@@ -38,16 +50,33 @@ def startup_seconds() -> dict[str, float]:
         "meddenoise --help": [sys.executable, "-m", "meddenoise", "--help"],
         "empty Typer app": [sys.executable, "-c", EMPTY_APP, "--help"],
     }
+    return _in_turns(commands)
+
+
+def first_plane_seconds(image: Path) -> dict[str, float]:
+    """Median seconds until one image is at the network, of `import torch`, and their ratio."""
+    arguments = ["denoise", str(image), "-o", str(image.with_name("result.dcm")), "--no-report", "-q"]
+    commands = {
+        "meddenoise, up to the first plane": [sys.executable, "-c", FIRST_PLANE, *arguments],
+        "import torch": [sys.executable, "-c", "import torch"],
+    }
+    return _in_turns(commands)
+
+
+def _in_turns(commands: dict[str, list[str]]) -> dict[str, float]:
+    """Median seconds of two commands and the median ratio of the first to the second.
+
+    In turns, so that a change of the machine's load meets both; the first round fills the caches.
+    """
     times: dict[str, list[float]] = {name: [] for name in commands}
-    # In turns, so that a change of the machine's load meets both; the first round fills the caches.
     for turn in range(STARTS + 1):
         for name, command in commands.items():
             started = perf_counter()
             subprocess.run(command, check=True, capture_output=True)
             if turn:
                 times[name].append(perf_counter() - started)
-    seconds = {name: median(values) for name, values in times.items()}
-    return {**seconds, "ratio": seconds["meddenoise --help"] / seconds["empty Typer app"]}
+    ratios = [one / other for one, other in zip(*times.values(), strict=True)]
+    return {**{name: median(values) for name, values in times.items()}, "ratio": median(ratios)}
 
 
 def peak_memory(command: Sequence[str]) -> int:

@@ -15,8 +15,8 @@ from meddenoise.noise.cells import spectrum_cells
 from meddenoise.noise.spectrum import filter_planes, mean_power
 from meddenoise.phantom import PHANTOMS, make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise
+from meddenoise.series import Plane
 
-Plane = NDArray[np.float32]
 KINDS = tuple(PHANTOMS)
 WHITE = np.ones(16)
 CORRELATIONS = {"soft": (0.72, 0.26), "iterative": (0.81, 0.41), "sharp": (0.20, 0.12)}

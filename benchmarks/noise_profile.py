@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from meddenoise.diffusion.schedules import get_schedule
@@ -26,13 +25,12 @@ from meddenoise.normalize import fit_window
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.pipeline.profile import measure_profile
-from meddenoise.series import Series
+from meddenoise.series import Floats, Series
 
 BINS = 8
 RUNS = "fluoro/xa_vessel_phantom_cine_dicom"
 CASES = ((1.0, 1.0), (0.25, 1.0), (4.0, 1.0), (1.0, 0.6), (1.0, 0.4))
 """Dose over that of fluoroscopy, weight of the new frame in the recursive filter."""
-Floats = NDArray[np.float64]
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.noise_cases import SPECTRA, Case, Plane, noise_of
+from benchmarks.noise_cases import SPECTRA, Case, noise_of
 from meddenoise.io import discover, read_item
+from meddenoise.series import Plane
 
 MODALITY = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}
 DRIFT = 6.0

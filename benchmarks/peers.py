@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.cases import Case
-from benchmarks.pictures import Plane
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
 from meddenoise.methods.classical import bm3d_coloured, require_bm3d
@@ -17,7 +16,7 @@ from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Geometry, Series
+from meddenoise.series import Geometry, Plane, Series
 
 Peer = Callable[[Case], Plane]
 

@@ -8,12 +8,9 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.io import discover, read_item
-from meddenoise.series import Series
-
-Plane = NDArray[np.float32]
+from meddenoise.series import Plane, Series
 
 MODALITIES = ("CT", "MR", "DX", "XA")
 FOLDERS = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}

@@ -1,6 +1,7 @@
 """Speed of the one-pass network against the classical methods and against this machine's own floor.
 
     python benchmarks/speed.py [--weights NAME|PATH] [--size 512] [--threads N] [--slices 300] [--json FILE]
+    python benchmarks/speed.py --series 50 [--each 100] [--size 512]    how far all else overlaps it
 
 Everything in one table was measured in the same run: compare the ratios, not the seconds of two machines.
 Without a checkpoint the network is untrained, which is as fast. Nothing is asserted.
@@ -24,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.costs import count_flops, peak_memory, startup_seconds, write_volume
+from benchmarks.costs import count_flops, first_plane_seconds, peak_memory, startup_seconds, write_volume
+from benchmarks.overlap import measure_overlap, write_series
 from benchmarks.peers import as_series
 from benchmarks.script import run
 from meddenoise.engine.device import Device, choose_device, keep_freed_memory
@@ -55,6 +57,8 @@ def main() -> None:
     console = Console(width=140)
     threads = torch.get_num_threads()
     console.print(f"{device} ({device.reason}), {device.precision}, {threads} torch threads; best of repeats")
+    if arguments.series:
+        return _measure_overlap(console, arguments)
     document: dict[str, Any] = {"device": str(device), "precision": device.precision, "threads": threads}
     denoiser, weights = _network(arguments.weights, device)
     console.print(f"weights: {weights or 'none, an untrained network'}")
@@ -68,11 +72,24 @@ def main() -> None:
     _print_pairs(console, "network against this machine's convolution floor", document["floor"])
     document["startup"] = startup_seconds()
     _print_pairs(console, "start-up of --help, seconds", document["startup"])
+    with tempfile.TemporaryDirectory() as folder:
+        write_series(Path(folder), 1, 1, 64)
+        document["first plane"] = first_plane_seconds(Path(folder) / "000" / "0000.dcm")
+    _print_pairs(console, "start-up of a single slice, seconds", document["first plane"])
     if arguments.slices:
         document["memory"] = _measure_memory(arguments, weights)
         _print_pairs(console, "peak memory of meddenoise denoise", document["memory"])
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(document, indent=1))
+
+
+def _measure_overlap(console: Console, arguments: argparse.Namespace) -> None:
+    """Print the shares of the time of a run over many series."""
+    options = Options(method="direct", weights=arguments.weights, device=arguments.device)
+    shares = measure_overlap(arguments.series, arguments.each, arguments.size, options)
+    _print_pairs(console, "shares of the wall time from the first plane on", shares)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(shares, indent=1))
 
 
 def _network(spec: str | None, device: Device) -> tuple[Denoiser, str | None]:
@@ -217,6 +234,8 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=512, help="side of the planes")
     parser.add_argument("--threads", type=int, default=0, help="torch threads (0: torch's choice)")
     parser.add_argument("--slices", type=int, default=300, help="planes of the memory test; 0 leaves it out")
+    parser.add_argument("--series", type=int, default=0, help="CT series of a run; nothing else is measured")
+    parser.add_argument("--each", type=int, default=100, help="slices of each series")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")

@@ -10,21 +10,22 @@ from torch import Tensor
 
 from meddenoise import weights
 from meddenoise.methods import Denoiser, Setup, get
-from meddenoise.methods.classical import Classical, Plane
+from meddenoise.methods.classical import Classical
 from meddenoise.noise import NoiseEstimate
+from meddenoise.series import Floats
 from meddenoise.trust.lesions import DETECTABILITY, RADII_PX, disc_spread
 
 PLANTS = 12
 
 
-def _blur(width: float, plane: Plane) -> Plane:
-    blurred: Plane = gaussian_filter(plane, width)
+def _blur(width: float, plane: Floats) -> Floats:
+    blurred: Floats = gaussian_filter(plane, width)
     return blurred
 
 
-def _nlm_3h(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def _nlm_3h(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """`filters.nlm` with h = 1.8 sigma instead of 0.6."""
-    clean: Plane = denoise_nl_means(
+    clean: Floats = denoise_nl_means(
         plane, patch_size=7, patch_distance=11, h=1.8, sigma=1.0, fast_mode=True, preserve_range=True
     )
     return clean

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Plane = NDArray[np.float64]
+from meddenoise.series import Floats
 
 
 @dataclass(frozen=True)
@@ -18,17 +17,17 @@ class Anscombe:
     a: float
     b: float
 
-    def forward(self, z: Plane) -> Plane:
+    def forward(self, z: Floats) -> Floats:
         """Stabilised values: noise of standard deviation 1."""
-        stable: Plane = (2 / self.a) * np.sqrt(np.maximum(self.a * z + 0.375 * self.a**2 + self.b, 0))
+        stable: Floats = (2 / self.a) * np.sqrt(np.maximum(self.a * z + 0.375 * self.a**2 + self.b, 0))
         return stable
 
-    def inverse(self, d: Plane) -> Plane:
+    def inverse(self, d: Floats) -> Floats:
         """The mean whose stabilised values average to `d`."""
         d = np.maximum(d, 2 * np.sqrt(0.375 + self.b / self.a**2))
         root = np.sqrt(1.5)
         counts = d**2 / 4 + root / (4 * d) - 11 / (8 * d**2) + 5 * root / (8 * d**3) - 0.125
-        mean: Plane = self.a * counts - self.b / self.a
+        mean: Floats = self.a * counts - self.b / self.a
         return mean
 
 
@@ -36,12 +35,12 @@ class Anscombe:
 class SigmaMap:
     """Noise of known standard deviation at each place; the plane is divided by it."""
 
-    sigma: Plane
+    sigma: Floats
 
-    def forward(self, z: Plane) -> Plane:
+    def forward(self, z: Floats) -> Floats:
         """Values in units of the noise."""
         return z / self.sigma
 
-    def inverse(self, d: Plane) -> Plane:
+    def inverse(self, d: Floats) -> Floats:
         """Values in the image's units."""
         return d * self.sigma

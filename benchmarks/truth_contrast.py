@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
 from benchmarks.cases import Case
 from benchmarks.peers import as_series
-from benchmarks.pictures import Plane, split_files
+from benchmarks.pictures import split_files
 from benchmarks.truth_exact import (
     FIRST_SEED,
     KINDS,
@@ -30,6 +30,7 @@ from meddenoise.io import read
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.acquire import acquire, to_series
+from meddenoise.series import Plane
 
 ACROSS_PX = 8
 """Diameter of the discs inserted; their contrast is the noise around them: CNR 1."""

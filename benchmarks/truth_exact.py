@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cases import Case, Stabiliser
-from benchmarks.pictures import Picture, Plane, central_crop
+from benchmarks.pictures import Picture, central_crop
 from benchmarks.stabilise import Anscombe, SigmaMap
 from benchmarks.truth_trial import Trial, against, plane_trial
 from meddenoise.engine.planes import as_map
@@ -33,6 +33,7 @@ from meddenoise.noise.stabilise import Rician
 from meddenoise.phantom import Phantom, make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series
 from meddenoise.phantom.xray import attenuation, exposure
+from meddenoise.series import Plane
 
 FIRST_SEED = 9000
 """Phantoms of this seed and above are never trained on."""

@@ -13,15 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cases import Case
-from benchmarks.pictures import (
-    MODALITIES,
-    Picture,
-    Plane,
-    central_crop,
-    load_pictures,
-    peak_of_series,
-    split_files,
-)
+from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures, peak_of_series, split_files
 from benchmarks.truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
 from benchmarks.truth_trial import Trial, against, plane_trial
 from meddenoise.engine.planes import as_map
@@ -30,7 +22,7 @@ from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom.acquire import to_series
-from meddenoise.series import Series
+from meddenoise.series import Plane, Series
 
 MOST_RHO = 0.02
 POOL = 4

@@ -9,12 +9,12 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS, Peer, given_peer
-from benchmarks.pictures import Plane
 from benchmarks.truth_trial import Trial
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io.atomic import staged
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
+from meddenoise.series import Plane
 
 GIVEN = " given"
 """Ends the name of a column whose method is given the true level."""

@@ -14,13 +14,11 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
 
 from benchmarks.cases import Case, radial_power
-from benchmarks.pictures import Plane, split_files
+from benchmarks.pictures import split_files
 from benchmarks.truth_trial import Box, Judge, Outcome, Trial
 from meddenoise.engine.planes import as_map
 from meddenoise.io import read
-from meddenoise.series import Series
-
-Mask = NDArray[np.bool_]
+from meddenoise.series import Mask, Plane, Series
 
 DRIFT_PX = 6.0
 """What changes over more than about that many pixels is drift."""

@@ -7,8 +7,7 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.peers import as_series
-from benchmarks.pictures import Plane
-from meddenoise.series import Series
+from meddenoise.series import Plane, Series
 
 Box = tuple[slice, slice]
 WHOLE: Box = (slice(None), slice(None))

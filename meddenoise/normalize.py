@@ -1,11 +1,8 @@
 """Patient-wise normalisation: the window of a series that networks see as [-1, 1], and the way back."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from meddenoise.series import Series
-
-Image = NDArray[np.float32]
+from meddenoise.series import Image, Series
 
 CT_WINDOW = (-1000.0, 1000.0)
 """HU: air to dense bone, the same for every patient; values outside go on in the same scale."""

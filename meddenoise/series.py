@@ -8,6 +8,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+Image = NDArray[np.float32]
+"""Pixels [..., Y, X] or other values, float32."""
+Plane = NDArray[np.float32]
+"""One plane [Y, X], float32."""
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating]
+"""Of either width."""
 Vector = tuple[float, float, float]
 
 

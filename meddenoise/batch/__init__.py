@@ -10,8 +10,9 @@ from pathlib import Path
 
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
+from meddenoise.batch.listener import Listener
 from meddenoise.batch.tasks import Task, plan_tasks
-from meddenoise.batch.workers import Crew, Job, Listener, Orders
+from meddenoise.batch.workers import Crew, Job, Orders
 from meddenoise.errors import NothingReadableError, UsageError
 from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
@@ -178,14 +179,12 @@ def _check(request: Request) -> None:
 
         parse_cluster(orders.cluster)
         if orders.jobs > 1:
-            raise UsageError("--jobs is for this machine alone: with --cluster give local:N instead.")
+            raise UsageError("--jobs is for this machine only: with --cluster, give local:N instead.")
 
 
 def _nothing_readable(request: Request, found: Discovery) -> NothingReadableError:
     if found.items:
-        return NothingReadableError(
-            f"{request.output} holds all the images there are: they are results already."
-        )
+        return NothingReadableError(f"{request.output} holds all the images found: they are results already.")
     return found.nothing_readable(request.inputs)
 
 
@@ -195,9 +194,7 @@ def _find_references(tasks: Sequence[Task], path: Path | None) -> Sequence[Item 
         return [None] * len(tasks)
     found = discover([path])
     if not found.items:
-        raise NothingReadableError(
-            f"--ref {path} holds no image that can be read: give the reference images."
-        )
+        raise found.nothing_readable([path], "--ref")
     return pair_items([task.item for task in tasks], found.items, "--ref")
 
 

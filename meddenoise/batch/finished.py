@@ -8,6 +8,7 @@ from pathlib import Path
 from meddenoise.errors import OutputError
 from meddenoise.io.temporary import OWN_PREFIX
 from meddenoise.report import Row, parse_row, row_as_json
+from meddenoise.report.packed import Packer
 
 INDEX = f"{OWN_PREFIX}index"
 
@@ -21,15 +22,17 @@ class Finished:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / INDEX
-        self._rows: dict[str, Row] | None = None
+        self._found: dict[str, bytes] | None = None
+        self._packer = Packer()
         self._mutex = threading.Lock()
 
     def find(self, fingerprint: str) -> Row | None:
-        """The row of a finished result; None where there is none."""
+        """The row of a result that was finished when first asked; None where there is none."""
         with self._mutex:
-            if self._rows is None:
-                self._rows = self._read()
-            row = self._rows.get(fingerprint.partition("-")[0])
+            if self._found is None:
+                self._found = self._read()
+            packed = self._found.get(fingerprint.partition("-")[0])
+        row = None if packed is None else self._packer.unpack(packed)
         return row if row is not None and row.fingerprint == fingerprint else None
 
     def add(self, row: Row) -> None:
@@ -40,8 +43,8 @@ class Finished:
         # the line before may have been cut off by a killed process: begin a new one
         line = f"\n{json.dumps(row_as_json(row))}\n".encode()
         with self._mutex:
-            if self._rows is not None:
-                self._rows[row.place] = row
+            if self._found is not None:
+                self._found.pop(row.place, None)
             try:
                 handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
                 try:
@@ -52,12 +55,12 @@ class Finished:
             except OSError as error:
                 raise OutputError(
                     f"{self.path} cannot be written ({error.strerror or error}): make room, "
-                    "or the same command starts this series anew."
+                    "or the same command starts this series again."
                 ) from error
 
-    def _read(self) -> dict[str, Row]:
-        """The last row of every place."""
-        rows: dict[str, Row] = {}
+    def _read(self) -> dict[str, bytes]:
+        """The last row of every place, packed."""
+        rows: dict[str, bytes] = {}
         try:
             lines = self.path.read_bytes().splitlines()
         except OSError:
@@ -67,5 +70,5 @@ class Finished:
                 row = parse_row(json.loads(line))
             except (ValueError, TypeError, AttributeError):
                 continue
-            rows[row.place] = row
+            rows[row.place] = self._packer.pack(row)
         return rows

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from meddenoise.batch.cluster import Cluster
 from meddenoise.batch.errand import TOPIC, Answer, Errand, Told, run_errand
-from meddenoise.batch.workers import Crew, Job, Listener, Orders, _Progress, _StoppedError
+from meddenoise.batch.listener import Listener
+from meddenoise.batch.workers import Crew, Job, Orders, _Progress, _StoppedError
 from meddenoise.errors import ClusterError, InputError, UsageError
 from meddenoise.io.temporary import remove_unfinished
 
@@ -45,13 +46,13 @@ class Fleet(Crew):
         for pattern in self._patterns:
             remove_unfinished(folders, pattern)
 
-    def _make(self, job: Job, mark: str, progress: _Progress) -> None:
+    def _make(self, job: Job, digest: str, progress: _Progress) -> None:
         """Have a series done by a worker, and record it."""
         place, key = job.place, f"meddenoise-{uuid4()}"
         errand = Errand(key, job.task, self._orders, job.reference, place.wants_drawing, place.brief)
         with self._guard:
             self._progress[key] = progress
-        place.begin(mark)
+        place.begin(digest)
         try:
             answer = self._wait(errand)
         except (ClusterError, _StoppedError):
@@ -65,7 +66,7 @@ class Fleet(Crew):
         if answer.row is None:
             raise InputError(answer.error)
         if answer.drawing is not None and place.wants_drawing:
-            place.hang(mark, answer.drawing)
+            place.hang(digest, answer.drawing)
         row = answer.row
         place.record(row, answer.device, answer.precision)
         self.tell(lambda: self._listener.written(row))
@@ -90,8 +91,8 @@ class Fleet(Crew):
             raise self._gone() from error
         except KilledWorker as error:
             raise InputError(
-                f"{errand.task.item.path} was given up: {error.allowed_failures + 1} workers ended with it "
-                "in hand, as they do when memory runs out; denoise it without --cluster."
+                f"{errand.task.item.path} was given up: {error.allowed_failures + 1} workers ended "
+                "while working on it, as they do when memory runs out; denoise it without --cluster."
             ) from error
         finally:
             if not self._cluster.is_gone:
@@ -99,7 +100,7 @@ class Fleet(Crew):
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler of the cluster ({self._cluster.name}) is gone: what is finished stays; "
+            f"the scheduler of the cluster ({self._cluster.name}) is gone: finished results stay; "
             "give the same command to go on."
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from meddenoise.report import Failure, Report, Row, row_order
+from meddenoise.report.packed import MadeAnew, Packer
 
 
 class Ledger:
@@ -10,20 +11,22 @@ class Ledger:
 
     def __init__(self, head: Report) -> None:
         self._head = replace(head, series=(), failed=())
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, bytes] = {}
         self._failed: dict[str, Failure] = {}
+        self._packer = Packer()
         self._take(head)
 
     @property
     def report(self) -> Report:
-        """The report so far."""
-        rows = sorted(self._rows.values(), key=row_order)
-        return replace(self._head, series=tuple(rows), failed=tuple(self._failed.values()))
+        """The report so far, its rows made anew whenever they are looked at."""
+        unpack = self._packer.unpack
+        rows = sorted(self._rows.values(), key=lambda packed: row_order(unpack(packed)))
+        return replace(self._head, series=MadeAnew(rows, unpack), failed=tuple(self._failed.values()))
 
     def add(self, row: Row) -> None:
         """Take a row, in place of an older one for the same files; its failure is forgotten."""
         self._rows.pop(row.place, None)
-        self._rows[row.place] = row
+        self._rows[row.place] = self._packer.pack(row)
         self._failed.pop(row.input, None)
 
     def fail(self, failure: Failure) -> None:
@@ -34,7 +37,7 @@ class Ledger:
     def holds(self, row: Row) -> bool:
         """Whether a row of the same result is there."""
         known = self._rows.get(row.place)
-        return known is not None and known.fingerprint == row.fingerprint
+        return known is not None and self._packer.unpack(known).fingerprint == row.fingerprint
 
     def made_on(self, device: str | None, precision: str | None) -> None:
         """Note where rows are made; None leaves what was noted."""

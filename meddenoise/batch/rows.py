@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meddenoise.batch.tasks import Task
-from meddenoise.errors import InputError
+from meddenoise.errors import InputError, MeddenoiseError
 from meddenoise.io import Item, read_item
 from meddenoise.io.archive import origin
 from meddenoise.io.pairing import follow
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch costs over a second: it is imported while the first s
 _log = logging.getLogger(__name__)
 
 
-def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
+def row_of(task: Task, result: "Result", options: Options, digest: str) -> Row:
     """The row of a result; metrics against a reference are not in it yet."""
     from meddenoise.trust.removal import noise_entry
 
@@ -53,7 +53,7 @@ def row_of(task: Task, result: "Result", options: Options, mark: str) -> Row:
         done=result.done,
         name=series.label,
         description=series.name,
-        fingerprint=mark,
+        fingerprint=digest,
     )
 
 
@@ -145,3 +145,20 @@ def _peak_memory_mib() -> int:
 
     peak = getrusage(RUSAGE_SELF).ru_maxrss
     return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def sentence_of(task: Task, error: BaseException) -> str:
+    """What went wrong, naming the input."""
+    text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
+    path = str(origin(task.item.path))
+    if isinstance(error, MeddenoiseError):
+        return text if path in text else f"{path}: {text}"
+    if isinstance(error, OSError):
+        where = error.filename or "a file"
+        return (
+            f"{path}: {where} cannot be read or written ({error.strerror or text}): check it and its space."
+        )
+    if isinstance(error, MemoryError):
+        return f"{path} does not fit into the memory that is free: close other programs or split the series."
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."

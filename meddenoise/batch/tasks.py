@@ -130,7 +130,7 @@ def _default_place(item: Item, folders: Iterable[Path], format: str, mark: str) 
     if item.root in folders or len(item.files) > 1:
         root = item.root if item.root.name not in ("", "..") else item.root.resolve()
         if not root.name:
-            raise UsageError(f"{item.root} has no folder beside it to write to: give --output.")
+            raise UsageError(f"{item.root} has no folder next to it to write to: give --output.")
         return root.with_name(root.name + mark), item.root
     folder = source.with_name(stem(source) + mark)
     if len(output_paths(item, folder, format=format)) > 1 or output_paths(item, folder, format=format) != [

@@ -3,18 +3,20 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from meddenoise.batch.finished import Finished
 from meddenoise.batch.folder import Place
-from meddenoise.batch.rows import Images, compare, draw, row_of
+from meddenoise.batch.listener import Listener
+from meddenoise.batch.rows import Images, compare, draw, row_of, sentence_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
-from meddenoise.errors import ClusterError, MeddenoiseError, OutputError, UsageError
+from meddenoise.errors import ClusterError, OutputError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
@@ -26,6 +28,8 @@ from meddenoise.series import Series
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
     from meddenoise.engine.device import Device
     from meddenoise.pipeline.result import Result
+
+TIDY_EVERY_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -81,31 +85,6 @@ class Job:
     reference: Item | None = None
 
 
-class Listener(Protocol):
-    """Is told what happens, from any thread but never from two at a time."""
-
-    def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
-        """`series` of `images` in all will be denoised; `skipped` files are no images."""
-
-    def noted(self, text: str) -> None:
-        """Something about the inputs that a user should know."""
-
-    def started(self, device: str) -> None:
-        """The first series is about to be denoised on `device`, and why there."""
-
-    def advanced(self, images: float) -> None:
-        """So many images more are done, or need not be."""
-
-    def written(self, row: Row) -> None:
-        """A series is written."""
-
-    def kept(self, row: Row) -> None:
-        """A series was finished by an earlier run."""
-
-    def failed(self, failure: Failure) -> None:
-        """A series or file failed; the others go on."""
-
-
 class Crew:
     """Does jobs in `orders.jobs + 2` threads, of which `orders.jobs` may be in the engine at a time."""
 
@@ -116,6 +95,7 @@ class Crew:
         self._stopped = threading.Event()
         self._engines = threading.Semaphore(orders.jobs)
         self._started = False
+        self._tidy_at = 0.0
 
     @property
     def threads(self) -> int:
@@ -128,8 +108,10 @@ class Crew:
         Raises UsageError where the orders do not fit a series. On any way out, an interrupt among them,
         the threads stop at their next tile, a write that has begun is finished, and places are closed.
         """
+        from meddenoise.engine.threads import all_threads, use_threads
+
         waiting = Counter(id(job.place) for job in jobs)
-        pool = ThreadPoolExecutor(self.threads, "series")
+        pool = ThreadPoolExecutor(self.threads, "series", use_threads, (all_threads(),))
         try:
             running = {pool.submit(self._do, job): job.place for job in jobs}
             for future in as_completed(running):
@@ -148,21 +130,21 @@ class Crew:
         progress = _Progress(self)
         try:
             self.check()
-            mark = self._mark(job)
-            if mark is not None:
-                self._make(job, mark, progress)
+            digest = self._digest_of(job)
+            if digest is not None:
+                self._make(job, digest, progress)
         except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
-            failure = Failure(str(origin(job.task.item.path)), _sentence(job.task, error))
+            failure = Failure(str(origin(job.task.item.path)), sentence_of(job.task, error))
             with suppress(OutputError):  # told all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)
 
-    def _mark(self, job: Job) -> str | None:
+    def _digest_of(self, job: Job) -> str | None:
         """The fingerprint of a series that is to be made; None where it was finished before."""
         task, place, orders = job.task, job.place, self._orders
         if task.refused is not None:
@@ -170,39 +152,65 @@ class Crew:
         place.enter()
         shown = () if orders.window is None else (orders.window,)
         stamps = (*stamp(orders.mask), *stamp(orders.noise_level_file))
-        mark = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
+        digest = fingerprint(task, orders.options, orders.format, str(orders.maps), *shown, *stamps)
         targets = (*task.targets, *(map_path(task, kind) for kind in orders.maps))
         place.tidy(targets)
-        row = job.finished.find(mark) if orders.resume and not orders.overwrite else None
+        row = job.finished.find(digest) if orders.resume and not orders.overwrite else None
         if row is not None and all(target.exists() for target in targets):
             place.keep(row)
             self.tell(lambda: self._listener.kept(row))
             return None
-        if not (orders.overwrite or orders.replace or place.may_replace(mark)):
+        if not (orders.overwrite or orders.replace or place.may_replace(digest)):
             refuse_existing(targets)
-        return mark
+        return digest
 
-    def _make(self, job: Job, mark: str, progress: "_Progress") -> None:
+    def _make(self, job: Job, digest: str, progress: "_Progress") -> None:
         """Read, denoise, write and record one series."""
         task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
+        self.check()
+        with self._beside():
+            plan = prepare(series, orders.options, orders.mask)
         with self._engines:
             self.check()
-            plan = prepare(series, orders.options, orders.mask)
             self._announce(plan.device)
-            result = plan.run(progress.ticking(series)).judged()
-        place.begin(mark)
+            made = plan.run(progress.ticking(series))
+        with self._beside():
+            result = made.judged()
+        place.begin(digest)
         self._write(task, series, result)
-        written = self._account(job, series, result, mark)
+        written = self._account(job, series, result, digest)
         job.finished.add(written)
-        place.record(written, str(result.device), result.device.precision)
+        place.record(written, result.device.label, result.device.precision)
         self.tell(lambda: self._listener.written(written))
+        self._tidy_memory()
+
+    def _tidy_memory(self) -> None:
+        """Give freed memory back, not after every series: the next needs it again."""
+        from meddenoise.engine.device import give_back_memory
+
+        if monotonic() > self._tidy_at:
+            self._tidy_at = monotonic() + TIDY_EVERY_S
+            give_back_memory()
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """For what is done beside the network: with one thread while it works on other series, else all."""
+        from meddenoise.engine.threads import one_thread
+
+        is_free = self._engines.acquire(blocking=False)
+        try:
+            with nullcontext() if is_free else one_thread():
+                yield
+        finally:
+            if is_free:
+                self._engines.release()
 
     def _announce(self, device: "Device") -> None:
         """Say where the first series runs."""
         if not self._started:
-            self._started = True
-            self.tell(lambda: self._listener.started(f"{device}, {device.precision} ({device.reason})"))
+            self._started, where = True, f"{device.label}, {device.precision} ({device.reason})"
+            self.tell(lambda: self._listener.started(where))
 
     def _write(self, task: Task, series: Series, result: "Result") -> None:
         from meddenoise.engine.planes import noise_map, subtract
@@ -219,15 +227,15 @@ class Crew:
             assert extra is not None
             write(extra, map_path(task, kind), format="nifti")
 
-    def _account(self, job: Job, series: Series, result: "Result", mark: str) -> Row:
+    def _account(self, job: Job, series: Series, result: "Result", digest: str) -> Row:
         """The row of a result, which is drawn for the place where there is room."""
-        row = row_of(job.task, result, self._orders.options, mark)
+        row = row_of(job.task, result, self._orders.options, digest)
         row, reference = compare(row, result, series, job.reference)
         if job.place.wants_drawing:
             images = Images(series, result, reference)
             drawing, why = draw(images, brief=job.place.brief, phi=self._orders.phi)
             if drawing is not None:
-                job.place.hang(mark, drawing)
+                job.place.hang(digest, drawing)
             else:
                 row = replace(row, warnings=(*row.warnings, why))
         return row
@@ -279,20 +287,3 @@ class _Progress:
 
 class _StoppedError(Exception):
     """The run is over: another thread was interrupted or found the orders wrong."""
-
-
-def _sentence(task: Task, error: BaseException) -> str:
-    """What went wrong, naming the input."""
-    text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
-    path = str(origin(task.item.path))
-    if isinstance(error, MeddenoiseError):
-        return text if path in text else f"{path}: {text}"
-    if isinstance(error, OSError):
-        where = error.filename or "a file"
-        return (
-            f"{path}: {where} cannot be read or written ({error.strerror or text}): check it and its space."
-        )
-    if isinstance(error, MemoryError):
-        return f"{path} does not fit into the memory that is free: close other programs or split the series."
-    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."

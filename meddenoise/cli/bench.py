@@ -22,7 +22,7 @@ Names = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="The picture. Default: NAME_bench.png beside the input."),
+    typer.Option("-o", "--output", help="The picture. Default: NAME_bench.png next to the input."),
 ]
 DeviceName = Annotated[
     str,
@@ -98,7 +98,7 @@ def _target(source: Path, output: Path | None) -> Path:
     if output is None:
         return source.with_name(f"{stem(source.resolve())}_bench.png")
     if output.suffix.lower() != ".png":
-        raise UsageError(f"--output {output} is no name for a picture: end it in .png.")
+        raise UsageError(f"--output {output} is not the name of a picture: end it in .png.")
     return output
 
 
@@ -117,7 +117,7 @@ def _read(path: Path, what: str) -> "Series":
         tell(f"warning: {what}: {note}")
     item = max(found.items, key=lambda item: item.frames)
     if len(found.items) > 1:
-        tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is taken, the largest.")
+        tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is used, the largest.")
     return read_item(item)
 
 
@@ -130,7 +130,7 @@ def _choose(names: str | None, modality: str) -> "Candidates":
         return fitting(modality)
     wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     if not wanted:
-        raise UsageError("--methods names no method: give some of `meddenoise methods`, or leave it out.")
+        raise UsageError("--methods is empty: name some of `meddenoise methods`, or leave it out.")
     for name in wanted:
         check_names(name, None)
     return Candidates(tuple(wanted))

@@ -75,9 +75,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
         level = f", level with {' and '.join(ties)} but quicker" if ties else ""
         lines.append(f"use {document['suggested']['method']}: {document['suggested']['why']}{level}.")
     elif not document["sigma"]:
-        lines.append("no method is suggested: no noise is seen in the image.")
+        lines.append("no method is suggested: the image shows no noise.")
     else:
-        lines.append("no method is suggested: none gave a result that can be trusted.")
+        lines.append("no method is suggested: no result can be trusted.")
     return lines
 
 

@@ -52,7 +52,7 @@ SaveNoiseMap = Annotated[
     ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit 1 where a verdict is reject.", rich_help_panel=_TALKING)
+    bool, typer.Option("--strict", help="Exit 1 if a verdict is reject.", rich_help_panel=_TALKING)
 ]
 
 

@@ -132,7 +132,7 @@ class Display:
         """As `written`, for what an earlier run has finished."""
         if row.trust is not None:
             self._verdicts[_verdict(row)] += 1
-        self._say(f"{_named(row)}: kept {row.output}, which is finished.", least=1)
+        self._say(f"{_named(row)}: {row.output} is finished and was kept.", least=1)
         self._write_json(row)
 
     def failed(self, failure: "Failure") -> None:
@@ -153,7 +153,7 @@ class Display:
         for path in outcome.reports[:MOST_REPORTS]:
             self._say(f"report: {path}", least=0)
         if len(outcome.reports) > MOST_REPORTS:
-            self._say(f"and {len(outcome.reports) - MOST_REPORTS} more reports beside the results", least=0)
+            self._say(f"and {len(outcome.reports) - MOST_REPORTS} more reports next to the results", least=0)
 
     def _say(self, *parts: "str | Text", least: int) -> None:
         if self._verbosity >= least:
@@ -179,7 +179,7 @@ class Display:
             if not isinstance(error, BrokenPipeError):
                 self.lost = error.strerror or str(error)
                 self._say(
-                    f"meddenoise: stdout cannot be written ({self.lost}): the rest is not told.", least=-1
+                    f"meddenoise: stdout cannot be written ({self.lost}): the rest is not shown.", least=-1
                 )
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Results = Annotated[
     list[Path],
-    typer.Argument(metavar="RESULT...", help="Denoised files or folders; folders stand side by side."),
+    typer.Argument(metavar="RESULT...", help="Denoised files or folders; folders are compared side by side."),
 ]
 Ref = Annotated[Path | None, typer.Option("--ref", help="File or folder of references (low noise).")]
-Noisy = Annotated[Path | None, typer.Option(help="File or folder of what the results were made from.")]
+Noisy = Annotated[Path | None, typer.Option(help="File or folder of the images the results were made from.")]
 ProtocolName = Annotated[
     str,
     typer.Option(
@@ -75,7 +75,7 @@ Discs = Annotated[
     bool,
     typer.Option(
         "--lesions",
-        help="Put small discs into --noisy, denoise again as the report beside the result says, and tell "
+        help="Put small discs into --noisy, denoise again as the report next to the result says, and tell "
         "what is left of them.",
     ),
 ]
@@ -84,14 +84,14 @@ MethodName = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="For --lesions: the method, where no report beside the result says it.",
+        help="For --lesions: the method, if no report next to the result names it.",
         autocompletion=complete.method,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Also write this .json file, a .csv and an .html beside it."),
+    typer.Option("-o", "--output", help="Also write this .json file, with a .csv and an .html next to it."),
 ]
 Phi = Annotated[bool, typer.Option("--phi", help="Name the patient in the HTML report.")]
 
@@ -195,11 +195,14 @@ def _lesions(wanted: bool, method: str | None, noisy: Path | None) -> "Lesions |
     from meddenoise.methods.choice import check_names
 
     if method is not None and not wanted:
-        raise UsageError("--method tells how to denoise again for --lesions: give that too, or leave it out.")
+        raise UsageError(
+            "--method is the method to denoise with again for --lesions: give --lesions too, or leave "
+            "out --method."
+        )
     if not wanted:
         return None
     if noisy is None:
-        raise UsageError("--lesions puts discs into the noisy image: give it by --noisy.")
+        raise UsageError("--lesions puts discs into the noisy image: give that with --noisy.")
     if method is not None:
         check_names(method, None)
     return Lesions(method)
@@ -235,7 +238,7 @@ def _check(options: "EvaluationOptions", ref: Path | None, output: Path | None) 
     from meddenoise.evaluation.document import SUFFIXES
 
     if options.crop is not None and (options.crop.first, options.crop.last) != (1, 0):
-        raise UsageError("--crop takes no plane: write it as ROW,COLUMN,HEIGHT,WIDTH.")
+        raise UsageError("--crop does not take a plane: write it as ROW,COLUMN,HEIGHT,WIDTH.")
     if len(options.rois) > 2:
         raise UsageError("--roi is given more than twice: give one region, or two for CNR.")
     if ref is None and options.preset.name != "auto":
@@ -244,6 +247,6 @@ def _check(options: "EvaluationOptions", ref: Path | None, output: Path | None) 
         )
     if output is not None and output.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"--output {output} is no name for an evaluation: end it in .json, .csv or .html, "
+            f"--output {output} is not the name of an evaluation: end it in .json, .csv or .html, "
             "all three are written."
         )

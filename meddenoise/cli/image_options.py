@@ -15,7 +15,7 @@ Profile = Annotated[
     typer.Option(
         "--noise-profile",
         metavar="PROFILE.toml",
-        help="The noise by a file of `meddenoise noise`, in place of an estimate.",
+        help="The noise as measured by `meddenoise noise`, instead of an estimate.",
     ),
 ]
 NoiseMap = Annotated[
@@ -23,8 +23,9 @@ NoiseMap = Annotated[
     typer.Option(
         "--noise-map",
         metavar="FILE",
-        help="The noise's standard deviation in every pixel, in the image's unit: an image of the same size "
-        "and place, or one plane for all. Pixels where it is 0 stay as they are.",
+        help="The standard deviation of the noise in every pixel, in the image's unit: an image of the "
+        "same size "
+        "and place, or one plane for all. Pixels with 0 stay as they are.",
     ),
 ]
 Modality = Annotated[
@@ -32,7 +33,7 @@ Modality = Annotated[
     typer.Option(
         "--modality",
         metavar="CODE",
-        help="What a file that does not say it (NIfTI, NRRD, PNG, ...) shows: "
+        help="The modality, if the file does not state it (NIfTI, NRRD, PNG, ...): "
         "CT, MR, DX, CR, MG, XA, RF, PT, NM, US or OT. "
         "Default: a guess from header and values.",
         autocompletion=complete.modality,
@@ -42,6 +43,6 @@ Strength = Annotated[
     float,
     typer.Option(
         metavar="FLOAT",
-        help="0 gives the input back, 1 the full result; 1 to 2 assumes that much more noise than estimated.",
+        help="0 returns the input, 1 the full result; 1 to 2 assumes that much more noise than estimated.",
     ),
 ]

@@ -13,8 +13,8 @@ Mask = Annotated[
     Path,
     typer.Option(
         "--mask",
-        help="What is to be filled in: pixels that are not 0 of an image or series, or of a DICOM "
-        "segmentation. A single plane is for every plane.",
+        help="The part to fill in: an image, a series or a DICOM "
+        "segmentation that is not 0 there. A single plane is used for every plane.",
     ),
 ]
 

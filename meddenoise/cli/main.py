@@ -48,7 +48,7 @@ class Program(Group):
             tell(f"meddenoise: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            tell("meddenoise: interrupted; what was finished is kept.")
+            tell("meddenoise: interrupted; finished results are kept.")
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
             drop_stdout()  # nobody reads on: say nothing
@@ -95,7 +95,7 @@ def _last_words(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "memory ran out: close other programs, or give fewer or smaller images."
     what = f"{type(error).__name__}: {first_line(error)}"
-    return f"stopped in a way it does not know ({what}): run again with --debug first and report it."
+    return f"stopped for an unknown reason ({what}): run again with --debug first and report it."
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -115,7 +115,7 @@ def _program(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     if debug:
         import logging

@@ -58,7 +58,7 @@ def _as_text(facts: list[dict[str, Any]]) -> str:
         "dB closer to the truth than NLM / BM3D given the true noise (docs/truth.md), and\n"
         "for which modalities --method auto takes it:\n",
         render_table(("checkpoint", *_JUDGED, "default for"), scores),
-        "Papers, and what only some have:\n",
+        "Papers, and options of single methods:\n",
     ]
     return "\n".join([*parts, *(_particulars(entry) for entry in facts)])
 

@@ -22,7 +22,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="auto|frames|repeats|image",
-        help="What the inputs are: frames for a stack that does not say it is a cine.",
+        help="The kind of input: frames for a stack that is not marked as a cine.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a profile that exists.")]

@@ -56,19 +56,19 @@ Quality = Annotated[
     str,
     typer.Option(
         metavar="fast|standard|best",
-        help="Of one pass. fast: a smaller, quicker network; best: the mean of 8 passes, the plane turned "
+        help="For one pass. fast: a smaller, quicker network; best: the mean of 8 passes, the plane rotated "
         "and mirrored.",
         autocompletion=complete.quality,
     ),
 ]
 Steps = Annotated[int | None, typer.Option(metavar="N", help="Sampler steps; selects --mode diffusion.")]
 Samples = Annotated[
-    int, typer.Option(metavar="N", help="Draws that are averaged; more than 1 select --mode diffusion.")
+    int, typer.Option(metavar="N", help="Draws to average; more than 1 selects --mode diffusion.")
 ]
 Fusion = Annotated[
     bool,
     typer.Option(
-        "--fusion/--no-fusion", help="Weigh the result against the noisy image, for methods that can."
+        "--fusion/--no-fusion", help="Weigh the result against the noisy image (methods with fusion)."
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed gives the same pixels on a device.")]
@@ -94,11 +94,12 @@ Precision = Annotated[
 Tile = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Side of the patches. Default: the method's own.", rich_help_panel=_COMPUTING
+        metavar="N", help="Side of the patches. Default: that of the method.", rich_help_panel=_COMPUTING
     ),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(metavar="N", help="Pixels patches share.", rich_help_panel=_COMPUTING)
+    int | None,
+    typer.Option(metavar="N", help="Pixels that neighbouring patches share.", rich_help_panel=_COMPUTING),
 ]
 BatchSize = Annotated[
     str, typer.Option(metavar="auto|N", help="Patches at a time.", rich_help_panel=_COMPUTING)
@@ -117,7 +118,8 @@ Window = Annotated[
     str | None,
     typer.Option(
         metavar="CENTRE,WIDTH|NAME",
-        help="Of --format png: write 8-bit pictures in this display window: 40,400, soft-tissue, lung, bone, "
+        help="With --format png: write 8-bit pictures in this display window: 40,400, soft-tissue, lung, "
+        "bone, "
         "brain or auto. Default: all values, 16 bit.",
         autocompletion=complete.window,
         rich_help_panel=_WRITING,
@@ -142,14 +144,18 @@ Residual = Annotated[
 ]
 BlindRadius = Annotated[
     str,
-    typer.Option(metavar="auto|N", help="Pixels over which noise is taken as correlated; auto measures it."),
+    typer.Option(
+        metavar="auto|N", help="Reach of the correlation of the noise, in pixels; auto measures it."
+    ),
 ]
 Reference = Annotated[
     Path | None,
-    typer.Option("--ref", help="Also measure against this file or folder.", rich_help_panel=_WRITING),
+    typer.Option(
+        "--ref", help="Also compare with this reference, a file or folder.", rich_help_panel=_WRITING
+    ),
 ]
 WithReport = Annotated[
-    bool, typer.Option("--report/--no-report", help="Write the report files.", rich_help_panel=_WRITING)
+    bool, typer.Option("--report/--no-report", help="Write the reports.", rich_help_panel=_WRITING)
 ]
 Phi = Annotated[
     bool, typer.Option("--phi", help="Name the patient in the HTML report.", rich_help_panel=_WRITING)
@@ -159,14 +165,14 @@ Resume = Annotated[
     typer.Option("--resume/--no-resume", help="Keep and skip finished outputs.", rich_help_panel=_WRITING),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Write outputs anew that exist.", rich_help_panel=_WRITING)
+    bool, typer.Option("--overwrite", help="Write existing outputs again.", rich_help_panel=_WRITING)
 ]
 Jobs = Annotated[int, typer.Option(metavar="N", help="Series at a time.", rich_help_panel=_COMPUTING)]
 Cluster = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS|local[:N]|slurm[:N]",
-        help="Spread series over a Dask cluster: one that runs, N workers here, or N jobs of Slurm.",
+        help="Spread series over a Dask cluster: a running one, N workers on this machine, or N Slurm jobs.",
         rich_help_panel=_COMPUTING,
     ),
 ]
@@ -176,5 +182,5 @@ AsJson = Annotated[
         "--json", help="One JSON object a series on stdout, as each finishes.", rich_help_panel=_TALKING
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say less.", rich_help_panel=_TALKING)]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=_TALKING)]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print less.", rich_help_panel=_TALKING)]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print more.", rich_help_panel=_TALKING)]

@@ -86,7 +86,7 @@ def collect(inputs: list[Path], files_from: str | None) -> tuple[Path, ...]:
 
     paths = (*inputs, *(_read_list(files_from) if files_from is not None else ()))
     if not paths:
-        raise UsageError("there is no input: give files or folders, or a list with --files-from.")
+        raise UsageError("no input is given: name files or folders, or a list with --files-from.")
     return paths
 
 

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 Rules = Annotated[
     Path | None,
-    typer.Argument(metavar="[RULES.toml]", help="Who may send, where results go, which series and how."),
+    typer.Argument(
+        metavar="[RULES.toml]", help="The senders, the destinations, and the rules: which series and how."
+    ),
 ]
 WatchFolder = Annotated[
-    Path | None, typer.Option("--watch", metavar="FOLDER", help="Denoise what comes into a folder instead.")
+    Path | None,
+    typer.Option("--watch", metavar="FOLDER", help="Denoise whatever arrives in a folder instead."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Where results of --watch go.")
+    Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results of --watch.")
 ]
 
 
@@ -67,7 +70,7 @@ def _check(rules: Path | None, watch: Path | None, output: Path | None) -> None:
     from meddenoise.errors import UsageError
 
     if watch is None and rules is None:
-        raise UsageError("there are no rules: give a TOML file, or --watch FOLDER -o FOLDER.")
+        raise UsageError("no rules are given: give a TOML file, or --watch FOLDER -o FOLDER.")
     if (watch is None) != (output is None):
         raise UsageError("--watch and -o belong together: give the folder to watch and that of the results.")
 
@@ -80,7 +83,7 @@ def _serve(rules: Path | None, settings: "Settings", stop: threading.Event) -> N
     if settings.node is None:
         raise UsageError(f"{rules} has no table [node]: add it, or give --watch FOLDER -o FOLDER.")
     if not settings.send:
-        raise UsageError(f"{rules} has no [[send]]: say where the results go.")
+        raise UsageError(f"{rules} has no [[send]]: add where the results go.")
     from meddenoise.batch.node.service import serve as serve_node
 
     serve_node(settings, stop)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from meddenoise.io import Item
 
 Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder.")]
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="A folder, or a file where INPUT gives one.")]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="A folder, or a file if INPUT is a single image.")]
 Noise = Annotated[
     list[str],
     typer.Option(
@@ -122,7 +122,7 @@ def _simulate_item(
     result = insert_noise(series, noise, *seed)
     warnings = list(series.warnings)
     if result.cut > 1e-3:
-        warnings.append(f"{result.cut:.1%} of the pixels met the end of the stored range and were cut")
+        warnings.append(f"{result.cut:.1%} of the pixels were clipped at the ends of the stored range")
     return {
         "input": str(item.path),
         "output": [str(path) for path in write(result.series, output, root=root)],

@@ -23,21 +23,22 @@ Validation = Annotated[
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run: state, log, weights.")]
 References = Annotated[
-    Path | None, typer.Option("--ref", help="Clean partners of the images in --data, which are noisy then.")
+    Path | None,
+    typer.Option("--ref", help="Clean partners of the images in --data, which are then taken as noisy."),
 ]
 Profile = Annotated[
     Path | None,
     typer.Option(
         "--noise-profile",
         metavar="PROFILE.toml",
-        help="Give the clean images, or for befoi the cines, the noise of a file of `meddenoise noise`.",
+        help="Add the noise measured by `meddenoise noise` to the clean images, or for befoi to the cines.",
     ),
 ]
 Method = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="What to train. Default: the recipe's, else direct.",
+        help="The method to train. Default: that of the recipe, else direct.",
         autocompletion=complete.method,
     ),
 ]
@@ -58,14 +59,17 @@ Start = Annotated[
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")]
 Budget = Annotated[
     str | None,
-    typer.Option("--budget", metavar="TIME", help="Stop in time with the best so far: 45s, 30m or 8h."),
+    typer.Option(
+        "--budget", metavar="TIME", help="Stop after this time with the best result so far: 45s, 30m or 8h."
+    ),
 ]
 BlindRadius = Annotated[
     str,
     typer.Option(
         "--blind-radius",
         metavar="auto|N",
-        help="Of self-supervised methods: how far noise is correlated, in pixels; auto measures it.",
+        help="For self-supervised methods: reach of the correlation of the noise, in pixels; auto "
+        "measures it.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]

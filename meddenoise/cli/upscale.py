@@ -10,7 +10,7 @@ from meddenoise.cli.request import gather, start
 
 Factor = Annotated[
     float,
-    typer.Option(metavar="2..16", help="Pixels of the result in one of the input, down and across."),
+    typer.Option(metavar="2..16", help="Pixels of the result per pixel of the input, down and across."),
 ]
 
 

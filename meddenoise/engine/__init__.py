@@ -8,9 +8,8 @@ from threading import Event
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from meddenoise.engine.device import Device, keep_freed_memory
+from meddenoise.engine.device import Device, fit, is_out_of_memory, keep_freed_memory
 from meddenoise.engine.tiling import TilePlan, cut, plan_tiles, stitch
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import (
@@ -22,8 +21,9 @@ from meddenoise.methods import (
     SpectralDenoiser,
     WindowDenoiser,
 )
+from meddenoise.networks.compiled import CompilationError
+from meddenoise.series import Image
 
-Planes = NDArray[np.float32]
 _Batch = Sequence[tuple[int, int]]
 """Planes of a chunk and tiles of theirs."""
 
@@ -41,8 +41,8 @@ CPU_BATCH_PIXELS = 112 * 112
 class Denoised:
     """Clean planes [N, Y, X] and the standard deviation they are uncertain by, None where nobody knows it."""
 
-    clean: Planes
-    spread: Planes | None = None
+    clean: Image
+    spread: Image | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Engine:
         """True where the method draws noise, False where it works in one pass."""
         return isinstance(self._denoiser, SamplingDenoiser)
 
-    def run(self, noisy: Planes, sigma: Planes, first: int = 0) -> Denoised:
+    def run(self, noisy: Image, sigma: Image, first: int = 0) -> Denoised:
         """Clean planes [N, Y, X] of `noisy` [N, C, Y, X] with noise maps `sigma` [N, Y, X], all float32.
 
         `first` is the index of the first plane in its series: it tells whose spectrum counts, and with the
@@ -128,17 +128,25 @@ class Engine:
         return self._device.device.type == "cpu"
 
     def _load(self, device: Device) -> None:
-        self._device = device
+        self._device = fit(device, self._method, self._setup.sampling)
         self._batch_size = self._options.batch_size
         if self._on_cpu:
             keep_freed_memory()
-        setup = replace(self._setup, device=str(device), precision=device.precision)
-        self._denoiser = self._method.load(setup)
+        try:
+            self._denoiser = self._load_on(self._device)
+        except CompilationError as error:
+            self.warnings.append(f"{error} It runs with torch.")
+            self._device = replace(device, backend="torch")
+            self._denoiser = self._load_on(self._device)
         chooser = self._denoiser if isinstance(self._denoiser, WindowDenoiser) else self._method
         _check_tiles(self._method, chooser.tile, self._options)
         self._tile = self._options.tile or chooser.tile
 
-    def _attempt(self, noisy: Planes, sigma: Planes, first: int) -> Denoised:
+    def _load_on(self, device: Device) -> Denoiser:
+        setup = replace(self._setup, device=str(device), precision=device.precision, backend=device.backend)
+        return self._method.load(setup)
+
+    def _attempt(self, noisy: Image, sigma: Image, first: int) -> Denoised:
         plan = self._plan((noisy.shape[2], noisy.shape[3]))
         jobs = [(n, tile) for n in range(len(noisy)) for tile in range(len(plan))]
         denoise = partial(self._denoise_batch, _Chunk(noisy, sigma, first, plan))
@@ -153,7 +161,7 @@ class Engine:
         clean, *spread = (np.stack(planes) for planes in zip(*images, strict=True))
         return Denoised(clean, *spread)
 
-    def _denoise_batch(self, chunk: "_Chunk", batch: _Batch) -> Planes:
+    def _denoise_batch(self, chunk: "_Chunk", batch: _Batch) -> Image:
         """Clean tiles [B, 1, Y, X] of (plane, tile) in `batch`, or with their spread [B, 2, Y, X]."""
         if self._check is not None:
             self._check()
@@ -168,7 +176,7 @@ class Engine:
             else:
                 drawn = Sampled(denoiser(noisy, sigma))
             images = [drawn.clean] if drawn.spread is None else [drawn.clean, drawn.spread]
-            result: Planes = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
+            result: Image = torch.cat([image[:, :1] for image in images], 1).float().cpu().numpy()
         return result
 
     def _denoiser_for(self, planes: Sequence[int]) -> Denoiser:
@@ -221,15 +229,15 @@ class _Chunk:
     `first` is the index of the first of them in its series.
     """
 
-    noisy: Planes
-    sigma: Planes
+    noisy: Image
+    sigma: Image
     first: int
     plan: TilePlan
 
 
 def _map_in_threads(
-    denoise: Callable[[_Batch], Planes], batches: Sequence[_Batch], threads: int
-) -> list[Planes]:
+    denoise: Callable[[_Batch], Image], batches: Sequence[_Batch], threads: int
+) -> list[Image]:
     """`denoise` of all batches, in as many workers as torch has `threads`, one thread each.
 
     Workers with a tile each have no barriers inside a convolution: beside another busy process torch's
@@ -240,7 +248,7 @@ def _map_in_threads(
         return list(map(denoise, batches))
     failed = Event()
 
-    def unless_failed(batch: _Batch) -> Planes:
+    def unless_failed(batch: _Batch) -> Image:
         try:
             return np.empty((0, 1), np.float32) if failed.is_set() else denoise(batch)
         except BaseException:
@@ -270,21 +278,9 @@ def _check_tiles(method: Method, own: int | None, options: EngineOptions) -> Non
         )
     if options.overlap is not None and options.overlap < LEAST_OVERLAP:
         raise UsageError(
-            f"--overlap is {options.overlap}: {method.name!r} leaves squares where tiles share less than "
+            f"--overlap is {options.overlap}: {method.name!r} leaves squares if tiles share less than "
             f"{LEAST_OVERLAP} pixels; give {LEAST_OVERLAP} or more."
         )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for the errors that mean: this did not fit into memory.
-
-    torch has a type of its own for GPUs; its CPU allocator and the Apple back end raise a bare RuntimeError
-    that only its message tells from any other.
-    """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    messages = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
-    return type(error) is RuntimeError and any(message in str(error) for message in messages)
 
 
 def _generator(seed: tuple[int, int, int]) -> torch.Generator:

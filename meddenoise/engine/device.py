@@ -1,7 +1,8 @@
 """Where and how to compute: a device that works, its quick precision, an allocator that keeps memory."""
 
 import ctypes
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,14 @@ from typing import Literal
 import torch
 
 from meddenoise.errors import UsageError, first_line
+from meddenoise.methods import CompilingMethod, Method, Sampling
+from meddenoise.networks.compiled import openvino_version
 
 Precision = Literal["fp32", "bf16"]
+Backend = Literal["torch", "openvino"]
+
+LEAST_PIXELS = 16 * 512 * 512
+"""Of a series that OpenVINO is started for: with fewer, starting takes longer than it saves."""
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD = -1
@@ -25,6 +32,13 @@ class Device:
     device: torch.device
     precision: Precision
     reason: str
+    backend: Backend = "torch"
+    """What runs the networks that can be compiled."""
+
+    @property
+    def label(self) -> str:
+        """The device for people, with the back end where it is not torch."""
+        return f"{self} with OpenVINO" if self.backend == "openvino" else str(self)
 
     def __str__(self) -> str:
         return str(self.device)
@@ -41,15 +55,29 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     if precision not in ("auto", "fp32", "bf16"):
         raise UsageError(f"--precision is {precision!r}: give auto, fp32 or bf16.")
     device, reason = (
-        _find_auto() if name == "auto" else (_find_named(name), "where the method or --device wants it")
+        _find_auto() if name == "auto" else (_find_named(name), "if the method or --device asks for it")
     )
     given: Precision = "bf16" if precision == "bf16" else "fp32"
-    return Device(device, quick_precision(device) if precision == "auto" else given, reason)
+    chosen = quick_precision(device) if precision == "auto" else given
+    return Device(device, chosen, reason, _choose_backend(device, chosen))
+
+
+def fit(device: Device, method: Method, sampling: Sampling, pixels: int | None = None) -> Device:
+    """`device` with the back end that can run `method`, and is worth it for so many pixels."""
+    compiles = isinstance(method, CompilingMethod) and method.compiles(sampling)
+    is_worth_it = pixels is None or pixels >= LEAST_PIXELS
+    return device if compiles and is_worth_it else replace(device, backend="torch")
 
 
 def quick_precision(device: torch.device) -> Precision:
     """bf16 where `device` computes in it, fp32 where it would only imitate it, many times slower."""
     return "bf16" if _is_quick_in_bf16(device) else "fp32"
+
+
+def _choose_backend(device: torch.device, precision: Precision) -> Backend:
+    """OpenVINO, where it is installed, on processors that are slow in bf16."""
+    is_slow = device.type == "cpu" and precision == "fp32" and not _is_quick_in_bf16(device)
+    return "openvino" if is_slow and openvino_version() is not None else "torch"
 
 
 def keep_freed_memory() -> None:
@@ -64,6 +92,27 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
     mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def give_back_memory() -> None:
+    """Hand freed memory back to the system, which `keep_freed_memory` else lets grow by what lies scattered.
+
+    A run over thousands of small files grew by 20 MB in a thousand. Does nothing where there is no glibc.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the errors that mean: this did not fit into memory.
+
+    torch has a type of its own for GPUs; its CPU allocator and the Apple back end raise a bare RuntimeError
+    that only its message tells from any other.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    messages = ("std::bad_alloc", "DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+    return type(error) is RuntimeError and any(message in str(error) for message in messages)
 
 
 def _find_auto() -> tuple[torch.device, str]:

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meddenoise.engine.device import choose_device
+from meddenoise.engine.threads import one_thread
 from meddenoise.errors import WeightsError
 from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet
@@ -16,6 +16,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.series import Mask, Plane
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_state
 
@@ -38,9 +39,6 @@ SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 class NoiseEstimator:
@@ -66,11 +64,12 @@ class NoiseEstimator:
             filled -= np.float32(np.median(filled[usable]))
         # Radiographs come in both photometric interpretations, and neither is the right one.
         signs = (1, -1) if modality in RADIOGRAPHS else (1,)
-        reading = self.network(
-            torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
-            torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
-            torch.full((len(signs),), float(magnitude)),
-        )
+        with one_thread():
+            reading = self.network(
+                torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
+                torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
+                torch.full((len(signs),), float(magnitude)),
+            )
         level, floor = float(reading.level.mean()), float(reading.floor.mean())
         if level < floor + np.log(NONE):
             return NoiseEstimate(0.0)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from meddenoise.io.scratch import release
 from meddenoise.metrics.flat import find_places
-from meddenoise.series import Series, fill_holes
+from meddenoise.series import Image, Series, fill_holes
 
 FEWEST = 3
 MOST_APART = 4.0
@@ -18,8 +18,6 @@ ALIKE = 0.8
 """Correlation of what two slices show, from which they show the same place."""
 CELL = 4
 """Side in pixels of the means by which slices are compared: noise averages out."""
-
-Planes = NDArray[np.float32]
 
 
 def slices_help(series: Series) -> bool:
@@ -61,7 +59,7 @@ def _shared(series: Series, first: int, second: int) -> float | None:
     return float((a * b).sum()) / power if power > 0 else None
 
 
-def alike(planes: Planes, pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
+def alike(planes: Image, pairs: NDArray[np.intp]) -> NDArray[np.bool_]:
     """True for pairs [..., 2] of indices into `planes` [N, Y, X] that show the same place."""
     height, width = (max(1, side // CELL) for side in planes.shape[1:])
     cut = planes[:, : height * CELL, : width * CELL]

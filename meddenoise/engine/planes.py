@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.engine import Engine, Planes
+from meddenoise.engine import Engine
 from meddenoise.engine.neighbours import alike
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io.scratch import make_planes, release
 from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.series import Series, fill_holes
+from meddenoise.series import Image, Series, fill_holes
 
 LOUDER = 1.4
 """Ratio of levels from which a neighbour is too noisy for methods that are given one level for all frames."""
 
 
-def load_planes(series: Series, start: int, stop: int, noise: Noise, context: int) -> tuple[Planes, Planes]:
+def load_planes(series: Series, start: int, stop: int, noise: Noise, context: int) -> tuple[Image, Image]:
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
@@ -52,15 +52,15 @@ class MiddlePlane:
     is no image; `index` is its place in the series.
     """
 
-    noisy: Planes
-    sigma: Planes
+    noisy: Image
+    sigma: Image
     valid: NDArray[np.bool_]
     index: int = 0
 
     @property
-    def plane(self) -> Planes:
+    def plane(self) -> Image:
         """The plane [Y, X] without its neighbours."""
-        own: Planes = self.noisy[0, self.noisy.shape[1] // 2]
+        own: Image = self.noisy[0, self.noisy.shape[1] // 2]
         return own
 
     def crop(self, side: int) -> "MiddlePlane":
@@ -89,7 +89,7 @@ def _helps(noise: Noise, index: NDArray[np.intp], planes: NDArray[np.intp]) -> N
     return (level > 0) & (level <= LOUDER * own)
 
 
-def shown(series: Series, planes: Planes) -> Planes:
+def shown(series: Series, planes: Image) -> Image:
     """Planes in the polarity they are shown in, from the stored one or back."""
     return -planes if series.inverted else planes
 
@@ -104,14 +104,12 @@ def chunks(series: Series, engine: Engine) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def store_planes(
-    series: Series, start: int, stop: int, clean: Planes, strength: float
-) -> NDArray[np.generic]:
+def store_planes(series: Series, start: int, stop: int, clean: Image, strength: float) -> NDArray[np.generic]:
     """Stored pixels of `clean` planes, blended with the input where `strength` is less than 1."""
     valid = series.valid(start, stop)
     if not np.isfinite(clean[valid]).all():
         raise MeddenoiseError(
-            f"{series.path}: the method gave values that are no numbers: try --precision fp32, "
+            f"{series.path}: the method returned values that are not numbers: try --precision fp32, "
             "or another method."
         )
     if strength < 1:
@@ -142,7 +140,7 @@ def noise_map(series: Series, noise: Noise) -> Series:
     return as_map(series, levels)
 
 
-def as_map(series: Series, values: Planes) -> Series:
+def as_map(series: Series, values: Image) -> Series:
     """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
     limits = np.finfo(np.float32)
     return replace(

@@ -39,6 +39,10 @@ def plan_tiles(shape: tuple[int, int], tile: int, overlap: int) -> TilePlan:
     evenly, so the last is not narrower than the others.
 
     Raises UsageError where tile and overlap do not fit each other.
+
+    >>> plan = plan_tiles((200, 300), tile=128, overlap=32)
+    >>> len(plan.windows)
+    6
     """
     if tile < 1:
         raise UsageError(f"--tile is {tile}: give a size of at least 1 pixel.")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Measurement, average
@@ -23,8 +22,6 @@ FEWEST = 6
 """Patients below which no signed rank test can fall under 0.05, whatever the differences."""
 
 _AT_ONCE = 500
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def general_warnings(evaluation: Evaluation) -> list[str]:
     warnings = list(evaluation.mean.warnings)
     standings = evaluation.standings
     if any(standing.cases < 2 for standing in standings) and len(evaluation.pairs) > len(standings):
-        warnings.append("all series are of one patient: there is no interval and no test over patients.")
+        warnings.append("all series are of one patient: intervals and tests over patients need more.")
     return warnings
 
 

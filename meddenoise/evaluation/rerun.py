@@ -39,7 +39,7 @@ def lesions_again(measured: Values, pair: tuple[Series, Series], noise: Noise, w
     name = wanted.method or (row.method if row else None)
     if name is None:
         return _without(
-            measured, f"no report beside {result.path} says which method made it: give --method NAME"
+            measured, f"no report next to {result.path} names the method that made it: give --method NAME"
         )
     try:
         run = rebuild(name, row if row is not None and row.method == name else None, noisy, noise)

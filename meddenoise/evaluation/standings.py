@@ -41,7 +41,7 @@ def _means(evaluation: Evaluation) -> str:
     return table(
         "standings",
         f"Means over {evaluation.standings[0].results} series{over}.{note}",
-        f'<th scope="col">Measure</th>{head}<th scope="col">What it says</th>',
+        f'<th scope="col">Measure</th>{head}<th scope="col">Meaning</th>',
         rows,
     )
 
@@ -62,7 +62,7 @@ def _differences(evaluation: Evaluation) -> str:
     heads = "".join(f'<th scope="col" class="n">{head}</th>' for head in ("Mean", "95 % interval", "p", "n"))
     return table(
         "standings",
-        "Differences over patients. Where the interval holds 0, or p is above 0.05, it may be chance.",
+        "Differences over patients. If the interval contains 0, or p is above 0.05, it may be chance.",
         f'<th scope="col">Difference</th><th scope="col">Measure</th>{heads}',
         rows,
     )

@@ -176,7 +176,7 @@ def _try(
         expected = _expect_seconds(noisy, options)
         if expected > SLOW_S:
             planes = len(noisy) // noisy.channels
-            warn(f"{name} is slow, about {expected:.0f} s for {planes} planes: --methods can leave it out.")
+            warn(f"{name} is slow, about {expected:.0f} s for {planes} planes: leave it out with --methods.")
         result = denoise_series(noisy, options, tick)
         name = result.choice.method.name
         risk = _estimated_error(noisy, name, result.seen_noise)

@@ -89,7 +89,7 @@ class Discovery:
         kinds = (
             (OwnResultError, "results of meddenoise among other images", "give them by name to use them."),
             (CopyError, "copies of other files", "each image is taken once."),
-            (OutsideError, "links that lead out of their folder", "give what they lead to, to use it."),
+            (OutsideError, "links that lead out of their folder", "give their targets to use them."),
         )
         told = []
         for kind, what, way in kinds:
@@ -98,13 +98,18 @@ class Discovery:
                 told.append(f"{what}, skipped: {len(paths)} (first: {paths[0]}); {way}")
         return tuple(told)
 
-    def nothing_readable(self, paths: Sequence[Path]) -> NothingReadableError:
-        """The error of a search among `paths` that found no image."""
+    def nothing_readable(self, paths: Sequence[Path], option: str = "") -> NothingReadableError:
+        """The error of a search among `paths`, the value of an `option` if named, that found no image."""
         if self.failed:
             return NothingReadableError(str(self.failed[0].error))
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
         why = f": {self.notes[0]}" if self.notes else f": give {KNOWN}."
-        return NothingReadableError(f"{names} holds no image that can be read{why}")
+        return NothingReadableError(f"{option} {names} holds no image that can be read{why}".lstrip())
+
+
+def one_each(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
+    """A series of each file: the `group` of formats whose files hold one image or volume."""
+    return [(entry,) for entry in entries]
 
 
 class Format(Protocol):

@@ -137,7 +137,7 @@ def _write(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: 
             left -= len(block)
             if left < 0:
                 raise UnsupportedError(
-                    f"{path} holds more in {info.filename} than it says: it is not opened."
+                    f"{path} holds more in {info.filename} than it states: it is not opened."
                 )
             out.write(block)
     seconds = time.mktime((*info.date_time, 0, 0, -1))

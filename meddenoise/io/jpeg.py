@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from meddenoise.errors import CorruptError, OutputError, UnsupportedError, first_line
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.limits import allocate
 from meddenoise.io.raster import series_of, split_alpha
 from meddenoise.series import Series
 
 SUFFIX = ".jpg"
-LOSSY = "JPEG is lossy: its blur and its blocks count as image; denoise the original where there is one"
+LOSSY = "JPEG is lossy: its blur and its blocks are taken as image; denoise the original if there is one"
 
 _MAGIC = b"\xff\xd8\xff"
 _CHANNELS = {"L": 1, "RGB": 3}
@@ -32,9 +32,7 @@ def scan(path: Path) -> Entry:
         return Entry(path, 1)
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:

@@ -46,7 +46,11 @@ def refuse_sources(sources: Iterable[Path], targets: Sequence[Path]) -> None:
 
 
 def stem(path: Path) -> str:
-    """The file name without an image suffix; dots of UIDs stay."""
+    """The file name without an image suffix; dots of UIDs stay.
+
+    >>> stem(Path("brain.nii.gz"))
+    'brain'
+    """
     name = path.name
     for suffix in IMAGE_SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
 from meddenoise.io.dicom.segmentation import Marked, Segmentation, open_segmentation
-from meddenoise.series import Geometry, Series
-
-Mask = NDArray[np.bool_]
+from meddenoise.series import Geometry, Mask, Series
 
 SAME_PLACE = 0.5
 """Of the pixel spacing: how far positions may differ that are the same."""
@@ -31,7 +29,7 @@ def read_mask(path: Path, series: Series, what: str) -> Mask:
     segmentation = _open(path)
     mask = _from_image(path, series) if segmentation is None else _from_frames(segmentation, series)
     if not mask.any():
-        raise InputError(f"the mask {path} is 0 everywhere on {series.path}: mark what is to be {what}.")
+        raise InputError(f"the mask {path} is 0 everywhere on {series.path}: mark the part to be {what}.")
     return mask
 
 
@@ -44,7 +42,7 @@ def read_hole(path: Path, series: Series) -> Mask:
     if filled[worst] > MOST_FILLED:
         raise InputError(
             f"the mask {path} covers {filled[worst]:.0%} of plane {worst + 1} of {series.path}; up to "
-            f"{MOST_FILLED:.0%} is filled in, beyond it would be made up from next to nothing: mark less."
+            f"{MOST_FILLED:.0%} is filled in, more would be made up from next to nothing: mark less."
         )
     return hole
 
@@ -71,7 +69,7 @@ def _from_image(path: Path, series: Series) -> Mask:
     whole = len(marked) == len(series)
     if whole and mask.geometry.known and series.geometry.known and not lie_together(mask, series):
         raise InputError(
-            f"the mask {path} lies elsewhere in the patient than {series.path}: draw it on that image."
+            f"the mask {path} is elsewhere in the patient than {series.path}: draw it on that image."
         )
     return np.broadcast_to(marked, series.pixels.shape)
 

@@ -125,7 +125,8 @@ def _look_at_tensor(tensor: Any) -> _Found:
 
     if tensor.device.type != "cpu":
         raise UnsupportedError(
-            f"the tensor is on {tensor.device}: give tensor.cpu(); Options(device=...) says where to compute."
+            f"the tensor is on {tensor.device}: give tensor.cpu(); Options(device=...) chooses where to "
+            "compute."
         )
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise UnsupportedError("the tensor is sparse or quantized: give tensor.to_dense() of plain values.")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import CorruptError, UnsupportedError
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.memory import place
 from meddenoise.io.volume import (
@@ -20,8 +20,8 @@ from meddenoise.io.volume import (
     check_size,
     data_file,
     entry_of,
-    new_planes,
     numbers,
+    plan_file,
     read_series,
     whole_numbers,
     words,
@@ -67,9 +67,7 @@ def scan(path: Path) -> Entry:
     return entry_of(path, _header(path))
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:
@@ -80,25 +78,21 @@ def read(item: Item) -> Series:
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file with its voxels in it. Raises OutputError."""
     (target,) = targets
-    if series.format == "mha" and isinstance(series.header, VolumeHeader):
-        header, planes = series.header, series.pixels
-        lines, dtype, packed = _kept(header, series), header.dtype, header.packed
-    else:
-        planes = new_planes(series, target)
-        lines, dtype, packed = _new(series, planes), planes.dtype.newbyteorder("<"), True
+    file = plan_file(series, target, "mha", _kept, _new)
+    lines = file.lines
     if series.derivation is not None:
         lines = [line for line in lines if _name(line) != _COMMENT]
         lines.insert(2, f"{_COMMENT} = {series.derivation.description}")
     with staged(targets) as staging, staging.file(target) as stream:
         size = "CompressedDataSize = "
-        before = "\n".join([*lines, f"CompressedData = {packed}"]) + "\n"
+        before = "\n".join([*lines, f"CompressedData = {file.packed}"]) + "\n"
         stream.write(before.encode())
         place_of_size = stream.tell() + len(size)
-        stream.write(f"{size}{0:015d}\n".encode() if packed else b"")
+        stream.write(f"{size}{0:015d}\n".encode() if file.packed else b"")
         stream.write(b"ElementDataFile = LOCAL\n")
         begin = stream.tell()
-        write_voxels(stream, planes, dtype, "zlib" if packed else "")
-        if packed:
+        write_voxels(stream, file.planes, file.dtype, "zlib" if file.packed else "")
+        if file.packed:
             count = stream.tell() - begin
             stream.seek(place_of_size)
             stream.write(f"{count:015d}".encode())

@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.errors import UsageError, unknown_name
-from meddenoise.series import Series
+from meddenoise.series import Image, Series
 
 CODES = {
     "CT": "computed tomography",
@@ -57,8 +56,6 @@ largest median of an MR image relative to its brightest signal. Chosen with `ben
 VOLUME = 8
 """Planes from which a NIfTI file is a volume, whose background may have been masked."""
 
-Values = NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -96,7 +93,7 @@ def take(series: Series, code: str | None = None) -> Taken:
         stated = replace(series, modality=given, unit=series.unit or unit)
         return Taken(stated, stated, "given with --modality")
     if given not in (None, series.modality):
-        warnings = (f"--modality {given} is left out: the file says that it is {series.modality}.",)
+        warnings = (f"--modality {given} is ignored: the file states {series.modality}.",)
     if series.modality not in _UNSTATED:
         return Taken(series, series, "stated in the file", warnings)
     guess, unit, why = _guess(series)
@@ -112,7 +109,11 @@ def likely_modality(series: Series) -> str:
 
 
 def same_kind(one: str, other: str) -> bool:
-    """True where two modalities do not contradict each other: alike, of one kind, or not known."""
+    """True where two modalities do not contradict each other: alike, of one kind, or not known.
+
+    >>> same_kind("DX", "CR"), same_kind("CT", "MR")
+    (True, False)
+    """
     known = {one, other}
     return not one or not other or len(known) == 1 or any(known <= kind for kind in KINDS)
 
@@ -153,14 +154,14 @@ def _named(text: str) -> tuple[str, str] | None:
     return next(iter(found.items())) if len(found) == 1 else None
 
 
-def _middle(series: Series) -> Values:
+def _middle(series: Series) -> Image:
     """The valid values of the middle plane."""
     index = len(series) // 2
-    plane: Values = series.values(index, index + 1)[series.valid(index, index + 1)]
+    plane: Image = series.values(index, index + 1)[series.valid(index, index + 1)]
     return plane
 
 
-def _offset_of_air(values: Values) -> float | None:
+def _offset_of_air(values: Image) -> float | None:
     """Of OFFSETS the one that was added to HU, by where air and soft tissue lie; None where none fits."""
     for offset in OFFSETS:
         hu = values - np.float32(offset)
@@ -173,12 +174,12 @@ def _offset_of_air(values: Values) -> float | None:
     return None
 
 
-def _share(values: Values, limits: tuple[float, float]) -> float:
+def _share(values: Image, limits: tuple[float, float]) -> float:
     inside = (values > limits[0]) & (values < limits[1])
     return float(inside.mean()) if values.size else 0.0
 
 
-def _is_window_of_hu(shown: tuple[float, float] | None, values: Values) -> bool:
+def _is_window_of_hu(shown: tuple[float, float] | None, values: Image) -> bool:
     if shown is None or not WINDOWS[0] <= shown[0] <= WINDOWS[1] or not shown[1] > 0:
         return False
     return AIR[0] <= float(values.min()) < 0 and _share(values, SOFT) > 0.3

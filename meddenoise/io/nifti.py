@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import CorruptError, UnsupportedError, first_line
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, new_file, refined
@@ -52,9 +52,7 @@ def scan(path: Path) -> Entry:
     return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1, result=made)
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:
@@ -218,7 +216,7 @@ def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[st
             except gzip.BadGzipFile as error:
                 if "Not a gzipped file" not in str(error):
                     raise
-                warnings.append("bytes that are no gzip follow the image: they are left out")
+                warnings.append("bytes that are not gzip follow the image: they are left out")
                 return b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CorruptError(f"{path} is truncated or damaged ({first_line(error)}): copy it again.") from error
@@ -229,7 +227,7 @@ def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:
     if slope == 0 or not np.isfinite(slope):
         return 1.0, 0.0
     if not np.isfinite(intercept):
-        warnings.append("the intercept stated is no number: 0 is taken")
+        warnings.append("the stated intercept is not a number: 0 is used")
         return slope, 0.0
     return slope, intercept
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.errors import CorruptError, UnsupportedError
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.memory import place
 from meddenoise.io.volume import (
@@ -18,8 +18,8 @@ from meddenoise.io.volume import (
     check_size,
     data_file,
     entry_of,
-    new_planes,
     numbers,
+    plan_file,
     read_series,
     whole_numbers,
     words,
@@ -64,9 +64,7 @@ def scan(path: Path) -> Entry:
     return entry_of(path, _header(path))
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:
@@ -77,18 +75,14 @@ def read(item: Item) -> Series:
 def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file with its voxels in it. Raises OutputError."""
     (target,) = targets
-    if series.format == "nrrd" and isinstance(series.header, VolumeHeader):
-        header, planes = series.header, series.pixels
-        lines, dtype, packed = _kept(header, series), header.dtype, header.packed
-    else:
-        planes = new_planes(series, target)
-        lines, dtype, packed = _new(series, planes), planes.dtype.newbyteorder("<"), True
+    file = plan_file(series, target, "nrrd", _kept, _new)
+    lines = file.lines
     if series.derivation is not None:
         lines = [line for line in lines if not line.startswith(f"{_MADE}:=")]
         lines.append(f"{_MADE}:={series.derivation.description}")
     with staged(targets) as staging, staging.file(target) as stream:
         stream.write(("\n".join(lines) + "\n\n").encode())
-        write_voxels(stream, planes, dtype, "gzip" if packed else "")
+        write_voxels(stream, file.planes, file.dtype, "gzip" if file.packed else "")
 
 
 def _header(path: Path) -> VolumeHeader:
@@ -137,8 +131,8 @@ def _fields(lines: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Fields by name, and the keys that programs add."""
     fields, keys = {}, {}
     for line in lines[1:]:
-        name, mark, value = line.partition(":")
-        if line.startswith("#") or not mark:
+        name, colon, value = line.partition(":")
+        if line.startswith("#") or not colon:
             continue
         if value.startswith("="):
             keys[name] = value[1:]

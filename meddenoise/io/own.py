@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-MARKS = {"denoise": "_denoised", "upscale": "_upscaled", "inpaint": "_inpainted"}
+from meddenoise.series import DENOISED, INPAINTED, UPSCALED
+
+MARKS = {"denoise": f"_{DENOISED}", "upscale": f"_{UPSCALED}", "inpaint": f"_{INPAINTED}"}
 """What is put behind the names of results that lie beside their sources, by task."""
 MAPS = ("residual", "uncertainty")
 """What may be written beside a result, each under its name and this one."""
@@ -25,7 +27,11 @@ def bears_mark(path: Path, root: Path) -> bool:
 
 
 def without_mark(name: str) -> str:
-    """The name without the mark of a result at its end."""
+    """The name without the mark of a result at its end.
+
+    >>> without_mark("chest_denoised")
+    'chest'
+    """
     for mark in MARKS.values():
         if name.endswith(mark):
             return name[: -len(mark)]

@@ -22,7 +22,7 @@ _SPACING = 1e-3
 _POSITION = 0.05
 """Largest difference of axes, of spacing (relative), and of plane positions (in pixels)."""
 
-Planes = NDArray[np.intp]
+Order = NDArray[np.intp]
 
 
 def pair_items(results: Sequence[Item], others: Sequence[Item], option: str) -> list[Item]:
@@ -82,7 +82,7 @@ def follow(result: Series, other: Series) -> Series:
     )
 
 
-def align_planes(result: Series, other: Series) -> Planes:
+def align_planes(result: Series, other: Series) -> Order:
     """Index of the plane of `other` for each plane of `result`.
 
     Planes go by their place in the patient where both files state it, else by the source that DICOM files
@@ -144,10 +144,10 @@ def _is_stack(series: Series) -> bool:
     return series.frame_time_ms is not None or series.channels > 1
 
 
-def _by_place(result: Series, other: Series, both: str) -> Planes:
+def _by_place(result: Series, other: Series, both: str) -> Order:
     places, there = _places(result), _places(other)
     distance = np.linalg.norm(places[:, None] - there[None], axis=-1)
-    nearest: Planes = distance.argmin(axis=1)
+    nearest: Order = distance.argmin(axis=1)
     limit = _POSITION * min(result.geometry.spacing_mm[1:])
     far = np.flatnonzero(distance[np.arange(len(places)), nearest] > limit)
     if far.size:
@@ -159,7 +159,7 @@ def _by_place(result: Series, other: Series, both: str) -> Planes:
     return nearest
 
 
-def _by_source(result: Series, other: Series) -> Planes | None:
+def _by_source(result: Series, other: Series) -> Order | None:
     """Planes by the source that each file of the result names; None where one names none of `other`."""
     if not all(s.format == "dicom" and len(s.files) == len(s) > 1 for s in (result, other)):
         return None

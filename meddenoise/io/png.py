@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meddenoise.errors import CorruptError, UnsupportedError
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.own import is_result
@@ -71,9 +71,7 @@ def scan(path: Path) -> Entry:
     return Entry(path, 1, result=is_result(made))
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:

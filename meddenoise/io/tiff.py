@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meddenoise.errors import CorruptError, InputError, UnsupportedError, first_line
-from meddenoise.io import Entry, Item
+from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
 from meddenoise.io.own import is_result
@@ -60,9 +60,7 @@ def scan(path: Path) -> Entry:
         return Entry(path, len(file.pages), result=is_result(str(first.software)))
 
 
-def group(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
-    """Each file is a series."""
-    return [(entry,) for entry in entries]
+group = one_each
 
 
 def read(item: Item) -> Series:

@@ -1,7 +1,7 @@
 """What volumes with a text header share (NRRD, MetaImage): voxels in and out, size, place, derived planes."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -124,6 +124,34 @@ def read_series(item: Item, header: VolumeHeader) -> Series:
         warnings=tuple(warnings),
         header=header,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFile:
+    """A file to write: the lines of its header, its planes, their type in it, and whether they are packed."""
+
+    lines: list[str]
+    planes: NDArray[Any]
+    dtype: np.dtype[Any]
+    packed: bool
+
+
+def plan_file(
+    series: Series,
+    target: Path,
+    format: str,
+    kept: Callable[[VolumeHeader, Series], list[str]],
+    new: Callable[[Series, NDArray[Any]], list[str]],
+) -> VolumeFile:
+    """The file of a series: with the `kept` lines of its source if that is of the `format`, else `new` ones.
+
+    Raises OutputError for colour.
+    """
+    if series.format == format and isinstance(series.header, VolumeHeader):
+        header = series.header
+        return VolumeFile(kept(header, series), series.pixels, header.dtype, header.packed)
+    planes = new_planes(series, target)
+    return VolumeFile(new(series, planes), planes, planes.dtype.newbyteorder("<"), True)
 
 
 def write_voxels(stream: BinaryIO, planes: NDArray[Any], dtype: np.dtype[Any], packing: Packing) -> None:

@@ -95,7 +95,7 @@ def _scan(path: Path) -> tuple[str, Entry]:
         name = sniff(path)
         if name is None:
             empty = path.stat().st_size == 0
-            what = "is empty" if empty else f"is no {KNOWN} image"
+            what = "is empty" if empty else f"is not a {KNOWN} image"
             way = "give it by name" if not empty and is_archive(path) else "give an image"
             raise NotAnImageError(f"{path} {what}: {way}.")
         return name, get_format(name).scan(path)
@@ -135,7 +135,7 @@ def _candidates(paths: Iterable[Path], problems: _Problems) -> Iterator[tuple[Pa
                 if _first_time(file.stat(), seen):
                     yield file, path, False
         elif not stat.S_ISREG(status.st_mode):
-            message = f"{path} is no regular file: give a file or a folder of images."
+            message = f"{path} is not a regular file: give a file or a folder of images."
             problems.failed.append(Problem(path, NotAnImageError(message)))
         elif _first_time(status, seen):
             folder = _unpacked(path, problems)

@@ -114,6 +114,8 @@ class Setup:
     precision: str = "fp32"
     checkpoint: Any = None
     sampling: Sampling = Sampling()
+    backend: Literal["torch", "openvino"] = "torch"
+    """What a `CompilingMethod` runs its network with."""
     window: tuple[float, float] | None = None
     """Values (low, high) that are -1 and 1 (`normalize.fit_window`); None gives every plane its own."""
     planes: Noise | None = None
@@ -139,6 +141,15 @@ class Method(Protocol):
         """
 
 
+@runtime_checkable
+class CompilingMethod(Method, Protocol):
+    """A method whose network OpenVINO can run."""
+
+    def compiles(self, sampling: Sampling) -> bool:
+        """True where OpenVINO can run what `load` gives for it; `load` then raises CompilationError if it
+        cannot after all."""
+
+
 def rows() -> dict[str, MethodRow]:
     """METHODS and the methods other packages add by entry points; a built-in name cannot be replaced."""
     return {name: _added_row(point) for name, point in _entry_points().items()} | METHODS
@@ -148,6 +159,9 @@ def get(name: str) -> Method:
     """The method of that name, imported now.
 
     Raises UsageError where there is none, or where another package's method cannot be imported.
+
+    >>> get("nlm").uses_weights
+    False
     """
     if name in METHODS:
         module, attribute = METHODS[name].where.split(":")

@@ -9,8 +9,9 @@ from torch import Tensor
 from meddenoise.diffusion.samplers import MeasuredFrame, draw_from, mixing
 from meddenoise.diffusion.schedules import log_spaced
 from meddenoise.errors import UsageError
-from meddenoise.methods import Denoiser, Sampled, Setup
+from meddenoise.methods import Denoiser, Sampled, Sampling, Setup
 from meddenoise.methods.blindspot import load_part
+from meddenoise.methods.compiled import run_compiled
 from meddenoise.methods.conditional import LAST, Condition, Diffusion, narrow, widen
 from meddenoise.methods.direct import direct_denoiser
 from meddenoise.methods.medcdiff import TILE
@@ -110,6 +111,10 @@ class Befoi:
     uses_weights: bool = True
     tile: int | None = TILE
 
+    def compiles(self, sampling: Sampling) -> bool:
+        """True for one pass."""
+        return sampling.mode != "diffusion" and not self.rule
+
     def load(self, setup: Setup) -> Denoiser:
         """The denoiser of one series.
 
@@ -122,6 +127,7 @@ class Befoi:
         if sampling.mode != "diffusion" and not self.rule:
             network = load_part(setup, "student")
             assert isinstance(network, NoiseUNet)
+            run_compiled(network, setup)
             return direct_denoiser(network, setup)
         steps = sampling.steps or STEPS
         return CineSampler(Diffusion.load(setup), setup.window, steps, sampling.samples, self.rule)

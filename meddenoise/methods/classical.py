@@ -14,7 +14,6 @@ from threading import Lock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import fft, ndimage
 from skimage.restoration import denoise_nl_means
 from torch import Tensor
@@ -22,9 +21,9 @@ from torch import Tensor
 from meddenoise.errors import UsageError
 from meddenoise.methods import Setup
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.series import Floats
 
-Plane = NDArray[np.float64]
-Filter = Callable[[Plane, tuple[float, ...]], Plane]
+Filter = Callable[[Floats, tuple[float, ...]], Floats]
 """A plane [H, W] with noise of standard deviation 1 and its band amplitudes -> the clean plane."""
 
 _SMALLEST_SIDE = 16
@@ -81,11 +80,11 @@ class PlaneDenoiser:
         ]
         return torch.from_numpy(np.stack(clean))[:, None].to(noisy.device, noisy.dtype)
 
-    def _filtered(self, plane: Plane, level: Plane) -> Plane:
+    def _filtered(self, plane: Floats, level: Floats) -> Floats:
         """The plane filtered for its noise level [] or map [1, H, W]."""
         return self._by_map(plane, level[0]) if level.ndim else self._at(plane, float(level))
 
-    def _at(self, plane: Plane, sigma: float) -> Plane:
+    def _at(self, plane: Floats, sigma: float) -> Floats:
         """The plane filtered for one noise level."""
         if sigma <= 0:
             return plane
@@ -93,10 +92,10 @@ class PlaneDenoiser:
         height, width = plane.shape
         missing = [(0, max(_SMALLEST_SIDE - side, 0)) for side in plane.shape]
         unit = np.pad((plane - mean) / sigma, missing, mode="symmetric")
-        clean: Plane = self.filter(unit, self.bands)[:height, :width] * sigma + mean
+        clean: Floats = self.filter(unit, self.bands)[:height, :width] * sigma + mean
         return clean
 
-    def _by_map(self, plane: Plane, sigma: Plane) -> Plane:
+    def _by_map(self, plane: Floats, sigma: Floats) -> Floats:
         """The plane filtered at some levels of the map [H, W], interpolated pixel by pixel between them."""
         low, high = float(sigma.min()), float(sigma.max())
         if high - low <= 0.02 * high:
@@ -107,48 +106,48 @@ class PlaneDenoiser:
         below = np.minimum(place.astype(int), len(levels) - 2)
         share = place - below
         rows, columns = np.indices(plane.shape)
-        clean: Plane = (1 - share) * stack[below, rows, columns] + share * stack[below + 1, rows, columns]
+        clean: Floats = (1 - share) * stack[below, rows, columns] + share * stack[below + 1, rows, columns]
         return clean
 
 
-def gaussian(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def gaussian(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """Gaussian smoothing with the width of least estimated risk; no smoothing is among the choices."""
 
-    def smoothing(width: float) -> Callable[[Plane], Plane]:
+    def smoothing(width: float) -> Callable[[Floats], Floats]:
         return lambda image: ndimage.gaussian_filter(image, width)
 
     return _least_risk(plane, bands, [smoothing(width) for width in _WIDTHS])
 
 
-def median(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def median(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """Median of 3 x 3, 5 x 5 or 7 x 7 pixels, or none, whichever has the least estimated risk."""
 
-    def smoothing(size: int) -> Callable[[Plane], Plane]:
+    def smoothing(size: int) -> Callable[[Floats], Floats]:
         return lambda image: ndimage.median_filter(image, size)
 
     return _least_risk(plane, bands, [smoothing(size) for size in _SIZES])
 
 
-def nlm(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def nlm(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """Non-local means, 7 x 7 patches within 11 pixels, h = 0.6 sigma: 0.5 dB above h = 0.8 on CT and MR."""
-    clean: Plane = denoise_nl_means(
+    clean: Floats = denoise_nl_means(
         plane, patch_size=7, patch_distance=11, h=0.6, sigma=1.0, fast_mode=True, preserve_range=True
     )
     return clean
 
 
-def tv(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def tv(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """Total variation after Chambolle, weight 0.9 sigma.
 
     The library's own stopping rule ends up to 7 dB early on smooth images; this one does not.
     """
     from skimage.restoration import denoise_tv_chambolle
 
-    chambolle: Callable[..., Plane] = denoise_tv_chambolle
+    chambolle: Callable[..., Floats] = denoise_tv_chambolle
     return chambolle(plane, weight=0.9, eps=2e-5, max_num_iter=500)
 
 
-def wavelet(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def wavelet(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """BayesShrink soft thresholds on a Haar transform, averaged over 4 x 4 shifts."""
     from skimage.restoration import denoise_wavelet
 
@@ -166,12 +165,12 @@ def import_restoration() -> None:
     import_module("skimage.restoration._denoise")
 
 
-def bm3d(plane: Plane, bands: tuple[float, ...]) -> Plane:
+def bm3d(plane: Floats, bands: tuple[float, ...]) -> Floats:
     """BM3D, told the noise spectrum where it is not white."""
     return bm3d_coloured(plane, None if tuple(bands) == WHITE else noise_power(plane.shape, bands))
 
 
-def bm3d_coloured(plane: Plane, power: Plane | None) -> Plane:
+def bm3d_coloured(plane: Floats, power: Floats | None) -> Floats:
     """BM3D for unit noise with `power` at every frequency of an FFT of the plane, mean 1; None: white.
 
     One thread, as its sums otherwise change from run to run.
@@ -185,8 +184,8 @@ def bm3d_coloured(plane: Plane, power: Plane | None) -> Plane:
     scale = 1 / max(float(high - low), 1.0)
     noise = scale if power is None else scale**2 * power * plane.size
     with _numpy_with_trapz():
-        clean: Plane = library.bm3d((plane - low) * scale, noise, profile)
-    restored: Plane = clean / scale + low
+        clean: Floats = library.bm3d((plane - low) * scale, noise, profile)
+    restored: Floats = clean / scale + low
     return restored
 
 
@@ -199,16 +198,18 @@ def require_bm3d() -> None:
         )
 
 
-def noise_power(shape: Sequence[int], bands: tuple[float, ...]) -> Plane:
+def noise_power(shape: Sequence[int], bands: tuple[float, ...]) -> Floats:
     """Power of unit noise at every frequency of an FFT of `shape`, mean 1, from its band amplitudes."""
     rows, columns = (fft.fftfreq(side) for side in shape)
     centres = [(low + high) / 2 for low, high in pairwise(BAND_EDGES)]
     amplitude = np.interp(np.hypot(rows[:, None], columns), centres, bands)
-    power: Plane = amplitude**2 / np.mean(amplitude**2)
+    power: Floats = amplitude**2 / np.mean(amplitude**2)
     return power
 
 
-def _least_risk(plane: Plane, bands: tuple[float, ...], filters: Sequence[Callable[[Plane], Plane]]) -> Plane:
+def _least_risk(
+    plane: Floats, bands: tuple[float, ...], filters: Sequence[Callable[[Floats], Floats]]
+) -> Floats:
     """The output of the filter whose mean square error against the unknown clean image is least.
 
     Stein's unbiased estimate with one Monte Carlo probe drawn from the noise's own spectrum; the identity

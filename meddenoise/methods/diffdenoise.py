@@ -9,8 +9,9 @@ from torch import Tensor
 from meddenoise.diffusion.antithetic import contraction
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
-from meddenoise.methods import Denoiser, Sampled, Setup
+from meddenoise.methods import Denoiser, Sampled, Sampling, Setup
 from meddenoise.methods.blindspot import BlindSpotDenoiser, load_blind, load_part
+from meddenoise.methods.compiled import run_compiled
 from meddenoise.methods.direct import direct_denoiser
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds, remaining_spread
@@ -71,6 +72,10 @@ class DiffDenoise:
     uses_weights = True
     tile: int | None = LARGEST_PLANE
 
+    def compiles(self, sampling: Sampling) -> bool:
+        """True for one pass."""
+        return sampling.mode != "diffusion" and sampling.fusion
+
     def load(self, setup: Setup) -> Denoiser:
         """The student, or the sampler where `setup.sampling.mode` is "diffusion".
 
@@ -81,7 +86,9 @@ class DiffDenoise:
         if sampling.mode == "distilled" and not sampling.fusion:
             raise UsageError("--no-fusion is for the sampler, and --mode distilled is one pass: drop one.")
         if sampling.mode != "diffusion" and sampling.fusion:
-            return direct_denoiser(load_part(setup, "student"), setup)
+            student = load_part(setup, "student")
+            run_compiled(student, setup)
+            return direct_denoiser(student, setup)
         network = load_part(setup, "diffusion")
         schedule = setup.checkpoint.metadata.schedule
         if schedule is None:

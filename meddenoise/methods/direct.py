@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from meddenoise.methods import Setup
+from meddenoise.methods import Sampling, Setup
+from meddenoise.methods.compiled import run_compiled
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
@@ -113,6 +114,10 @@ class Direct:
     uses_weights = True
     tile: int | None = LARGEST_PLANE
 
+    def compiles(self, sampling: Sampling) -> bool:
+        """True: it is one pass."""
+        return True
+
     def load(self, setup: Setup) -> DirectDenoiser:
         """The denoiser for one series. Raises WeightsError for a checkpoint of another network."""
         network = build(setup.checkpoint.metadata.network, dict(setup.checkpoint.metadata.network_options))
@@ -121,6 +126,7 @@ class Direct:
         network.eval().requires_grad_(False).to(setup.device)
         if setup.precision == "bf16":
             network.lower_trunk(torch.bfloat16)
+        run_compiled(network, setup)
         return direct_denoiser(network, setup)
 
 

@@ -50,7 +50,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "diffdenoise": MethodRow(
         "meddenoise.methods.diffdenoise:DIFFDENOISE",
-        "self-supervised diffusion, trained on noisy images alone: one pass of its student, or the sampler",
+        "self-supervised diffusion, trained on noisy images only: one pass of its student, or the sampler",
         "Demir et al. 2025, arXiv 2504.00264",
         "self-supervised",
         _OWN,
@@ -62,7 +62,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "blindspot": MethodRow(
         "meddenoise.methods.blindspot:BLINDSPOT",
-        "blind-spot network, trained on noisy images alone, fused with the noisy image",
+        "blind-spot network, trained on noisy images only, fused with the noisy image",
         "Wu et al. 2020, ECCV; Laine et al. 2019, NeurIPS",
         "self-supervised",
         _OWN,
@@ -142,7 +142,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "befoi-faithful": MethodRow(
         "meddenoise.methods.befoi:BEFOI_FAITHFUL",
-        "the mixing of the BeFOI paper to the end, to compare with: it gives the noise back",
+        "the mixing of the BeFOI paper to the end, to compare with: it returns the noise",
         "Hu, Huang 2024, BeFOI",
         "diffusion",
         _OWN,

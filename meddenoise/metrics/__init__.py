@@ -10,13 +10,7 @@ instead, as the docstrings of their functions say.
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meddenoise.metrics.protocol import Protocol as Protocol
-
-Image = NDArray[np.floating]
-"""Planes [N, Y, X] in physical units."""
 
 TRUTH = "that of the reference"
 """The best value of a metric that is no better for being higher or lower."""
@@ -90,7 +84,7 @@ METRICS: dict[str, Metric] = {
         "bias, worst tissue",
         "image",
         "0",
-        "mean of the error in that of eight ranges of the reference where it is farthest from 0",
+        "mean of the error in the one of eight ranges of the reference in which it is farthest from 0",
     ),
     "hfen": Metric(
         _row("structure", "hfen"),
@@ -146,7 +140,7 @@ METRICS: dict[str, Metric] = {
         "residual / noise",
         "",
         "1",
-        "standard deviation of what was removed, over that of the noise",
+        "standard deviation of the removed part, over that of the noise",
     ),
     "residual_structure": Metric(
         _row("residual", "residual_structure"),
@@ -154,7 +148,7 @@ METRICS: dict[str, Metric] = {
         "residual ~ edges",
         "",
         "0",
-        "correlation of what was removed with the edges of the result",
+        "correlation of the removed part with the edges of the result",
     ),
     "residual_nps_distance": Metric(
         _row("residual", "residual_nps_distance"),
@@ -162,7 +156,7 @@ METRICS: dict[str, Metric] = {
         "residual NPS off by",
         "",
         "0",
-        "relative distance of the spectrum of what was removed from that of the noise",
+        "relative distance of the spectrum of the removed part from that of the noise",
     ),
     "residual_whiteness": Metric(
         _row("residual", "residual_whiteness"),
@@ -170,7 +164,7 @@ METRICS: dict[str, Metric] = {
         "residual whiteness",
         "",
         NOISE,
-        "flatness of the spectrum of what was removed: 1 for white noise, 0 for a pattern",
+        "flatness of the spectrum of the removed part: 1 for white noise, 0 for a pattern",
     ),
     "roi_snr": Metric(
         _row("roi", "roi_snr"), "result", "ROI SNR", "", "high", "mean over standard deviation", "roi"
@@ -252,7 +246,7 @@ METRICS: dict[str, Metric] = {
         "residual / noise, local",
         "",
         "1",
-        "standard deviation of what was removed over that of the noise, pixel by pixel",
+        "standard deviation of the removed part over that of the noise, pixel by pixel",
     ),
     "residual_gradient_correlation": Metric(
         _row("residual", "gradient_correlation"),
@@ -260,7 +254,7 @@ METRICS: dict[str, Metric] = {
         "residual ~ edges, local",
         "",
         "0",
-        "correlation of what was removed with the edges of the result, of one plane",
+        "correlation of the removed part with the edges of the result, of one plane",
     ),
     "residual_spectrum_distance": Metric(
         _row("residual", "nps_distance"),
@@ -268,7 +262,7 @@ METRICS: dict[str, Metric] = {
         "residual NPS off by, local",
         "",
         "0",
-        "relative distance of the spectrum of what was removed from that of the noise, of one plane",
+        "relative distance of the spectrum of the removed part from that of the noise, of one plane",
     ),
     "sure": Metric(
         _row("residual", "sure"),

@@ -8,14 +8,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
+from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.planes import mean_of_planes
+from meddenoise.series import Numbers
 
-Hook = Callable[[Image, Image, Protocol], float]
+Hook = Callable[[Numbers, Numbers, Protocol], float]
 """(result, reference, protocol) -> a number, or UndefinedError."""
-Segment = Callable[[Image], NDArray[np.generic]]
+Segment = Callable[[Numbers], NDArray[np.generic]]
 """Planes [N, Y, X] in physical units -> labels [N, Y, X], 0 or False for the background."""
-Classify = Callable[[Image], NDArray[np.generic]]
+Classify = Callable[[Numbers], NDArray[np.generic]]
 """Planes [N, Y, X] in physical units -> a label for each plane, [N]."""
 
 
@@ -27,7 +28,7 @@ def dice(segment: Segment) -> Hook:
     Source: Dice 1945, Ecology 26(3).
     """
 
-    def measure(result: Image, reference: Image, protocol: Protocol) -> float:
+    def measure(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
         found, wanted = (_labels(segment, image, image.shape) for image in (result, reference))
         counts = True if protocol.mask is None else protocol.mask
         labels = np.setdiff1d(np.union1d(found[counts & (found != 0)], wanted[counts & (wanted != 0)]), [0])
@@ -46,7 +47,7 @@ def accuracy(classify: Classify) -> Hook:
     The metric raises UndefinedError without a plane, and ValueError where `classify` gives another shape.
     """
 
-    def measure(result: Image, reference: Image, protocol: Protocol) -> float:
+    def measure(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
         found, wanted = (_labels(classify, image, image.shape[:1]) for image in (result, reference))
         if not len(found):
             raise UndefinedError("there is no plane to classify")
@@ -56,7 +57,7 @@ def accuracy(classify: Classify) -> Hook:
 
 
 def _labels(
-    find: Callable[[Image], NDArray[np.generic]], image: Image, shape: tuple[int, ...]
+    find: Callable[[Numbers], NDArray[np.generic]], image: Numbers, shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
     labels = np.asarray(find(image))
     if labels.shape != shape:

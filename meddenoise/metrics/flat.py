@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics.nps import detrend
 from meddenoise.noise.blocks import usable_pixels
+from meddenoise.series import Floats, Mask, Numbers
 
 SIDES = (16, 32, 64)
 """Sides of a place, in pixels: the larger one where as many as FEWEST are as flat."""
@@ -28,10 +29,6 @@ UNEVEN = 1.5
 DARK = 0.2
 """Share of the range of brightness that counts as what surrounds the patient."""
 
-Plane = NDArray[np.floating]
-Mask = NDArray[np.bool_]
-Patches = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -43,13 +40,13 @@ class Places:
     def __len__(self) -> int:
         return len(self.corners)
 
-    def cut(self, plane: Plane) -> Patches:
+    def cut(self, plane: Numbers) -> Floats:
         """What a plane [Y, X] holds there, each without its slope: [N, side, side]."""
         view = np.lib.stride_tricks.sliding_window_view(plane, (self.side, self.side))
         return detrend(view[self.corners[:, 0], self.corners[:, 1]].astype(np.float64))
 
 
-def find_places(noisy: Plane, valid: Mask) -> Places | None:
+def find_places(noisy: Numbers, valid: Mask) -> Places | None:
     """The flat places of a noisy plane [Y, X], spread over it; None where there are too few.
 
     They go by the noisy plane and its blur only, so that they are the same for whatever was made of it. Of an
@@ -86,12 +83,12 @@ class _Squares:
     """Squares that are image throughout: place among the cells [N, 2], brightness, structure, noise."""
 
     index: NDArray[np.intp]
-    level: Patches
-    structure: Patches
-    noise: Patches
+    level: Floats
+    structure: Floats
+    noise: Floats
 
     @property
-    def ratio(self) -> Patches:
+    def ratio(self) -> Floats:
         """Structure over noise."""
         return self.structure / self.noise
 
@@ -113,7 +110,7 @@ def _bright(squares: _Squares, dark: float) -> _Squares | None:
 class _Cells:
     """Sums over cells of CELL x CELL pixels, from which squares of any multiple are measured."""
 
-    def __init__(self, usable: Mask, guide: Plane, rough: Plane) -> None:
+    def __init__(self, usable: Mask, guide: Numbers, rough: Numbers) -> None:
         rows, columns = (size // CELL for size in guide.shape)
         y, x = np.mgrid[: rows * CELL, : columns * CELL].astype(np.float64)
         cut = (slice(rows * CELL), slice(columns * CELL))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import BAND_EDGES
-from meddenoise.noise.spectrum import Array, coloured_noise
+from meddenoise.noise.spectrum import coloured_noise
+from meddenoise.series import Image
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(noisy [B, 1, H, W], sigma [B] or [B, 1, H, W]) -> clean [B, 1, H, W]; every call draws the same noise."""
@@ -86,6 +87,6 @@ def as_map(sigma: Tensor, noisy: Tensor) -> Tensor:
     return sigma.reshape(-1, 1, 1, 1).expand_as(noisy) if sigma.ndim == 1 else sigma
 
 
-def _in_bands(frequency: Array, bands: Sequence[float]) -> Array:
+def _in_bands(frequency: Image, bands: Sequence[float]) -> Image:
     index = np.digitize(frequency, BAND_EDGES[1:-1])
     return np.asarray(bands, np.float32)[index]

@@ -9,8 +9,9 @@ from importlib import import_module
 
 import numpy as np
 
-from meddenoise.metrics import METRICS, Image, Metric, Protocol, UndefinedError
+from meddenoise.metrics import METRICS, Metric, Protocol, UndefinedError
 from meddenoise.metrics.downstream import Hook
+from meddenoise.series import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class Measurement:
 class Compared:
     """The images a result is measured against: [N, Y, X] each, in one unit; None where there is none."""
 
-    result: Image
-    reference: Image | None = None
-    noisy: Image | None = None
+    result: Numbers
+    reference: Numbers | None = None
+    noisy: Numbers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def measurable(*needs: str) -> list[str]:
 
 def _chosen(
     images: Compared, protocol: Protocol, wanted: Wanted
-) -> list[tuple[str, Hook, tuple[Image, Image]]]:
+) -> list[tuple[str, Hook, tuple[Numbers, Numbers]]]:
     """Name, function and the two images of what is wanted and can be had."""
     pairs = _pairs(images, protocol.window)
     regions = {"": True, "roi": len(protocol.rois) > 0, "rois": len(protocol.rois) > 1, "edge": protocol.edge}
@@ -111,7 +112,7 @@ def _chosen(
     return chosen
 
 
-def _pairs(images: Compared, window: tuple[float, float] | None) -> dict[str, tuple[Image, Image]]:
+def _pairs(images: Compared, window: tuple[float, float] | None) -> dict[str, tuple[Numbers, Numbers]]:
     """The images that a metric of each need takes; only what is compared with a reference is clipped."""
     result, reference = images.result, images.reference
     pairs = {"result": (result, result if reference is None else reference)}
@@ -128,7 +129,7 @@ def _is_wanted(name: str, row: Metric, names: Collection[str] | None) -> bool:
     return not row.optional if names is None else name in names
 
 
-def _value(function: Hook, pair: tuple[Image, Image], protocol: Protocol) -> tuple[float | None, str]:
+def _value(function: Hook, pair: tuple[Numbers, Numbers], protocol: Protocol) -> tuple[float | None, str]:
     """The value of a metric, and why it has none: because it is infinite, or not defined."""
     try:
         value = function(*pair, protocol)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.signal.windows import tukey
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import Plane
+from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.regions import Box, Circle
+from meddenoise.series import Floats, Numbers
 
 BIN = 0.1
 """Width of a bin across the edge, in pixels."""
@@ -30,8 +30,6 @@ _FINEST = 1.0
 _PADDED = 4096
 _TAPER = 0.5
 """A Hann window all along would narrow a wide line: 11 % too high an MTF at 2.5 pixels of blur."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,17 +58,17 @@ class Mtf:
         return float(self.frequency[k - 1] + share * (self.frequency[k] - self.frequency[k - 1]))
 
 
-def mtf_50(result: Image, other: Image, protocol: Protocol) -> float:
+def mtf_50(result: Numbers, other: Numbers, protocol: Protocol) -> float:
     """Frequency at which the edge keeps half its contrast; UndefinedError as `measure_mtf`."""
     return measure_mtf(result, other, protocol).frequency_at(0.5)
 
 
-def mtf_10(result: Image, other: Image, protocol: Protocol) -> float:
+def mtf_10(result: Numbers, other: Numbers, protocol: Protocol) -> float:
     """Frequency at which the edge keeps a tenth of its contrast; UndefinedError as `measure_mtf`."""
     return measure_mtf(result, other, protocol).frequency_at(0.1)
 
 
-def measure_mtf(result: Image, other: Image, protocol: Protocol) -> Mtf:
+def measure_mtf(result: Numbers, other: Numbers, protocol: Protocol) -> Mtf:
     """The transfer function of `result` from the edge of the protocol, located in `other`.
 
     The spread of the edge in bins of 0.1 pixels is differentiated, its outer quarters under the slopes of a
@@ -92,7 +90,7 @@ def measure_mtf(result: Image, other: Image, protocol: Protocol) -> Mtf:
     return _transfer(spread, pixel)
 
 
-def _from_line(plane: Plane) -> Plane:
+def _from_line(plane: Floats) -> Floats:
     """Signed distance of every pixel from the straight edge across the plane, in pixels."""
     slopes = np.gradient(gaussian_filter(plane, 1.0)) if min(plane.shape) >= 2 else ()
     if not slopes or min(plane.shape) < 2 * LEAST:
@@ -103,11 +101,11 @@ def _from_line(plane: Plane) -> Plane:
     # half of the highest slope of its row: noise beside the edge must not pull
     weight = np.maximum(slope - 0.5 * slope.max(axis=1, keepdims=True), 0)
     if not (weight.sum(axis=1) > 0).all():
-        raise UndefinedError("there is no edge in the region")
+        raise UndefinedError("the region has no edge")
     centre = (weight * np.arange(width)).sum(axis=1) / weight.sum(axis=1)
     tilt, start = _fit_line(np.arange(height), centre)
     distance = (np.arange(width)[None, :] - start - tilt * np.arange(height)[:, None]) / np.hypot(1, tilt)
-    turned: Plane = distance if upright else distance.T
+    turned: Floats = distance if upright else distance.T
     return turned
 
 
@@ -122,7 +120,7 @@ def _fit_line(row: NDArray[np.int_], centre: Floats) -> tuple[float, float]:
     return float(tilt), float(start)
 
 
-def _from_circle(plane: Plane, edge: Circle) -> Plane:
+def _from_circle(plane: Floats, edge: Circle) -> Floats:
     """Distance of every pixel from the circle that fits the edge near `edge`, in pixels, outside above 0."""
     angle = np.arange(0, 2 * np.pi, np.pi / 36)
     radius = np.arange(0.5 * edge.radius, 1.5 * edge.radius, 0.25)
@@ -134,7 +132,7 @@ def _from_circle(plane: Plane, edge: Circle) -> Plane:
     weight = np.maximum(slope - 0.5 * slope.max(axis=1, keepdims=True), 0)
     total = weight.sum(axis=1)
     if (total > 0).sum() < len(angle) / 2:
-        raise UndefinedError("there is no edge along the circle")
+        raise UndefinedError("the circle has no edge")
     found = (weight * radius).sum(axis=1)[total > 0] / total[total > 0]
     a = angle[total > 0]
     points = np.stack([found * np.sin(a), found * np.cos(a)], -1)
@@ -146,11 +144,11 @@ def _from_circle(plane: Plane, edge: Circle) -> Plane:
     if float(np.median(off)) > CROOKED:
         raise UndefinedError("the edge along the circle is not round, one of several, or lost in the noise")
     rows, columns = np.indices(plane.shape)
-    distance: Plane = np.hypot(rows - edge.row - dy, columns - edge.column - dx)
+    distance: Floats = np.hypot(rows - edge.row - dy, columns - edge.column - dx)
     return distance - size
 
 
-def _edge_spread(plane: Plane, distance: Plane, reach: float) -> Floats:
+def _edge_spread(plane: Floats, distance: Floats, reach: float) -> Floats:
     """Means of the pixels in bins of 0.1 pixels from -reach to reach, as far as there are pixels."""
     reach = min(reach, -float(distance.min()), float(distance.max()))
     if reach < LEAST:
@@ -175,7 +173,7 @@ def _transfer(spread: Floats, pixel: float) -> Mtf:
     low, high = spread[:foot], spread[-foot:]
     contrast = float(high.mean() - low.mean())
     if not abs(contrast) > CLEAR * max(float(low.std()), float(high.std())):
-        raise UndefinedError("the edge is lost in the noise beside it")
+        raise UndefinedError("the edge is lost in the noise next to it")
     line = np.diff(spread)
     # centred where the edge is steepest: what a window cuts off must be alike on both sides
     weight = np.maximum(line * np.sign(contrast), 0)

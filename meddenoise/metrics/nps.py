@@ -7,13 +7,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import Mask, Plane, paired_planes
+from meddenoise.metrics import Protocol, UndefinedError
+from meddenoise.metrics.planes import paired_planes
+from meddenoise.series import Floats, Mask, Numbers
 
 PATCH, SMALLEST_PATCH = 64, 16
 """Sides of the patches: frequencies are 1 / side apart."""
 
-Floats = NDArray[np.float64]
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
@@ -48,7 +48,7 @@ class Nps:
 
 
 def measure_nps(
-    planes: Iterable[tuple[Plane, Mask]], spacing_mm: tuple[float, float] | None, patch: int = PATCH
+    planes: Iterable[tuple[Floats, Mask]], spacing_mm: tuple[float, float] | None, patch: int = PATCH
 ) -> Nps:
     """The spectrum of planes of noise [Y, X] from patches that overlap by half and lie inside the masks.
 
@@ -127,17 +127,17 @@ def flatness(nps: Nps) -> float:
     return float(np.exp(np.log(np.maximum(power, 1e-12 * power.max())).mean()) / power.mean())
 
 
-def nps_peak(result: Image, reference: Image, protocol: Protocol) -> float:
+def nps_peak(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Frequency at which the spectrum of result minus reference is highest; UndefinedError where none is."""
     return peak_frequency(difference_nps(result, reference, protocol))
 
 
-def nps_mean(result: Image, reference: Image, protocol: Protocol) -> float:
+def nps_mean(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Mean frequency of the spectrum of result minus reference; UndefinedError where there is none."""
     return mean_frequency(difference_nps(result, reference, protocol))
 
 
-def difference_nps(result: Image, other: Image, protocol: Protocol) -> Nps:
+def difference_nps(result: Numbers, other: Numbers, protocol: Protocol) -> Nps:
     """The spectrum of result minus other. Raises UndefinedError where no patch fits."""
     planes = ((np.where(mask, x - y, 0.0), mask) for x, y, mask in paired_planes(result, other, protocol))
     return measure_nps(planes, protocol.spacing_mm)

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
+from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.fetched import ALEXNET, INCEPTION, fetch, find
+from meddenoise.series import Numbers
 
 SMALLEST = 64
 """Side in pixels below which AlexNet's last features are no images any more."""
@@ -23,7 +24,7 @@ FEWEST = 2048
 """Images below which the covariance of the 2048 features is singular, and the distance biased upwards."""
 
 
-def lpips(result: Image, reference: Image, protocol: Protocol) -> float:
+def lpips(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """LPIPS v0.1 with AlexNet, mean over planes [N, Y, X]: 0 for identical images, more is worse.
 
     The reference's least value becomes -1, and protocol.data_range above it 1; what lies beyond is cut.
@@ -36,7 +37,7 @@ def lpips(result: Image, reference: Image, protocol: Protocol) -> float:
     if min(result.shape[1:]) < SMALLEST:
         raise UndefinedError(f"LPIPS needs planes of at least {SMALLEST} x {SMALLEST} pixels")
     if not (np.isfinite(result).all() and np.isfinite(reference).all()):
-        raise UndefinedError("LPIPS has no value where pixels are not finite")
+        raise UndefinedError("LPIPS needs finite pixels")
     network = _alexnet(_weights(ALEXNET, "lpips", protocol.networks))
     low = float(reference.min())
     pairs = zip(_scaled(result, low, protocol), _scaled(reference, low, protocol), strict=True)
@@ -45,7 +46,7 @@ def lpips(result: Image, reference: Image, protocol: Protocol) -> float:
     return float(np.mean(values))
 
 
-def fid(results: Image, references: Image, protocol: Protocol) -> float:
+def fid(results: Numbers, references: Numbers, protocol: Protocol) -> float:
     """Frechet distance of InceptionV3 features between two sets of images [N, Y, X]: 0 for equal sets.
 
     Scaled as for `lpips`, then to 8 bits. Raises UndefinedError without the packages, the weights or a data
@@ -118,7 +119,7 @@ def _unreadable(path: Path, error: Exception) -> UndefinedError:
     return UndefinedError(f"the weights {path} cannot be read ({error}): fetch them again")
 
 
-def _scaled(images: Image, low: float, protocol: Protocol) -> Tensor:
+def _scaled(images: Numbers, low: float, protocol: Protocol) -> Tensor:
     """[N, 3, Y, X] in [-1, 1]."""
     assert protocol.data_range is not None
     unit = 2 * (images.astype(np.float32) - np.float32(low)) / np.float32(protocol.data_range) - 1

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
-
-Plane = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from meddenoise.metrics import Protocol, UndefinedError
+from meddenoise.series import Floats, Mask, Numbers
 
 NO_PIXEL = "no pixel is inside the mask and finite in both images"
 
 
-def paired_planes(result: Image, other: Image, protocol: Protocol) -> Iterator[tuple[Plane, Plane, Mask]]:
+def paired_planes(
+    result: Numbers, other: Numbers, protocol: Protocol
+) -> Iterator[tuple[Floats, Floats, Mask]]:
     """Planes [Y, X] of both, with True where both are finite and the protocol's mask holds.
 
     Raises ValueError where the shapes differ.
@@ -26,7 +26,7 @@ def paired_planes(result: Image, other: Image, protocol: Protocol) -> Iterator[t
         yield paired_plane(result, other, protocol, n)
 
 
-def paired_plane(result: Image, other: Image, protocol: Protocol, n: int) -> tuple[Plane, Plane, Mask]:
+def paired_plane(result: Numbers, other: Numbers, protocol: Protocol, n: int) -> tuple[Floats, Floats, Mask]:
     """One of `paired_planes`."""
     x, y = result[n].astype(np.float64), other[n].astype(np.float64)
     mask = np.isfinite(x) & np.isfinite(y)
@@ -67,9 +67,9 @@ def inner(mask: Mask, radius: int) -> Mask:
     return inside
 
 
-def halve(plane: NDArray[np.floating | np.bool_]) -> Plane:
+def halve(plane: NDArray[np.floating | np.bool_]) -> Floats:
     """Means of 2 x 2 pixels [Y // 2, X // 2]; an odd last row or column is left out."""
     height, width = (size // 2 for size in plane.shape)
     blocks = plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
-    means: Plane = blocks.mean(axis=(1, 3), dtype=np.float64)
+    means: Floats = blocks.mean(axis=(1, 3), dtype=np.float64)
     return means

@@ -68,7 +68,7 @@ def data_range(
     if name == "8bit":
         if not _is_8bit(reference):
             raise InputError(
-                f"{reference.path} is no image of 8 bits, which protocol 8bit is for: give patient-range."
+                f"{reference.path} is not an 8-bit image, which protocol 8bit is for: give patient-range."
             )
         return 255.0 * abs(float(reference.slope.max())), "is 255 stored grey levels for 8 bits"
     return _spread(reference, valid), "is the largest minus the smallest value of the reference series"

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import NO_PIXEL, Plane, checked_range, combine, paired_plane, paired_planes
+from meddenoise.metrics import Protocol, UndefinedError
+from meddenoise.metrics.planes import NO_PIXEL, checked_range, combine, paired_plane, paired_planes
+from meddenoise.series import Floats, Numbers
 
 TISSUES, TISSUE_SHARE = 8, 0.02
 SAMPLED = 100_000
@@ -19,10 +20,15 @@ SSIM_RADIUS = 5
 _SSIM_K = (0.01, 0.03)
 
 
-def psnr(result: Image, reference: Image, protocol: Protocol) -> float:
+def psnr(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """10 log10(R^2 / MSE) in dB; infinite where the images are identical.
 
     Raises UndefinedError without a data range or without a pixel to compare.
+
+    >>> import numpy as np
+    >>> clean = np.zeros((1, 8, 8))
+    >>> round(psnr(clean + 1, clean, Protocol(data_range=255.0)), 2)
+    48.13
     """
     peak = checked_range(protocol)
 
@@ -32,22 +38,22 @@ def psnr(result: Image, reference: Image, protocol: Protocol) -> float:
     return _pooled(result, reference, protocol, np.square, decibel)
 
 
-def rmse(result: Image, reference: Image, protocol: Protocol) -> float:
+def rmse(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Root mean square error in the protocol's unit."""
     return _pooled(result, reference, protocol, np.square, math.sqrt)
 
 
-def mae(result: Image, reference: Image, protocol: Protocol) -> float:
+def mae(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Mean absolute error in the protocol's unit."""
     return _pooled(result, reference, protocol, np.abs, float)
 
 
-def bias(result: Image, reference: Image, protocol: Protocol) -> float:
+def bias(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Mean of result minus reference in the protocol's unit: positive where the result is too high."""
     return _pooled(result, reference, protocol, np.positive, float)
 
 
-def bias_worst(result: Image, reference: Image, protocol: Protocol) -> float:
+def bias_worst(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """The bias of the tissue that is shifted most, in the protocol's unit, with its sign.
 
     Tissues are TISSUES equal ranges between the 0.5th and the 99.5th percentile of the reference, those that
@@ -58,7 +64,7 @@ def bias_worst(result: Image, reference: Image, protocol: Protocol) -> float:
     if not planes:
         raise UndefinedError(NO_PIXEL)
 
-    def chosen(group: list[int]) -> Iterator[tuple[Plane, Plane]]:
+    def chosen(group: list[int]) -> Iterator[tuple[Floats, Floats]]:
         for n in group:
             x, y, mask = paired_plane(result, reference, protocol, n)
             yield x[mask], y[mask]
@@ -66,7 +72,7 @@ def bias_worst(result: Image, reference: Image, protocol: Protocol) -> float:
     return float(np.mean([_worst_shift(partial(chosen, group)) for group in groups]))
 
 
-def ssim(result: Image, reference: Image, protocol: Protocol) -> float:
+def ssim(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Structural similarity, at most 1: 11 x 11 Gaussian window of sigma 1.5, K = (0.01, 0.03).
 
     Computed plane by plane, over the windows that lie inside the plane and are centred on a masked pixel.
@@ -87,11 +93,11 @@ def ssim(result: Image, reference: Image, protocol: Protocol) -> float:
     return combine(sums, protocol)
 
 
-def ssim_maps(x: Plane, y: Plane, peak: float) -> tuple[Plane, Plane]:
+def ssim_maps(x: Floats, y: Floats, peak: float) -> tuple[Floats, Floats]:
     """SSIM of the window centred on every pixel, and its second factor, contrast and structure."""
 
-    def mean(plane: Plane) -> Plane:
-        blurred: Plane = gaussian_filter(plane, _SSIM_SIGMA, radius=SSIM_RADIUS)
+    def mean(plane: Floats) -> Floats:
+        blurred: Floats = gaussian_filter(plane, _SSIM_SIGMA, radius=SSIM_RADIUS)
         return blurred
 
     c1, c2 = ((k * peak) ** 2 for k in _SSIM_K)
@@ -106,7 +112,7 @@ def ssim_maps(x: Plane, y: Plane, peak: float) -> tuple[Plane, Plane]:
     return (2 * mx * my + c1) / (mx * mx + my * my + c1) * structure, structure
 
 
-def acutance(result: Image, reference: Image, protocol: Protocol) -> float:
+def acutance(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Mean length of the gradient of the result, R as 255, per pixel; 0 or more, best that of the reference.
 
     Central differences. Only comparable where as much noise is left: noise raises it. Of the reference it is
@@ -126,7 +132,7 @@ def acutance(result: Image, reference: Image, protocol: Protocol) -> float:
     return combine(sums, protocol)
 
 
-def _worst_shift(pixels: Callable[[], Iterator[tuple[Plane, Plane]]]) -> float:
+def _worst_shift(pixels: Callable[[], Iterator[tuple[Floats, Floats]]]) -> float:
     """The mean error of the range of the reference that is farthest from 0; walks over the planes twice."""
     sample = np.concatenate([y[:: max(1, y.size // SAMPLED)] for _, y in pixels()])
     low, high = np.quantile(sample, (0.005, 0.995), method="inverted_cdf")
@@ -142,10 +148,10 @@ def _worst_shift(pixels: Callable[[], Iterator[tuple[Plane, Plane]]]) -> float:
 
 
 def _pooled(
-    result: Image,
-    reference: Image,
+    result: Numbers,
+    reference: Numbers,
     protocol: Protocol,
-    penalty: Callable[[Plane], Plane],
+    penalty: Callable[[Floats], Floats],
     finish: Callable[[float], float],
 ) -> float:
     """`finish` of the mean penalty of the error, over the volume or plane by plane."""

@@ -92,7 +92,7 @@ def parse_box(text: str, option: str) -> Box:
     """The box that ROW,COLUMN,HEIGHT,WIDTH[@PLANE[-PLANE]] tells of. Raises UsageError, naming `option`."""
     values, first, last = _parse(text, option, f"{_BOX}[@PLANE[-PLANE]]")
     if len(values) != 4 or any(value != int(value) for value in values) or min(values[2:]) < 1:
-        raise UsageError(f"{option} {text!r} is no box: write it as {_BOX} in whole pixels.")
+        raise UsageError(f"{option} {text!r} is not a box: write it as {_BOX} in whole pixels.")
     top, left, height, width = map(int, values)
     return Box(top, left, height, width, first, last)
 

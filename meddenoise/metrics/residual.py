@@ -8,23 +8,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
+from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.nps import difference_nps, flatness
 from meddenoise.metrics.planes import NO_PIXEL, mean_of_planes, paired_planes
 from meddenoise.noise import BAND_EDGES
 from meddenoise.noise.estimate import sigma_map
-
-Plane = NDArray[np.floating]
-Mask = NDArray[np.bool_]
+from meddenoise.series import Mask, Numbers
 
 SMALLEST = 32
 """Sides of a plane below which the lowest band holds too few frequencies to be measured."""
 
 
-def std_ratio(residual: Plane, sigma: Plane, valid: Mask) -> float:
+def std_ratio(residual: Numbers, sigma: Numbers, valid: Mask) -> float:
     """Standard deviation of residual / sigma, pixel by pixel: 1 when just the noise went, 0 when nothing."""
     inside = valid & (sigma > 0)
     if not inside.any():
@@ -32,12 +29,12 @@ def std_ratio(residual: Plane, sigma: Plane, valid: Mask) -> float:
     return float(np.std(residual[inside].astype(np.float64) / sigma[inside]))
 
 
-def gradient_correlation(clean: Plane, noisy: Plane, valid: Mask) -> float:
+def gradient_correlation(clean: Numbers, noisy: Numbers, valid: Mask) -> float:
     """Correlation of |noisy - clean| with the gradient of `clean`: 0 when no edge went with the noise."""
     return residual_structure(clean[None], noisy[None], Protocol(mask=valid[None]))
 
 
-def nps_distance(residual: Plane, sigma: Plane, bands: Sequence[float], valid: Mask) -> float:
+def nps_distance(residual: Numbers, sigma: Numbers, bands: Sequence[float], valid: Mask) -> float:
     """Relative L1 distance between the radial power spectra of residual / sigma and of the noise.
 
     0 when the residual has level and spectrum of the noise, 1 when nothing was removed. `bands` are the
@@ -63,7 +60,7 @@ def nps_distance(residual: Plane, sigma: Plane, bands: Sequence[float], valid: M
     return float((share * np.abs(removed - noise)).sum())
 
 
-def sure(residual: Plane, sigma: Plane, valid: Mask, kept: float) -> float:
+def sure(residual: Numbers, sigma: Numbers, valid: Mask, kept: float) -> float:
     """Stein's unbiased estimate of the mean square error against the unknown truth, in the unit squared.
 
     mean(residual²) - mean(sigma²) + 2 mean(sigma²) kept, for Gaussian noise. `kept` is the share of the
@@ -78,7 +75,7 @@ def sure(residual: Plane, sigma: Plane, valid: Mask, kept: float) -> float:
     return float(np.mean(np.square(residual[valid], dtype=np.float64))) - power + 2 * power * kept
 
 
-def residual_ratio(result: Image, noisy: Image, protocol: Protocol) -> float:
+def residual_ratio(result: Numbers, noisy: Numbers, protocol: Protocol) -> float:
     """Standard deviation of noisy minus result over the noise standard deviation; 1 when all noise went.
 
     Above 1 more than the noise was removed. Raises UndefinedError where the noise level is unknown or zero.
@@ -99,7 +96,7 @@ def residual_ratio(result: Image, noisy: Image, protocol: Protocol) -> float:
     return float(np.sqrt(variance)) / protocol.sigma
 
 
-def residual_structure(result: Image, noisy: Image, protocol: Protocol) -> float:
+def residual_structure(result: Numbers, noisy: Numbers, protocol: Protocol) -> float:
     """Correlation of |noisy - result| with the gradient of the result, -1 to 1; 0 when no edge was removed.
 
     Noise that follows the signal correlates with the image, not with its edges; above about 0.3 edges went
@@ -124,7 +121,7 @@ def residual_structure(result: Image, noisy: Image, protocol: Protocol) -> float
     return float((ab - a * b) / np.sqrt(variances[0] * variances[1]))
 
 
-def residual_nps_distance(result: Image, noisy: Image, protocol: Protocol) -> float:
+def residual_nps_distance(result: Numbers, noisy: Numbers, protocol: Protocol) -> float:
     """Relative distance between the power spectra of what was removed and of the noise, 0 or more.
 
     0 when the residual has level and spectrum of the noise, 1 when nothing was removed; mean over planes, by
@@ -144,7 +141,7 @@ def residual_nps_distance(result: Image, noisy: Image, protocol: Protocol) -> fl
     return mean_of_planes(values, f"no plane has {SMALLEST} pixels a side and noise")
 
 
-def residual_whiteness(result: Image, noisy: Image, protocol: Protocol) -> float:
+def residual_whiteness(result: Numbers, noisy: Numbers, protocol: Protocol) -> float:
     """Flatness of the radial spectrum of what was removed: 1 for white noise, towards 0 for a pattern.
 
     Geometric over arithmetic mean of the power up to Nyquist. Raises UndefinedError where nothing was

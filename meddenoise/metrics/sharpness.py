@@ -3,15 +3,16 @@
 import numpy as np
 from scipy.ndimage import sobel, uniform_filter1d
 
-from meddenoise.metrics import Image, Protocol
-from meddenoise.metrics.planes import Mask, Plane, inner, mean_of_planes, paired_planes
+from meddenoise.metrics import Protocol
+from meddenoise.metrics.planes import inner, mean_of_planes, paired_planes
+from meddenoise.series import Floats, Mask, Numbers
 
 _TAPS = 11
 _REACH = 6
 """Pixels to either side that a slope of the blurred image is made of."""
 
 
-def reblur(result: Image, other: Image, protocol: Protocol) -> float:
+def reblur(result: Numbers, other: Numbers, protocol: Protocol) -> float:
     """How little an image changes when it is blurred again: 0 sharp to 1 blurred; the mean over planes.
 
     By axis, the share of the Sobel slopes that survives a mean over 11 pixels, the larger of both; an axis
@@ -39,7 +40,7 @@ def _countable(mask: Mask) -> Mask:
     return inside
 
 
-def _blur(plane: Plane, inside: Mask, axis: int) -> float | None:
+def _blur(plane: Floats, inside: Mask, axis: int) -> float | None:
     """Share of the slopes along an axis that a blur leaves; None where there is no slope."""
     sharp = np.abs(sobel(plane, axis))[inside]
     blurred = np.abs(sobel(uniform_filter1d(plane, _TAPS, axis), axis))[inside]

@@ -5,9 +5,10 @@ import math
 import numpy as np
 from scipy.ndimage import correlate1d, uniform_filter
 
-from meddenoise.metrics import Image, Protocol, UndefinedError
-from meddenoise.metrics.planes import Mask, Plane, checked_range, halve, inner, mean_of_planes, paired_planes
+from meddenoise.metrics import Protocol, UndefinedError
+from meddenoise.metrics.planes import checked_range, halve, inner, mean_of_planes, paired_planes
 from meddenoise.metrics.reference import SSIM_RADIUS, ssim_maps
+from meddenoise.series import Floats, Mask, Numbers
 
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _LOG_SIGMA = 1.5
@@ -15,7 +16,7 @@ _LOG_RADIUS = 7
 _GMS_CONSTANT = 170.0
 
 
-def ms_ssim(result: Image, reference: Image, protocol: Protocol) -> float:
+def ms_ssim(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Structural similarity over five scales, 0 to 1: the mean over planes of the plane's own value.
 
     At each scale the windows of `ssim` count that lie inside the plane and are centred on masked pixels; a
@@ -32,7 +33,7 @@ def ms_ssim(result: Image, reference: Image, protocol: Protocol) -> float:
     return mean_of_planes(values, "no window fits into the image at the coarsest of its five scales")
 
 
-def hfen(result: Image, reference: Image, protocol: Protocol) -> float:
+def hfen(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Norm of the error of fine detail over the norm of the detail of the reference; 0 or more.
 
     Detail is what a Laplacian of Gaussian of 15 x 15 pixels and standard deviation 1.5 shows, where it lies
@@ -57,7 +58,7 @@ def hfen(result: Image, reference: Image, protocol: Protocol) -> float:
     return float(np.mean([math.sqrt(error / detail) for error, detail in ratios]))
 
 
-def gmsd(result: Image, reference: Image, protocol: Protocol) -> float:
+def gmsd(result: Numbers, reference: Numbers, protocol: Protocol) -> float:
     """Standard deviation of the similarity of gradients, R as 255; 0 for equal gradients, more is worse.
 
     The mean over planes of the plane's own value. Planes are halved by means of 2 x 2 pixels; Prewitt
@@ -76,7 +77,7 @@ def gmsd(result: Image, reference: Image, protocol: Protocol) -> float:
     return mean_of_planes(values, "no gradient fits into the halved image")
 
 
-def _scale_means(x: Plane, y: Plane, mask: Mask, peak: float) -> list[float]:
+def _scale_means(x: Floats, y: Floats, mask: Mask, peak: float) -> list[float]:
     """Mean of the structure factor at each scale, of SSIM at the last; empty where no window fits."""
     means = []
     for scale in range(len(_SCALE_WEIGHTS)):
@@ -92,7 +93,7 @@ def _scale_means(x: Plane, y: Plane, mask: Mask, peak: float) -> list[float]:
     return means
 
 
-def _laplacian(plane: Plane) -> Plane:
+def _laplacian(plane: Floats) -> Floats:
     """The plane filtered by a 15 x 15 Laplacian of Gaussian whose weights sum up to 0."""
     t = np.arange(-_LOG_RADIUS, _LOG_RADIUS + 1, dtype=np.float64)
     smooth = np.exp(-t * t / (2 * _LOG_SIGMA**2))
@@ -101,16 +102,16 @@ def _laplacian(plane: Plane) -> Plane:
     down = correlate1d(correlate1d(plane, second, 0), smooth, 1)
     right = correlate1d(correlate1d(plane, smooth, 0), second, 1)
     # of the square, its share of the sum of all weights is taken from each weight
-    remainder: Plane = uniform_filter(plane, 2 * _LOG_RADIUS + 1)
-    filtered: Plane = down + right - 2 * second.sum() * remainder
+    remainder: Floats = uniform_filter(plane, 2 * _LOG_RADIUS + 1)
+    filtered: Floats = down + right - 2 * second.sum() * remainder
     return filtered
 
 
-def _prewitt(plane: Plane) -> Plane:
+def _prewitt(plane: Floats) -> Floats:
     """Length of the Prewitt gradient, weights 1 / 3."""
     slopes = [
         correlate1d(correlate1d(plane, [1.0, 0.0, -1.0], axis), [1 / 3, 1 / 3, 1 / 3], 1 - axis)
         for axis in (0, 1)
     ]
-    length: Plane = np.hypot(*slopes)
+    length: Floats = np.hypot(*slopes)
     return length

@@ -1,6 +1,6 @@
 """A one-pass U-Net that sees an image only in units of its noise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class NoiseUNet(Trunk):
         self.floor = nn.Conv2d(1, first, 1, bias=False)
         self.told = nn.Linear(bands + 1, first)
         self.tail = nn.Conv2d(first, unshuffle**2, 3, padding=1)
+        self.body: Callable[[Tensor], Tensor] | None = None
+        """What runs instead of `mix` and the tail, which are between entry and residual sum."""
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -57,7 +59,8 @@ class NoiseUNet(Trunk):
         """
         height, width = noisy.shape[-2:]
         image, level = (pad_to(x, self.multiple) for x in (noisy, sigma))
-        residual: Tensor = self.tail(self.mix(self._enter(image, level, bands, zero)))
+        features = self._enter(image, level, bands, zero)
+        residual: Tensor = self.tail(self.mix(features)) if self.body is None else self.body(features)
         residual = functional.pixel_shuffle(residual.float(), self.unshuffle)[..., :height, :width]
         return noisy[:, self.middle, None] - sigma * residual
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.fft import rfft2
 from scipy.ndimage import maximum_filter, minimum_filter
 
+from meddenoise.series import Image, Mask
+
 RING_EDGES = (0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.7072)
 """Cycles a pixel; half the width of BAND_EDGES below 0.375. Detrending leaves nothing below the first."""
 MAX_BLOCKS = 1200
@@ -16,9 +18,6 @@ MAX_BLOCKS = 1200
 
 CLIPPED = 0.01
 """Share of a plane at its lowest or highest value from which that value is a fill or a clip."""
-
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,11 @@ class Blocks:
 
     size: int
     step: int
-    mean: Floats
-    std: Floats
-    power: Floats
-    y: Floats
-    x: Floats
+    mean: Image
+    std: Image
+    power: Image
+    y: Image
+    x: Image
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -50,11 +49,11 @@ class Blocks:
         """Only the blocks that a mask [n] or indices choose."""
         return Blocks(self.size, self.step, *(part[chosen] for part in self._parts()))
 
-    def _parts(self) -> tuple[Floats, ...]:
+    def _parts(self) -> tuple[Image, ...]:
         return self.mean, self.std, self.power, self.y, self.x
 
 
-def measure_blocks(plane: Floats, usable: Mask, size: int, brightness: Floats | None = None) -> Blocks:
+def measure_blocks(plane: Image, usable: Mask, size: int, brightness: Image | None = None) -> Blocks:
     """The blocks of a plane [Y, X] whose pixels are usable (99.5 % of them).
 
     Their means are those of `brightness` [Y, X] where it is given: what the signal is under a difference.
@@ -94,7 +93,7 @@ def ring_areas() -> NDArray[np.float64]:
     return areas
 
 
-def usable_pixels(plane: Floats, valid: Mask) -> Mask:
+def usable_pixels(plane: Image, valid: Mask) -> Mask:
     """True where a pixel can carry noise: valid, not in a constant margin, mask or saturation."""
     usable = valid & np.isfinite(plane)
     usable &= ~_at_extreme(plane, usable, np.min)
@@ -107,7 +106,7 @@ def usable_pixels(plane: Floats, valid: Mask) -> Mask:
     return usable
 
 
-def _at_extreme(plane: Floats, usable: Mask, extreme: Callable[[Floats], np.float32]) -> Mask:
+def _at_extreme(plane: Image, usable: Mask, extreme: Callable[[Image], np.float32]) -> Mask:
     """True for usable pixels at the lowest or highest value, where too many are for it to be chance."""
     if not usable.any():
         return np.zeros(plane.shape, bool)
@@ -120,7 +119,7 @@ def _windows(array: NDArray[np.generic], size: int, step: int) -> NDArray[np.gen
     return view[::step, ::step]
 
 
-def _ring_power(pixels: Floats) -> Floats:
+def _ring_power(pixels: Image) -> Image:
     """Mean power in each ring of blocks [n, size, size], plane-detrended under a Hann window; [n, rings]."""
     n, size = len(pixels), pixels.shape[1]
     window, basis, ring = _tools(size)
@@ -133,7 +132,7 @@ def _ring_power(pixels: Floats) -> Floats:
 
 
 @lru_cache
-def _tools(size: int) -> tuple[Floats, Floats, Floats]:
+def _tools(size: int) -> tuple[Image, Image, Image]:
     """Root of the Hann window, plane basis under it [pixels, 3], ring averages [frequencies, rings]."""
     hann = np.hanning(size + 2)[1:-1]
     root = np.sqrt(np.outer(hann, hann)).ravel()
@@ -150,7 +149,7 @@ def _tools(size: int) -> tuple[Floats, Floats, Floats]:
 
 
 @lru_cache
-def _white_response(size: int) -> tuple[Floats, NDArray[np.float64]]:
+def _white_response(size: int) -> tuple[Image, NDArray[np.float64]]:
     """Mean ring power of unit white noise and its Gamma shape, measured once on 2000 fixed blocks."""
     noise = np.random.default_rng(0).standard_normal((2000, size, size), np.float32)
     power = _ring_power(noise).astype(np.float64)

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, SPECTRUM_EDGES
-from meddenoise.noise.spectrum import Array
+from meddenoise.series import Image
 
 CELLS = 2 * (len(SPECTRUM_EDGES) - 1)
 _FINE = 512
 
 
-def spectrum_cells(amplitude: Array, width: int) -> NDArray[np.float64]:
+def spectrum_cells(amplitude: Image, width: int) -> NDArray[np.float64]:
     """Amplitude in each cell [CELLS], relative to white noise of the same variance.
 
     `amplitude` [H, W // 2 + 1] belongs to the coefficients of `rfft2` of planes `width` wide, in any unit.

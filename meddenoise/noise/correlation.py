@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.noise.spectrum import Amplitude, Array, coloured_noise, radial_frequency, white_noise
+from meddenoise.noise.spectrum import Amplitude, coloured_noise, radial_frequency, white_noise
+from meddenoise.series import Image
 
 REACH = 8
 """Largest lag, in pixels, at which the autocorrelation is stated."""
@@ -28,12 +29,12 @@ _CENTRES = (0.0884, 0.198, 0.318, 0.5)
 """Frequencies at which the power of a band is about its mean: root mean squares, Nyquist for the last."""
 
 
-def autocorrelation(noise: NoiseEstimate) -> Array:
+def autocorrelation(noise: NoiseEstimate) -> Image:
     """R(dy, dx) / R(0) of the noise for lags up to REACH, [2 REACH + 1, 2 REACH + 1], 1 in the middle."""
     power = np.square(spectrum_of(noise)(radial_frequency(_GRID, _GRID)), dtype=np.float64)
     covariance = np.fft.fftshift(np.fft.irfft2(power, s=(_GRID, _GRID)))
     middle = slice(_GRID // 2 - REACH, _GRID // 2 + REACH + 1)
-    correlation: Array = (covariance[middle, middle] / covariance.max()).astype(np.float32)
+    correlation: Image = (covariance[middle, middle] / covariance.max()).astype(np.float32)
     return correlation
 
 
@@ -67,12 +68,12 @@ def spectrum_of(noise: NoiseEstimate) -> Amplitude:
     return lambda f: np.exp(_interpolated(np.square(f), logs) / 2).astype(np.float32)
 
 
-def noise_like(noise: NoiseEstimate, plane: Array, rng: np.random.Generator) -> Array:
+def noise_like(noise: NoiseEstimate, plane: Image, rng: np.random.Generator) -> Image:
     """Fresh normal noise for a plane [Y, X]: the level, spectrum, place and signal dependence of `noise`."""
     return np.asarray(sigma_map(noise, plane) * unit_noise(noise, plane.shape, rng), np.float32)
 
 
-def unit_noise(noise: NoiseEstimate, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+def unit_noise(noise: NoiseEstimate, shape: tuple[int, ...], rng: np.random.Generator) -> Image:
     """Normal noise of `shape` [..., Y, X] with the spectrum of `noise` and variance 1, not periodic."""
     if noise.bands == WHITE or not any(noise.bands):
         return white_noise(shape, rng)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from meddenoise.noise.models import CtDoseNoise
-from meddenoise.noise.spectrum import Amplitude, Array, coloured_noise, sampled_amplitude
+from meddenoise.noise.spectrum import Amplitude, coloured_noise, sampled_amplitude
+from meddenoise.series import Image
 
 MU_WATER_MM = 0.0195
 """Linear attenuation of water at about 70 keV, per mm."""
@@ -24,8 +25,8 @@ _SIGMA_STEP = 4
 
 
 def insert_dose_noise(
-    plane: Array, options: CtDoseNoise, rng: np.random.Generator
-) -> tuple[Array, Array, Amplitude]:
+    plane: Image, options: CtDoseNoise, rng: np.random.Generator
+) -> tuple[Image, Image, Amplitude]:
     """Noise to add to one plane [Y, X] of HU, its sigma map (HU) and the amplitude of its spectrum."""
     amplitude = kernel_amplitude(options.kernel)
     if options.fraction == 1:
@@ -65,11 +66,11 @@ def kernel_amplitude(kernel: str) -> Amplitude:
 class Rays:
     """Photons that reach the detector at full dose, [views, bins]; bins are `factor` pixels wide."""
 
-    photons: Array
+    photons: Image
     factor: int
 
 
-def project(plane: Array, options: CtDoseNoise, side: int, views: int) -> Rays:
+def project(plane: Image, options: CtDoseNoise, side: int, views: int) -> Rays:
     """Photons behind a plane [Y, X] of HU, from `views` angles over 180°, reduced to about `side` pixels."""
     factor = max(1, max(plane.shape) // side)
     attenuation = np.maximum(1 + plane / np.float32(1000), 0) * np.float32(MU_WATER_MM * options.pixel_mm)
@@ -90,14 +91,14 @@ def project(plane: Array, options: CtDoseNoise, side: int, views: int) -> Rays:
     return Rays(_incident(bins, max(plane.shape) / factor, options) * np.exp(-paths), factor)
 
 
-def _incident(bins: int, width: float, options: CtDoseNoise) -> Array:
+def _incident(bins: int, width: float, options: CtDoseNoise) -> Image:
     """Photons in air along the detector: all in the middle, the bow-tie's part at the edge of the field."""
     radius = np.abs(np.arange(bins) - (bins - 1) / 2) / (width / 2)
     shape = np.cos(np.minimum(radius, 1) * np.pi / 2) ** 2
     return np.asarray(options.photons * (options.bowtie + (1 - options.bowtie) * shape), np.float32)
 
 
-def _draw_error(photons: Array, options: CtDoseNoise, rng: np.random.Generator) -> Array:
+def _draw_error(photons: Image, options: CtDoseNoise, rng: np.random.Generator) -> Image:
     """Error of each line integral at the lower dose.
 
     Thinning the photons of the full dose gives the added variance exactly, and in starved rays the bias
@@ -107,11 +108,11 @@ def _draw_error(photons: Array, options: CtDoseNoise, rng: np.random.Generator) 
     counts = rng.binomial(np.rint(full).astype(np.int64), options.fraction).astype(np.float32)
     electronic = options.electronic * np.sqrt(1 - options.fraction**2)
     counts += np.float32(electronic) * rng.standard_normal(counts.shape, dtype=np.float32)
-    error: Array = -np.log(np.maximum(counts, 1) / (np.float32(options.fraction) * full))
+    error: Image = -np.log(np.maximum(counts, 1) / (np.float32(options.fraction) * full))
     return error
 
 
-def _error_variance(photons: Array, options: CtDoseNoise) -> Array:
+def _error_variance(photons: Image, options: CtDoseNoise) -> Image:
     """Variance of what `_draw_error` draws, by quadrature over the counts; clipped counts included."""
     f = options.fraction
     grid = np.linspace(0, np.log(options.photons) + 0.1, 200)
@@ -122,11 +123,11 @@ def _error_variance(photons: Array, options: CtDoseNoise) -> Array:
     spread = np.sqrt(f * (1 - f) * full + (1 - f * f) * options.electronic**2)
     logs = np.log(np.maximum(f * full + spread * z, 1))
     variance = (logs**2 @ weight) - (logs @ weight) ** 2
-    result: Array = np.interp(np.log(np.maximum(photons, 1)), grid, variance).astype(np.float32)
+    result: Image = np.interp(np.log(np.maximum(photons, 1)), grid, variance).astype(np.float32)
     return result
 
 
-def _sigma_hu(shape: tuple[int, ...], rays: Rays, options: CtDoseNoise) -> Array:
+def _sigma_hu(shape: tuple[int, ...], rays: Rays, options: CtDoseNoise) -> Image:
     """Standard deviation of the reconstructed noise at each pixel [Y, X], HU."""
     variance = _error_variance(rays.photons, options)
     kernel = scipy.fft.irfft(_ramp(512, options.kernel))
@@ -138,11 +139,11 @@ def _sigma_hu(shape: tuple[int, ...], rays: Rays, options: CtDoseNoise) -> Array
     mean = _backproject(variance, y / unit, x / unit, 1) / np.float32(len(variance))
     scale = 1000 * np.pi / (MU_WATER_MM * options.pixel_mm)
     sigma = np.sqrt(mean * np.float32(gain / _full_views(shape))) * np.float32(scale)
-    enlarged: Array = zoom(sigma, _SIGMA_STEP, order=1, mode="nearest", grid_mode=True)
+    enlarged: Image = zoom(sigma, _SIGMA_STEP, order=1, mode="nearest", grid_mode=True)
     return enlarged[: shape[0], : shape[1]]
 
 
-def _backproject(projections: Array, y: Array, x: Array, phases: int) -> Array:
+def _backproject(projections: Image, y: Image, x: Image, phases: int) -> Image:
     """Sum over the views of each pixel's nearest sample, 1 / phases of the unit of y and x apart."""
     views, samples = projections.shape
     total = np.zeros((len(y), len(x)), np.float32)
@@ -154,14 +155,14 @@ def _backproject(projections: Array, y: Array, x: Array, phases: int) -> Array:
     return total
 
 
-def _interpolate(rows: Array) -> Array:
+def _interpolate(rows: Image) -> Image:
     """Linear interpolation between bins, `_PHASES` samples a bin, [views, (bins - 1) * phases + 1]."""
     phase = np.arange(_PHASES, dtype=np.float32) / _PHASES
     fine = rows[:, :-1, None] * (1 - phase) + rows[:, 1:, None] * phase
     return np.concatenate([fine.reshape(len(rows), -1), rows[:, -1:]], axis=1)
 
 
-def _resample(rays: Rays, shape: tuple[int, ...]) -> Array:
+def _resample(rays: Rays, shape: tuple[int, ...]) -> Image:
     """Photons in bins one pixel wide."""
     if rays.factor == 1:
         return rays.photons
@@ -169,7 +170,7 @@ def _resample(rays: Rays, shape: tuple[int, ...]) -> Array:
     place = (np.arange(bins) - (bins - 1) / 2) / rays.factor + (coarse.shape[1] - 1) / 2
     left = np.clip(place.astype(np.int64), 0, coarse.shape[1] - 2)
     part = np.clip(place - left, 0, 1).astype(np.float32)
-    fine: Array = coarse[:, left] * (1 - part) + coarse[:, left + 1] * part
+    fine: Image = coarse[:, left] * (1 - part) + coarse[:, left + 1] * part
     return fine
 
 
@@ -188,15 +189,15 @@ def _window(f: NDArray[np.floating], kernel: str) -> NDArray[np.floating]:
     return np.cos(np.pi * np.minimum(f, 0.5)) ** 2 if kernel == "hann" else np.ones_like(f)
 
 
-def _block_mean(plane: Array, factor: int) -> Array:
+def _block_mean(plane: Image, factor: int) -> Image:
     height, width = (ceil(n / factor) * factor for n in plane.shape)
     padded = np.zeros((height, width), np.float32)
     padded[: plane.shape[0], : plane.shape[1]] = plane
-    blocks: Array = padded.reshape(height // factor, factor, width // factor, factor).mean(axis=(1, 3))
+    blocks: Image = padded.reshape(height // factor, factor, width // factor, factor).mean(axis=(1, 3))
     return blocks
 
 
-def _axes(shape: tuple[int, ...], step: int) -> tuple[Array, Array]:
+def _axes(shape: tuple[int, ...], step: int) -> tuple[Image, Image]:
     """Places of blocks of `step` pixels, in pixels from the middle of the plane: rows, columns."""
     y, x = (
         (np.arange(ceil(n / step)) * step + (step - 1) / 2 - (n - 1) / 2).astype(np.float32) for n in shape
@@ -216,5 +217,5 @@ def _bin_count(shape: tuple[int, ...], factor: int) -> int:
     return ceil(hypot(*shape) / factor) + 8
 
 
-def _padded(rows: Array) -> int:
+def _padded(rows: Image) -> int:
     return int(scipy.fft.next_fast_len(2 * rows.shape[1], real=True))

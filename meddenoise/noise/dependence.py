@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter, zoom
 
 from meddenoise.noise.blocks import Blocks, ring_areas
+from meddenoise.series import Floats, Plane
 
 LOW_SHARE = 0.1
 """Share of the blocks below the surface: those taken as free of anatomy."""
@@ -27,9 +28,6 @@ GRID = 16
 """Points a side of a noise field."""
 SMOOTH = 9
 """Width in pixels of the mean that stands for the signal under the noise."""
-
-Floats = NDArray[np.float64]
-Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

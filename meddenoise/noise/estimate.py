@@ -12,14 +12,13 @@ from meddenoise.noise.dependence import Dependence, fit_dependence, stretch_fiel
 from meddenoise.noise.floor import estimate_tiny, ring_floors, total_variance
 from meddenoise.noise.profile.change import Scene
 from meddenoise.noise.rician import find_rayleigh, has_negatives, magnitude_floors
+from meddenoise.series import Mask, Plane
 
 LARGE_BLOCK, SMALL_BLOCK = 32, 16
 """Sides of a block in pixels: the larger resolves low frequencies, the smaller fits into small images."""
 MIN_BRIGHT = 30
 """Blocks, all or those of the noisier part, below which their spectrum is too uncertain."""
 
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 APART = 3
 """Frames from a frame to those it is compared with: the machine's recursive filter makes near ones alike."""
@@ -49,6 +48,11 @@ def estimate_plane(plane: Plane, valid: Mask | None = None, modality: str = "") 
 
     `valid` [Y, X] is False where pixels are no image, None where all are. `modality` is a DICOM code: CT
     noise may follow the place, MR noise (and that of an empty code) may be Rician, other noise the signal.
+
+    >>> import numpy as np
+    >>> plane = 100 + 5 * np.random.default_rng(0).standard_normal((128, 128), np.float32)
+    >>> round(estimate_plane(plane).sigma)
+    5
     """
     valid = np.ones(plane.shape, bool) if valid is None else valid
     if min(plane.shape, default=0) < SMALL_BLOCK:

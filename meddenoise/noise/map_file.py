@@ -11,12 +11,10 @@ from meddenoise.io import discover, read_item
 from meddenoise.io.masks import lie_together
 from meddenoise.io.modality import same_kind
 from meddenoise.noise import SeriesNoise
-from meddenoise.series import Series
-
-Planes = NDArray[np.float32]
+from meddenoise.series import Image, Series
 
 
-def read_noise_map(path: Path, series: Series) -> Planes:
+def read_noise_map(path: Path, series: Series) -> Image:
     """Noise standard deviations [N, Y, X] of the planes of `series`, in its unit; 0 where nothing is known.
 
     A map of a single plane is for every plane, one of grey levels for every colour. Pixels of the series that
@@ -57,12 +55,12 @@ def _check_kind(path: Path, noise: Series, series: Series) -> None:
     whole = len(noise) == len(series)
     if whole and noise.geometry.known and series.geometry.known and not lie_together(noise, series):
         raise InputError(
-            f"the noise map {path} lies elsewhere in the patient than {series.path}: "
+            f"the noise map {path} is elsewhere in the patient than {series.path}: "
             "give the map of that image."
         )
 
 
-def _fit(path: Path, values: Planes, noise: Series, series: Series) -> Planes:
+def _fit(path: Path, values: Image, noise: Series, series: Series) -> Image:
     """The values of a map laid over the planes of a series."""
     fits = values.shape[1:] == series.pixels.shape[1:]
     if fits and len(values) == 1:
@@ -78,7 +76,7 @@ def _fit(path: Path, values: Planes, noise: Series, series: Series) -> Planes:
     )
 
 
-def _check_levels(path: Path, levels: Planes, valid: NDArray[np.bool_]) -> None:
+def _check_levels(path: Path, levels: Image, valid: NDArray[np.bool_]) -> None:
     """Raises where a level is NaN, infinite or below 0 on a pixel that is image."""
     for wrong, what in ((~np.isfinite(levels), "that are no number"), (levels < 0, "below 0")):
         count = int(np.count_nonzero(wrong & valid))

@@ -9,11 +9,11 @@ from meddenoise.io.modality import same_kind
 from meddenoise.noise.models import NoiseOptions, ProfileNoise
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.file import SUFFIX, read_profile
-from meddenoise.noise.spectrum import Array
 from meddenoise.noise.table import NoiseRow, Scale, Values, worded
+from meddenoise.series import Image
 
 
-def measure(values: Array, pixel_mm: float) -> Scale:
+def measure(values: Image, pixel_mm: float) -> Scale:
     """The scale of an image; infinite values and NaN do not count."""
     finite = values[np.isfinite(values)]
     if not finite.size:
@@ -26,6 +26,9 @@ def parse_noise(text: str, scale: Scale) -> NoiseOptions:
 
     A text that ends in .toml is the file of a noise profile. Raises UsageError where it does not follow a
     form in the table, or is no profile for such images.
+
+    >>> parse_noise("rician:5", Scale(peak=1000.0, mean=200.0, pixel_mm=0.7))
+    RicianNoise(sigma=50.0, coils=1, g_peak=0.0, band=1.0)
     """
     if text.lower().endswith(SUFFIX):
         return _from_profile(Path(text), scale)

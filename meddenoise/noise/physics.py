@@ -21,7 +21,6 @@ from meddenoise.noise.models import (
 )
 from meddenoise.noise.spectrum import (
     Amplitude,
-    Array,
     band_amplitude,
     coloured_noise,
     detector_mtf,
@@ -32,32 +31,33 @@ from meddenoise.noise.spectrum import (
     sampled_amplitude,
     white_noise,
 )
+from meddenoise.series import Image
 
 NPS_FREQUENCIES: NDArray[np.float64] = np.linspace(0.0, 0.5, 51)
 """Radial frequencies, cycles a pixel, at which `NoiseInfo.nps` is stated."""
-_FREQUENCIES: Array = NPS_FREQUENCIES.astype(np.float32)
+_FREQUENCIES: Image = NPS_FREQUENCIES.astype(np.float32)
 
-Added = tuple[Array, Array, NDArray[np.float64]]
+Added = tuple[Image, Image, NDArray[np.float64]]
 """Noisy image, sigma at each pixel (or one that broadcasts to it), NPS at NPS_FREQUENCIES."""
 
 
-def add_gaussian(image: Array, options: GaussianNoise, rng: np.random.Generator) -> Added:
+def add_gaussian(image: Image, options: GaussianNoise, rng: np.random.Generator) -> Added:
     """White noise of one sigma."""
     noisy = image + np.float32(options.sigma) * white_noise(image.shape, rng)
     return noisy, np.float32(options.sigma) * np.ones(1, np.float32), _spectrum(None, options.sigma)
 
 
-def add_correlated(image: Array, options: CorrelatedNoise, rng: np.random.Generator) -> Added:
+def add_correlated(image: Image, options: CorrelatedNoise, rng: np.random.Generator) -> Added:
     """Noise with the spectrum of a Gaussian kernel."""
     return _add_coloured(image, options.sigma, gaussian_amplitude(options.kernel_px), rng)
 
 
-def add_spectral(image: Array, options: SpectralNoise, rng: np.random.Generator) -> Added:
+def add_spectral(image: Image, options: SpectralNoise, rng: np.random.Generator) -> Added:
     """Noise with a sampled radial spectrum."""
     return _add_coloured(image, options.sigma, sampled_amplitude(options.frequency, options.power), rng)
 
 
-def add_rician(image: Array, options: RicianNoise, rng: np.random.Generator) -> Added:
+def add_rician(image: Image, options: RicianNoise, rng: np.random.Generator) -> Added:
     """Magnitude of the signal, shared equally by the coils, with complex noise in each.
 
     Source: Constantinides et al., Magn Reson Med 1997 (signal in multi-coil magnitude images).
@@ -73,7 +73,7 @@ def add_rician(image: Array, options: RicianNoise, rng: np.random.Generator) -> 
     return np.sqrt(power), sigma, _spectrum(amplitude, level)
 
 
-def add_xray(image: Array, options: XrayNoise, rng: np.random.Generator) -> Added:
+def add_xray(image: Image, options: XrayNoise, rng: np.random.Generator) -> Added:
     """Quantum noise through the scintillator plus electronic noise; the image itself is not blurred.
 
     Its sigma is exact for any image: variance gain m, spread by the squared kernel of the scintillator.
@@ -84,7 +84,7 @@ def add_xray(image: Array, options: XrayNoise, rng: np.random.Generator) -> Adde
     noise = shot_noise(quanta, rng).astype(np.float32) * np.float32(options.gain)
     noise = filter_planes(noise, mtf)
     noise += np.float32(options.electronic) * white_noise(image.shape, rng)
-    quantum: Array = (quanta * np.float32(options.gain**2)).astype(np.float32)
+    quantum: Image = (quanta * np.float32(options.gain**2)).astype(np.float32)
     variance = _blurred_variance(quantum, mtf) + np.float32(options.electronic**2)
     transfer = detector_mtf(options.mtf_nyquist)(_FREQUENCIES).astype(np.float64)
     nps = float(quantum.mean()) * transfer**2 + options.electronic**2
@@ -95,7 +95,7 @@ def add_xray(image: Array, options: XrayNoise, rng: np.random.Generator) -> Adde
     return image + noise, np.sqrt(variance), nps
 
 
-def add_impulses(image: Array, options: ImpulseNoise, rng: np.random.Generator) -> Added:
+def add_impulses(image: Image, options: ImpulseNoise, rng: np.random.Generator) -> Added:
     """Independent pixels replaced by the low or the high value."""
     low = np.float32(image.min() if options.low is None else options.low)
     high = np.float32(image.max() if options.high is None else options.high)
@@ -106,7 +106,7 @@ def add_impulses(image: Array, options: ImpulseNoise, rng: np.random.Generator) 
     return noisy, np.sqrt(variance), _spectrum(None, float(np.sqrt(variance.mean())))
 
 
-def add_profile(image: Array, options: ProfileNoise, rng: np.random.Generator) -> Added:
+def add_profile(image: Image, options: ProfileNoise, rng: np.random.Generator) -> Added:
     """Noise of a measured profile; frames follow each other along the first axis."""
     amplitude = sampled_amplitude(options.frequency, options.power)
     local = Dependence(np.ones(0), (options.gain, options.offset))
@@ -117,9 +117,9 @@ def add_profile(image: Array, options: ProfileNoise, rng: np.random.Generator) -
         known = options.ratios[: len(image)]
         frames[: len(known)] = known
         variance *= np.square(frames)[:, None, None]
-    sigma: Array = np.sqrt(variance)
+    sigma: Image = np.sqrt(variance)
 
-    def draw() -> Array:
+    def draw() -> Image:
         noise = coloured_noise(image.shape, amplitude, rng)
         share_noise(noise, options.rho)
         return sigma * noise
@@ -135,12 +135,12 @@ def shot_noise(quanta: NDArray[np.floating], rng: np.random.Generator) -> NDArra
     return np.asarray(rng.poisson(quanta) - quanta, np.float64)
 
 
-def magnitude_of(real: Array, imaginary: Array) -> Array:
+def magnitude_of(real: Image, imaginary: Image) -> Image:
     """The magnitude of a complex signal; of signal plus noise and noise of the same level it is Rician."""
     return np.hypot(real, imaginary)
 
 
-def share_noise(frames: Array, rho: float) -> None:
+def share_noise(frames: Image, rho: float) -> None:
     """n_t = rho n_(t-1) + sqrt(1 - rho²) x_t, applied in place to `frames` [T, Y, X]: variances stay."""
     stack = frames if frames.ndim == 3 else frames[None]
     for index in range(1, len(stack) if rho else 0):
@@ -148,7 +148,7 @@ def share_noise(frames: Array, rho: float) -> None:
         stack[index] += np.float32(rho) * stack[index - 1]
 
 
-def g_factor(height: int, width: int, peak: float) -> Array:
+def g_factor(height: int, width: int, peak: float) -> Image:
     """Smooth noise amplification of parallel imaging, 1 at the borders to 1 + peak in the middle, [Y, X]."""
     down = (np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2) / height
     right = (np.arange(width, dtype=np.float32)[None, :] - (width - 1) / 2) / width
@@ -156,7 +156,7 @@ def g_factor(height: int, width: int, peak: float) -> Array:
     return np.float32(1) + np.float32(peak) * np.exp(-(down**2 + right**2) / np.float32(2 * 0.25**2))
 
 
-def recursive_filter(frames: Array, weight: float) -> float:
+def recursive_filter(frames: Image, weight: float) -> float:
     """Variance factor of n_t = (1 - weight) n_(t-1) + weight x_t, applied in place to `frames` [T, Y, X].
 
     The first frame is scaled to the settled variance weight / (2 - weight): as cut from a running cine.
@@ -170,7 +170,7 @@ def recursive_filter(frames: Array, weight: float) -> float:
     return factor
 
 
-def add_ct_dose(image: Array, options: CtDoseNoise, rng: np.random.Generator) -> Added:
+def add_ct_dose(image: Image, options: CtDoseNoise, rng: np.random.Generator) -> Added:
     """Noise of a lower dose, made in projections, plane by plane; images in HU."""
     planes = image.reshape(-1, *image.shape[-2:])
     noise, sigma = np.empty_like(planes), np.empty_like(planes)
@@ -182,12 +182,12 @@ def add_ct_dose(image: Array, options: CtDoseNoise, rng: np.random.Generator) ->
     return image + noise.reshape(image.shape), sigma.reshape(image.shape), nps
 
 
-def _add_coloured(image: Array, sigma: float, amplitude: Amplitude, rng: np.random.Generator) -> Added:
+def _add_coloured(image: Image, sigma: float, amplitude: Amplitude, rng: np.random.Generator) -> Added:
     noisy = image + np.float32(sigma) * coloured_noise(image.shape, amplitude, rng)
     return noisy, np.full(1, sigma, np.float32), _spectrum(amplitude, sigma)
 
 
-def _unit_noise(shape: tuple[int, ...], amplitude: Amplitude | None, rng: np.random.Generator) -> Array:
+def _unit_noise(shape: tuple[int, ...], amplitude: Amplitude | None, rng: np.random.Generator) -> Image:
     return white_noise(shape, rng) if amplitude is None else coloured_noise(shape, amplitude, rng)
 
 
@@ -199,7 +199,7 @@ def _spectrum(amplitude: Amplitude | None, sigma: float) -> NDArray[np.float64]:
     return np.square(amplitude(_FREQUENCIES), dtype=np.float64) * sigma**2 / power
 
 
-def _blurred_variance(variance: Array, mtf: Array) -> Array:
+def _blurred_variance(variance: Image, mtf: Image) -> Image:
     height, width = variance.shape[-2:]
     kernel = np.fft.irfft2(mtf, s=(height, width))
     transfer = np.fft.rfft2(kernel**2).real.astype(np.float32)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.noise.physics import NPS_FREQUENCIES
-from meddenoise.noise.spectrum import Array
 from meddenoise.noise.table import NOISES
+from meddenoise.series import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class NoiseInfo:
     None where it was not seeded with a number.
     """
 
-    sigma: Array
+    sigma: Image
     frequency: NDArray[np.float64]
     nps: NDArray[np.float64]
     applied: tuple[dict[str, Any], ...]
@@ -48,12 +48,19 @@ class NoiseInfo:
 
 
 def simulate(
-    image: Array, options: NoiseOptions | Sequence[NoiseOptions], rng: np.random.Generator
-) -> tuple[Array, NoiseInfo]:
+    image: Image, options: NoiseOptions | Sequence[NoiseOptions], rng: np.random.Generator
+) -> tuple[Image, NoiseInfo]:
     """`image` with one or several noises added in order, and what they are; float32, same shape.
 
     Independent noises add their variances and spectra. Raises ValueError where an image is not [Y, X] or
     [N, Y, X].
+
+    >>> import numpy as np
+    >>> from meddenoise.noise.models import GaussianNoise
+    >>> clean = np.zeros((64, 64), np.float32)
+    >>> noisy, info = simulate(clean, GaussianNoise(5.0), np.random.default_rng(0))
+    >>> round(float(noisy.std())), info.applied
+    (5, ({'noise': 'gaussian', 'sigma': 5.0},))
     """
     if image.ndim not in (2, 3):
         raise ValueError(f"an image is [Y, X] or [N, Y, X], not {list(image.shape)}")

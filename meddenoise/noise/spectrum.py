@@ -8,31 +8,31 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Amplitude = Callable[[Array], Array]
+from meddenoise.series import Image
+
+Amplitude = Callable[[Image], Image]
 """Relative noise amplitude sqrt(NPS) at radial frequencies; its scale does not matter."""
 
 _PLANES_AT_ONCE = 16
 
 
 @lru_cache(maxsize=16)
-def radial_frequency(height: int, width: int) -> Array:
+def radial_frequency(height: int, width: int) -> Image:
     """Radial frequency of each coefficient of `rfft2`, float32 [height, width // 2 + 1], cycles a pixel."""
     down = np.fft.fftfreq(height)[:, None]
     right = np.fft.rfftfreq(width)[None, :]
-    grid: Array = np.hypot(down, right).astype(np.float32)
+    grid: Image = np.hypot(down, right).astype(np.float32)
     grid.flags.writeable = False
     return grid
 
 
-def white_noise(shape: Sequence[int], rng: np.random.Generator) -> Array:
+def white_noise(shape: Sequence[int], rng: np.random.Generator) -> Image:
     """Independent normal noise, mean 0, standard deviation 1, float32."""
     return rng.standard_normal(tuple(shape), dtype=np.float32)
 
 
-def coloured_noise(shape: Sequence[int], amplitude: Amplitude, rng: np.random.Generator) -> Array:
+def coloured_noise(shape: Sequence[int], amplitude: Amplitude, rng: np.random.Generator) -> Image:
     """Normal noise with the radial spectrum `amplitude(f)` in each plane, expected variance exactly 1.
 
     `shape` is [..., Y, X]; planes are independent and periodic at their borders.
@@ -41,12 +41,12 @@ def coloured_noise(shape: Sequence[int], amplitude: Amplitude, rng: np.random.Ge
     return shaped_noise(shape, unit_gain(amplitude(radial_frequency(height, width)), width), rng)
 
 
-def shaped_noise(shape: Sequence[int], gain: Array, rng: np.random.Generator) -> Array:
+def shaped_noise(shape: Sequence[int], gain: Image, rng: np.random.Generator) -> Image:
     """Normal noise [..., Y, X] with the amplitude spectrum `gain` [Y, X // 2 + 1] in each plane."""
     return filter_planes(white_noise(shape, rng), gain)
 
 
-def filter_planes(planes: Array, transfer: Array) -> Array:
+def filter_planes(planes: Image, transfer: Image) -> Image:
     """`planes` [..., Y, X] multiplied by `transfer` [Y, X // 2 + 1] in the frequency domain, float32."""
     flat = planes.reshape(-1, *planes.shape[-2:])
     result = np.empty_like(flat)
@@ -58,7 +58,7 @@ def filter_planes(planes: Array, transfer: Array) -> Array:
     return result.reshape(planes.shape)
 
 
-def mean_power(amplitude: Array, width: int) -> float:
+def mean_power(amplitude: Image, width: int) -> float:
     """Mean of amplitude² over the whole spectrum, from the half that `rfft2` keeps of planes `width` wide."""
     power = np.square(amplitude, dtype=np.float64)
     twice = power[:, 1 : (width + 1) // 2].sum()
@@ -105,7 +105,7 @@ def sampled_amplitude(frequency: Sequence[float], power: Sequence[float]) -> Amp
     return lambda f: np.interp(f, frequency, root).astype(np.float32)
 
 
-def unit_gain(amplitude: Array, width: int) -> Array:
+def unit_gain(amplitude: Image, width: int) -> Image:
     """An amplitude spectrum [Y, width // 2 + 1] scaled to unit mean power: it keeps the variance of noise.
 
     Raises ValueError if it is zero everywhere.

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import chndtrix
 
 from meddenoise.noise.rician import mean_magnitude
-
-Values = NDArray[np.floating]
-Table = NDArray[np.float64]
+from meddenoise.series import Floats, Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +19,20 @@ class Rician:
     Source: Foi 2011, ISBI, "Noise estimation and removal in MR imaging: the variance-stabilization approach".
     """
 
-    sigma: float | Values
+    sigma: float | Numbers
 
-    def forward(self, magnitudes: Values) -> Values:
+    def forward(self, magnitudes: Numbers) -> Numbers:
         """Stabilised values: noise of standard deviation about 1."""
         return _transform(magnitudes / self.sigma, *_tables()[1:3])
 
-    def inverse(self, stable: Values) -> Values:
+    def inverse(self, stable: Numbers) -> Numbers:
         """The signal whose stabilised magnitudes average to `stable`."""
         signal, _, _, expected = _tables()
         return self.sigma * np.interp(stable, expected, signal).astype(stable.dtype)
 
 
 @cache
-def _tables() -> tuple[Table, Table, Table, Table]:
+def _tables() -> tuple[Floats, Floats, Floats, Floats]:
     """Signal, mean magnitude, its transform, and the mean of the transform; all in units of sigma."""
     signal = np.concatenate([np.linspace(0, 8, 200), np.linspace(8.1, 2000, 4000)])
     mean, spread = signal.copy(), np.sqrt(1 - 0.5 / np.maximum(signal, 1) ** 2)
@@ -54,10 +51,10 @@ def _tables() -> tuple[Table, Table, Table, Table]:
     return signal, mean, stable, np.maximum.accumulate(expected)
 
 
-def _transform(magnitudes: Values, mean: Table, stable: Table) -> Values:
+def _transform(magnitudes: Numbers, mean: Floats, stable: Floats) -> Numbers:
     """`stable` at `magnitudes`, its ends carried on as straight lines."""
     first, last = stable[1] / (mean[1] - mean[0]), 1.0
     inner = np.interp(magnitudes, mean, stable)
     below, above = np.minimum(magnitudes - mean[0], 0), np.maximum(magnitudes - mean[-1], 0)
-    result: Values = (inner + first * below + last * above).astype(magnitudes.dtype)
+    result: Numbers = (inner + first * below + last * above).astype(magnitudes.dtype)
     return result

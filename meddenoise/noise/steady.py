@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.dependence import GRID
+from meddenoise.series import Floats
 
 REACH = 3
 """Planes on either side that are looked at."""
@@ -20,8 +21,6 @@ ERROR_PX = 4.5
 measured on drawn anatomy."""
 MOST_AGREE = 0.5
 """AGREE grows with the error of small planes, to this at most."""
-
-Floats = NDArray[np.float64]
 
 
 def steady(

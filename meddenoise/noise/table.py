@@ -31,7 +31,7 @@ from meddenoise.noise.physics import (
     add_spectral,
     add_xray,
 )
-from meddenoise.noise.spectrum import Array
+from meddenoise.series import Image
 
 Values = Literal["any", "HU", "magnitude", "exposure"]
 """The pixel values that a kind of noise is made for."""
@@ -59,7 +59,7 @@ class Scale:
 class NoiseRow:
     """A kind of noise: how it is added to an image and, if it has words, their form, meaning and options."""
 
-    add: Callable[[Array, Any, np.random.Generator], Added]
+    add: Callable[[Image, Any, np.random.Generator], Added]
     values: Values = "any"
     form: str = ""
     meaning: str = ""
@@ -80,7 +80,7 @@ def _xray(numbers: list[float], scale: Scale) -> NoiseOptions:
     if not numbers[0] > 0:
         raise ValueError(f"the quanta must be above 0, not {numbers[0]:g}")
     if not scale.mean > 0:
-        raise ValueError("the mean of the image is not above 0, so its values are no exposures")
+        raise ValueError("the mean of the image is not above 0, so its values are not exposures")
     gain = scale.mean / numbers[0]
     electronic = numbers[1] if len(numbers) > 1 else ELECTRONIC_QUANTA
     return XrayNoise(gain, electronic * gain)

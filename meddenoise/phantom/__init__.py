@@ -113,6 +113,10 @@ def make_phantom(name: str, *, size: int = 256, planes: int | None = None, seed:
     """The phantom of that name: square planes of `size` pixels, `planes` slices, frames or radiographs.
 
     Raises UsageError for an unknown name, or a size, number of planes or seed out of range.
+
+    >>> phantom = make_phantom("ct", size=64, planes=2)
+    >>> phantom.truth.shape, phantom.kind.unit
+    ((2, 64, 64), 'HU')
     """
     if name not in PHANTOMS:
         raise unknown_name("phantom", name, PHANTOMS)

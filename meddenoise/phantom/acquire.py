@@ -10,11 +10,10 @@ from meddenoise.errors import UsageError
 from meddenoise.noise.models import CtDoseNoise, NoiseOptions, RicianNoise, XrayNoise
 from meddenoise.noise.parse import kind_of, measure, parse_noise
 from meddenoise.noise.simulate import NoiseInfo, simulate
-from meddenoise.noise.spectrum import Array
 from meddenoise.noise.table import ELECTRONIC_QUANTA, NOISES
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.xray import MTF_NYQUIST, attenuation, exposure
-from meddenoise.series import Series
+from meddenoise.series import Image, Series
 
 MR_PERCENT = 6.0
 """Noise of an MR phantom where none is asked for: percent of the brightest signal."""
@@ -58,7 +57,7 @@ def named_noise(phantom: Phantom, texts: Sequence[str]) -> tuple[NoiseOptions, .
     return tuple(parse_noise(text, linear if kind_of(text) == "exposure" else scale) for text in texts)
 
 
-def acquire(phantom: Phantom, noises: Sequence[NoiseOptions], seed: int) -> tuple[Array, list[NoiseInfo]]:
+def acquire(phantom: Phantom, noises: Sequence[NoiseOptions], seed: int) -> tuple[Image, list[NoiseInfo]]:
     """The noisy image [N, Y, X], float32 in the phantom's unit, and what each noise added, in order.
 
     Quantum noise of a radiograph arises in exposure, before the logarithm: its info is stated in exposures
@@ -76,7 +75,7 @@ def acquire(phantom: Phantom, noises: Sequence[NoiseOptions], seed: int) -> tupl
     return noisy, infos
 
 
-def to_series(phantom: Phantom, values: Array, name: str) -> Series:
+def to_series(phantom: Phantom, values: Image, name: str) -> Series:
     """Values [N, Y, X] as a series, rounded and cut to what its DICOM pixel format holds."""
     kind = phantom.kind
     low, high = kind.stored_range
@@ -102,5 +101,5 @@ def _quantum_noise(phantom: Phantom, quanta: float) -> XrayNoise:
     return XrayNoise(gain, ELECTRONIC_QUANTA * gain, MTF_NYQUIST)
 
 
-def _linear(phantom: Phantom) -> Array:
+def _linear(phantom: Phantom) -> Image:
     return exposure(phantom.truth) if phantom.name == "xray" else phantom.truth

@@ -48,7 +48,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     if names and not overwrite:
         raise OutputError(f"{folder} is not empty: choose another folder, or add --overwrite.")
     if names.intersection(PARTS) and RECORD not in names:
-        raise OutputError(f"{folder} holds images that are no phantom study: choose another folder.")
+        raise OutputError(f"{folder} holds images that are not a phantom study: choose another folder.")
 
 
 def write_study(

@@ -7,8 +7,8 @@ from time import perf_counter
 
 import numpy as np
 
-from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine import Engine
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.estimator import doubts
 from meddenoise.engine.level import check_profile, expect_noise, map_noise, measure_series
 from meddenoise.engine.neighbours import slices_help
@@ -22,7 +22,7 @@ from meddenoise.normalize import fit_window
 from meddenoise.pipeline.options import DEFAULTS, Options, check_options, choose_sampling
 from meddenoise.pipeline.plan import Plan, Tick, ignore
 from meddenoise.pipeline.result import Result
-from meddenoise.series import Derivation, Series
+from meddenoise.series import Derivation, Image, Series
 from meddenoise.version import __version__
 
 ROUNDING = 12**-0.5
@@ -88,11 +88,11 @@ class Denoising:
     row: MethodRow | None
     done: None = None
 
-    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+    def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Planes with the neighbours that the method wants, and their noise maps."""
         return load_planes(self.grid, start, stop, self.noise, context)
 
-    def finish(self, planes: Planes, start: int) -> Planes:
+    def finish(self, planes: Image, start: int) -> Image:
         """The planes as they are."""
         return planes
 
@@ -143,10 +143,12 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     """
     choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
-    if choice.method.uses_weights:
-        return choice, choose_device(options.device, options.precision)
-    name = "cpu" if options.device == "auto" else options.device
-    return choice, choose_device(name, "fp32" if options.precision == "auto" else options.precision)
+    name, precision = options.device, options.precision
+    if not choice.method.uses_weights:
+        name = "cpu" if name == "auto" else name
+        precision = "fp32" if precision == "auto" else precision
+    device = choose_device(name, precision)
+    return choice, fit(device, choice.method, choose_sampling(options), series.pixels.size)
 
 
 def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]:
@@ -194,7 +196,7 @@ def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:
         return True
     warnings.append(
         f"no noise to remove (level {noise.sigma:.3g}{f' {series.unit}' if series.unit else ''}): "
-        "the pixels are left as they are; give --sigma where you know better."
+        "the pixels are left as they are; give --sigma if you know better."
     )
     return False
 

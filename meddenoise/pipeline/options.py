@@ -30,7 +30,7 @@ class Options:
     method: str = "auto"
     weights: str | None = None
     quality: str = "standard"
-    """Of one pass: "fast" takes a smaller network, "best" the mean over the plane turned and mirrored."""
+    """Of one pass: "fast" takes a smaller network, "best" the mean over the plane rotated and mirrored."""
     mode: str | None = None
     steps: int | None = None
     samples: int = 1
@@ -188,7 +188,7 @@ def _check_quality(options: Options) -> None:
             f"--quality {options.quality} is for one pass, {sampler[0]} for the sampler: leave one out."
         )
     if options.quality == "fast" and options.weights is not None:
-        raise UsageError("--quality fast has a checkpoint of its own: leave out --weights, or --quality.")
+        raise UsageError("--quality fast has its own checkpoint: leave out --weights, or --quality.")
     if options.quality == "fast" and options.method not in ("auto", "direct"):
         raise UsageError(
             f"--quality fast is a smaller network of 'direct', not of {options.method!r}: leave it out."

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.engine import Denoised, Engine, EngineOptions, Planes
+from meddenoise.engine import Denoised, Engine, EngineOptions
 from meddenoise.engine.device import Device
 from meddenoise.engine.planes import as_map, chunks, shown, store_planes
 from meddenoise.errors import UsageError
@@ -19,7 +19,7 @@ from meddenoise.methods.choice import Choice
 from meddenoise.noise import SeriesNoise
 from meddenoise.pipeline.options import Options
 from meddenoise.pipeline.result import Result
-from meddenoise.series import Derivation, Series
+from meddenoise.series import Derivation, Image, Series
 from meddenoise.trust.series import Change, Run
 
 Tick = Callable[[int], None]
@@ -41,10 +41,10 @@ class Work(Protocol):
     def done(self) -> dict[str, str | float] | None:
         """What was done, in numbers; None for denoising."""
 
-    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+    def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """What the engine takes for some planes: [N, C, Y, X], and noise maps [N, Y, X]."""
 
-    def finish(self, planes: Planes, start: int) -> Planes:
+    def finish(self, planes: Image, start: int) -> Image:
         """Planes [N, Y, X] that the method gave, the first the plane `start`, as they are stored."""
 
     def derive(self, device: Device) -> Derivation:
@@ -148,7 +148,7 @@ class _Made:
     """New stored pixels, and how uncertain they are where that was asked for."""
 
     pixels: NDArray[np.generic]
-    spread: Planes | None
+    spread: Image | None
 
 
 def engine_options(options: Options, device: Device) -> EngineOptions:
@@ -172,12 +172,12 @@ def _leave(grid: Series, uncertainty: bool) -> _Made:
     return _Made(copy_planes(grid.pixels, grid.path), spread)
 
 
-def _spread(denoised: Denoised, counts: NDArray[np.bool_], options: Options) -> Planes:
+def _spread(denoised: Denoised, counts: NDArray[np.bool_], options: Options) -> Image:
     """The uncertainty of some planes where it counts, in the unit of the image; elsewhere 0."""
     if denoised.spread is None:
         raise UsageError(
-            "--uncertainty needs a sampler and steps enough, and this run gives none: leave it out, "
+            "--uncertainty needs a sampler with enough steps, and this run has none: leave it out, "
             "or give more --steps."
         )
-    spread: Planes = np.where(counts, options.share * denoised.spread, 0)
+    spread: Image = np.where(counts, options.share * denoised.spread, 0)
     return spread

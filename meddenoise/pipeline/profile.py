@@ -6,7 +6,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from meddenoise.diffusion.schedules import get_schedule
@@ -23,7 +22,7 @@ from meddenoise.noise.profile.radial import correlation_length
 from meddenoise.noise.profile.repeats import Repeated, measure_repeats
 from meddenoise.noise.spectrum import sampled_amplitude
 from meddenoise.normalize import fit_window
-from meddenoise.series import Series
+from meddenoise.series import Mask, Plane, Series
 
 Kind = Literal["auto", "frames", "repeats", "image"]
 KINDS: dict[str, Source | None] = {
@@ -41,9 +40,6 @@ BELOW = 0.01
 """Share of local means below 0 from which an X-ray image counts as subtracted."""
 SIGNED = ("CT", "MR", "")
 """Modalities whose values may be negative as they are."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ def _check_together(series: Sequence[Series], source: Source) -> None:
         if source == "frames" and len(one) < 2:
             raise UsageError(f"{one.path} is a single frame: give a cine, several repeats, or --from image.")
     if source == "repeats" and len(series) < 2:
-        raise UsageError(f"{first.path} alone is no repeat: give two or more series of the scene.")
+        raise UsageError(f"{first.path} has no repeat: give two or more series of the scene.")
 
 
 def _words(series: Series) -> str:
@@ -175,13 +171,13 @@ def _from_repeats(
     notes = []
     if gain != 0 and _is_subtracted(series[0]):
         gain, offset = 0.0, found.sigma**2
-        notes.append("values below 0, as in subtracted images, do not tell the exposure: one level for all.")
+        notes.append("values below 0, as in subtracted images, do not give the exposure: one level for all.")
     count = sum(map(len, found.sigmas))
     if found.settled < count:
-        notes.append(f"{count - found.settled} of {count} planes lie outside the longest even stretch: only "
+        notes.append(f"{count - found.settled} of {count} planes are outside the longest even stretch: only "
                      "their level was taken.")  # fmt: skip
     if saturated > 0:
-        notes.append(f"{saturated:.1%} of the pixels are saturated, or beside such ones, and were left out.")
+        notes.append(f"{saturated:.1%} of the pixels are saturated, or next to such, and were left out.")
     window = fit_window(series[0])
     sigmas = tuple(sigma for scene in found.sigmas for sigma in scene)
     profile = NoiseProfile(
@@ -216,7 +212,7 @@ def _from_image(series: Sequence[Series]) -> MeasuredProfile:
     estimate = found.middle
     if not estimate.sigma > 0:
         raise InputError(f"{one.path} shows no noise: give an image as it was acquired.")
-    notes = ["one image was used: frames or repeated scans tell gain, spectrum and lag far better."]
+    notes = ["one image was used: frames or repeated scans give gain, spectrum and lag far better."]
     if estimate.field is not None:
         notes.append("its noise follows the place, which a profile does not keep: one level for all.")
     gain, offset = estimate.variance or (0.0, estimate.sigma**2)

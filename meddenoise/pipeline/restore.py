@@ -9,13 +9,12 @@ import numpy as np
 from torch import from_numpy
 from torch.nn.functional import interpolate
 
-from meddenoise.engine import Engine, Planes
-from meddenoise.engine.device import Device, choose_device
+from meddenoise.engine import Engine
+from meddenoise.engine.device import Device, choose_device, fit
 from meddenoise.engine.level import estimate_series
 from meddenoise.engine.planes import shown
 from meddenoise.errors import UnsupportedError
 from meddenoise.io.limits import allocate
-from meddenoise.io.masks import Mask
 from meddenoise.io.modality import take
 from meddenoise.io.raster import resample
 from meddenoise.methods import Denoiser, Setup
@@ -26,7 +25,7 @@ from meddenoise.normalize import fit_window
 from meddenoise.pipeline.filled import add_grain, smooth_filled
 from meddenoise.pipeline.options import Options, choose_sampling
 from meddenoise.pipeline.plan import Plan
-from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Series, fill_holes
+from meddenoise.series import INPAINTED, UPSCALED, Derivation, Geometry, Image, Mask, Series, fill_holes
 from meddenoise.version import __version__
 
 GENERATED = "what it shows beyond the measured pixels is generated: not for diagnostic use."
@@ -70,11 +69,13 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     choice = choose_restorer(taken.seen, options)
     source = taken.series
     grid = source if hole is not None else refine(source, _checked_shape(source, options.factor))
+    sampling = choose_sampling(options)
     device = choose_device(options.device, options.precision)
+    device = fit(device, choice.method, sampling)
     setup = Setup(
         modality=taken.seen.modality,
         checkpoint=choice.checkpoint,
-        sampling=choose_sampling(options),
+        sampling=sampling,
         window=fit_window(taken.seen),
     )
     noise = estimate_series(source)
@@ -114,19 +115,19 @@ class Restoring:
         done: dict[str, str | float] = {"task": task, "pixels": count}
         return done | {"grain": "made up"} if self.options.grain else done
 
-    def feed(self, start: int, stop: int, context: int) -> tuple[Planes, Planes]:
+    def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
         """Planes on the grid of the result, bright where it is shown bright; their level says nothing."""
         source = self.source
         valid = source.valid(start, stop)
         filled = shown(source, fill_holes(source.values(start, stop), valid))[:, None]
         if self.hole is not None:
-            planes: Planes = np.concatenate([filled, self.hole[start:stop, None].astype(np.float32)], axis=1)
+            planes: Image = np.concatenate([filled, self.hole[start:stop, None].astype(np.float32)], axis=1)
         else:
             tensor, size = from_numpy(np.ascontiguousarray(filled)), self.grid.pixels.shape[1:]
             planes = interpolate(tensor, size=size, mode="bicubic", align_corners=False).numpy()
         return planes, np.ones((len(planes), *planes.shape[2:]), np.float32)
 
-    def finish(self, planes: Planes, start: int) -> Planes:
+    def finish(self, planes: Image, start: int) -> Image:
         """What one pass filled in as smooth as it can be known, with grain if asked for; else as it is."""
         if self.hole is None:
             return planes
@@ -159,7 +160,7 @@ class Restoring:
         if self.hole is None:
             return warnings
         count = int((self.hole & ~self.source.valid(0, len(self.source))).sum())
-        left_out = f"{count} marked pixels are padding or no numbers, no image: they stay as they are."
+        left_out = f"{count} marked pixels are padding or not numbers: they stay as they are."
         return (*warnings, left_out) if count else warnings
 
     def mode(self, ran: str | None) -> str | None:

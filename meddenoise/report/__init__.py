@@ -87,7 +87,7 @@ class Report:
     """ISO 8601 with time zone."""
     device: str
     precision: str
-    series: tuple[Row, ...] = field(default=())
+    series: Sequence[Row] = field(default=())
     failed: tuple[Failure, ...] = field(default=())
 
 

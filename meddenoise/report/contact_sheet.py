@@ -14,10 +14,8 @@ from meddenoise.engine.planes import shown
 from meddenoise.io.atomic import staged
 from meddenoise.io.own import DRAWN
 from meddenoise.report.page.windows import Window, choose_windows
-from meddenoise.series import Series
+from meddenoise.series import Plane, Series
 from meddenoise.version import __version__
-
-Plane = NDArray[np.float32]
 
 CELL = 240
 """Side of a picture of the sheet, in pixels."""
@@ -102,15 +100,15 @@ def _grey(plane: Plane, window: Window) -> NDArray[np.uint8]:
 
 
 def _paste(
-    sheet: Image.Image, grey: NDArray[np.uint8], corner: tuple[int, int], mark: tuple[int, int] | None
+    sheet: Image.Image, grey: NDArray[np.uint8], corner: tuple[int, int], frame: tuple[int, int] | None
 ) -> None:
-    """A plane fitted into a cell; `mark` frames the part that is shown below."""
+    """A plane fitted into a cell; `frame` is the corner of the part that is shown below."""
     scale = CELL / max(grey.shape)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     # pixels of the part stay what they are, a whole plane is averaged down
     way = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
     sheet.paste(Image.fromarray(grey).resize(size, way), corner)
-    if mark is not None:
-        top, left = (corner[1] + mark[0] * scale, corner[0] + mark[1] * scale)
+    if frame is not None:
+        top, left = (corner[1] + frame[0] * scale, corner[0] + frame[1] * scale)
         box = (left, top, left + min(CROP, grey.shape[1]) * scale, top + min(CROP, grey.shape[0]) * scale)
         ImageDraw.Draw(sheet).rectangle(box, outline=MARK, width=1)

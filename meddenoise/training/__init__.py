@@ -87,7 +87,9 @@ def run_training(
         if recipe.conditional is not None:
             return _train_conditional(recipe, images, output, manner, watch)
         if manner.blind_radius is not None:
-            raise UsageError(f"--blind-radius is for self-supervised methods, {recipe.method!r} is none.")
+            raise UsageError(
+                f"--blind-radius is for self-supervised methods, and {recipe.method!r} is not one."
+            )
         from dataclasses import replace
 
         task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
@@ -125,9 +127,9 @@ def _claim(output: Path, method: str) -> None:
     from meddenoise.errors import TrainingError
     from meddenoise.io.atomic import write_whole
 
-    mark = output / METHOD
+    note = output / METHOD
     try:
-        there = mark.read_text(encoding="utf-8").strip() if mark.exists() else _method_of(output)
+        there = note.read_text(encoding="utf-8").strip() if note.exists() else _method_of(output)
     except (OSError, ValueError):
         there = ""
     if there and there != method:
@@ -135,8 +137,8 @@ def _claim(output: Path, method: str) -> None:
             f"{output} holds a training of {there!r}, not of {method!r}: give another --output, "
             f"or --method {there} to go on with it."
         )
-    if not mark.exists():
-        write_whole(mark, f"{method}\n".encode())
+    if not note.exists():
+        write_whole(note, f"{method}\n".encode())
 
 
 def _method_of(output: Path) -> str:
@@ -202,7 +204,7 @@ def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Wa
     from meddenoise.training.vpsde import ScoreTask
 
     if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from clean images alone: leave out --ref.")
+        raise UsageError(f"{recipe.method!r} learns from clean images only: leave out --ref.")
     weights, patch, score = _weights(manner), recipe.loop.patch, recipe.score
     if score.dataset not in ("", NAME):
         raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
@@ -273,7 +275,7 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
         raise UsageError(f"{recipe.method!r} is trained by one process: start it without torchrun.")
     if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from noisy images alone: leave out --ref.")
+        raise UsageError(f"{recipe.method!r} learns from noisy images only: leave out --ref.")
     if manner.start is not None:
         raise UsageError(f"{recipe.method!r} cannot start from other weights: leave out --from.")
     if manner.blind_radius is not None and manner.blind_radius not in RADII:

@@ -181,7 +181,7 @@ def _begin(task: TrainingTask, options: LoopOptions, state: Path, resume: bool) 
             "start a number of them that divides it."
         )
     if options.seconds > 0 and accelerator.num_processes > 1:
-        raise TrainingError("a time budget is kept by one process alone: start one, or give --steps.")
+        raise TrainingError("a time budget needs a single process: start one, or give --steps.")
     torch.manual_seed(options.seed)
     network = task.network().to(accelerator.device)
     ema = copy.deepcopy(network).eval().requires_grad_(False)

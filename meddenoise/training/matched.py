@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.spectrum import sampled_amplitude
+from meddenoise.series import Image
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.spectra import radial_gain
-
-Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.series import Image
 from meddenoise.training.data import middle
 
 CROP = 256
@@ -17,8 +18,6 @@ BELIEVED_MR = 0.85
 """Share of the estimate that is believed in MR, where anatomy is fine at every scale."""
 SMOOTH_CT = 4.0
 """How much more noise CT has than its finest wavelet band shows: soft kernels leave little there."""
-
-Image = NDArray[np.float32]
 
 
 def own_noise(plane: Image, modality: str, most: float = np.inf) -> NoiseEstimate:

@@ -199,7 +199,7 @@ def read_recipe(name: str) -> Recipe:
 def _parse(path: Path, table: dict[str, Any]) -> Recipe:
     missing = [key for key in ("method", "network", "modalities", "data") if key not in table]
     if missing:
-        raise TrainingError(f"{path} is no recipe: it has no {missing[0]!r}; see the shipped ones.")
+        raise TrainingError(f"{path} is not a recipe: it has no {missing[0]!r}; see the shipped ones.")
     options = dict(table["network"])
     limits = [(str(pattern), float(most)) for pattern, most in table.get("own_noise", {}).items()]
     return Recipe(

@@ -21,8 +21,7 @@ from meddenoise.noise.spectrum import (
     radial_frequency,
     unit_gain,
 )
-
-Image = NDArray[np.float32]
+from meddenoise.series import Image
 
 
 @lru_cache(maxsize=8)

@@ -136,7 +136,7 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
             f"validation is on the last {count} planes of {name}, the only series: its scores are of this "
             f"patient alone; add others, or choose with --val."
         ]
-    return [f"validation is on {name} alone, one of {others + 1} series; the others train."]
+    return [f"validation is only on {name}, one of {others + 1} series; the others train."]
 
 
 def patient_of(series: Series) -> str:

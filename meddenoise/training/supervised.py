@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meddenoise.errors import TrainingError
@@ -15,6 +14,7 @@ from meddenoise.networks import build
 from meddenoise.noise import WHITE
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import shaped_noise
+from meddenoise.series import Image
 from meddenoise.training.begin import begin_as
 from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
@@ -26,8 +26,6 @@ from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
-
-Planes = NDArray[np.float32]
 
 MOVING = "befoi"
 """The method whose neighbouring planes are frames in which things move; those of others are slices."""
@@ -187,19 +185,19 @@ def _device_case(image: TrainingImage, rng: np.random.Generator) -> Case:
     return Case(image.modality, "own", made.sigma, torch.from_numpy(made.noisy)[None], clean, bands, share)
 
 
-def _moving(image: TrainingImage, rng: np.random.Generator) -> Planes:
+def _moving(image: TrainingImage, rng: np.random.Generator) -> Image:
     plane = middle(image.plane, VALIDATION_CROP)
     return make_sequence(plane, plane[::-1], COUNT, rng)
 
 
-def _slices(image: TrainingImage, rng: np.random.Generator) -> Planes:
+def _slices(image: TrainingImage, rng: np.random.Generator) -> Image:
     if image.run is not None:
         return middle(image.run, VALIDATION_CROP).copy()
     plane = middle(image.plane, VALIDATION_CROP)
     return made_slices(plane, plane[::-1], rng)
 
 
-def _single(image: TrainingImage, rng: np.random.Generator) -> Planes:
+def _single(image: TrainingImage, rng: np.random.Generator) -> Image:
     return middle(image.plane, VALIDATION_CROP)[None].copy()
 
 
@@ -209,7 +207,7 @@ _SEQUENCES = {FrameSource: _moving, SliceSource: _slices, PatchSource: _single}
 
 def _cases(
     images: Iterable[TrainingImage],
-    sequence_of: Callable[[TrainingImage, np.random.Generator], Planes],
+    sequence_of: Callable[[TrainingImage, np.random.Generator], Image],
     moving: bool,
 ) -> list[Case]:
     """Middle crops of a few images of each source, with the same noise, and motion, at every validation."""

@@ -8,7 +8,6 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -20,13 +19,13 @@ from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.series import Image
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.diffusion import Condition
 from meddenoise.training.digest import describe, precision_of, refuse_change, with_precision
 from meddenoise.training.recipe import TargetOptions
 
-Image = NDArray[np.float32]
 CPU = torch.device("cpu")
 WHOLE = 1 << 20
 PREVIEWS = 4

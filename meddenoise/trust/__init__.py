@@ -36,7 +36,11 @@ class Check:
     falling: bool = False
 
     def judge(self, value: float) -> Verdict:
-        """The verdict on one value."""
+        """The verdict on one value.
+
+        >>> judge(Values({"structure_lost": 0.0})).verdict
+        'ok'
+        """
         sign = -1 if self.falling else 1
         steps: tuple[tuple[Verdict, float | None], ...] = (
             ("reject", self.reject),
@@ -60,15 +64,15 @@ CHECKS: Mapping[str, Check] = {
     ),
     "structure_invented": Check(
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
-        "the result shows what the input does not: a spot {value:.1f} times as strong as noise makes "
+        "the result shows a spot that the input does not: it is {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
         advice=("--method {other}",),
         look=1.2,
         reject=1.5,
     ),
     "edges_lost": Check(
-        "power of what was removed, averaged along the edges of the result, over that of noise alone",
-        "edges went out with the noise: {value:.1f} times the power along them that noise has "
+        "power of the removed part, averaged along the edges of the result, over that of pure noise",
+        "edges were removed with the noise: {value:.1f} times the power along them that noise has "
         "(from {look:g} on)",
         advice=("--strength 0.6",),
         look=1.3,
@@ -111,7 +115,8 @@ CHECKS: Mapping[str, Check] = {
     ),
     "reference_invented": Check(
         "strongest spot of the result that the reference lacks, over the strongest that noise makes",
-        "the result shows what the reference does not: a spot {value:.1f} times as strong as noise makes "
+        "the result shows a spot that the reference does not: it is {value:.1f} times as strong as noise "
+        "makes "
         "(from {look:g} on)",
         advice=("--method {other}",),
         look=1.2,

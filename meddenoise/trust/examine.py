@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.rician import mean_magnitude
+from meddenoise.series import Mask, Plane
 from meddenoise.trust import Bin, Values
 from meddenoise.trust.spots import Null, find_structure, simulate_null
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 SMALLEST_SIDE = 48
 """Below this, filters of the larger scale see the borders everywhere."""

@@ -4,15 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 from meddenoise.engine.planes import MiddlePlane
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
+from meddenoise.series import Plane
 
-Plane = NDArray[np.float32]
 Denoise = Callable[[Plane], Plane]
 """A noisy plane [Y, X] -> the clean one; every call draws the same noise."""
 

@@ -9,9 +9,9 @@ from scipy.ndimage import maximum_filter
 from meddenoise.io.pairing import follow
 from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.series import Series
+from meddenoise.series import Mask, Plane, Series
 from meddenoise.trust import Trust, Values, judge
-from meddenoise.trust.examine import SMALLEST_SIDE, Mask, Plane, PlanePair, why_unfit
+from meddenoise.trust.examine import SMALLEST_SIDE, PlanePair, why_unfit
 from meddenoise.trust.series import some_pairs
 from meddenoise.trust.spots import SCALES, Null, find_spots, find_structure, see_spots, simulate_null
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.io.scratch import release
-from meddenoise.metrics.flat import Patches, Places, find_places
+from meddenoise.metrics.flat import Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
-from meddenoise.series import Series, fill_holes
+from meddenoise.series import Floats, Series, fill_holes
 
 LOST_FREEDOM = 3
 """Numbers that taking the slope out of a place uses up."""
@@ -196,7 +196,7 @@ def _measure(noisy: Series, result: Series, planes: range, kept: int) -> _Frame 
     )
 
 
-def _mean(products: Patches) -> float:
+def _mean(products: Floats) -> float:
     count = products[0].size
     mean = float(products.mean())
     return float(mean * count / (count - LOST_FREEDOM))

@@ -3,8 +3,8 @@
 | key | unit | what |
 |---|---|---|
 | leak | | share of each pixel's own noise that the result keeps: 0 for a blind spot, 1 for the input |
-| residual_std_ratio | | standard deviation of what was removed, over that of the noise |
-| residual_gradient_correlation | | correlation of what was removed with the edges of the result |
+| residual_std_ratio | | standard deviation of the removed part, over that of the noise |
+| residual_gradient_correlation | | correlation of the removed part with the edges of the result |
 | residual_spectrum_distance | | relative distance of its power spectrum from that of the noise |
 | sure | unit of the image, squared | estimated mean square error against the unknown truth |
 """

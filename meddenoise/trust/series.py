@@ -10,9 +10,9 @@ from meddenoise.engine.planes import middle, middle_plane
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import Noise, SeriesNoise
-from meddenoise.series import Series, fill_holes
+from meddenoise.series import Plane, Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
-from meddenoise.trust.examine import Plane, PlanePair, examine
+from meddenoise.trust.examine import PlanePair, examine
 from meddenoise.trust.lesions import survival
 from meddenoise.trust.removal import Removal, measure_removal
 from meddenoise.trust.selfcheck import MEASURES, check_method
@@ -22,9 +22,7 @@ MOST_SIDE = 512
 """The middle of larger planes is looked at."""
 LESION_SIDE = 256
 """Discs are put into the middle of one plane, this much of it."""
-NOT_SAMPLED = (
-    "lesion survival was not measured: a sampler takes its time; `meddenoise eval --lesions` measures it."
-)
+NOT_SAMPLED = "lesion survival was not measured: samplers are slow; `meddenoise eval --lesions` measures it."
 UNCHANGED = "the pixels are those of the input: nothing was removed."
 
 

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter, map_coordinates
 
 from meddenoise.metrics.flat import Places, find_places
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 from meddenoise.noise.spectrum import filter_planes, radial_frequency
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from meddenoise.series import Mask, Plane
 
 SCALES = (1.5, 3.0)
 """Widths of the spots that are looked for, in pixels; discs of 5 to 12 pixels answer to them."""

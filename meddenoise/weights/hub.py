@@ -31,7 +31,7 @@ class HubFile:
         named = [text for text in match.groups() if text] if match else [""]
         if any(part in ("", ".", "..") for text in named for part in text.split("/")):
             raise UsageError(
-                f"{spec!r} is no Hub address: write hf://OWNER/REPO/FILE or hf://OWNER/REPO/FILE@REVISION."
+                f"{spec!r} is not a Hub address: write hf://OWNER/REPO/FILE or hf://OWNER/REPO/FILE@REVISION."
             )
         return cls(*named)
 
@@ -130,7 +130,7 @@ def _writable_cache() -> Path:
         why = error.strerror or type(error).__name__
     warnings.warn(
         f"the cache folder {folder or 'in your home'} cannot be used ({why}): "
-        "what is fetched now is gone after this run",
+        "files fetched now are gone after this run",
         stacklevel=3,
     )
     return Path(_session_folder().name)
@@ -157,9 +157,9 @@ def _explain(error: Exception, source: HubFile, folder: Path) -> str:
         (errors.RepositoryNotFoundError, f"is in no repository you can see: check the name, or {login}"),
         (
             errors.RevisionNotFoundError,
-            f"names the revision {source.revision!r}, which the repository has not: check it",
+            f"names the revision {source.revision!r}, which the repository does not have: check it",
         ),
-        (errors.EntryNotFoundError, "names a file the repository has not: check the name"),
+        (errors.EntryNotFoundError, "names a file the repository does not have: check the name"),
     ]
     for kind, sentence in kinds:
         if isinstance(error, kind):

@@ -104,7 +104,7 @@ def read_manifest(path: Path) -> dict[str, WeightsRow]:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): reinstall meddenoise.") from error
     except ValueError as error:
         raise WeightsError(
-            f"{path} is no valid TOML ({error}): correct it, or reinstall meddenoise."
+            f"{path} is not valid TOML ({error}): correct it, or reinstall meddenoise."
         ) from error
     tables = document.pop("weights", [])
     if document or not isinstance(tables, list):
@@ -160,7 +160,7 @@ _FIELDS: dict[str, type] = {
 
 def _parse_row(where: str, table: Any) -> WeightsRow:
     if not isinstance(table, dict):
-        raise WeightsError(f"{where} is no table: correct it, or reinstall meddenoise.")
+        raise WeightsError(f"{where} is not a table: correct it, or reinstall meddenoise.")
     where = f"{where} ({table.get('name', 'without a name')})"
     names = [entry.name for entry in fields(WeightsRow)]
     if unknown := sorted(table.keys() - set(names)):

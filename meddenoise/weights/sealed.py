@@ -133,7 +133,7 @@ def _parse_header(path: Path, text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} has a damaged header ({error}): fetch or copy it again.") from error
     if not isinstance(header, dict):
-        raise _damaged(path, "it is no JSON object")
+        raise _damaged(path, "it is not a JSON object")
     if len(header) > MAX_TENSORS:
         raise WeightsError(
             f"{path} lists {len(header)} tensors, more than the {MAX_TENSORS} any checkpoint needs: "

@@ -40,9 +40,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers import PeerError
-from benchmarks.pictures import Plane
 from benchmarks.script import names_of, run
 from meddenoise.errors import MeddenoiseError
+from meddenoise.series import Plane
 from meddenoise.version import __version__
 from meddenoise.weights import load
 from papers.befoi.cine_measures import flattest_region, score

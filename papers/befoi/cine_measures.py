@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter, uniform_filter
 from skimage.measure import blur_effect
 
-from benchmarks.pictures import Plane
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
+from meddenoise.series import Mask, Plane
 from papers.befoi.cine_problems import Scene
 
 ROI = 48
@@ -27,8 +27,6 @@ MOVED = 0.005
 
 BLURS = (1.0, 2.0, 4.0)
 """Widths in pixels of the blurs by which detail counts as lost."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

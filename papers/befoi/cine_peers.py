@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 
 from benchmarks.peers import Peer, PeerError, choose_peers
-from benchmarks.pictures import Plane
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
+from meddenoise.series import Plane
 from papers.befoi.cine_problems import Family, Scene, as_cine
 from papers.rivals.gcbd import train_gcbd
 from papers.rivals.neighbor2neighbor import Trained

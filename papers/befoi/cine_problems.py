@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.cases import ELECTRONIC, GAINS, MTF_NYQUIST, Case, radial_power
 from benchmarks.noise_profile import RUNS
 from benchmarks.peers import as_series
-from benchmarks.pictures import Picture, Plane, central_crop, load_pictures, split_files
+from benchmarks.pictures import Picture, central_crop, load_pictures, split_files
 from benchmarks.stabilise import Anscombe, SigmaMap
 from meddenoise.io import read
 from meddenoise.noise.models import XrayNoise
@@ -21,7 +21,7 @@ from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.pipeline.profile import measure_profile
-from meddenoise.series import Series
+from meddenoise.series import Plane, Series
 from meddenoise.training.data.motion import make_sequence
 
 FRAMES = 5

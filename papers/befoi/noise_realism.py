@@ -25,14 +25,13 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from benchmarks.noise_profile import RUNS
-from benchmarks.pictures import Plane
 from meddenoise.io import read
 from meddenoise.noise.models import GaussianNoise, NoiseOptions, ProfileNoise
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.radial import RadialSpectrum
 from meddenoise.noise.simulate import simulate
 from meddenoise.pipeline.profile import measure_profile
-from meddenoise.series import Series
+from meddenoise.series import Plane, Series
 
 BINS = 8
 SAMPLES = 20_000

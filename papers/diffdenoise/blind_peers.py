@@ -17,12 +17,12 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, choose_peers
-from benchmarks.pictures import Plane
 from meddenoise.engine.level import estimate_series
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io import read, write
 from meddenoise.pipeline.options import Options
-from papers.rivals.neighbor2neighbor import Stack, train_neighbor2neighbor
+from meddenoise.series import Image, Plane
+from papers.rivals.neighbor2neighbor import train_neighbor2neighbor
 
 OWN, OTHERS = "own", "others"
 RIVALS = Path(__file__).parents[1] / "rivals"
@@ -143,7 +143,7 @@ def read_plane(path: Path) -> Plane:
     return plane
 
 
-def _stack(cases: Sequence[Case]) -> Stack:
+def _stack(cases: Sequence[Case]) -> Image:
     return np.stack([case.noisy for case in cases])
 
 

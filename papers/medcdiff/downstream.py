@@ -33,13 +33,13 @@ from benchmarks.script import run
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io import read
 from meddenoise.methods.conditional import Condition
+from meddenoise.series import Floats
 from meddenoise.weights import load
 from papers.medcdiff.classifier import accuracy, area_under_curve, choose_folds, classify, train_folds
 from papers.medcdiff.restoration_cases import Case, add_noise
 from papers.medcdiff.restoration_peers import PAIRS, classical, load_trained, ours
 
 LABELS = ("normal", "pneumonia")
-Scores = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
@@ -113,9 +113,9 @@ def patient_of(stem: str) -> str:
     return found[0] if found else stem
 
 
-def summarise(found: Radiographs, scores: Scores, noisy: Scores) -> dict[str, list[float]]:
+def summarise(found: Radiographs, scores: Floats, noisy: Floats) -> dict[str, list[float]]:
     """Accuracy and AUC, and their gains over the noisy images: [value, 2.5 %, 97.5 %] each."""
-    metrics: dict[str, Callable[[Scores, Labels], float]] = {
+    metrics: dict[str, Callable[[Floats, Labels], float]] = {
         "accuracy": accuracy,
         "auc": area_under_curve,
     }

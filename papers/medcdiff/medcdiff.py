@@ -27,20 +27,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.script import run
 from meddenoise.methods import Sampled
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.perceptual import fid, lpips
 from meddenoise.metrics.reference import acutance, psnr, ssim
+from meddenoise.series import Image
 from meddenoise.training.recipe import read_recipe
 from meddenoise.weights import load
 from papers.medcdiff.restoration_cases import TASKS, Case, load_cases
 from papers.medcdiff.restoration_peers import Budget, Peer, classical, ours, trained
 
 Row = dict[str, Any]
-Planes = NDArray[np.float32]
 
 
 def main() -> int:
@@ -77,8 +76,8 @@ def measure(
 ) -> tuple[list[Row], dict[str, dict[str, float | None]], list[str]]:
     """A row for each case and method, the FID by setting and method, and why numbers are missing."""
     rows: list[Row] = []
-    images: dict[tuple[str, str], list[Planes]] = defaultdict(list)
-    truths: dict[str, list[Planes]] = defaultdict(list)
+    images: dict[tuple[str, str], list[Image]] = defaultdict(list)
+    truths: dict[str, list[Image]] = defaultdict(list)
     warnings: dict[str, None] = {}
     for case in cases:
         truths[case.setting].append(case.clean[0].numpy())

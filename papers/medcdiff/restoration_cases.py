@@ -8,16 +8,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.pictures import Picture, central_crop, load_pictures
 from meddenoise.methods.conditional import Condition
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
+from meddenoise.series import Image
 from meddenoise.training.data.corrupt import FINEST, degrade_holed
 
-Image = NDArray[np.float32]
 Task = Literal["medcdiff", "medcdiff-upscale", "medcdiff-inpaint"]
 """By the name its checkpoint has as a method."""
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.pictures import Plane
+from meddenoise.series import Image, Plane
 from papers.rivals.gcbd_gan import train_generator
 from papers.rivals.neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches, quick_autocast
 from papers.rivals.timed import train_for
@@ -28,8 +28,6 @@ LEAST_VARIANCE = 1e-3
 RATE = 1e-3
 FOR_NOISE = 0.4
 """Part of the time for the network that makes noise."""
-
-Blocks = NDArray[np.float32]
 
 
 class DnCNN(nn.Module):
@@ -86,7 +84,7 @@ def train_gcbd(
     return Trained(network, mean, scale, steps, took + spent)
 
 
-def collect_blocks(noisy: Sequence[Plane], enough: int = ENOUGH) -> tuple[Blocks, float]:
+def collect_blocks(noisy: Sequence[Plane], enough: int = ENOUGH) -> tuple[Image, float]:
     """Noise blocks [N, PATCH, PATCH], and the factor by which the bounds had to grow to find `enough`."""
     patches = np.concatenate([_cut(plane) for plane in noisy])
     variance = patches.var(axis=(1, 2))
@@ -100,7 +98,7 @@ def collect_blocks(noisy: Sequence[Plane], enough: int = ENOUGH) -> tuple[Blocks
     return _detrend(patches[smallest_factor(patches) <= factor]), factor
 
 
-def smallest_factor(patches: Blocks) -> NDArray[np.float64]:
+def smallest_factor(patches: Image) -> NDArray[np.float64]:
     """By how much the paper's bounds must be multiplied for a patch [N, PATCH, PATCH] to count as smooth."""
     count = PATCH // PART
     parts = patches.reshape(len(patches), count, PART, count, PART).astype(np.float64)
@@ -113,23 +111,23 @@ def smallest_factor(patches: Blocks) -> NDArray[np.float64]:
     return needed
 
 
-def _cut(plane: Plane) -> Blocks:
+def _cut(plane: Plane) -> Image:
     view = np.lib.stride_tricks.sliding_window_view(plane, (PATCH, PATCH))[::STRIDE, ::STRIDE]
     return view.reshape(-1, PATCH, PATCH).astype(np.float32)
 
 
-def _detrend(patches: Blocks) -> Blocks:
+def _detrend(patches: Image) -> Image:
     """Patches without the plane that fits them best."""
     axis = np.linspace(-1, 1, PATCH)
     flat = np.ones((PATCH, PATCH))
     basis = np.stack([flat, flat * axis, flat * axis[:, None]]).reshape(3, -1)
     values = patches.reshape(len(patches), -1).astype(np.float64)
     fitted = np.linalg.lstsq(basis.T, values.T, rcond=None)[0]
-    blocks: Blocks = (values - fitted.T @ basis).reshape(patches.shape).astype(np.float32)
+    blocks: Image = (values - fitted.T @ basis).reshape(patches.shape).astype(np.float32)
     return blocks
 
 
-def _noise(blocks: Blocks, rng: np.random.Generator) -> Callable[[], Tensor]:
+def _noise(blocks: Image, rng: np.random.Generator) -> Callable[[], Tensor]:
     """Draws of BATCH blocks [B, 1, PATCH, PATCH], turned and mirrored at random."""
     stock = torch.from_numpy(blocks)
 

@@ -5,8 +5,9 @@ from time import process_time
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from meddenoise.series import Image
 
 BATCH = 16
 MADE = 1024
@@ -20,8 +21,6 @@ SEEDS = 4
 """Channels of white noise that a block is made of."""
 MAKER, WIDTH = 16, 32
 """Channels of the generator, and of the first layer of the critic: as much as one core can train."""
-
-Blocks = NDArray[np.float32]
 
 
 class Generator(nn.Module):
@@ -58,7 +57,7 @@ def make_critic() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(1))
 
 
-def train_generator(blocks: Blocks, minutes: float, seed: int) -> tuple[Blocks, float]:
+def train_generator(blocks: Image, minutes: float, seed: int) -> tuple[Image, float]:
     """MADE blocks like `blocks` [N, Y, X] from a network trained for `minutes`, and the minutes it took.
 
     Their means are set to 0 and their root mean square to that of the given ones, which early in training
@@ -84,11 +83,11 @@ def train_generator(blocks: Blocks, minutes: float, seed: int) -> tuple[Blocks, 
         steps += 1
     with torch.inference_mode():
         parts = [generator(BATCH, stock.shape[-1]) for _ in range(MADE // BATCH)]
-    found: Blocks = torch.cat(parts)[:, 0].numpy()
+    found: Image = torch.cat(parts)[:, 0].numpy()
     found -= found.mean(axis=(1, 2), keepdims=True)
     reached = float(np.sqrt(np.mean(np.square(found))))
     print(f"gcbd wgan: {steps} steps, level {reached:.2f} of 1", file=sys.stderr, flush=True)
-    scaled: Blocks = (found * (level / reached)).astype(np.float32)
+    scaled: Image = (found * (level / reached)).astype(np.float32)
     return scaled, (process_time() - started) / 60
 
 

@@ -6,14 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.engine.device import quick_precision
+from meddenoise.series import Image
 from papers.rivals.timed import train_for
-
-Stack = NDArray[np.float32]
 
 RATE = 1e-3
 BATCH = 16
@@ -32,7 +30,7 @@ class Trained:
     steps: int
     minutes: float
 
-    def __call__(self, noisy: Stack) -> Stack:
+    def __call__(self, noisy: Image) -> Image:
         """Denoised planes [N, Y, X], float32."""
         planes = [self._denoise(plane) for plane in torch.from_numpy(noisy)]
         return torch.stack(planes).numpy()
@@ -87,7 +85,7 @@ class PlainUNet(nn.Module):
         return result
 
 
-def train_neighbor2neighbor(noisy: Stack, minutes: float, seed: int) -> Trained:
+def train_neighbor2neighbor(noisy: Image, minutes: float, seed: int) -> Trained:
     """A network trained for `minutes` on noisy planes [N, Y, X] alone.
 
     Two pixels of each 2x2 cell that touch make two images of one scene with noise of their own, g1 and g2:

@@ -10,7 +10,7 @@ from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.pictures import Plane
+from meddenoise.series import Plane
 from papers.rivals.neighbor2neighbor import PlainUNet, Trained, draw_patches
 from papers.rivals.timed import train_for
 

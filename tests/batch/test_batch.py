@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from meddenoise.errors import NothingReadableError, OutputError, UsageError, Wei
 from meddenoise.io import discover, read, write
 from meddenoise.io.temporary import temporary_name
 from meddenoise.pipeline.options import Options
+from meddenoise.pipeline.plan import Plan
+from meddenoise.pipeline.result import Result
 from meddenoise.report import Report
 from meddenoise.series import Geometry, Series
 from tests.io_samples import ct_slice, save
@@ -343,7 +346,7 @@ def test_a_reference_gives_metrics_and_one_that_does_not_fit_gives_null_and_a_wa
 
 def test_nothing_readable_is_an_error_of_its_own(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(NothingReadableError, match="is no DICOM"):
+    with pytest.raises(NothingReadableError, match="is not a DICOM"):
         start(tmp_path / "a.txt")
     with pytest.raises(NothingReadableError, match="holds no image"):
         start(tmp_path)
@@ -495,3 +498,26 @@ def test_a_killed_run_is_resumed_without_overwrite(long_study):
     assert not [name for name in files(out) if "lock" in name]
     assert not (out / left).exists()
     assert len([name for name in files(out) if name.endswith(".tmp")]) == 1, "another process is at it"
+
+
+def test_a_result_is_judged_while_the_network_works_on_the_next_series(study, monkeypatch):
+    working, waited = threading.Event(), []
+    run_plan, judged = Plan.run, Result.judged
+    first = []
+
+    def note_work(plan, *arguments):
+        if first:
+            working.set()
+        first.append(plan)
+        return run_plan(plan, *arguments)
+
+    def wait_for_work(result):
+        if not waited:
+            waited.append(working.wait(60))
+        return judged(result)
+
+    monkeypatch.setattr(Plan, "run", note_work)
+    monkeypatch.setattr(Result, "judged", wait_for_work)
+    ears = Ears()
+    run(Request(inputs=(study,), output=study.parent / "out", orders=Orders(options=QUICK)), ears)
+    assert waited == [True] and len(ears.rows) == 2

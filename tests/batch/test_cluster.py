@@ -251,7 +251,7 @@ def test_with_the_scheduler_gone_finished_series_stay_and_the_same_command_goes_
 ) -> None:
     ears, output = Acting(site.scheduler.kill), tmp_path / "out"
     request = Request(inputs=(study,), output=output, orders=Orders(options=SLOW, cluster=site.address))
-    with pytest.raises(ClusterError, match="is gone: what is finished stays; give the same command"):
+    with pytest.raises(ClusterError, match="is gone: finished results stay; give the same command"):
         run(request, ears)
     written = len(ears.rows)
     assert 1 <= written < SERIES

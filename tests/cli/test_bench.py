@@ -21,7 +21,7 @@ def study(tmp_path_factory):
 def test_without_noise_nothing_is_suggested(tmp_path):
     Image.new("L", (64, 64), 90).save(tmp_path / "flat.png")
     shown = run("bench", tmp_path / "flat.png", "--methods", "nlm")
-    assert "no method is suggested: no noise is seen in the image." in shown.stderr
+    assert "no method is suggested: the image shows no noise." in shown.stderr
 
 
 def test_a_table_of_80_columns_a_picture_and_a_suggestion(study, tmp_path):

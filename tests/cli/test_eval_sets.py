@@ -335,7 +335,7 @@ def test_a_mask_says_which_pixels_are_measured(tmp_path: Path) -> None:
     assert json.loads(cut.stdout)["mean"]["bias"] == pytest.approx(8)
     missed = run(*known, "--mask", tmp_path / "empty.png")
     assert missed.exit_code == 1
-    assert "is 0 everywhere on" in missed.stderr and "mark what is to be measured" in missed.stderr
+    assert "is 0 everywhere on" in missed.stderr and "mark the part to be measured" in missed.stderr
     png(tmp_path / "small.png", marked[:9])
     assert "small.png" in run(*known, "--mask", tmp_path / "small.png").stderr
 

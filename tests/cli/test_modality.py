@@ -59,7 +59,7 @@ def test_a_modality_given_goes_into_a_new_dicom_and_a_guess_does_not(tmp_path: P
 
 def test_a_word_against_the_file_is_left_out_and_said(tmp_path: Path) -> None:
     told = run("denoise", packaged("MR_small.dcm"), *QUICK, "--modality", "CT", "-o", tmp_path / "a.dcm")
-    assert "--modality CT is left out: the file says that it is MR." in told.stderr
+    assert "--modality CT is ignored: the file states MR." in told.stderr
 
 
 @pytest.mark.parametrize("command", ["denoise", "upscale", "info", "bench", "noise"])

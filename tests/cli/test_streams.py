@@ -72,7 +72,7 @@ def test_an_error_nobody_thought_of_is_a_sentence_too_but_for_debug() -> None:
     done = call("{}['missing']")
     assert done.returncode == 1
     assert done.stderr == (
-        "meddenoise: stopped in a way it does not know (KeyError: 'missing'): "
+        "meddenoise: stopped for an unknown reason (KeyError: 'missing'): "
         "run again with --debug first and report it.\n"
     )
     assert "Traceback" in call("{}['missing']", "--debug").stderr

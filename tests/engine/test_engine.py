@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from meddenoise.engine import Engine, EngineOptions, is_out_of_memory
-from meddenoise.engine.device import Device, _cpu_has_bf16, choose_device, keep_freed_memory
+from meddenoise.engine import Engine, EngineOptions
+from meddenoise.engine.device import (
+    Device,
+    _cpu_has_bf16,
+    choose_device,
+    is_out_of_memory,
+    keep_freed_memory,
+)
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Sampled, SamplingDenoiser, Setup, get
 from meddenoise.noise import NoiseEstimate, SeriesNoise

@@ -129,7 +129,7 @@ def test_a_protocol_that_does_not_fit_the_image_is_refused_naming_it() -> None:
     valid = np.ones((2, 3, 3), bool)
     with pytest.raises(InputError, match=r"a\.nii is MR, not CT in HU"):
         data_range(series(modality="MR"), valid, parse_preset("ct-hu"))
-    with pytest.raises(InputError, match=r"a\.nii is no image of 8 bits"):
+    with pytest.raises(InputError, match=r"a\.nii is not an 8\-bit image"):
         data_range(series(), valid, parse_preset("8bit"))
 
 

@@ -42,7 +42,7 @@ def test_a_zipped_study_is_read_like_its_folder(study: Path, tmp_path: Path) -> 
 def test_an_archive_in_a_folder_is_skipped_with_the_way_to_use_it(study: Path, tmp_path: Path) -> None:
     found = discover([tmp_path])
     assert [str(problem.error) for problem in found.skipped] == [
-        f"{study} is no DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF image: give it by name."
+        f"{study} is not a DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF image: give it by name."
     ]
 
 

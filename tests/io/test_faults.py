@@ -171,7 +171,7 @@ def animation(folder: Path) -> Path:
 
 FAULTS: dict[str, tuple[Fault, type[InputError], str]] = {
     "empty": (lambda d: written(d / "x.dcm", b""), NotAnImageError, "is empty"),
-    "text": (lambda d: written(d / "x.dcm", b"hello " * 99), NotAnImageError, "is no DICOM"),
+    "text": (lambda d: written(d / "x.dcm", b"hello " * 99), NotAnImageError, "is not a DICOM"),
     "zip": (lambda d: written(d / "x.zip", b"PK\3\4" + bytes(200)), CorruptError, "is a damaged zip archive"),
     "header cut": (lambda d: written(d / "x.dcm", ct_bytes()[:1900]), CorruptError, "ends before its pixel"),
     "pixels cut": (lambda d: written(d / "x.dcm", ct_bytes()[:-10]), CorruptError, "truncated"),
@@ -186,7 +186,7 @@ FAULTS: dict[str, tuple[Fault, type[InputError], str]] = {
     "missing frames": (too_few_frames, CorruptError, "frames|decode"),
     "one bit": (lambda d: packaged("liver_1frame.dcm"), NotAnImageError, "segmentation"),
     "nifti cut": (truncated(noisy_nifti, 0.7), CorruptError, "truncated"),
-    "nifti header cut": (truncated(noisy_nifti, 0.02), NotAnImageError, "is no DICOM"),
+    "nifti header cut": (truncated(noisy_nifti, 0.02), NotAnImageError, "is not a DICOM"),
     "nifti dims": (nifti_dims(3, 32767, 32767, 32767), CorruptError, "truncated"),
     "nifti negative": (nifti_dims(3, -5, 2, 2), CorruptError, "size of -5"),
     "nifti empty": (nifti_dims(3, 2, 0, 2), CorruptError, "size of 0"),

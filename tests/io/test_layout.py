@@ -34,7 +34,7 @@ def test_a_file_named_by_the_user_must_be_an_image(tmp_path: Path) -> None:
     text.write_text("hello")
     found = discover([text, tmp_path / "missing.dcm"])
     assert [problem.path.name for problem in found.failed] == ["notes.txt", "missing.dcm"]
-    assert "is no DICOM" in str(found.failed[0].error)
+    assert "is not a DICOM" in str(found.failed[0].error)
     assert "No such file" in str(found.failed[1].error)
 
 

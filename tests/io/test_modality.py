@@ -38,7 +38,7 @@ def phantom(kind: str, noise: float = 0.0) -> np.ndarray[Any, Any]:
 def test_what_the_file_states_wins_and_another_word_is_left_out_with_a_warning() -> None:
     taken = take(series(modality="PT"), "MR")
     assert (taken.seen.modality, taken.why) == ("PT", "stated in the file")
-    assert taken.warnings == ("--modality MR is left out: the file says that it is PT.",)
+    assert taken.warnings == ("--modality MR is ignored: the file states PT.",)
     assert take(series(modality="PT"), "pt").warnings == ()
 
 

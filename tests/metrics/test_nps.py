@@ -197,7 +197,7 @@ def test_what_is_no_edge_has_no_mtf() -> None:
         mtf_50(ellipse, ellipse, Protocol(edge=Circle(64, 64, 32)))
     with pytest.raises(UndefinedError, match="not straight"):
         mtf_50(ellipse, ellipse, Protocol(edge=Box(24, 60, 80, 50)))
-    with pytest.raises(UndefinedError, match="no edge along"):
+    with pytest.raises(UndefinedError, match="circle has no edge"):
         mtf_50(0 * edge(1.0), 0 * edge(1.0), Protocol(edge=Circle(64, 64, 20)))
 
 

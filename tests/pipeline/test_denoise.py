@@ -190,7 +190,7 @@ class Broken(Neighbours):
 
 def test_a_method_that_gives_no_numbers_is_an_error_and_never_an_image(monkeypatch):
     use_method(monkeypatch, Broken(context=0))
-    with pytest.raises(MeddenoiseError, match=r"in\.dcm: the method gave values that are no numbers"):
+    with pytest.raises(MeddenoiseError, match=r"in\.dcm: the method returned values that are not numbers"):
         denoise_series(make_series(), Options(sigma=5.0))
 
 
@@ -278,7 +278,7 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
         ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
         ({"quality": "good"}, "--quality is 'good': give fast, standard or best"),
         ({"quality": "best", "steps": 5}, "--quality best is for one pass, --steps for the sampler"),
-        ({"quality": "fast", "weights": "direct"}, "--quality fast has a checkpoint of its own"),
+        ({"quality": "fast", "weights": "direct"}, "--quality fast has its own checkpoint"),
         ({"quality": "fast", "method": "befoi"}, "--quality fast is a smaller network of 'direct'"),
         (
             {"quality": "best", "method": "nlm"},
@@ -372,7 +372,7 @@ def test_where_nothing_is_changed_nothing_is_uncertain_and_nothing_measured(draw
 
 def test_a_method_without_a_spread_refuses_to_make_one_up(monkeypatch):
     use_method(monkeypatch, Neighbours(context=0))
-    with pytest.raises(UsageError, match="--uncertainty needs a sampler and steps enough"):
+    with pytest.raises(UsageError, match="--uncertainty needs a sampler with enough steps"):
         denoise_series(make_series(1), Options(sigma=5.0, uncertainty=True))
 
 

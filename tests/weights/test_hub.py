@@ -190,7 +190,7 @@ def test_a_file_with_the_wrong_hash_is_deleted(tmp_path, hub):
         ((403, "GatedRepo"), "gated repository: accept its terms"),
         ((404, ""), "the Hub does not know it (404)"),
         ((404, "RevisionNotFound"), "names the revision 'main'"),
-        ((404, "EntryNotFound"), "names a file the repository has not"),
+        ((404, "EntryNotFound"), "names a file the repository does not have"),
         ((429, ""), "fewer requests (429)"),
         ((418, ""), "HTTP status 418"),
         ((503, ""), "HTTP status 503"),
@@ -204,7 +204,9 @@ def test_each_answer_of_the_hub_has_its_own_sentence(tmp_path, hub, error, said)
 def test_names_the_hub_does_not_have_are_told_apart(tmp_path, hub):
     assert "no repository" in refused(tmp_path, hub.endpoint, "hf://loopback/other/net.safetensors")
     assert "revision 'v9'" in refused(tmp_path, hub.endpoint, f"{SPEC}@v9")
-    assert "file the repository has not" in refused(tmp_path, hub.endpoint, f"hf://{REPO}/none.safetensors")
+    assert "file the repository does not have" in refused(
+        tmp_path, hub.endpoint, f"hf://{REPO}/none.safetensors"
+    )
 
 
 def test_no_network_is_said_at_once(tmp_path):

@@ -38,7 +38,7 @@ class CStore:
         if not association.is_established:
             how = "refuses the association" if association.is_rejected else "does not answer"
             if association.is_aborted and not association.is_rejected:
-                how = "cannot be reached, or takes none of these images"
+                how = "cannot be reached, or accepts none of these images"
             raise UnreachableError(f"{self._to.ae_title} at {where} {how}")
         try:
             for file in files:

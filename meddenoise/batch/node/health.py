@@ -18,7 +18,7 @@ class Health:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(report))
         except OSError as error:
             raise OutputError(
-                f"health_port {port} cannot be listened at ({error.strerror or error}): choose another."
+                f"health_port {port} cannot be opened ({error.strerror or error}): choose another."
             ) from error
         self._server.daemon_threads = True
 

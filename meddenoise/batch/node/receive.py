@@ -82,7 +82,7 @@ class Receiver:
             assert isinstance(server, GuardedServer)
         except OSError as error:
             raise OutputError(
-                f"port {node.port} at {node.host} cannot be listened at ({error.strerror or error}): "
+                f"port {node.port} at {node.host} cannot be opened ({error.strerror or error}): "
                 "choose another port or address in [node]."
             ) from error
         server.limits = Limits(
@@ -131,7 +131,7 @@ class Receiver:
         request = cast(C_STORE, event.request)
         instance = str(request.AffectedSOPInstanceUID or "")
         if not is_uid(instance):
-            log.warning("image refused: its UID is not one")
+            log.warning("image refused: its UID is not valid")
             return _BAD_UID
         association = event.assoc
         if association not in self._tokens:
@@ -154,10 +154,10 @@ class Receiver:
                 log.warning("image refused: it cannot be read as DICOM")
                 return _NOT_UNDERSTOOD
             if not (is_uid(study) and is_uid(series)):
-                log.warning("image refused: its study or series has no UID that is one")
+                log.warning("image refused: its study or series has no valid UID")
                 return _NOT_UNDERSTOOD
             if inner != instance:
-                log.warning("image refused: it bears another UID than it was announced with")
+                log.warning("image refused: its UID is not the announced one")
                 return _MISMATCH
             key = self._spool.keep(path, (study, series), instance, token)
             log.debug("series %s: image received", key)

@@ -91,8 +91,8 @@ def parse_rule(table: dict[str, Any], where: str, folder: Path) -> Rule:
         re.compile(conditions.get("description", ""))
     except re.error as error:
         raise UsageError(
-            f"description of {where} is no regular expression ({error}): correct it, or put \\ before the "
-            "character that is meant as itself."
+            f"description of {where} is not a regular expression ({error}): correct it, or put \\ before the "
+            "character that is meant literally."
         ) from error
     skip = table.get("skip", False)
     check_value("skip", skip, bool, where)

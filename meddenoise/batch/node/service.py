@@ -54,7 +54,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         if health is not None:
             health.stop()
         spool.leave()
-    log.info("stopped; what is not finished stays in the spool")
+    log.info("stopped; unfinished series stay in the spool")
 
 
 def _loop(receiver: Receiver, spool: Spool, settings: Settings, stop: threading.Event) -> None:

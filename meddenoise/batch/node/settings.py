@@ -107,7 +107,7 @@ def _parse(kind: type[_Table], table: dict[str, Any], where: str) -> _Table:
             raise UsageError(f'{key} of {where} is {value!r}: give a list such as ["CT1", "CT2"].')
     missing = [name for name, item in known.items() if item.default is MISSING and name not in table]
     if missing:
-        raise UsageError(f"{where} does not say {missing[0]}: add it.")
+        raise UsageError(f"{where} does not state {missing[0]}: add it.")
     return kind(**table)
 
 
@@ -144,9 +144,9 @@ def _checked_destination(one: Destination, where: str, folder: Path) -> Destinat
 def _check_title(title: str, where: str) -> None:
     """Raises UsageError for what is no AE title (PS3.5 6.2): 1 to 16 printable characters, no backslash."""
     if not (len(title.strip()) > 0 and len(title) <= 16 and title.isascii() and title.isprintable()):
-        raise UsageError(f"the AE title {title!r} of {where} cannot be one: give 1 to 16 letters or digits.")
+        raise UsageError(f"the AE title {title!r} of {where} is not valid: give 1 to 16 letters or digits.")
     if "\\" in title:
-        raise UsageError(f"the AE title {title!r} of {where} cannot be one: leave out the backslash.")
+        raise UsageError(f"the AE title {title!r} of {where} is not valid: leave out the backslash.")
 
 
 def _tables(document: dict[str, Any], key: str, path: Path) -> Sequence[tuple[dict[str, Any], str]]:

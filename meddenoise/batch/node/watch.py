@@ -120,7 +120,7 @@ class FolderWatch:
         if not rules:
             for problem in found.failed:
                 _tell_failure(path, problem.error)
-            log.info("%s: nothing for the rules", _name(path))
+            log.info("%s: no series fits the rules", _name(path))
 
     def _choose(self, found: Discovery) -> dict[str, Rule]:
         """The rule of every item that one applies to, by its first file."""
@@ -194,5 +194,5 @@ def _name(path: Path) -> str:
 
 def _tell_failure(path: Path, problem: Failure | Exception) -> None:
     why = problem.error if isinstance(problem, Failure) else problem
-    log.error("%s: a file or series failed; -v says here which and why", _name(path))
+    log.error("%s: a file or series failed; -v shows which and why", _name(path))
     log.debug("%s is %s: %s", _name(path), path, why)

@@ -61,7 +61,7 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
     try:
         rule = choose_rule(settings.rules, _subject(job))
         if rule is None:
-            log.info("series %s: left alone by the rules", key)
+            log.info("series %s: skipped by the rules", key)
             spool.drop(job)
             return
         why = _denoise(job, output, rule, settings, stop)
@@ -73,7 +73,7 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
         raise
     # One series that a library stumbles over must not stop the node.
     except Exception as error:
-        why = f"it failed in a way meddenoise does not know ({type(error).__name__}): please report it."
+        why = f"it failed for a reason meddenoise does not know ({type(error).__name__}): please report it."
     if why:
         log.error("series %s: not denoised, moved to failed: %s", key, why)
         spool.give_up(job, why)

@@ -165,7 +165,7 @@ def _check_kind(form: PixelFormat, path: Path) -> None:
     if not 0 < form.bits_stored <= form.high_bit + 1 <= form.bits_allocated:
         raise CorruptError(
             f"{path} states {form.bits_stored} bits stored with high bit {form.high_bit} "
-            f"in {form.bits_allocated} allocated, which cannot be: export it again."
+            f"in {form.bits_allocated} allocated, which is impossible: export it again."
         )
 
 
@@ -180,7 +180,7 @@ def _without_lost(form: PixelFormat, header: Header, path: Path) -> PixelFormat:
     if whole is None or whole >= form.frames:
         return form
     if whole == 0:
-        raise CorruptError(f"{path} is truncated: it holds not one whole frame; copy it again.")
+        raise CorruptError(f"{path} is truncated: it does not hold one whole frame; copy it again.")
     return replace(form, frames=whole)
 
 

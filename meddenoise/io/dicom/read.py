@@ -173,7 +173,12 @@ def _rescale(
     slope = np.array([frame.slope for frame in frames])
     intercept = np.array([frame.intercept for frame in frames])
     if (slope == 0).any():
-        return ones, zeros, "", ["a rescale slope of 0 is stated, which cannot be: stored values are used"]
+        return (
+            ones,
+            zeros,
+            "",
+            ["a rescale slope of 0 is stated, which is impossible: stored values are used"],
+        )
     kind = frames[0].rescale_type
     if modality == "CT" and kind in ("HU", ""):
         unit = "HU"
@@ -224,7 +229,7 @@ def _kept(header: Header, form: PixelFormat, path: Path) -> Dataset:
 
 def _gaps(forms: list[PixelFormat], time: float | None) -> list[str]:
     """Warnings about what a cine should hold and does not."""
-    found = ["no frame time is stated: its frames are taken as a cine all the same"] * (time == UNKNOWN_MS)
+    found = ["no frame time is stated: the frames are taken as a cine all the same"] * (time == UNKNOWN_MS)
     for form in forms:
         if form.frames < form.declared:
             done, lost = _named(1, form.frames), _named(form.frames + 1, form.declared)
@@ -239,4 +244,4 @@ def _named(first: int, last: int) -> str:
 def _lossy(dataset: Dataset) -> list[str]:
     if text(dataset, "LossyImageCompression") != "01":
         return []
-    return ["the image was compressed lossily before: artefacts of that are not noise"]
+    return ["the image was compressed lossily before: the the artefacts of that are not noise"]

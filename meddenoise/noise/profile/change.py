@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from meddenoise.noise.dependence import SMOOTH
 from meddenoise.noise.profile.curve import KEPT_SHARE, KEPT_SIGMAS, Curve
 from meddenoise.noise.profile.lag import covariance, differences
 from meddenoise.noise.profile.radial import RadialSpectrum
+from meddenoise.series import Floats, Mask, Plane
 
 MOVED, MOVED_SIDE = 3.0, 5
 """A pixel moved where the mean |e| of 5 x 5 around it is 3 times the median of the plane's."""
@@ -19,10 +19,6 @@ RESTLESS, RESTLESS_SIDE = 2.0, 21
 """A place is left out of all planes where their mean e², over 21 x 21 pixels, is further above the middle
 one than chance alone puts 1 in 40. Chosen on simulated angiograms, where vessels that beat raised the
 variance by up to a tenth."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

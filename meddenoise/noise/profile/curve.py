@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.series import Floats
+
 BINS = 32
 LEAST = 1e-3
 """Smallest variance relative to the largest, so that noise can be stated in units of it."""
 LEAST_CHANGE = 0.05
 """Relative change over the levels under which the variance counts as constant."""
 
-Floats = NDArray[np.float64]
 
 KEPT_SIGMAS = 3.0
 """Values further off are taken for something else than noise."""

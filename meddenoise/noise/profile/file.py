@@ -31,7 +31,7 @@ _WHOLE = ("series", "planes", "settled")
 def write_profile(profile: NoiseProfile, path: Path) -> None:
     """Write a profile: complete, or not at all. Raises OutputError."""
     if path.suffix.lower() != SUFFIX:
-        raise OutputError(f"{path} is no name for a noise profile: let it end in {SUFFIX}.")
+        raise OutputError(f"{path} is not the name of a noise profile: end it in {SUFFIX}.")
     lines = ["# The noise of a device, measured by `meddenoise noise`.", f"format = {FORMAT}"]
     lines += [f'meddenoise = "{__version__}"', f'schedule = "{SCHEDULE}"']
     for table, names in TABLES.items():
@@ -50,7 +50,7 @@ def read_profile(path: Path) -> NoiseProfile:
             f"{path} cannot be read ({error.strerror or error}): give a file of `meddenoise noise`."
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} is no noise profile ({error}): measure it again.") from error
+        raise UsageError(f"{path} is not a noise profile ({error}): measure it again.") from error
     known = {"format", "meddenoise", "schedule", *TABLES[""], *TABLES}
     for name in table:
         if name not in known:
@@ -103,7 +103,7 @@ def _check(path: Path, values: dict[str, Any]) -> None:
         ("sigma", values["sigma"] >= 0, "at least 0"),
         ("correlation_px", values["correlation_px"] >= 0, "at least 0"),
         ("rho", 0 <= values["rho"] < 1, "from 0 to below 1"),
-        ("offset", values["gain"] != 0 or values["offset"] >= 0, "at least 0 where gain is 0"),
+        ("offset", values["gain"] != 0 or values["offset"] >= 0, "at least 0 if gain is 0"),
         ("deviations", len(values["deviations"]) == len(values["means"]), "as long as means"),
         (
             "frequency",

@@ -8,12 +8,11 @@ from functools import lru_cache
 from math import comb
 
 import numpy as np
-from numpy.typing import NDArray
+
+from meddenoise.series import Floats
 
 MOST = 0.95
 """Largest rho told apart from a scene that stands still."""
-
-Floats = NDArray[np.float64]
 
 
 def differences(order: int) -> Floats:

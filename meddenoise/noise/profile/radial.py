@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES
 from meddenoise.noise.spectrum import Amplitude, radial_frequency
+from meddenoise.series import Floats, Mask, Plane
 
 PATCH = 64
 """Side of a patch: frequencies are 1 / PATCH apart."""
@@ -18,10 +19,6 @@ REACH = 16
 """Largest lag, in pixels, that counts for the correlation length."""
 
 _PLANE = 256
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 
 class RadialSpectrum:

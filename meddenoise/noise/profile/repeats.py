@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.noise.profile.change import ChangeSums, Measure, Scene, local_mean, still_place
 from meddenoise.noise.profile.curve import Curve, bin_edges, robust_variance, rough_curve
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
+from meddenoise.series import Mask, Plane
 
 MAX_FRAMES = 64
 """Frames in the middle of a long cine whose every pixel counts."""
@@ -25,9 +25,6 @@ SETTLED = 1.15
 LEAST_OWN = 0.4
 """Part of a frame's variance that no other shares, below which it is too small to divide by: then the frame
 is taken to be as noisy as those beside it."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

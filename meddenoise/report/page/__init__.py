@@ -61,7 +61,7 @@ class Page:
     title: str
     facts: tuple[tuple[str, str], ...]
     """Label and value, of the whole run."""
-    entries: tuple[PageEntry, ...]
+    entries: Sequence[PageEntry]
     failed: tuple[tuple[str, str], ...] = ()
     """Input and the sentence why."""
     drawings: Mapping[str, Drawing] = field(default_factory=dict)

@@ -3,8 +3,7 @@
 import base64
 import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
@@ -12,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import write_whole
-from meddenoise.report.page import Drawing, Page, PageEntry
+from meddenoise.report.page import Drawing, Page
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.report.page.verdicts import chip
@@ -23,9 +22,9 @@ MOST_WARNINGS, MOST_LINKS = 20, 3
 FOLDED = 4
 """Series beyond which the page begins as a summary: warnings and sections open at a click."""
 _SEE_VERDICT = {
-    "reject": "The checks say not to use a result as it is: see its verdict below.",
+    "reject": "The checks advise against using a result as it is: see its verdict below.",
     "no effect": "Hardly any noise was removed: see the verdict below.",
-    "look": "The checks found something that somebody should look at: see the verdict below.",
+    "look": "The checks found something to look at: see the verdict below.",
 }
 
 FORM = 1
@@ -84,13 +83,10 @@ def _alerts(page: Page) -> str:
     if len(page.failed) > MOST_WARNINGS:
         lines.append(f'<li class="bad">{len(page.failed) - MOST_WARNINGS} more failed; {_see(page)}.</li>')
     minor: list[str] = []
-    told: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for kind, text, entry in _cautions(page):
-        name = escape(entry.short or Path(entry.title).name)
-        told[kind, text].append(f'<a href="#{anchor(entry)}">{name}</a>')
-    for (kind, text), links in list(told.items())[:MOST_WARNINGS]:
-        more = f" and {len(links) - MOST_LINKS} more" if len(links) > MOST_LINKS else ""
-        where = f" <span>({', '.join(links[:MOST_LINKS])}{more})</span>" if len(page.entries) > 1 else ""
+    told = _cautions(page)
+    for (kind, text), (count, links) in list(told.items())[:MOST_WARNINGS]:
+        more = f" and {count - len(links)} more" if count > len(links) else ""
+        where = f" <span>({', '.join(links)}{more})</span>" if len(page.entries) > 1 else ""
         mark = ' class="bad"' if kind == "Reject" else ""
         folded = kind == "Warning" and len(page.entries) > FOLDED
         (minor if folded else lines).append(f"<li{mark}><b>{kind}</b> {escape(text)}{where}</li>")
@@ -104,15 +100,21 @@ def _alerts(page: Page) -> str:
     return text
 
 
-def _cautions(page: Page) -> Iterator[tuple[str, str, PageEntry]]:
-    """Kind and sentence of what to beware of in each entry, the results to reject first."""
-    for verdict in _SEE_VERDICT:
-        for entry in page.entries:
-            if entry.trust is not None and entry.trust.verdict == verdict:
-                yield verdict.capitalize(), _SEE_VERDICT[verdict], entry
-    for entry in page.entries:
-        for text in entry.warnings:
-            yield "Warning", text, entry
+def _cautions(page: Page) -> dict[tuple[str, str], tuple[int, list[str]]]:
+    """Kind and sentence of what to beware of, results to reject first: how many entries, links to some."""
+    told: dict[tuple[str, str], tuple[int, list[str]]]
+    told = {(verdict.capitalize(), text): (0, []) for verdict, text in _SEE_VERDICT.items()}
+    for entry in page.entries:  # once: they are made anew each time
+        verdict = entry.trust.verdict if entry.trust is not None else ""
+        seen = [(verdict.capitalize(), _SEE_VERDICT[verdict])] if verdict in _SEE_VERDICT else []
+        for caution in (*seen, *(("Warning", text) for text in entry.warnings)):
+            count, links = told.get(caution, (0, []))
+            if count < MOST_LINKS:
+                links.append(
+                    f'<a href="#{anchor(entry)}">{escape(entry.short or Path(entry.title).name)}</a>'
+                )
+            told[caution] = count + 1, links
+    return {caution: found for caution, found in told.items() if found[0]}
 
 
 def _table(page: Page) -> str:
@@ -161,7 +163,7 @@ def _left_out(page: Page, drawn: int) -> str:
 
 
 def _see(page: Page) -> str:
-    return f"see {escape(page.table)}" if page.table else "see the table written beside this page"
+    return f"see {escape(page.table)}" if page.table else "see the table next to this page"
 
 
 def _read(name: str) -> str:

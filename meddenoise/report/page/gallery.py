@@ -1,10 +1,13 @@
 """The drawings of one report, as many as a page can hold, and the page of that report."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from meddenoise.errors import OutputError
 from meddenoise.metrics import METRICS, Protocol
 from meddenoise.report import Report, Row, describe_done
+from meddenoise.report.packed import MadeAnew
 from meddenoise.report.page import Drawing, Levels, Page, PageEntry
 from meddenoise.report.page.compose import read_drawings, write_page
 from meddenoise.report.page.tables import with_unit
@@ -35,7 +38,7 @@ class Gallery:
         self._drawings[key] = drawing
         self._bytes += len(drawing.body)
 
-    def take_over(self, path: Path, rows: tuple[Row, ...]) -> None:
+    def take_over(self, path: Path, rows: Sequence[Row]) -> None:
         """Take in the drawings of an earlier run from its page beside the report at `path`."""
         for key, drawing in read_drawings(page_path(path), {row.fingerprint for row in rows}).items():
             self.add(key, drawing)
@@ -77,7 +80,7 @@ def page_of(report: Report, drawings: dict[str, Drawing], table: str) -> Page:
     return Page(
         title="meddenoise report",
         facts=facts,
-        entries=tuple(_entry(row) for row in report.series),
+        entries=MadeAnew(report.series, _entry),
         failed=tuple((failure.input, failure.error) for failure in report.failed),
         drawings=drawings,
         table=table,
@@ -98,7 +101,6 @@ def _entry(row: Row) -> PageEntry:
     weights, unit = row.weights or {}, str(row.noise["unit"] or "")
     done = describe_done(row.done, row.shape) if row.done else ""
     strength = "" if row.strength == 1 or row.done else f"strength {row.strength:g}"
-    protocol = Protocol(unit=unit, spacing_mm=row.spacing_mm and row.spacing_mm[1:])
     facts = (
         ("Input", row.input),
         ("Output", row.output),
@@ -123,8 +125,15 @@ def _entry(row: Row) -> PageEntry:
         noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
         metrics=row.metrics,
         metrics_before=row.noisy_metrics,
-        units={name: metric.unit_in(protocol) for name, metric in METRICS.items()},
+        units=_units(unit, row.spacing_mm and row.spacing_mm[1:]),
         warnings=row.warnings,
         trust=read_trust(row.trust),
         by_plane=row.noise.get("by_plane") or (),
     )
+
+
+@lru_cache
+def _units(unit: str, spacing_mm: tuple[float, float] | None) -> dict[str, str]:
+    """The unit of every metric, for images in `unit`."""
+    protocol = Protocol(unit=unit, spacing_mm=spacing_mm)
+    return {name: metric.unit_in(protocol) for name, metric in METRICS.items()}

@@ -24,9 +24,9 @@ def draw_noise(removal: Removal, series: Series) -> str:
         + _figure(_histogram(removal, series.unit), _caption(removal, series.unit))
         + _figure(
             _spectrum(removal, series),
-            "<b>Power spectrum.</b> How much noise there is at each fineness: coarse blobs at the left, fine "
-            "grain at the right. An “after” curve that keeps the shape of “before” keeps the look of the "
-            "image; one that is left with a peak at the left alone looks blotchy.",
+            "<b>Power spectrum.</b> How much noise there is at each fineness: coarse blobs on the left, fine "
+            "grain on the right. An “after” curve that keeps the shape of “before” keeps the look of the "
+            "image; one with only a peak left on the left looks blotchy.",
         )
         + "</div>"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.report.page.regions import Region
+from meddenoise.series import Plane
 
 LARGEST = 768
 """Side, in pixels, beyond which a whole plane is shown smaller; its regions never are."""
@@ -17,7 +18,6 @@ STEPS_A_SIGMA = 16
 GREY_LEVELS = 1 << 13
 """Fineness of images that have no noise."""
 
-Plane = NDArray[np.float32]
 
 LEVEL = 6
 LIMIT = 32767

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label, uniform_filter
 
 from meddenoise.noise.blocks import usable_pixels
+from meddenoise.series import Mask, Plane
 
 SCANNED = 8
 """Planes of a series that are looked through, evenly spread."""
@@ -29,9 +30,6 @@ DETAIL = (1.0, 4.0)
 """Detail is what differs between blurs of these widths, in pixels."""
 PLAIN = 4.0
 """Detail counts up to so many times what is usual in the patient."""
-
-Plane = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ def find_regions(residual: Plane, patient: Mask, plane: int) -> list[Region]:
     floor = 0.1 * float(level.mean()) or 1.0
     share = np.square(gaussian_filter(residual, SMOOTH) - shade) / np.maximum(level, floor)
     return _best(
-        share, patient, Region(plane, 0, 0, 0, 0.0, "most structure in what was removed"), [], REGIONS
+        share, patient, Region(plane, 0, 0, 0, 0.0, "most structure in the part removed"), [], REGIONS
     )
 
 

@@ -94,5 +94,5 @@ def _metrics(entry: PageEntry) -> str:
         )
     head = '<th scope="col" class="n">'
     heads = f"{head}Before</th>{head}After</th>" if has_before else f"{head}Value</th>"
-    heads = f'<th scope="col">Measure</th>{heads}<th scope="col">What it says</th>'
+    heads = f'<th scope="col">Measure</th>{heads}<th scope="col">Meaning</th>'
     return table("metrics", "Measured", heads, rows)

@@ -71,8 +71,8 @@ def checks(trust: Trust | None, unit: str) -> str:
     )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in trust.notes)
     return (
-        '<details class="facts"><summary>What the verdict rests on</summary>'
-        + table("checks", "Checks", heads + '<th scope="col">What it says</th>', rows)
+        '<details class="facts"><summary>Basis of the verdict</summary>'
+        + table("checks", "Checks", heads + '<th scope="col">Meaning</th>', rows)
         + notes
         + _bins(trust.bins, unit)
         + "</details>"

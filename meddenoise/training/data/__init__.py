@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from meddenoise.errors import TrainingError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
+from meddenoise.series import Image
 from meddenoise.training.data.degradation import (
     EXACT,
     Degraded,
@@ -23,8 +24,6 @@ from meddenoise.training.data.degradation import (
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.spectra import KSpaceWindow, Scan
-
-Image = NDArray[np.float32]
 
 SCENES = "phantom:scenes"
 """Source of the images whose patches are random scenes."""

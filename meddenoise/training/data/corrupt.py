@@ -8,13 +8,11 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from meddenoise.noise.models import GaussianNoise, ImpulseNoise, NoiseOptions
 from meddenoise.noise.simulate import simulate
-
-Image = NDArray[np.float32]
+from meddenoise.series import Image
 
 NOISE = (0.02, 0.15)
 """Standard deviations of the Gaussian noise, relative to the range; half of all patches."""

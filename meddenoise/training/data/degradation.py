@@ -16,6 +16,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.physics import magnitude_of, share_noise, shot_noise
 from meddenoise.noise.spectrum import filter_planes, white_noise
+from meddenoise.series import Image
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import (
@@ -29,7 +30,6 @@ from meddenoise.training.spectra import (
     white_spectrum,
 )
 
-Image = NDArray[np.float32]
 MORE = 0.7
 """Noise added for recorrupted pairs, relative to what is there. Less of it makes the partner noisier."""
 NOTHING = NoiseEstimate(0.0)

@@ -1,12 +1,12 @@
 """Noisy frame sequences for networks that see neighbouring frames: motion and noise of X-ray cines."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.physics import share_noise
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.spectrum import shaped_noise
+from meddenoise.series import Image
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import (
     Degraded,
@@ -21,8 +21,6 @@ from meddenoise.training.data.motion import MARGIN, make_sequence
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.matched import FrameNoise, match_noise
 from meddenoise.training.spectra import draw_amplitude, white_spectrum
-
-Image = NDArray[np.float32]
 
 LAGS = 0.05, 0.8
 """Correlation of the noise of a frame with that of the next, where there is any: recursive filters."""

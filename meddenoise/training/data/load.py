@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
@@ -13,7 +12,7 @@ from meddenoise.io.modality import same_kind
 from meddenoise.io.pairing import align_planes, pair_items
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.profile import NoiseProfile
-from meddenoise.series import Series
+from meddenoise.series import Image, Series
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.drawn import draw_phantoms
@@ -31,8 +30,6 @@ from meddenoise.training.split import (
 
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
-
-Image = NDArray[np.float32]
 
 
 def load_images(

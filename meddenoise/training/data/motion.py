@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-Image = NDArray[np.float32]
+from meddenoise.series import Image
 
 MARGIN = 16
 """Pixels on every side that a frame gives up: what moves in has to come from somewhere."""

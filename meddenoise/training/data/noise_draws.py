@@ -12,12 +12,11 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import spectrum_cells
 from meddenoise.noise.physics import magnitude_of
 from meddenoise.noise.spectrum import filter_planes, gaussian_amplitude, shaped_noise, unit_gain, white_noise
+from meddenoise.series import Image
 from meddenoise.training.data.degradation import draw_level, signal_level, slow_variation
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import draw_amplitude, white_spectrum
-
-Image = NDArray[np.float32]
 
 FAINT = 2.5
 """Signal, in sigmas, below which Rician noise looks different from Gaussian."""

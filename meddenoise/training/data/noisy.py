@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meddenoise.engine.level import estimate_series
 from meddenoise.errors import TrainingError
@@ -18,7 +17,7 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.models import CorrelatedNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.noise.stabilise import Rician
-from meddenoise.series import Series, fill_holes
+from meddenoise.series import Image, Series, fill_holes
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.load import FoundImages, halved, walk, window
@@ -26,7 +25,6 @@ from meddenoise.training.recipe import DataRow, Simulated
 from meddenoise.training.spectra import bands_of, blurring
 from meddenoise.weights.manifest import OTHER
 
-Image = NDArray[np.float32]
 FEW = 20
 """TrainingSet below which a network is likely to learn them by heart."""
 SMOOTHED = 0.3
@@ -37,7 +35,7 @@ LEAST_SIGMA = 0.2
 """In 255ths: less noise than that is rounding, and there is nothing to learn from it."""
 
 UNUSABLE = " left out: no plane of it is large enough, varies, and shows noise."
-LOSSY = ": lossy compressed; its noise is no longer what the scanner made."
+LOSSY = ": lossy compressed; its noise is no longer that of the scanner."
 BLURRED = (
     ": its noise has almost no high frequencies, so it was smoothed or interpolated before: train on the "
     "images as they were reconstructed."

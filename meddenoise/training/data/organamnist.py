@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from meddenoise.errors import TrainingError, UsageError, first_line
-from meddenoise.training.data.windowed import Image, Sides, WindowedPlane
+from meddenoise.series import Image
+from meddenoise.training.data.windowed import Sides, WindowedPlane
 
 NAME = "organamnist"
 SIDES = (28, 64, 128, 224)

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from meddenoise.methods.conditional import Condition
+from meddenoise.series import Image
 from meddenoise.training.data import PatchSource, TrainingImage, middle
 from meddenoise.training.data.corrupt import PLAIN, degrade_coarse, degrade_holed, degrade_noisy, draw_plain
 from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.data.motion import MARGIN
 from meddenoise.training.loop import LoopOptions, Share
 from meddenoise.training.recipe import Recipe
-
-Image = NDArray[np.float32]
 
 BEFOI = "befoi"
 VALIDATION_CROP = 128

@@ -3,15 +3,14 @@
 from math import exp, log
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.noise.parse import kind_of, parse_noise
 from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import sampled_amplitude
 from meddenoise.noise.table import Scale, Values
+from meddenoise.series import Image
 from meddenoise.training.spectra import radial_gain, white_spectrum
 
-Array = NDArray[np.float32]
 Shares = tuple[tuple[str, float], ...]
 """Words, and the share of patches with that noise; LOW..HIGH is drawn from, its logarithm evenly."""
 
@@ -35,8 +34,8 @@ def check_shares(shares: Shares) -> None:
 
 
 def draw_row_noise(
-    clean: Array, modality: str, shares: Shares, rng: np.random.Generator
-) -> tuple[Array, Array, Array] | None:
+    clean: Image, modality: str, shares: Shares, rng: np.random.Generator
+) -> tuple[Image, Image, Image] | None:
     """Noisy planes, their sigma map (both as `clean` [..., H, W]) and amplitude spectrum [H, W / 2 + 1].
 
     None for patches that get other noise: those beyond the shares, and those of a modality whose values the

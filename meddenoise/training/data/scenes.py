@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.noise.spectrum import filter_planes, radial_frequency
-
-Image = NDArray[np.float32]
+from meddenoise.series import Image
 
 SUPERSAMPLED = 2
 """Shapes are drawn on a finer grid and averaged, so that their edges are anti-aliased."""

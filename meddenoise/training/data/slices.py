@@ -2,16 +2,14 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
+from meddenoise.series import Image
 from meddenoise.training.data import Batch, PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import EXACT, Degraded, blank, degrade, degrade_like, pair
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.motion import warp
 from meddenoise.training.spectra import KSpaceWindow, Scan
-
-Image = NDArray[np.float32]
 
 SHARED, MOST_SHARED = 0.5, 0.7
 """Share of volumes whose slices share noise with the next (overlapping or interpolated slices), and the

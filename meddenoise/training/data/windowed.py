@@ -5,16 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from meddenoise.errors import TrainingError
+from meddenoise.series import Image
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.corrupt import draw_plain
 from meddenoise.training.data.load import halved, walk
 from meddenoise.training.recipe import DataRow
-
-Image = NDArray[np.float32]
 
 FILLED = 0.5
 """Share of a patch that must lie inside the window, as in OrganAMNIST: the rest is air, lung or metal."""

@@ -16,6 +16,7 @@ from meddenoise.errors import UsageError
 from meddenoise.methods.srds import Srds
 from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
+from meddenoise.series import Image
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.mix import NoiseMix
@@ -28,7 +29,7 @@ from meddenoise.training.targets import Teacher, as_training_images, make_target
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
 from papers.diffdenoise.ablations.runs import Diffusion, Test
 from papers.diffdenoise.ablations.scales import Scale
-from papers.diffdenoise.ablations.toy import SOURCE, Image, Noisy, add_noise, draw_images
+from papers.diffdenoise.ablations.toy import SOURCE, Noisy, add_noise, draw_images
 
 Tell = Callable[[str], None]
 MAIN = DiffusionOptions()

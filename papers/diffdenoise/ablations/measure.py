@@ -9,8 +9,8 @@ from torch import Tensor
 
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
+from meddenoise.series import Image
 
-Image = NDArray[np.float32]
 PROTOCOL = Protocol(255.0, "255, that is 2 on images of -1..1")
 SCORES = ["PSNR dB", "SSIM", "leak"]
 """Columns that `Scores.cells` fills."""

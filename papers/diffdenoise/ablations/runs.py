@@ -13,8 +13,9 @@ from meddenoise.diffusion.schedules import Prediction, Schedule
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds, step_ratios
 from meddenoise.noise import NoiseEstimate
+from meddenoise.series import Image
 from meddenoise.training.data.noisy import NoisyBatch
-from papers.diffdenoise.ablations.toy import Image, Noisy
+from papers.diffdenoise.ablations.toy import Noisy
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude, mean_power, radial_frequency
+from meddenoise.series import Image
 from meddenoise.training.data.noisy import NoisyImage
 from meddenoise.training.spectra import bands_of
-
-Image = NDArray[np.float32]
 
 GREYS = 127.5
 """Half of the 255 units of an image, which stand for -1..1."""

@@ -75,5 +75,5 @@ def test_a_port_that_is_taken_is_named(listening):
 
     receiver, spool = listening
     taken = Node(allow=("CT1",), spool="", port=receiver.port)
-    with pytest.raises(OutputError, match=f"port {receiver.port} at {HOST} cannot be listened at"):
+    with pytest.raises(OutputError, match=f"port {receiver.port} at {HOST} cannot be opened"):
         Receiver(taken, spool).start()

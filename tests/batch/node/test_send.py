@@ -93,7 +93,7 @@ def test_an_archive_that_is_down_is_unreachable(tmp_path):
 def test_an_archive_that_takes_other_kinds_of_images_alone_is_named(tmp_path):
     other = Archive(["1.2.840.10008.5.1.4.1.1.4"])
     try:
-        with pytest.raises(UnreachableError, match="takes none of these images"):
+        with pytest.raises(UnreachableError, match="accepts none of these images"):
             transport_to(other).send(files_in(tmp_path, 1), lambda file: None)
     finally:
         other.server.shutdown()

@@ -293,7 +293,7 @@ def test_rules_and_own_results_leave_series_alone(chain, tmp_path):
         tmp_path / "own", "own", 1, DerivationDescription="Noise reduced by meddenoise 0.1.0, x."
     )
     assert store([*files_of(left), *files_of(own)], node.port) == 0
-    wait_for(lambda: node.log.count("left alone by the rules") == 2, "two lines in the log")
+    wait_for(lambda: node.log.count("skipped by the rules") == 2, "two lines in the log")
     wait_for(lambda: node.idle, "the end")
     assert derived(archive, left) is None
     assert derived(archive, own) is None

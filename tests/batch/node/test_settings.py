@@ -71,7 +71,7 @@ def test_all_keys_are_read_and_paths_are_relative_to_the_file(tmp_path):
         ("[[rule]]\nstrength = 5", "--strength is 5"),
         ("[[rule]]\nsteps = 1.5", "give a whole number"),
         ("[[rule]]\nfusion = 1", "give true or false"),
-        ("[[rule]]\ndescription = '('", "no regular expression"),
+        ("[[rule]]\ndescription = '('", "not a regular expression"),
         ("[[rule]]\nmethod = 'direct'\nweights = 'nothing'", "nothing"),
         ("[[rule]]\nnoise_profile = 'none.toml'", "none.toml"),
     ],

@@ -269,7 +269,7 @@ def test_a_run_without_one_whole_frame_is_refused(coding: str, tmp_path: Path) -
     path.write_bytes(in_frame(CODINGS[coding](run()), 1, 0.7))
     after, told = denoise(path, "--method", "median", code=3)
     assert after is None
-    assert told.count("\n") == 1 and f"{path} is truncated: it holds not one whole frame" in told
+    assert told.count("\n") == 1 and f"{path} is truncated: it does not hold one whole frame" in told
 
 
 @pytest.mark.parametrize("coding", CODINGS)

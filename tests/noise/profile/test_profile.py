@@ -171,7 +171,7 @@ def test_frames_before_the_filter_has_settled_keep_their_own_level_alone():
     assert measured.profile.sigma == pytest.approx(10, rel=0.03)
     assert np.array(measured.profile.sigmas) == pytest.approx(levels, rel=0.1)
     assert measured.profile.counts.settled == 12
-    assert "2 of 14 planes lie outside" in measured.notes[0]
+    assert "2 of 14 planes are outside" in measured.notes[0]
 
 
 def test_saturated_pixels_are_left_out_and_said():
@@ -317,7 +317,7 @@ EXAMPLE = NoiseProfile(
         ("sigma = 20.0", "sigma = 20.0\nsigmaa = 2", "did you mean 'sigma'"),
         ("format = 1", "format = 2", "format is 2"),
         ("[counts]", "[counted]", "no field 'counted'"),
-        ("[noise]", "[noise", "no noise profile"),
+        ("[noise]", "[noise", "not a noise profile"),
     ],
 )
 def test_every_fault_of_a_profile_is_named(old, new, told, tmp_path):
@@ -337,7 +337,7 @@ def test_every_fault_of_a_profile_is_named(old, new, told, tmp_path):
 def test_a_profile_that_is_not_there_or_not_toml_is_refused(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         read_profile(tmp_path / "none.toml")
-    with pytest.raises(OutputError, match=r"let it end in \.toml"):
+    with pytest.raises(OutputError, match=r"end it in \.toml"):
         write_profile(EXAMPLE, Path(tmp_path / "profile.json"))
 
 

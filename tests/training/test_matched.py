@@ -337,7 +337,7 @@ def test_a_run_denoised_by_what_its_own_noise_trained_is_nearer_to_the_truth(cha
 
 def test_the_run_says_what_it_validates_on_and_learned(chain: Chain) -> None:
     assert "diffusion steps" in chain.measured
-    assert "alone, one of 2 series; the others train." in " ".join(chain.trained.split())
+    assert ", one of 2 series; the others train." in " ".join(chain.trained.split())
     metadata = load_checkpoint(chain.checkpoint, sha256=None).metadata
     assert metadata.method == "befoi" and metadata.network_options["frames"] == 3
     assert set(metadata.method_options["validation"]) == {"XA-own", "score"}

@@ -8,7 +8,7 @@ from meddenoise.phantom import make_phantom
 from meddenoise.training.data import SCENES, PatchSource
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.drawn import FIRST_SEED, HELD_OUT_SEED, SIZE, draw_phantoms
+from meddenoise.training.drawn import FIRST_SEED, HELD_OUT_SEED, PLANES, SIZE, draw_phantoms
 from meddenoise.training.recipe import DataRow
 
 
@@ -33,9 +33,9 @@ def test_scenes_are_finite_varied_and_about_8_bit():
 def test_phantoms_of_training_and_validation_are_different_and_scaled():
     row = DataRow(phantom="mr", seeds=2)
     training, held_out = list(draw_phantoms(row)), list(draw_phantoms(row, held_out=True))
-    assert len(training) == 2 * len(held_out) == 4
+    assert len(training) == 2 * len(held_out) == 2 * PLANES
     assert {image.group for image in training} == {f"phantom:mr/{FIRST_SEED + n}" for n in range(2)}
-    truth = make_phantom("mr", size=SIZE, planes=2, seed=HELD_OUT_SEED).truth
+    truth = make_phantom("mr", size=SIZE, planes=PLANES, seed=HELD_OUT_SEED).truth
     scale = held_out[0].plane.max() / truth[0].max()
     np.testing.assert_allclose(held_out[0].plane, truth[0] * scale, rtol=1e-5)
     assert np.percentile([image.plane for image in training], 99.9) == pytest.approx(255, rel=0.02)

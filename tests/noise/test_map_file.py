@@ -137,7 +137,7 @@ def test_a_map_of_another_size_place_unit_or_modality_is_refused(tmp_path: Path)
     moved = image.affine.copy()
     moved[0, 3] += 5
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "moved.nii")
-    with pytest.raises(InputError, match="lies elsewhere in the patient"):
+    with pytest.raises(InputError, match="is elsewhere in the patient"):
         read_noise_map(tmp_path / "moved.nii", series)
     ct = ct_folder(tmp_path / "ct")
     one = read(ct)[0]

@@ -1,0 +1,34 @@
+"""The benchmarks of whole runs: what overlaps, back ends next to each other, start-up."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.overlap import STATIONS, measure_overlap, write_series
+from meddenoise.engine import Engine
+from meddenoise.io import discover
+from meddenoise.networks.compiled import openvino_version
+from meddenoise.pipeline.options import Options
+
+
+def test_shares_of_the_time_add_up_and_what_was_timed_is_as_it_was() -> None:
+    run = Engine.run
+    shares = measure_overlap(3, 2, 64, Options(method="gaussian", device="cpu"))
+    assert Engine.run is run
+    idle = [value for name, value in shares.items() if name.endswith("network idle")]
+    assert 0 < shares["network"] < 1 and len(idle) == len(STATIONS)
+    assert shares["network"] + max(idle) <= 1 <= shares["network"] + sum(idle) + 1e-6
+
+
+def test_the_series_of_the_overlap_are_series(tmp_path: Path) -> None:
+    write_series(tmp_path, 3, 2, 64)
+    assert [len(item.files) for item in discover([tmp_path]).items] == [2, 2, 2]
+
+
+@pytest.mark.skipif(openvino_version() is None, reason="needs the extra openvino")
+def test_openvino_stands_next_to_torch() -> None:
+    from benchmarks.backends import measure
+
+    by_torch, by_openvino = measure("direct-fast", 64, 3)
+    assert by_torch["times as fast"] == 1 and by_openvino["times as fast"] > 0
+    assert by_torch["largest difference"] == 0 <= by_openvino["largest difference"] < 1e-4
