@@ -48,8 +48,9 @@ def compose(documents: list[Document]) -> str:
         ]
         parts += ["## Targets", "An asterisk marks what is not met."]
         parts.append(table(["", "wanted", *names], cells, right=True))
-    settings = documents[0]["settings"]
-    parts.append(f"Pictures of each kind: {settings['images']}; groups: {settings['groups']}.")
+    images = documents[0]["settings"]["images"]
+    groups = ", ".join(dict.fromkeys(row["group"] for row in rows))
+    parts.append(f"Pictures of each kind: {images}; groups: {groups}.")
     return page(parts)
 
 

@@ -1,7 +1,7 @@
 """The table of README.md from what the truth benchmark measured.
 
     python benchmarks/truth.py DATA --json truth.json
-    python benchmarks/truth_readme.py truth.json
+    python benchmarks/truth_readme.py truth.json [MORE.json]
 
 It replaces what stands between the two markers in README.md.
 """
@@ -38,9 +38,10 @@ NAMES = {"CT": "CT", "MR": "MR", "DX": "X-ray", "XA": "fluoroscopy", "photo": ""
 def main() -> int:
     """Write the table into README.md."""
     parser = argparse.ArgumentParser(description="README's table from measured JSON.")
-    parser.add_argument("measured", type=Path)
+    parser.add_argument("measured", type=Path, nargs="+")
     arguments = parser.parse_args()
-    rows = json.loads(arguments.measured.read_text(encoding="utf-8"))["rows"]
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.measured]
+    rows = [row for document in documents for row in document["rows"]]
     replace_between(README, MARKS, table(rows))
     return 0
 

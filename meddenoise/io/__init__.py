@@ -150,7 +150,9 @@ def written_format(source: str, asked: str) -> str:
         raise UsageError(f"{asked} is only read, for it would lose detail: give {WRITTEN_AS[asked]} instead.")
     if asked == "same":
         return WRITTEN_AS.get(source, source)
-    get_format(asked)
+    writable = [name for name in FORMATS if name not in WRITTEN_AS]
+    if asked not in writable:
+        raise unknown_name("format", asked, writable)
     return asked
 
 

@@ -73,7 +73,7 @@ def test_a_phantom_never_lands_in_a_folder_with_other_things(study, tmp_path):
         (["ct", "--noise", "gausian:3"], "did you mean 'gaussian'"),
         (["ct", "--noise", "gaussian:3", "--dose", "0.5"], "exclude each other"),
         (["mr", "--dose", "0.5"], "has no dose"),
-        (["ct", "--format", "bmp"], "there is no format 'bmp'"),
+        (["ct", "--format", "bmp"], "valid are dicom, mha, nifti, nrrd, png, tiff."),
         (["ct", "--format", "jpeg"], "jpeg is only read, for it would lose detail: give png instead"),
         (["ct", "--size", "3"], "32 to 4096"),
     ],
