@@ -103,7 +103,7 @@ def test_eval_judges_results_of_any_program_beside_the_noisy_image(study):
     good, bad = (pair["trust"] for pair in json.loads(done.stdout)["pairs"])
     assert (good["verdict"], bad["verdict"]) == ("ok", "reject")
     text = run("eval", study / "blur", "--noisy", study / "noisy").stderr
-    assert "reject: " in text and "edges went out with the noise" in text
+    assert "reject: " in text and "edges were removed with the noise" in text
     without = json.loads(run("eval", study / "blur", "--ref", study / "clean", "--json").stdout)
     assert "trust" not in without["pairs"][0]
 

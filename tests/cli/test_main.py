@@ -44,7 +44,7 @@ def test_every_command_has_help_with_an_example(command):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["denoise"], 2, "there is no input"),
+        (["denoise"], 2, "no input is given"),
         (["denoise", CT, "--method", "nml"], 2, "did you mean 'nlm'?"),
         (["denoise", CT, "--sigma", "much"], 2, "--sigma is 'much': give auto or a number"),
         (

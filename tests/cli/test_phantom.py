@@ -63,7 +63,7 @@ def test_a_phantom_never_lands_in_a_folder_with_other_things(study, tmp_path):
     run("phantom", "ct", study, "--size", 64, "--slices", 3, "--overwrite")
     (tmp_path / "clean").mkdir()
     result = run("phantom", "ct", tmp_path, "--overwrite", code=1)
-    assert "no phantom study" in result.stderr
+    assert "not a phantom study" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -313,4 +313,4 @@ def test_gzip_without_the_name_and_the_name_without_gzip(tmp_path: Path) -> None
 
 def test_bytes_after_the_gzip_are_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path / "a.nii.gz", gzip.compress(nifti_bytes()) + b"garbage")
-    assert "no gzip" in read(path)[0].warnings[0]
+    assert "not gzip" in read(path)[0].warnings[0]

@@ -397,7 +397,7 @@ def test_words_that_cannot_be_used_say_why_and_what_to_write(text, said):
 
 
 def test_quanta_need_a_positive_mean():
-    with pytest.raises(UsageError, match="no exposures"):
+    with pytest.raises(UsageError, match="not exposures"):
         parse_noise("xray:50", Scale(10.0, -3.0, 1.0))
 
 

@@ -260,7 +260,7 @@ def test_only_an_earlier_study_is_replaced(phantoms, tmp_path):
     assert len(list((out / "noisy").iterdir())) == 1
     foreign = tmp_path / "foreign"
     (foreign / "clean").mkdir(parents=True)
-    with pytest.raises(OutputError, match="no phantom study"):
+    with pytest.raises(OutputError, match="not a phantom study"):
         check_folder(foreign, overwrite=True)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"):

@@ -52,7 +52,7 @@ def test_all_keys_are_read_and_paths_are_relative_to_the_file(tmp_path):
         ("quiet_s = 'long'", "give a number"),
         ("quiet_s = -1", "give 0 to"),
         ("node = 3", "write it as a table"),
-        ('[node]\nspool = "x"', "does not say allow"),
+        ('[node]\nspool = "x"', "does not state allow"),
         ('[node]\nallow = []\nspool = "x"', "name the AE titles"),
         ('[node]\nallow = "CT1"\nspool = "x"', "give a list"),
         ('[node]\nallow = ["A\\\\B"]\nspool = "x"', "backslash"),
@@ -95,7 +95,7 @@ def test_the_first_rule_that_fits_is_taken():
 
 
 def test_usage_is_checked_before_anything_starts(tmp_path):
-    assert "there are no rules" in run("serve", code=2).output
+    assert "no rules are given" in run("serve", code=2).output
     assert "belong together" in run("serve", "--watch", tmp_path, code=2).output
     path = tmp_path / "node.toml"
     path.write_text(NODE)
