@@ -8,7 +8,7 @@ import pytest
 
 from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.pipeline.filled import add_grain, smooth_filled
-from tests.pipeline.test_inpaint import CT, inpaint, marked, weights  # noqa: F401  a fixture
+from tests.pipeline.test_restore_inpaint import CT, inpaint, marked, weights  # noqa: F401  a fixture
 
 HOLE = np.zeros((1, 96, 96), bool)
 HOLE[0, 24:72, 24:72] = True
