@@ -15,7 +15,7 @@ BEGIN, END = "<!-- metrics: begin -->", "<!-- metrics: end -->"
 NEEDS = {
     "reference": "Against a reference (`--ref`)",
     "noisy": "Against the noisy image (`--noisy`)",
-    "result": "Of the result alone",
+    "result": "Of the result only",
     "method": "Of the method, by `denoise` with self-supervised methods",
 }
 UNITS = {"image": "that of the image", "image2": "its square", "frequency": "1/mm, or 1/pixel"}

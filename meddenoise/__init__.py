@@ -58,7 +58,7 @@ _HOMES = {
     "write": "meddenoise.io",
     **dict.fromkeys((name for name in __all__ if name.endswith(("Error", "Warning"))), "meddenoise.errors"),
 }
-"""Where the public names live: imported when first used, so that importing meddenoise costs nothing."""
+"""Modules of the public names: imported when first used, so that importing meddenoise costs nothing."""
 
 
 def __getattr__(name: str) -> Any:

@@ -83,7 +83,7 @@ class TrainingError(MeddenoiseError):
 
 
 class DenoisingWarning(UserWarning):
-    """What an image in memory comes back with instead of a report: fallbacks, and a verdict but `ok`."""
+    """Warnings of an image in memory, instead of a report: fallbacks, and any verdict but `ok`."""
 
 
 NEAR = 0.6
@@ -100,5 +100,5 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
 
 
 def first_line(error: BaseException) -> str:
-    """What a library said went wrong, fit for the middle of a sentence: its first line, else its type."""
+    """First line of a library's error, for the middle of a sentence; its type if it has no text."""
     return str(error).strip().partition("\n")[0][:200] or type(error).__name__

@@ -21,7 +21,7 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where the planes lie in the patient, in millimetres and DICOM's LPS axes.
+    """Place of the planes in the patient, in millimetres and DICOM's LPS axes.
 
     `spacing_mm` is (between planes, between rows, between columns); `origin_mm` the centre of the first
     voxel as (x, y, z); `axes` the unit vectors along growing plane, row and column index. `known` is False
@@ -39,7 +39,7 @@ DENOISED, UPSCALED, INPAINTED = RESULTS = "denoised", "upscaled", "inpainted"
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """What was done to a series: written into the result by every format that has a place for it.
+    """Processing of a series: written into the result by every format that has a place for it.
 
     `settings` holds everything that can change the pixels (method, weights hash, sigma, seed, strength...):
     the same source with the same settings gives the same DICOM UIDs.
@@ -49,7 +49,7 @@ class Derivation:
     description: str
     settings: str
     verb: str = DENOISED
-    """What the new series is called beside its source; noise reduction for the default alone."""
+    """Name of the new series next to its source; noise reduction for the default only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Series:
     subject: str = ""
     """Tells patients apart: a hash, never the identifier itself; empty where the file says nothing."""
     identity: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
-    """Who is on the images and when they were made, label and value: told only where the user asks for it."""
+    """Who is on the images and when they were made, label and value: shown only if the user asks for it."""
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""
@@ -100,7 +100,7 @@ class Series:
     warnings: tuple[str, ...] = ()
     derivation: Derivation | None = None
     header: Any = field(default=None, repr=False, compare=False)
-    """What the format needs to write the series again; no other module looks inside."""
+    """Data with which the format writes the series again; no other module looks inside."""
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
@@ -193,7 +193,7 @@ def fill_holes(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray
 
 @lru_cache(maxsize=2)
 def _nearest(packed: bytes, shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Where in a flat plane the nearest valid pixel of each hole lies; the planes of a series share holes."""
+    """Index in a flat plane of the valid pixel nearest to each hole; the planes of a series share holes."""
     from scipy.ndimage import distance_transform_edt  # takes long to import, and most series have no holes
 
     holes = np.unpackbits(np.frombuffer(packed, np.uint8), count=shape[0] * shape[1]).reshape(shape) == 0

@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How many series were written, kept from an earlier run, and failed; the pages of their reports."""
+    """Counts of the series written, kept from an earlier run, and failed; the pages of their reports."""
 
     written: int
     kept: int
@@ -57,8 +57,8 @@ def run(request: Request, listener: Listener) -> Outcome:
 
     Raises UsageError for a request that does not fit together, WeightsError for a checkpoint asked for that
     is missing or damaged and NothingReadableError where no input holds an image; any other failure of a
-    series is told to the listener and counted. Interrupted, it leaves what is finished, nothing half-written,
-    and raises on.
+    series is reported to the listener and counted. Interrupted, it leaves finished results, none
+    half-written, and raises on.
     """
     _check(request)
     if request.orders.cluster is not None:

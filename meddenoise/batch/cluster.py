@@ -30,7 +30,7 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterChoice:
-    """What --cluster asks for: a `kind` to start with `workers` of its own, or the `address` of another."""
+    """The cluster of --cluster: a `kind` to start with `workers` of its own, or the `address` of another."""
 
     kind: str = ""
     workers: int | None = None
@@ -64,7 +64,7 @@ class Cluster:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the scheduler has ended or is out of reach."""
+        """True if the scheduler has ended or is out of reach."""
         comm = self.client.scheduler_comm
         return self.client.status != "running" or comm is None or comm.comm.closed()
 

@@ -43,12 +43,12 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of an errand: a `row`, or the sentence why there is none."""
+    """Outcome of an errand: a `row`, or the reason why there is none."""
 
     row: Row | None = None
     error: str = ""
     is_usage: bool = False
-    """Whether the error is one of the orders, that no series could be done with."""
+    """True if the error is one of the orders, that no series could be done with."""
     drawing: Drawing | None = None
     device: str | None = None
     precision: str | None = None
@@ -56,7 +56,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How far an errand is: images done by this attempt, and where it runs once that is known."""
+    """Progress of an errand: images done by this attempt, and where it runs once that is known."""
 
     key: str
     images: float
@@ -147,7 +147,7 @@ class _Distant(Place):
         """The lock is held there."""
 
     def may_replace(self, fingerprint: str) -> bool:
-        """What lies at the targets was judged there."""
+        """The targets were checked on the other machine."""
         return True
 
     def record(self, outcome: Row | Failure, device: str | None = None, precision: str | None = None) -> None:

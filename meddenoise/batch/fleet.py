@@ -15,7 +15,7 @@ from meddenoise.io.temporary import remove_unfinished
 AHEAD = 16
 """Fewest series that are with the cluster at a time: workers may join."""
 LOOK_S = 0.5
-"""How often it is looked whether the run is over or the scheduler gone."""
+"""Interval of checks whether the run is over or the scheduler gone."""
 
 
 class Fleet(Crew):

@@ -46,12 +46,12 @@ class Place:
 
     @property
     def brief(self) -> bool:
-        """Whether there are so many series that each is drawn briefly."""
+        """True if there are so many series that each is drawn briefly."""
         return self._gallery.brief
 
     @property
     def wants_drawing(self) -> bool:
-        """Whether one more series is to be drawn for the page."""
+        """True if one more series is to be drawn for the page."""
         with self._mutex:
             return self._keep and self._gallery.has_room
 
@@ -117,7 +117,9 @@ class Place:
             else:
                 self._ledger.fail(outcome)
             self._changed = self._page_changed = True
-            with suppress(OutputError):  # told when the place is closed: the images are written all the same
+            with suppress(
+                OutputError
+            ):  # reported when the place is closed: the images are written all the same
                 if monotonic() > self._save_at:
                     self._save()
                     if monotonic() > self._page_at:

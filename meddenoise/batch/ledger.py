@@ -35,7 +35,7 @@ class Ledger:
         self._failed[failure.input] = failure
 
     def holds(self, row: Row) -> bool:
-        """Whether a row of the same result is there."""
+        """True if a row of the same result is there."""
         known = self._rows.get(row.place)
         return known is not None and self._packer.unpack(known).fingerprint == row.fingerprint
 

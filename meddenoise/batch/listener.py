@@ -8,7 +8,7 @@ from meddenoise.report import Failure, Row
 
 
 class Listener(Protocol):
-    """Is told what happens, from any thread but never from two at a time."""
+    """Listener to the run, called from any thread but never from two at a time."""
 
     def found(self, series: int, images: int, skipped: Sequence[Path]) -> None:
         """`series` of `images` in all will be denoised; `skipped` files are no images."""

@@ -1,4 +1,4 @@
-"""What is told of one finished series: its row in the report, and its drawing on the page."""
+"""The report of one finished series: its row, and its drawing on the page."""
 
 import logging
 import sys
@@ -107,7 +107,7 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """What is drawn of one series: the input, what was made of it, and its reference in the same order."""
+    """Images drawn of one series: the input, its result, and its reference in the same order."""
 
     series: Series
     result: "Result"
@@ -148,7 +148,7 @@ def _peak_memory_mib() -> int:
 
 
 def sentence_of(task: Task, error: BaseException) -> str:
-    """What went wrong, naming the input."""
+    """Sentence on the failure, with the name of the input."""
     text = str(error).strip().replace(str(task.item.root), str(origin(task.item.root)))
     path = str(origin(task.item.path))
     if isinstance(error, MeddenoiseError):
@@ -161,4 +161,6 @@ def sentence_of(task: Task, error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"{path} does not fit into the memory that is free: close other programs or split the series."
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{path} failed in a way meddenoise does not know ({what}): run again with --debug and report it."
+    return (
+        f"{path} failed for a reason meddenoise does not know ({what}): run again with --debug and report it."
+    )

@@ -1,4 +1,4 @@
-"""Where the result of every series goes: names, collisions, and what tells that one is finished."""
+"""Places of the results of all series: names, collisions, and the marks of a finished one."""
 
 import hashlib
 import json
@@ -82,7 +82,7 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
 
 
 def stamp(path: Path | None) -> tuple[str, ...]:
-    """What tells that a file that every series is processed with has changed; nothing for None."""
+    """Stamp of a file that every series is processed with, to see it change; nothing for None."""
     if path is None:
         return ()
     status = path.stat() if path.exists() else None
@@ -100,7 +100,7 @@ def refuse_existing(targets: Sequence[Path]) -> None:
 
 
 def map_path(task: Task, kind: str) -> Path:
-    """Where a map ("residual", "uncertainty") goes: beside a single result; for folders in one of its own."""
+    """Path of a map ("residual", "uncertainty"): next to a single result; for folders in its own one."""
     first = task.targets[0]
     name = f"{stem(first)}_{kind}.nii"
     if first == task.output:

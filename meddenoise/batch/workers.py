@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What to do with every series of a run."""
+    """Orders for every series of a run."""
 
     options: Options = field(default_factory=Options)
     format: str = "same"
@@ -44,19 +44,19 @@ class Orders:
     """Display window of pictures; None writes all the values there are."""
     residual: bool = False
     noise_map: bool = False
-    """Whether the noise map that was used is written too."""
+    """True if the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
     replace: bool = False
-    """Whether results are written anew whose sources or settings have changed since."""
+    """True to write results again whose sources or settings have changed since."""
     jobs: int = 1
     """Series at a time on this machine."""
     cluster: str | None = None
-    """Where series are denoised instead, as `cluster.parse_cluster` reads it."""
+    """Cluster on which series are denoised instead, as `cluster.parse_cluster` reads it."""
     phi: bool = False
-    """Whether the HTML report may name the patient."""
+    """True if the HTML report may name the patient."""
     mask: Path | None = None
-    """What is to be filled in, of the task "inpaint"."""
+    """Mask of the part to fill in, for the task "inpaint"."""
 
     @property
     def noise_level_file(self) -> Path | None:
@@ -81,7 +81,7 @@ class Job:
     task: Task
     place: Place
     finished: Finished
-    """What is finished in the folder of the place."""
+    """Finished results in the folder of the place."""
     reference: Item | None = None
 
 
@@ -103,7 +103,7 @@ class Crew:
         return self._orders.jobs + 2
 
     def work(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs; what fails is told to the listener and put into the report.
+        """Do all jobs; failures are reported to the listener and put into the report.
 
         Raises UsageError where the orders do not fit a series. On any way out, an interrupt among them,
         the threads stop at their next tile, a write that has begun is finished, and places are closed.
@@ -139,7 +139,7 @@ class Crew:
         except BaseException as error:
             _log.debug("%s failed", job.task.item.path, exc_info=True)
             failure = Failure(str(origin(job.task.item.path)), sentence_of(job.task, error))
-            with suppress(OutputError):  # told all the same, and again when the place is closed
+            with suppress(OutputError):  # reported all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
         progress.advance(job.task.item.frames - progress.done)
@@ -264,7 +264,7 @@ class Crew:
 
 
 class _Progress:
-    """How many images of one series the listener was told are done."""
+    """Number of images of one series that were reported as done."""
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
@@ -275,7 +275,7 @@ class _Progress:
         self._crew.advance(images)
 
     def ticking(self, series: Series) -> Callable[[int], None]:
-        """What a plan is to call: it counts planes as images, and raises once the run is over."""
+        """Callback for a plan: it counts planes as images, and raises once the run is over."""
 
         def tick(planes: int) -> None:
             self._crew.check()

@@ -1,4 +1,4 @@
-"""What a person sees of `meddenoise bench` on stderr: one table of 80 columns."""
+"""The output of `meddenoise bench` on stderr: one table of 80 columns."""
 
 from typing import Any
 

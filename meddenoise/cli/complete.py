@@ -1,4 +1,4 @@
-"""What a shell proposes for an option after Tab. Tables are read when the key is pressed, never for help."""
+"""Completions of an option after Tab. Tables are read when the key is pressed, never for help."""
 
 from collections.abc import Callable, Mapping
 

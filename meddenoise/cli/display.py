@@ -1,4 +1,4 @@
-"""What a person sees of a run on stderr, and the JSON a pipeline reads on stdout."""
+"""The output of a run: lines for people on stderr, JSON for pipelines on stdout."""
 
 import json
 import sys
@@ -67,7 +67,7 @@ class Display:
         self._bar = self._progress.add_task("reading", total=None)
         self._verdicts: Counter[str] = Counter()
         self.lost = ""
-        """Why stdout did not take a row; empty where it took all, or where its reader left of its own."""
+        """Reason why stdout did not take a row; empty if it took all, or its reader left by itself."""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -112,7 +112,7 @@ class Display:
         self._write_json(row)
 
     def _tell_trust(self, row: "Row") -> None:
-        """Why a result is not good, and what to try."""
+        """Print why a result is not good, and what to try."""
         if row.trust is None:
             return
         verdict = _verdict(row)
@@ -197,7 +197,7 @@ def _styled(verdict: str) -> Text:
 
 
 def _deed(row: "Row") -> str:
-    """What was done: noise before, after and removed, or another task in its own numbers."""
+    """Summary of a series: noise before, after and removed, or another task in its own numbers."""
     if row.done is not None:
         from meddenoise.report import describe_done
 
@@ -211,7 +211,7 @@ def _deed(row: "Row") -> str:
 
 
 def _gain(row: "Row") -> str:
-    """What the reference says, of the input and of the result; nothing without one."""
+    """PSNR of the input and of the result; nothing without a reference."""
     told = ""
     for name, unit in (("psnr", " dB"), ("ssim", "")):
         before, after = row.noisy_metrics.get(name), row.metrics.get(name)
@@ -221,7 +221,7 @@ def _gain(row: "Row") -> str:
 
 
 def _rate(row: "Row") -> str:
-    """How quick a series of several planes was; nothing for a single one."""
+    """Speed of a series of several planes; nothing for a single one."""
     if row.shape[0] < 2:
         return ""
     return f" ({row.slices_per_second:.1f} {'frames' if row.modality in _CINES else 'slices'}/s)"

@@ -233,7 +233,7 @@ def _known_names(text: str) -> "Collection[str]":
 
 
 def _check(options: "EvaluationOptions", ref: Path | None, output: Path | None) -> None:
-    """What can be known to be wrong before anything is read."""
+    """Check the options before anything is read."""
     from meddenoise.errors import UsageError
     from meddenoise.evaluation.document import SUFFIXES
 

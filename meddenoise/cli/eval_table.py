@@ -130,7 +130,7 @@ def _differences(evaluation: "Evaluation") -> Table:
 
 
 def _lines(evaluation: "Evaluation") -> list[str]:
-    """How it was measured, what to be careful with, and what failed; the same sentence once."""
+    """Lines on the protocol, warnings and failures; the same sentence once."""
     protocols = sorted({pair.protocol.describe() for pair in evaluation.pairs})
     lines = [f"measured with: {line}" for line in protocols]
     if len(evaluation.standings) > 1:
@@ -165,7 +165,7 @@ def _trust(pair: "Pair") -> str:
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """What tells the sets of results apart: the last parts of their paths, cut to the width of a column."""
+    """Short names of the sets of results: the last parts of their paths, cut to the width of a column."""
     parts = {name: Path(name).parts or (name,) for name in names}
     count = 1
     longest = max(len(part) for part in parts.values())

@@ -1,4 +1,4 @@
-"""How the program and its commands look in `--help`: in panels, and flags without a type."""
+"""The look of `--help`: commands in panels, and flags without a type."""
 
 from types import ModuleType
 from typing import Any

@@ -114,7 +114,7 @@ def _describe(name: str, row: "MethodRow") -> dict[str, Any]:
 
 
 def _work(row: "MethodRow") -> str:
-    """How often a network runs: what its speed depends on."""
+    """Number of network passes, on which the speed depends."""
     if not row.learned:
         return "a filter"
     if not row.sampler:

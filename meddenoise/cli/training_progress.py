@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: steps, loss, validation scores, time left."""
+"""Progress of training for people: steps, loss, validation scores, time left."""
 
 from types import TracebackType
 from typing import Self

@@ -109,7 +109,7 @@ def clean_from(prediction: Prediction, output: Tensor, state: Tensor, alpha: Lev
 
 
 def target(prediction: Prediction, clean: Tensor, noise: Tensor, alpha: Level, sigma: Level) -> Tensor:
-    """What a network should say of the state alpha `clean` + sigma `noise`."""
+    """Target of a network for the state alpha `clean` + sigma `noise`."""
     if prediction == "v":
         return alpha * noise - sigma * clean
     return noise if prediction == "eps" else clean

@@ -47,7 +47,7 @@ class Denoised:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How to run. None leaves it to the method, `seed` feeds the generators of sampling denoisers.
+    """Settings of a run. None leaves the choice to the method; `seed` feeds the generators of samplers.
 
     Methods are given `assumed` times the noise that `Engine.run` is given.
     """
@@ -84,7 +84,7 @@ class Engine:
 
     @property
     def device(self) -> Device:
-        """Where it runs now; another than was asked for once memory ran out there."""
+        """The device in use; another than the chosen one after memory ran out there."""
         return self._device
 
     @property
@@ -118,7 +118,7 @@ class Engine:
             self._retreat((noisy.shape[2], noisy.shape[3]))
 
     def planes_at_once(self, shape: tuple[int, int]) -> int:
-        """How many planes [Y, X] of `shape` to give `run` together: two rounds for every worker."""
+        """Number of planes [Y, X] of `shape` to give `run` together: two rounds for every worker."""
         plan = self._plan(shape)
         tiles = torch.get_num_threads() if self._on_cpu else 1
         return max(1, 2 * tiles * self._size_batch(plan) // len(plan))

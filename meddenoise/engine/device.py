@@ -1,4 +1,4 @@
-"""Where and how to compute: a device that works, its quick precision, an allocator that keeps memory."""
+"""Choice of a device that works, its quick precision, and an allocator that keeps memory."""
 
 import ctypes
 from contextlib import suppress

@@ -25,7 +25,7 @@ NAME = "noise-estimator"
 SMALLEST = 2 * CELL
 """Planes with a shorter side have too few cells to tell noise from anatomy."""
 NONE = 1.5
-"""Levels up to this many times the least that can be told from none count as none."""
+"""Levels up to this many times the least that can be distinguished from none count as none."""
 DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
 MOST_DOUBT = 1.5

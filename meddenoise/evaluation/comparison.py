@@ -10,7 +10,7 @@ from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Measurement, average
 
 NOISY = "noisy"
-"""What the noisy images are called where results are compared with them."""
+"""Name of the noisy images in comparisons with results."""
 
 Measured = Sequence[tuple[str, Measurement]]
 """Patient and what was measured of one series of theirs."""

@@ -18,7 +18,7 @@ SCHEMA = 1
 SUFFIXES = (".json", ".csv", ".html")
 """Of the files that are written; any of them names all."""
 KEY = 4
-"""Metrics that are told first."""
+"""Metrics that are listed first."""
 
 Document = dict[str, Any]
 
@@ -44,7 +44,7 @@ def as_document(evaluation: Evaluation) -> Document:
 
 
 def general_warnings(evaluation: Evaluation) -> list[str]:
-    """What holds for no single pair: means over some results only, patients too few for an interval."""
+    """Warnings about all pairs together: means over some results only, too few patients for an interval."""
     warnings = list(evaluation.mean.warnings)
     standings = evaluation.standings
     if any(standing.cases < 2 for standing in standings) and len(evaluation.pairs) > len(standings):
@@ -53,7 +53,7 @@ def general_warnings(evaluation: Evaluation) -> list[str]:
 
 
 def key_metrics(evaluation: Evaluation) -> list[str]:
-    """The metrics told of single series and of comparisons: the first of the table that have a value."""
+    """The metrics listed for single series and for comparisons: the first of the table that have a value."""
     return [name for name, value in evaluation.mean.values.items() if value is not None][:KEY]
 
 
@@ -148,7 +148,7 @@ def _standing(standing: Standing) -> Document:
 
 
 def _definitions(evaluation: Evaluation) -> Document:
-    """What each number is, in which unit, and which value is best."""
+    """Definition, unit and best value of each number."""
     return {
         name: {"unit": row.unit_in(evaluation.pairs[0].protocol), "best": row.best, "what": row.what}
         for name, row in METRICS.items()

@@ -25,7 +25,7 @@ from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationOptions:
-    """How to measure: the protocol, and which metrics.
+    """Options of an evaluation: the protocol, and which metrics.
 
     `data_range` is R in the image's unit (None: by `preset`); `per_plane` takes planes apart.
     `mask` marks the pixels that count, by anything but 0; `crop` is the part that is measured; `rois` and
@@ -45,7 +45,7 @@ class EvaluationOptions:
     noise: SeriesNoise | None = None
     """The noise that the noisy image shows, in the order of the result; None: it is estimated."""
     lesions: Lesions | None = None
-    """Whether to denoise once more with discs in the noisy image; None: no."""
+    """Discs to put into the noisy image, to denoise it once more; None: no."""
 
 
 Triple = tuple[Item, Item | None, Item | None]
@@ -69,7 +69,7 @@ class Pair:
     case: str = ""
     """The patient, as a hash; where none is stated, the file of the reference."""
     items: "Triple | None" = None
-    """Where result, reference and noisy image were read from; None where they were at hand."""
+    """Paths of result, reference and noisy image; None for images given in memory."""
     trust: Trust | None = None
     """The verdict on the result; None without the noisy image."""
 

@@ -68,7 +68,7 @@ def rebuild(name: str, row: Row | None, noisy: Series, noise: Noise) -> Run:
 
 
 def _row_of(result: Series) -> Row | None:
-    """What the report beside a result, or above its folder, says of it; None where there is none."""
+    """Row of a result in the report next to it, or above its folder; None if there is no report."""
     first = (result.files or (result.path,))[0]
     for path in (
         first.with_name(f"{stem(first)}-report.json"),

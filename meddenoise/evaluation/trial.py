@@ -48,7 +48,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one method did: seconds a plane, noise, verdict, metrics.
+    """Trial of one method: seconds a plane, noise, verdict, metrics.
 
     `method` is the one that ran, `risk` the estimated error in the unit, `error` why there is no result.
     """
@@ -245,7 +245,7 @@ def _corner(series: Series) -> Series:
 
 
 def _why_not(name: str, row: MethodRow, modality: str) -> str:
-    """Why a method is not tried; empty where it is."""
+    """Reason why a method is not tried; empty if it is."""
     if row.sampler and row.shares:
         return "a sampler to compare with, slow"
     if row.white_only:

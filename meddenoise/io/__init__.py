@@ -34,7 +34,7 @@ KNOWN = "DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the header of one readable file tells; `detail` belongs to the format."""
+    """Facts from the header of one readable file; `detail` belongs to the format."""
 
     path: Path
     frames: int
@@ -73,7 +73,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a mix of files and folders holds."""
+    """Content of a mix of files and folders."""
 
     items: tuple[Item, ...]
     skipped: tuple[Problem, ...]
@@ -113,7 +113,7 @@ def one_each(entries: Sequence[Entry]) -> list[tuple[Entry, ...]]:
 
 
 class Format(Protocol):
-    """What a module named in FORMATS offers."""
+    """Contract of a module named in FORMATS."""
 
     SUFFIX: str
     """Suffix of a new file of this format."""

@@ -1,4 +1,4 @@
-"""Where results go: one output path per result file, mirroring the sources, never one of them."""
+"""Places of results: one output path per result file, mirroring the sources, never one of them."""
 
 import os
 from collections.abc import Iterable, Sequence

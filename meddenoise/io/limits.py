@@ -1,4 +1,4 @@
-"""How large an image may be: declared sizes are checked before memory is asked for."""
+"""Limits of the size of an image: declared sizes are checked before memory is allocated."""
 
 import os
 from math import prod

@@ -1,4 +1,4 @@
-"""What is marked on the planes of a series: a mask of any format, or a DICOM segmentation."""
+"""Masks on the planes of a series: an image of any format, or a DICOM segmentation."""
 
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ SAME_PLACE = 0.5
 MOST_FILLED = 0.9
 """Share of a plane up to which it is filled in: beyond, nearly nothing is there to go by."""
 SAME_TURN = 0.02
-"""How far direction cosines may differ that are the same: a degree."""
+"""Difference up to which direction cosines count as the same: a degree."""
 
 
 def read_mask(path: Path, series: Series, what: str) -> Mask:

@@ -104,7 +104,7 @@ def _name(line: str) -> str:
 
 
 def _header(path: Path) -> VolumeHeader:
-    """What the lines before the voxels say. Raises CorruptError or UnsupportedError."""
+    """Header from the lines before the voxels. Raises CorruptError or UnsupportedError."""
     with path.open("rb") as stream:
         text = stream.read(LONGEST_HEADER)
     last = _LAST.search(text)

@@ -40,7 +40,7 @@ _WORDS = {
 _STATED = re.compile(r"(?i:modality)\W{1,4}([A-Z]{2})\b")
 
 OFFSETS = (0.0, 32768.0)
-"""What is added to HU so that no value is negative, by 16-bit PNG data sets such as DeepLesion. 1024, which
+"""Offset added to HU so that no value is negative, by 16-bit PNG data sets such as DeepLesion. 1024, which
 scanners add, is left out: MR of water phantoms has such values too."""
 AIR, AIR_SHARE = (-1100.0, -850.0), 0.03
 SOFT, SOFT_SHARE = (-200.0, 200.0), 0.05
@@ -66,7 +66,7 @@ class Taken:
     seen: Series
     """The same with the guess, where nothing is stated: as it is processed."""
     why: str
-    """Where the modality is from, as a part of a sentence."""
+    """Source of the modality, as a part of a sentence."""
     warnings: tuple[str, ...] = ()
 
 
@@ -82,7 +82,7 @@ def check_code(code: str) -> str:
 
 
 def take(series: Series, code: str | None = None) -> Taken:
-    """What a series is taken for: its file's modality, else `code`, which its user states, else a guess.
+    """Modality of a series: that of its file, else `code`, which its user states, else a guess.
 
     Raises UsageError for a code that does not exist.
     """

@@ -86,7 +86,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
 
 
 def _header(path: Path) -> VolumeHeader:
-    """What the lines before the voxels say. Raises CorruptError or UnsupportedError."""
+    """Header from the lines before the voxels. Raises CorruptError or UnsupportedError."""
     with path.open("rb") as stream:
         text = stream.read(LONGEST_HEADER)
     end = re.search(rb"\r?\n\r?\n", text)

@@ -1,4 +1,4 @@
-"""What meddenoise has written itself, told by its name or by what the file says of its making."""
+"""Recognise what meddenoise has written itself, by its name or by its description."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from meddenoise.series import DENOISED, INPAINTED, UPSCALED
 
 MARKS = {"denoise": f"_{DENOISED}", "upscale": f"_{UPSCALED}", "inpaint": f"_{INPAINTED}"}
-"""What is put behind the names of results that lie beside their sources, by task."""
+"""Marks at the end of the names of results next to their sources, by task."""
 MAPS = ("residual", "uncertainty")
-"""What may be written beside a result, each under its name and this one."""
+"""Maps that may be written with a result, each under its name and this one."""
 DRAWN = "Drawn by meddenoise"
-"""How the description of a picture for people begins."""
+"""Beginning of the description of a picture for people."""
 
 _MARKED = re.compile(rf"(?:{'|'.join(MARKS.values())})(?:_(?:{'|'.join(MAPS)}))?")
 _BY = "by meddenoise"

@@ -1,4 +1,4 @@
-"""Which reference belongs to which result, and which of its planes to which plane."""
+"""Pairing of results with their references, and of their planes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -34,7 +34,7 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 3, _GREY_ALPHA: 2, _RGBA: 4}
 # What describes the picture and not its encoding (PNG specification, 11.3).
 _KEPT = (b"cHRM", b"cICP", b"gAMA", b"iCCP", b"sRGB", b"pHYs", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME")
 _DESCRIBED = _PROCESSING.encode() + b"\0\0\0\0\0"
-"""How an iTXt chunk of that keyword begins: uncompressed, no language."""
+"""Beginning of an iTXt chunk of that keyword: uncompressed, no language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class KeptPng:
-    """What writing a PNG again needs besides its colours."""
+    """The parts of a PNG besides its colours that are written again."""
 
     alpha: NDArray[Any] | None
     chunks: tuple[tuple[bytes, bytes], ...]

@@ -1,4 +1,4 @@
-"""What PNG and TIFF share: frames of samples in file order <-> planes, alpha aside, grey from others."""
+"""Shared parts of PNG and TIFF: frames of samples in file order <-> planes, alpha aside, grey from others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ UNPLACED = Geometry(known=False)
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How stored values became grey levels: grey = (stored - low) * factor, turned where `inverted`."""
+    """Map from stored values to grey levels: grey = (stored - low) * factor, turned where `inverted`."""
 
     low: float
     factor: float

@@ -37,7 +37,7 @@ MOST_TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class KeptTiff:
-    """What writing a TIFF again needs besides its colours."""
+    """The parts of a TIFF besides its colours that are written again."""
 
     alpha: tuple[NDArray[Any] | None, ...]
     options: dict[str, Any]
@@ -209,7 +209,7 @@ def _undecodable(path: Path, number: int, error: Exception) -> InputError:
 
 
 def _options(page: Any, path: Path) -> dict[str, Any]:
-    """How the source is written, as arguments of `TiffWriter.write`. Raises CorruptError."""
+    """Arguments of `TiffWriter.write` that write as the source was. Raises CorruptError."""
     try:
         return _read_options(page)
     except (TypeError, ValueError, AttributeError) as error:
@@ -248,7 +248,7 @@ def _hint(page: Any) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """What a text tag holds: ASCII by the letter of TIFF, UTF-8 in the files of many programs."""
+    """Text of a tag: ASCII by the TIFF standard, UTF-8 in the files of many programs."""
     return text.encode(errors="replace")
 
 

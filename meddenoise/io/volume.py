@@ -1,4 +1,4 @@
-"""What volumes with a text header share (NRRD, MetaImage): voxels in and out, size, place, derived planes."""
+"""Shared parts of NRRD and MetaImage, volumes with a text header: voxels, size, place, derived planes."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class VolumeHeader:
     in_time: bool = False
     """True where the last axis is time."""
     made: str = ""
-    """What was done to the image, as the file tells it."""
+    """Processing of the image, as stated in the file."""
     hint: str = ""
     modality: str = ""
 

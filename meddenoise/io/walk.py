@@ -57,7 +57,7 @@ def search(paths: Iterable[Path], *, results: bool) -> Discovery:
 
 @dataclass(frozen=True, slots=True)
 class _Problems:
-    """What could not be used, and what is left out on purpose."""
+    """Files that could not be used, and those left out on purpose."""
 
     failed: list[Problem]
     left_out: list[Problem]

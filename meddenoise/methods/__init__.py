@@ -45,7 +45,7 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What a sampler gives: clean [B, 1, H, W], and the standard deviation it is uncertain by, if it knows.
+    """Result of a sampler: clean [B, 1, H, W], and its standard deviation, if it has one.
 
     `spread` [B, 1, H, W] is 0 or more, in the unit of `clean`.
     """
@@ -84,7 +84,7 @@ class SpectralDenoiser(Denoiser, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a method with a sampler is to run; the others have no use for it, but for `fusion`.
+    """Settings of a method with a sampler; the others use only `fusion`.
 
     `mode` None is one pass where the checkpoint has a network for it, else the sampler; `steps` None the
     method's own number; `samples` draws are averaged. `fusion` False leaves out the last step that weighs
@@ -102,7 +102,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a method may know before the first plane: the noise, the modality, where and how it runs.
+    """Facts a method may use before the first plane: the noise, the modality, where and how it runs.
 
     `noise` is that of the whole series, or of the plane of middle level where `planes` has one for each.
     `modality` is a DICOM code or empty. `checkpoint` is what `meddenoise.weights` opened.

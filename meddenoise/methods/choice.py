@@ -1,4 +1,4 @@
-"""Which method and which checkpoint denoise a series, from what the user asked for and its modality."""
+"""Choice of method and checkpoint for a series, from the options and its modality."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache

@@ -50,7 +50,7 @@ class Classical:
     tile: int | None = None
 
     def load(self, setup: Setup) -> "PlaneDenoiser":
-        """The denoiser; the spectrum of `setup.noise` is told to the filter, its level is not."""
+        """The denoiser; the filter is given the spectrum of `setup.noise`, not its level."""
         if self.ready is not None:
             self.ready()
         return PlaneDenoiser(self.filter, WHITE if setup.noise is None else setup.noise.bands)

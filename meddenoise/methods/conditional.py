@@ -1,4 +1,4 @@
-"""Conditional diffusion of clean images: networks told a degraded image, one evaluation or a sampler.
+"""Diffusion of clean images conditioned on a degraded one: one evaluation or a sampler.
 
 Everything here is in network units, [-1, 1] for the window of a series (`normalize`).
 """
@@ -37,7 +37,7 @@ MARGIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What is known of a clean image: `channels` [B, C, H, W] for the network, the first one an image of it.
+    """Condition on a clean image: `channels` [B, C, H, W] for the network, the first one an image of it.
 
     `known` [B, 1, H, W] is 1 where the image is exact, 0 where it is to be made; None where nothing is exact.
     """
@@ -67,7 +67,7 @@ class Diffusion:
     schedule: Schedule
     prediction: Prediction
     widening: float = 1.0
-    """What its errors are, relative to the spread of its runs: a network is surer than it is right."""
+    """Errors relative to the spread of the runs: a network is surer than it is right."""
 
     @classmethod
     def load(cls, setup: Setup) -> "Diffusion":

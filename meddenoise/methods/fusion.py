@@ -29,7 +29,7 @@ WHITE_WINDOW, COLOURED_WINDOW = 6.0, 8.0
 """Standard deviation, in pixels, of the Gaussian windows in which powers are measured. Of 3 to 20, the best
 on real images with blind estimates of small networks and of regressions, noise of 6 to 50 255ths."""
 TINY = 1e-20
-"""Power, in units of the noise, below which nothing is told apart."""
+"""Power, in units of the noise, below which differences have no meaning."""
 CERTAIN = 1e6
 """A change of this many sigmas is no noise, and its square still a number."""
 MARGIN = 0.5

@@ -19,7 +19,7 @@ from meddenoise.normalize import window_of
 TILE = 512
 """Planes up to this side go through whole."""
 FINEST = 4.0
-"""log2 of the largest factor of super-resolution, which the network is told as 1."""
+"""log2 of the largest factor of super-resolution, which the network is given as 1."""
 
 Prepare = Callable[[Tensor, Tensor], Condition]
 """The condition of planes [B, C, H, W] and their noise maps [B, 1, H, W], all in network units."""
@@ -27,7 +27,7 @@ Prepare = Callable[[Tensor, Tensor], Condition]
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """What becomes of planes before the networks and after: their condition, and the image's unit again."""
+    """Steps before and after the networks: planes to conditions, and back to the image's unit."""
 
     prepare: Prepare
     window: tuple[float, float] | None
@@ -97,7 +97,7 @@ Restorer = Distilled | PairSampler
 
 
 def noisy_condition(planes: Tensor, level: Tensor) -> Condition:
-    """What is told of noisy planes [B, 1, H, W]: themselves, and the level of their noise [B, 1, H, W]."""
+    """Condition from noisy planes [B, 1, H, W]: the planes, and the level of their noise [B, 1, H, W]."""
     return Condition(torch.cat([planes, level], dim=1))
 
 
@@ -115,7 +115,7 @@ def _upsampled(factor: float) -> Prepare:
 
 
 def load_restorer(setup: Setup, task: Literal["upscale", "inpaint"], factor: float = 1.0) -> Restorer:
-    """What `meddenoise upscale` and `meddenoise inpaint` run: a Denoiser whose sigma says nothing.
+    """Denoiser that `meddenoise upscale` and `meddenoise inpaint` run; its sigma has no meaning.
 
     It takes planes in the image's unit. "upscale": [B, 1, H, W], upsampled by `factor` (2 to 16) to the
     output grid by torch's bicubic interpolation, `align_corners` False, as in training. "inpaint":
@@ -136,7 +136,7 @@ def _load(setup: Setup, ends: Ends) -> Restorer:
 
 
 class Medcdiff:
-    """Conditional diffusion told the noisy image and its noise level; Gaussian noise and impulses.
+    """Conditional diffusion given the noisy image and its noise level; Gaussian noise and impulses.
 
     Source: Hung et al. 2023 (Med-cDiff, Bioengineering 10(11):1258), with the solver of Lu et al. 2022
     (arXiv 2211.01095) and symmetric pairs; `medcdiff-ddpm` is the paper's own sampler.

@@ -68,7 +68,7 @@ class ScoreModel:
     def run(self, way: Way, noisy: Tensor, sigma: Tensor) -> Sampled:
         """`way` on `noisy` [B, 1, H, W] in the image's units; `sigma` [B] or [B, 1, H, W] as of `Denoiser`.
 
-        The network is told one level a plane; where the map says less, less is taken away.
+        The network is given one level a plane; where the map has less, less is removed.
         """
         scale = 2 / (self.window[1] - self.window[0])
         levels = as_map(sigma, noisy) * scale

@@ -86,7 +86,7 @@ def step_ratios(schedule: Schedule, prediction: Prediction, steps: int) -> tuple
 
 
 def condition_channels(condition: Tensor, sigma: Tensor, bands: Tensor) -> Tensor:
-    """What the network is told [B, 5, H, W]: local contrast of the condition in sigmas, and the spectrum."""
+    """Condition of the network [B, 5, H, W]: local contrast of the condition in sigmas, and the spectrum."""
     contrast = compand((condition - mean_filter(condition, LOCAL)) / sigma)
     known = (bands.sum(dim=1, keepdim=True) > 0).float()
     told = torch.log2(bands.clamp(min=0.05)) * known

@@ -21,7 +21,7 @@ class MethodRow:
     sampler: bool = False
     """True where it has a sampler, beside one pass or alone: it gives a SamplingDenoiser for it."""
     one_pass: str = "distilled"
-    """What a report calls its one pass, where it has a sampler too."""
+    """Name of its one pass in a report, if it has a sampler too."""
     fusion: bool = False
     """True where its last step weighs the result against the noisy image, and can be left out."""
     white_only: bool = False

@@ -18,7 +18,7 @@ from meddenoise.methods.srds import mean_filter
 
 STEPS = 10
 LAST = 0.1
-"""Where the steps of a draw end, in units of the image's noise level."""
+"""End of the steps of a draw, in units of the image's noise level."""
 POOL = 5
 """Side in pixels of the window over which the spread of few draws is pooled."""
 

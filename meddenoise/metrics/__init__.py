@@ -37,7 +37,7 @@ class Metric:
     """"high", "low", a number, TRUTH, TEXTURE or NOISE."""
     what: str
     region: Literal["", "roi", "rois", "edge"] = ""
-    """What must be pointed out in the image: nothing, one or two regions, or an edge."""
+    """Regions to choose in the image: none, one or two, or an edge."""
     optional: bool = False
     """Measured only where it is asked for: it takes packages and weights that may not be there."""
 

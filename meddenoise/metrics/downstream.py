@@ -1,4 +1,4 @@
-"""What an image is used for next, as a metric: the user's own segmenter or classifier, before and after.
+"""Downstream tasks as metrics: the user's own segmenter or classifier, before and after.
 
 A hook is a metric like those of the table: give it to `measure` under a name of one's own.
 """

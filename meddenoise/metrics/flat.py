@@ -21,7 +21,7 @@ GUIDE_PX = 2.0
 FLAT = 0.2
 """A place is flat where structure in the blurred image has less than this share of the noise."""
 NEVER = 0.5
-"""Where it varies by this many times the noise, no place is flat."""
+"""Variation, in multiples of the noise, from which a place is not flat."""
 DEAD = 0.25
 """A place with less noise than this share of the usual was masked or clipped: it shows nothing."""
 UNEVEN = 1.5
@@ -41,7 +41,7 @@ class Places:
         return len(self.corners)
 
     def cut(self, plane: Numbers) -> Floats:
-        """What a plane [Y, X] holds there, each without its slope: [N, side, side]."""
+        """Patches of a plane [Y, X] at these places, each without its slope: [N, side, side]."""
         view = np.lib.stride_tricks.sliding_window_view(plane, (self.side, self.side))
         return detrend(view[self.corners[:, 0], self.corners[:, 1]].astype(np.float64))
 

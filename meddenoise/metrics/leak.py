@@ -1,4 +1,4 @@
-"""How much of the noise a denoiser lets through, measured on real images without a reference."""
+"""Leak of a denoiser: the share of the noise it lets through, on real images without a reference."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 

@@ -37,7 +37,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which metrics: `names` of METRICS (None: all but the optional ones), and hooks by a name of one's own.
+    """Choice of metrics: `names` of METRICS (None: all but the optional ones), and named hooks.
 
     Hooks are called with result and reference, `meddenoise.metrics.downstream` makes two.
     """

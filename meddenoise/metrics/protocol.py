@@ -1,4 +1,4 @@
-"""What a number was measured with."""
+"""Protocol of a measurement."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from meddenoise.noise import Noise
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
-    """What a number was measured with; printed beside every number.
+    """Protocol of a measurement; printed with every number.
 
     `data_range` is the R of PSNR and SSIM in `unit`, `range_source` how it was chosen; result and reference
     are both clipped to `window` (low, high) before they are compared, None where they are not. `mask`

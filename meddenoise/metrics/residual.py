@@ -1,4 +1,4 @@
-"""What was removed from one plane, held against the noise that is known of it; no reference is needed.
+"""The part removed from one plane, compared with its known noise; no reference is needed.
 
 Planes are [Y, X] in one unit. `valid` is True where a pixel is image, `sigma` the map of the noise level.
 Every function raises UndefinedError where it has no value.

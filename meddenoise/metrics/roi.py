@@ -1,4 +1,4 @@
-"""What is read in regions that a person points out: SNR, CNR and the noise spectrum of a flat one."""
+"""Measures of regions a person chooses: SNR, CNR and the noise spectrum of a flat one."""
 
 import numpy as np
 

@@ -13,7 +13,7 @@ _REACH = 6
 
 
 def reblur(result: Numbers, other: Numbers, protocol: Protocol) -> float:
-    """How little an image changes when it is blurred again: 0 sharp to 1 blurred; the mean over planes.
+    """Blur by how little an image changes when it is blurred again: 0 sharp to 1 blurred; mean over planes.
 
     By axis, the share of the Sobel slopes that survives a mean over 11 pixels, the larger of both; an axis
     without any slope is left out. Noise lowers it. Only pixels count whose filters see no hole. Equals

@@ -13,7 +13,7 @@ RADII = (0, 2, 4)
 
 
 class BlindSpotNet(nn.Module):
-    """E[x_i | y outside the blind box of i], for several blind radii rho; told the noise level and spectrum.
+    """E[x_i | y outside the blind box of i], for several blind radii rho, given the noise level and spectrum.
 
     For each rho there are two branches: a masked convolution of (2R + 1)^2 pixels without the inner
     (2 rho + 1)^2, then layers of dilation d = R + rho + 1, which cannot reach into the box again; R is
@@ -74,7 +74,7 @@ class BlindSpotNet(nn.Module):
 
 
 class _SeenPixels:
-    """What one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
+    """Pixels that one branch saw: `base` [B, 1, H, W], the mean of each ring, and `features` [B, C, H, W]."""
 
     __slots__ = ("base", "features")
 

@@ -16,7 +16,7 @@ CELL = 8
 QUIET = 0.25
 """Quantile of the cells' differences that is the unit of the input: near the noise in most images."""
 SURELY_SEEN = 5e-4
-"""Noise below this share of the plane's range counts as this much: less cannot be told from none."""
+"""Noise below this share of the plane's range counts as this much: less cannot be distinguished from none."""
 SIGNALS = (2.0, 8.0, 32.0)
 """Brightness, in units of the input, at which its closeness to a physical zero is given as one half."""
 SHAPES = 24

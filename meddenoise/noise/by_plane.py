@@ -21,7 +21,7 @@ FEWEST_FRAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known of the planes of a series beside their pixels.
+    """Facts about the planes of a series besides their pixels.
 
     `modality` is a DICOM code, as of `estimate_plane`. `timed` planes are frames of one scene, whose
     differences show the noise alone. `predicted` are levels, in any unit, that the exposure leads to.

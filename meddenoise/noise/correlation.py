@@ -1,4 +1,4 @@
-"""How far noise is correlated, the blind radius that follows, and fresh noise of an estimated spectrum."""
+"""Correlation length of noise, the blind radius that follows, and fresh noise of an estimated spectrum."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How the noise follows brightness or place: the surface under which only the flattest blocks lie."""
+"""Dependence of the noise on brightness or place: the surface under which only the flattest blocks lie."""
 
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class Dependence:
 
 
 def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dependence:
-    """How the noise follows brightness or, in CT, place; whichever the flattest blocks follow better."""
+    """Dependence of the noise on brightness or, in CT, on place: the one that flat blocks follow better."""
     power = _noise_power(blocks)
     even = Dependence(np.ones(len(blocks)))
     if np.quantile(power, LOW_SHARE) <= 0:

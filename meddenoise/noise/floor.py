@@ -11,7 +11,7 @@ LOW_SHARE = 0.03
 FEWEST = 6
 """A quantile needs some blocks below it."""
 EXTRAPOLATE, EXTRAPOLATE_CT = 5.4, 2.2
-"""How far the fall from the upper to the lower quantile is continued, in e-folds of the share. Read
+"""Extent to which the fall from the upper to the lower quantile is continued, in e-folds of the share. Read
 off a few real MR and CT images with known white noise; less in CT, chosen by hand between 0 and 5.4 on a
 few slices with simulated dose, where streaks make the quantiles fall as anatomy does."""
 STEEPEST = (2.5, 4.2, 6.2, 9.0)

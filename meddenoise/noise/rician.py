@@ -16,7 +16,7 @@ RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 LEAST_SHARE = 0.03
 """A background smaller than this share of the blocks is no evidence."""
 RESAMPLED = 0.1
-"""How far below 0, in sigmas, interpolation between magnitudes may lead."""
+"""Depth below 0, in sigmas, that interpolation between magnitudes may reach."""
 NEGATIVE_SHARE = 1e-3
 """Share of pixels that lie further below in an image whose values are no magnitudes."""
 FEWEST_BRIGHT = 30

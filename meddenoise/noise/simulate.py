@@ -20,7 +20,7 @@ from meddenoise.series import Image
 
 @dataclass(frozen=True, slots=True)
 class NoiseInfo:
-    """What was added to an image.
+    """Record of the noise added to an image.
 
     `sigma` is the noise standard deviation at each pixel, in the image's units and shape (Rician: that of
     each complex channel). `nps` is the noise power over the plane, mean over the image, at the radial

@@ -41,7 +41,7 @@ ELECTRONIC_QUANTA = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What relative levels refer to: the image's 99.9th percentile and mean, and the size of its pixels.
+    """Reference of relative levels: the image's 99.9th percentile and mean, and the size of its pixels.
 
     And what a profile must fit: whether planes are frames of a cine, the unit and the modality, empty where
     unknown.

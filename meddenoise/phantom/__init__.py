@@ -41,7 +41,7 @@ class Kind:
     window: tuple[float, float]
     """Centre and width of the display window, in units."""
     stored_range: tuple[int, int]
-    """What the DICOM pixel format holds; values are stored as they are, rounded."""
+    """Range of the DICOM pixel format; values are stored as they are, rounded."""
     frame_ms: float | None = None
 
 

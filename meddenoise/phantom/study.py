@@ -26,7 +26,7 @@ RECORD = "phantom.json"
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What was written: all image files by part, and the record beside them."""
+    """Files written: all images by part, and the record next to them."""
 
     files: dict[str, list[Path]]
     record: Path

@@ -10,7 +10,7 @@ from meddenoise.phantom.shapes import Array, Plane
 
 @dataclass(frozen=True, slots=True)
 class Branching:
-    """How a tree grows: `generations` of forks, rods of `step_mm`, `steps` rods between forks.
+    """Growth of a tree: `generations` of forks, rods of `step_mm`, `steps` rods between forks.
 
     Daughters are turned by about `spread` degrees; `wander` degrees of turn at each rod make vessels wind.
     """

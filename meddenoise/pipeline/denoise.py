@@ -134,7 +134,7 @@ class Denoising:
 
 
 def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
-    """What a series is denoised with, and where; its modality is that it is taken for.
+    """Method, checkpoint and device for a series, by the modality it is taken for.
 
     Methods without weights are filters for the CPU in full precision, unless the options say otherwise.
     What `auto` chose must fit the other options too.

@@ -102,7 +102,7 @@ def _asked(options: Any, sigma: Any, modality: Any) -> Options:
 
 
 def _warn(result: Result) -> None:
-    """What a report would say, as Python warnings at the line that called `denoise`."""
+    """Raise the warnings of a report as Python warnings, at the line that called `denoise`."""
     told = list(result.warnings)
     if result.trust is not None and result.trust.verdict not in ("ok", None):
         told.append(f"verdict {result.trust.verdict}: {'; '.join(result.trust.reasons)}")

@@ -1,4 +1,4 @@
-"""What a user may ask of a denoising run, and whether it fits together."""
+"""Options of a denoising run, and checks that they fit together."""
 
 import math
 import re
@@ -57,7 +57,7 @@ class Options:
     uncertainty: bool = False
     """Also give a map of uncertainty; needs the sampler, and so selects it."""
     task: Literal["denoise", "upscale", "inpaint"] = "denoise"
-    """What is done to a series; all but denoising has one method only."""
+    """Kind of processing; each but denoising has only one method."""
     factor: float = 1.0
     """Pixels of the result in one of the input, along rows and along columns; of the task "upscale"."""
     grain: bool = False
@@ -120,7 +120,7 @@ def check_options(options: Options) -> None:
 
 
 def choose_sampling(options: Options) -> Sampling:
-    """How a sampler is asked to run: what only a sampler can do selects it."""
+    """Sampler settings from the options: whatever only a sampler can do selects it."""
     mode = "diffusion" if _needing_sampler(options) else options.mode
     return Sampling(
         cast(Literal["distilled", "diffusion"] | None, mode),

@@ -31,7 +31,7 @@ def ignore(planes: int) -> None:
 
 
 class Work(Protocol):
-    """What a task does in its own way."""
+    """The parts of a task that differ from other tasks."""
 
     @property
     def grid(self) -> Series:
@@ -39,10 +39,10 @@ class Work(Protocol):
 
     @property
     def done(self) -> dict[str, str | float] | None:
-        """What was done, in numbers; None for denoising."""
+        """Numbers of the work done; None for denoising."""
 
     def feed(self, start: int, stop: int, context: int) -> tuple[Image, Image]:
-        """What the engine takes for some planes: [N, C, Y, X], and noise maps [N, Y, X]."""
+        """Input of the engine for some planes: [N, C, Y, X], and noise maps [N, Y, X]."""
 
     def finish(self, planes: Image, start: int) -> Image:
         """Planes [N, Y, X] that the method gave, the first the plane `start`, as they are stored."""
@@ -51,7 +51,7 @@ class Work(Protocol):
         """The line of history of the result."""
 
     def warnings(self, engine: Engine) -> tuple[str, ...]:
-        """What a user should know of a run, those of the engine among it."""
+        """Warnings of a run, those of the engine included."""
 
     def mode(self, ran: str | None) -> str | None:
         """The name that a report gives to the mode it ran in."""
@@ -73,7 +73,7 @@ class Plan:
     work: Work
     warnings: tuple[str, ...]
     seconds: float
-    """What preparing took."""
+    """Time that preparing took."""
     idle: bool = False
     """True where there is nothing to do: the pixels stay as they are."""
     self_checked: bool = False
@@ -152,7 +152,7 @@ class _Made:
 
 
 def engine_options(options: Options, device: Device) -> EngineOptions:
-    """What of the options is for the engine."""
+    """Options of the engine."""
     return EngineOptions(
         device, options.tile, options.overlap, options.batch_size, options.seed, max(options.strength, 1.0)
     )

@@ -29,7 +29,7 @@ KINDS: dict[str, Source | None] = {
     "auto": None,
     **dict(zip(("frames", "repeats", "image"), SOURCES, strict=True)),
 }
-"""What a user calls each source; auto takes the one that the series allow."""
+"""Name of each source for the user; auto takes the one that the series allow."""
 CLIPPED_NEAR = 0.02
 """Share of saturated pixels around a pixel from which noise is cut off there."""
 MOST_MOVED = 0.5
@@ -118,7 +118,7 @@ def _words(series: Series) -> str:
 
 
 class _Clipping:
-    """How many of the valid pixels of the planes loaded were left out because they are saturated."""
+    """Count of the valid pixels that were left out because they are saturated."""
 
     def __init__(self) -> None:
         self._valid = self._left = 0

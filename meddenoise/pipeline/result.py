@@ -33,15 +33,15 @@ class Result:
     uncertainty: Series | None = field(default=None, repr=False)
     """Standard deviation that each pixel is uncertain by, a float32 series, where it was asked for."""
     checks: dict[str, float | None] = field(default_factory=dict)
-    """What self-supervised methods are measured by without a reference: the table of `selfcheck`."""
+    """Self-checks of self-supervised methods without a reference: the table of `selfcheck`."""
     trust: Trust | None = None
     """The verdict on what was denoised; None for other tasks, and before it is judged."""
     modality: str = ""
-    """What the series was taken for; empty where nothing told."""
+    """Modality the series was taken for; empty if unknown."""
     modality_from: str = ""
     """Who or what told, as a part of a sentence."""
     change: Change | None = field(default=None, repr=False)
-    """What there is to judge; None for other tasks, and once it is judged."""
+    """Images to judge; None for other tasks, and after judging."""
 
     def judged(self) -> "Result":
         """The same with its verdict, for which the method runs again on some planes; as it is otherwise."""

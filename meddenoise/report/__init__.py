@@ -1,4 +1,4 @@
-"""What was done and what came of it: rows written as meddenoise-report.json and .csv."""
+"""Report of a run: rows written as meddenoise-report.json and .csv."""
 
 import csv
 import io
@@ -56,7 +56,7 @@ class Row:
     done: dict[str, Any] | None = None
     """`task`, and its `factor` or number of `pixels`, of tasks other than removing noise."""
     modality_from: str = ""
-    """Who or what told the modality, as a part of a sentence."""
+    """Source of the modality, as a part of a sentence."""
     name: str = ""
     """Number and end of the identifier of the series, where its files state them."""
     description: str = ""

@@ -66,7 +66,7 @@ def draw_sheet(exhibits: Sequence[Exhibit], path: Path) -> None:
 
 
 def _origin() -> PngInfo:
-    """What tells the picture from an image of a patient."""
+    """Description that tells the picture from an image of a patient."""
     info = PngInfo()
     info.add_itxt("Processing", f"{DRAWN} {__version__}: a comparison of methods")
     return info

@@ -26,7 +26,7 @@ METHOD = "method.txt"
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What to train on: clean images, or noisy ones with their clean partners in `references`.
+    """Images to train on: clean ones, or noisy ones with their clean partners in `references`.
 
     With a `profile`, clean images get the noise of that device, else any; of frames, BeFOI's noise module.
     """
@@ -35,11 +35,11 @@ class TrainingSet:
     references: Path | None = None
     profile: "NoiseProfile | None" = None
     validation: str | None = None
-    """Which of them are held out, as of `split.read_split`."""
+    """The ones held out, as of `split.read_split`."""
 
 
 class Watch(Protocol):
-    """Who is told how far the training is."""
+    """Listener to the progress of the training."""
 
     def reading(self, done: int, total: int) -> None:
         """Series read so far."""
@@ -231,7 +231,7 @@ _TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask
     "vpsde": _score_task,
     "noise-estimator": _estimator_task,
 }
-"""What each method that trains in one stage trains; regression where it is not listed."""
+"""Training task of each method with one stage; regression for those not listed."""
 
 
 def _weights(manner: Manner) -> "Checkpoint | None":

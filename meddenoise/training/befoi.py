@@ -1,4 +1,4 @@
-"""What BeFOI's student trains: clean frames from three noisy ones, with a diffusion network as teacher."""
+"""Training of BeFOI's student: clean frames from three noisy ones, with a diffusion network as teacher."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -97,7 +97,7 @@ def noisy_source(recipe: Recipe, images: Sequence[NoisyImage], options: LoopOpti
 
 
 def noisy_settings(recipe: Recipe, images: Sequence[NoisyImage]) -> dict[str, object]:
-    """What a stage's result depends on besides its own options, for its digest."""
+    """Settings a stage depends on besides its own options, for its digest."""
     assert recipe.stages is not None
     return {
         "data": [(row.source, row.weight) for row in recipe.data],

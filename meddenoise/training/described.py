@@ -1,4 +1,4 @@
-"""What every checkpoint says of the recipe it was trained by."""
+"""Description, in every checkpoint, of the recipe it was trained by."""
 
 from typing import Any
 

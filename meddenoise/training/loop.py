@@ -22,10 +22,10 @@ from meddenoise.training.state import load_state, read_notes, save_state
 
 
 class TrainingTask(Protocol):
-    """What a method trains: everything the loop must know of it."""
+    """Training task of a method: everything the loop must know of it."""
 
     cases: Any
-    """What it is validated on: a list or a tensor, which a time budget may shorten."""
+    """Validation cases: a list or a tensor, which a time budget may shorten."""
     digest: str
     """Text that names everything that changes the result; a resume with another digest is refused."""
 
@@ -61,7 +61,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How the loop runs; see the [training] table of a recipe."""
+    """Settings of the loop; see the [training] table of a recipe."""
 
     steps: int = 20_000
     batch: int = 16

@@ -26,7 +26,7 @@ class FrameNoise:
 def match_noise(
     clean: Image, device: NoiseProfile, own: NoiseEstimate, mix: NoiseMix, rng: np.random.Generator
 ) -> FrameNoise:
-    """What frames `clean` [T, H, W] (0..255), with noise `own` in each, lack to be frames of the device.
+    """Noise that frames `clean` [T, H, W] (0..255), with noise `own` in each, lack to match the device.
 
     `device` is the profile in their units. Levels are drawn near those of successive frames of it, the first
     ones of a run included (`mix.level_spread`), and follow the brightness by its gain. Where the frames have

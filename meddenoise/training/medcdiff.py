@@ -1,4 +1,4 @@
-"""What Med-cDiff trains: a diffusion network told a degraded image, then one pass distilled from it."""
+"""Training of Med-cDiff: a diffusion network conditioned on a degraded image, then its one-pass student."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

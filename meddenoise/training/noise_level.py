@@ -1,4 +1,4 @@
-"""What the noise estimator trains: level, spectrum and place of noise that was drawn."""
+"""Training task of the noise estimator: level, spectrum and place of drawn noise."""
 
 from collections import defaultdict
 from collections.abc import Sequence

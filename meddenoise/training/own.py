@@ -17,7 +17,7 @@ MOST, LEAST_FINE = (1.8, 1.4, 1.0, np.inf), 0.45
 BELIEVED_MR = 0.85
 """Share of the estimate that is believed in MR, where anatomy is fine at every scale."""
 SMOOTH_CT = 4.0
-"""How much more noise CT has than its finest wavelet band shows: soft kernels leave little there."""
+"""Factor of the noise of CT over its finest wavelet band: soft kernels leave little there."""
 
 
 def own_noise(plane: Image, modality: str, most: float = np.inf) -> NoiseEstimate:

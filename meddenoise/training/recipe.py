@@ -41,7 +41,7 @@ class DataRow:
     own: float = -1.0
     """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
     attribution: str = ""
-    """Where the images come from and their licence, for the checkpoint and its card."""
+    """Origin and licence of the images, for the checkpoint and its card."""
     limits: tuple[tuple[str, float], ...] = ()
     """Pattern of file names, and the most own noise those files have: the recipe's table [own_noise]."""
 
@@ -70,7 +70,7 @@ class Simulated:
 
 @dataclass(frozen=True, slots=True)
 class DiffusionOptions:
-    """What the diffusion stage of DiffDenoise learns.
+    """Options of the diffusion stage of DiffDenoise.
 
     `conditioning`: "masked" (loss where the condition has not seen the noise), "plain" (as published), or
     "noise" (condition plus fresh noise of `condition_noise` times sigma).
@@ -87,7 +87,7 @@ class DiffusionOptions:
 
 @dataclass(frozen=True, slots=True)
 class TargetOptions:
-    """How the sampler's results that the student learns from are made."""
+    """Options of the targets that the student learns from."""
 
     steps: int = 2
     pairs: int = 1
@@ -101,12 +101,12 @@ class TargetOptions:
     """Patches with their own noise are learnt from by two noisier versions, without the target."""
     fusion: bool = True
     iterations: int = 1
-    """How often sampler and student are trained; 0: twice where the noise of most images is correlated."""
+    """Rounds of training sampler and student; 0: two if the noise of most images is correlated."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreOptions:
-    """What an unconditional score network (VP-SDE) learns."""
+    """Options of an unconditional score network (VP-SDE)."""
 
     window: tuple[float, float] = (-160.0, 240.0)
     """Values in the images' unit that become -1 and 1; what lies beyond is cut off for training."""
@@ -136,7 +136,7 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """What DiffDenoise trains before its student."""
+    """The stages of DiffDenoise before its student."""
 
     blind_network: dict[str, Any]
     blind: LoopOptions

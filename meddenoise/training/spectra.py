@@ -71,7 +71,7 @@ def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generat
 
 @dataclass(frozen=True, slots=True)
 class KSpaceWindow:
-    """How far a scan reached in k-space, and how it fades there: signal and noise end at the same frequency.
+    """Reach of a scan in k-space, and its fading there: signal and noise end at the same frequency.
 
     Zero-filled scans are cut off sharply, and ring at edges; filters (Fermi, Hamming) fade.
     """
@@ -118,7 +118,7 @@ class KSpaceWindow:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """How the noise of slices was made: it ends at the `window` of the signal, if there is one, and the part
+    """Making of the noise of slices: it ends at the `window` of the signal, if there is one, and the part
     `rho` of it is shared from each slice to the next."""
 
     window: KSpaceWindow | None = None

@@ -28,7 +28,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """What is held out where a share of the patients leaves one side empty: series, or the `last` planes of
+    """Images held out if a share of the patients leaves one side empty: series, or the `last` planes of
     the only one."""
 
     groups: frozenset[str] = frozenset()
@@ -43,14 +43,14 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which series of a data folder are held out: those that are `listed`, else a `share` of the patients."""
+    """Series of a data folder that are held out: those `listed`, else a `share` of the patients."""
 
     listed: Mapping[str, str] = field(default_factory=dict)
     """File or folder below the data folder -> train or val."""
     share: float = VALIDATION_SHARE
 
     def holds_out(self, series: Series, data: Path) -> bool:
-        """Whether a series of the folder `data` is for validation."""
+        """True if a series of the folder `data` is for validation."""
         if not self.listed:
             return _digest(patient_of(series))[0] < 256 * self.share
         names = {self.listed.get(name) for file in series.files for name in _prefixes(relative(file, data))}

@@ -61,7 +61,7 @@ class StagesRun:
 
     @property
     def stages(self) -> Stages:
-        """What is trained before the student."""
+        """Stages trained before the student."""
         assert self.recipe.stages is not None
         return self.recipe.stages
 
@@ -74,7 +74,7 @@ class StagesRun:
         return replace(options, steps=max(1, round(part * options.steps)), seconds=seconds)
 
     def folder(self, number: int) -> Path:
-        """Where an iteration, the first is 1, keeps its stages."""
+        """Folder in which an iteration, from 1 on, keeps its stages."""
         return self.output if number == 1 else self.output / f"iteration-{number}"
 
 
@@ -184,7 +184,7 @@ def _train(
 def _targets(
     run: StagesRun, folder: Path, teacher: Teacher, side: Literal["training", "validation"], part: float
 ) -> list[TrainingImage]:
-    """What the student learns from, or is validated on: the teacher's results."""
+    """Targets that the student learns from, or is validated on: the teacher's results."""
     most = VALIDATION_PER_SOURCE if side == "validation" else WHOLE
     images = least_noisy(getattr(run.images, side), run.stages.targets.keep, most)
     run.watch.stage(f"targets of {side} images")

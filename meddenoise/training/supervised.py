@@ -1,4 +1,4 @@
-"""What `direct` trains: clean patches plus simulated noise, regression towards the clean patch."""
+"""Training task of `direct`: clean patches plus simulated noise, regression towards the clean patch."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable

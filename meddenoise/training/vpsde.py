@@ -1,4 +1,4 @@
-"""What `vpsde` trains: prediction of the noise in clean patches with noise of any level."""
+"""Training task of `vpsde`: prediction of the noise in clean patches with noise of any level."""
 
 import math
 from collections.abc import Sequence

@@ -144,7 +144,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What was measured, by names of CHECKS, None where one has no value; and why."""
+    """Measured values, by names of CHECKS, None for those without a value; and why."""
 
     values: dict[str, float | None]
     bins: tuple[Bin, ...] = ()

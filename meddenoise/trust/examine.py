@@ -1,4 +1,4 @@
-"""What the pixels of a result show beside those of the image it was made from."""
+"""Comparison of the pixels of a result with those of the image it was made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def nothing(why: str) -> Values:
 
 
 def why_unfit(pairs: Sequence[PlanePair]) -> str:
-    """Why nothing can be told; empty where it can."""
+    """Reason why nothing can be judged; empty if it can."""
     if not pairs or min(pairs[0].before.shape) < SMALLEST_SIDE:
         return f"it takes planes of {SMALLEST_SIDE} pixels a side"
     if not any(pair.noise.sigma > 0 for pair in pairs):

@@ -41,7 +41,7 @@ class Survival:
 
 
 def survival(denoise: Denoise, scene: MiddlePlane, clean: Plane, noise: NoiseEstimate) -> Survival:
-    """What `denoise` leaves of discs of known contrast and size, beside `clean`, its result without them.
+    """Share that `denoise` leaves of discs of known contrast and size; `clean` is its result without them.
 
     The noise is the same in both runs, so that one run with all discs suffices. Bright and dark discs and
     both radii alternate. Raises UndefinedError where too few fit into smooth parts of the image.

@@ -79,7 +79,7 @@ def _examine(pair: PlanePair, null: Null) -> tuple[float, float, Sequence[float]
 
 
 def _faint(images: tuple[Plane, Plane], inside: Mask, scale: float, least: float) -> list[float]:
-    """What is left of the faint spots of the reference, the first of the images, in the second."""
+    """Contrast left of the faint spots of the reference, the first of the images, in the second."""
     seen = see_spots(inside, scale)
     wanted, left = (find_spots(image, scale) for image in images)
     size = np.abs(wanted)

@@ -61,7 +61,7 @@ class Removal:
 
     @property
     def coarser(self) -> float | None:
-        """How far the mean frequency of the noise has moved down, as a share of that before.
+        """Fall of the mean frequency of the noise, as a share of that before.
 
         None where so little noise is left that nobody sees its grain: all methods leave its coarse part.
         """

@@ -1,4 +1,4 @@
-"""What a result shows about its method without a reference: measured on one plane, through the engine.
+"""Self-checks of a method without a reference: measured on one plane, through the engine.
 
 | key | unit | what |
 |---|---|---|
@@ -35,7 +35,7 @@ CROP = 256
 SIGN_PROBES, SPECTRAL_PROBES = 4, 2
 """Each is one pass; at this size one alone is already within about 0.01 of their mean."""
 SEED = 0
-"""Of the probes, so that the same result is told the same."""
+"""Of the probes, so that the same result is judged the same."""
 
 
 def check_method(engine: Engine, plane: MiddlePlane, noise: NoiseEstimate, strength: float) -> Measurement:

@@ -28,7 +28,7 @@ UNCHANGED = "the pixels are those of the input: nothing was removed."
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How the result was made: the engine with its method, given `noise`, at `strength`."""
+    """The run that made the result: the engine with its method, given `noise`, at `strength`."""
 
     engine: Engine
     noise: Noise
@@ -61,7 +61,7 @@ class Judgement:
 
 
 def judge_change(change: Change) -> Judgement:
-    """What a result shows next to the series that it was made from.
+    """Trust in a result, by comparison with the series that it was made from.
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
@@ -71,7 +71,7 @@ def judge_change(change: Change) -> Judgement:
 
 
 def _check(change: Change) -> Measurement:
-    """What a self-supervised method shows in the middle plane; nothing where it did not run."""
+    """Self-checks of a self-supervised method in the middle plane; nothing for other methods."""
     run = change.run
     if not change.self_checked:
         return Measurement({}, ())

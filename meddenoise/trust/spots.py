@@ -42,14 +42,14 @@ class Null:
 
 
 def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
-    """What planes [Y, X] of `shape` show where nothing but noise with this spectrum was removed."""
+    """Statistics of planes [Y, X] of `shape` if nothing but noise with this spectrum was removed."""
     noises = unit_noise(noise, (DRAWS, *shape), np.random.default_rng(SEED))
     frequency = radial_frequency(shape[0], shape[1])
     return Null(noises, tuple(filter_planes(noises, _transfer(frequency, scale)) for scale in SCALES))
 
 
 def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> FoundSpots:
-    """What structure `removed` holds of the plane `before` [Y, X]; all in units of the local noise.
+    """Structure of the plane `before` [Y, X] in `removed`; all in units of the local noise.
 
     A spot that the result shows more strongly than the input is invented, any other one lost. Only pixels
     `inside` count, away from the border of their area. Noise is as strong as simulated, or as in what was
@@ -72,7 +72,7 @@ def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> F
 
 
 def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:
-    """How many times stronger a plane is in its flat places than simulated noise is, at least 1."""
+    """Ratio of a plane to simulated noise in its flat places, at least 1."""
     if places is None:
         return 1.0
     seen = np.median(places.cut(plane).std(axis=(1, 2)))

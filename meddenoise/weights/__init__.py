@@ -38,7 +38,7 @@ class Located:
 
 
 def locate(spec: str) -> Located:
-    """Where the checkpoint NAME, PATH or hf://OWNER/REPO/FILE[@REV] lies, fetched from the Hub if need be.
+    """Place of the checkpoint NAME, PATH or hf://OWNER/REPO/FILE[@REV], fetched from the Hub if need be.
 
     A name of the manifest wins over a file of that name (write ./NAME for the file). The file is not read.
     Raises UsageError for a name that does not exist, WeightsError where the file cannot be had.
@@ -115,7 +115,7 @@ def _existing_path(spec: str) -> Path:
 
 
 def _source(spec: str) -> HubFile | None:
-    """Where on the Hub `spec` lies; None for bundled checkpoints and paths."""
+    """Address of `spec` on the Hub; None for bundled checkpoints and paths."""
     if spec.startswith(SCHEME):
         return HubFile.parse(spec)
     row = published().get(spec)

@@ -41,7 +41,7 @@ class CheckpointMetadata:
     schedule: Mapping[str, Any] | None = None
     """Diffusion schedule and what the network predicts; None for one-pass networks."""
     method_options: Mapping[str, Any] = field(default_factory=dict)
-    """What the method needs to know beyond this: a second network, context planes."""
+    """Further settings of the method: a second network, context planes."""
     package_version: str = __version__
 
 

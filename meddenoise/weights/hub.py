@@ -40,7 +40,7 @@ class HubFile:
 
 
 def cache_folder() -> Path | None:
-    """Where fetched files are kept, whether it exists yet or not; None where the user has no such place."""
+    """Folder of fetched files, whether it exists yet or not; None if the user has no such place."""
     from platformdirs import user_cache_path
 
     try:

@@ -215,7 +215,7 @@ def test_masks_that_do_not_fit_are_refused_in_one_sentence(weights: Path, tmp_pa
         (full, "covers 100% of plane 1"),
         (most, "covers 95% of plane 1"),
         (tmp_path / "missing.png", "missing.png"),
-        (Path(__file__), "test_inpaint.py"),
+        (Path(__file__), Path(__file__).name),
     ):
         done = inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm", code=1)
         assert words in done.stderr and "Traceback" not in done.stderr

@@ -20,10 +20,10 @@ _HEADER = 6
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a peer may take of this machine."""
+    """Limits on what a peer may take of this machine."""
 
     pdu: int
-    """Bytes; the association is told this maximum."""
+    """Bytes; the maximum announced to the association."""
     message: int
     """Bytes of an image with its command."""
     connections: int
@@ -90,7 +90,7 @@ class GuardedServer(ThreadedAssociationServer):
     limits: Limits
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more; some beyond those that may associate, to be told so."""
+        """True if there is room for one more; some beyond the limit are let in to be refused properly."""
         if len(self.active_associations) < 2 * self.limits.connections:
             return True
         self.limits.refused("a connection beyond max_associations")

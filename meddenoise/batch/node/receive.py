@@ -100,12 +100,12 @@ class Receiver:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port it listens on."""
         return self._node.port
 
     @property
     def is_alive(self) -> bool:
-        """Whether it listens."""
+        """True if it is listening."""
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
@@ -180,7 +180,7 @@ class Receiver:
 
 
 def is_uid(value: str) -> bool:
-    """Whether a text is built as a UID (PS3.5 9.1): nothing else may name or find anything here."""
+    """True if a text is built as a UID (PS3.5 9.1): nothing else may name or find anything here."""
     return len(value) <= _LONGEST_UID and _UID.fullmatch(value) is not None
 
 

@@ -21,19 +21,19 @@ OPTIONS = {item.name: item.type for item in fields(Options) if item.name not in 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What rules are held against; empty where the series does not say."""
+    """Facts of a series that rules are compared with; empty if it does not state them."""
 
     modality: str = ""
     description: str = ""
     """SeriesDescription, which may name a patient: for rules only, never for a log."""
     station: str = ""
     result: bool = False
-    """Whether meddenoise made the series itself."""
+    """True if meddenoise made the series itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a series must be, and the options it is denoised with; `skip` leaves it alone."""
+    """Conditions on a series, and the options it is denoised with; `skip` leaves it out."""
 
     modality: str = ""
     description: str = ""
@@ -44,7 +44,7 @@ class Rule:
     options: Options = field(default_factory=Options)
 
     def fits(self, subject: Subject) -> bool:
-        """Whether the rule applies to a series."""
+        """True if the rule applies to a series."""
         return (
             self.modality in ("", subject.modality)
             and self.station in ("", subject.station)
@@ -65,7 +65,7 @@ def choose_rule(rules: Sequence[Rule], subject: Subject) -> Rule | None:
 
 
 def read_subject(item: Item) -> Subject:
-    """What the first file of an item says. Raises InputError."""
+    """Subject of the rules, from the first file of an item. Raises InputError."""
     if item.format != "dicom":
         return Subject()
     from meddenoise.io.dicom.header import read_header

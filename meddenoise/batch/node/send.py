@@ -46,7 +46,7 @@ class Sender(threading.Thread):
         self._refusals: Counter[str] = Counter()
         self._tries = 0
         self.trouble = ""
-        """Why the last try failed; empty where it did not."""
+        """Reason why the last try failed; empty if it did not."""
 
     def run(self) -> None:
         """Deliver, pausing longer after every failure in a row."""

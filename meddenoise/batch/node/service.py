@@ -93,7 +93,7 @@ def _settle(receiver: Receiver, spool: Spool, settings: Settings) -> None:
 def _report(
     spool: Spool, receiver: Receiver, senders: list[Sender], stop: threading.Event
 ) -> tuple[bool, dict[str, object]]:
-    """Whether all threads work, and what the endpoint answers."""
+    """Health of all threads (True if they work), and the answer of the endpoint."""
     working = receiver.is_alive and all(sender.is_alive() for sender in senders)
     well = working and not stop.is_set()
     trouble = {sender.name.removeprefix("send "): sender.trouble for sender in senders if sender.trouble}

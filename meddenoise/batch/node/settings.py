@@ -15,7 +15,7 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """How images are received: the table [node]."""
+    """Settings of receiving images: the table [node]."""
 
     allow: tuple[str, ...]
     """AE titles that may send; all others are refused."""
@@ -26,7 +26,7 @@ class Node:
     """Address of this machine to listen at."""
     port: int = 11112
     broken_s: float = 900.0
-    """How long a series waits for its sender to try again after a broken transfer."""
+    """Time a series waits for its sender to try again after a broken transfer."""
     max_pdu: int = 131072
     """Bytes."""
     max_object_mib: int = 512
@@ -35,7 +35,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where results go: a table [[send]], by C-STORE (host, port, ae_title) or DICOMweb (url)."""
+    """Destination of results: a table [[send]], by C-STORE (host, port, ae_title) or DICOMweb (url)."""
 
     name: str
     host: str = ""
@@ -61,7 +61,7 @@ class Settings:
     health_port: int = 0
     """Port on loopback that answers GET /health; 0 for none."""
     send_rejected: bool = False
-    """Whether results with the verdict `reject` are sent on too."""
+    """True to send on results with the verdict `reject` too."""
 
 
 def read_settings(path: Path) -> Settings:

@@ -160,7 +160,7 @@ class Spool:
         return folder
 
     def is_late(self, job: Path) -> bool:
-        """Whether images of the same series were denoised before, since the start."""
+        """True if images of the same series were denoised before, since the start."""
         return key_of(job) in self._begun
 
     def hand_over(self, job: Path) -> None:
@@ -204,7 +204,7 @@ class Spool:
             _remove(trash)
 
     def count(self) -> dict[str, object]:
-        """How many series are where."""
+        """Number of series in each state."""
         where = {name: len(_folders(self.root / name)) for name in ("receiving", "waiting", "failed")}
         return {**where, "sending": {name: len(self.outbox(name)) for name in self.destinations}}
 

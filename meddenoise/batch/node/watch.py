@@ -63,7 +63,7 @@ class FolderWatch:
             observer.join()
 
     def count(self) -> dict[str, object]:
-        """How much is waiting."""
+        """Number of entries that wait."""
         return {"waiting": sum(entry.state != entry.done for entry in list(self._entries.values()))}
 
     def _look(self) -> None:
@@ -188,7 +188,7 @@ def _state_of(path: Path, folder: Path) -> str:
 
 
 def _name(path: Path) -> str:
-    """What the log calls an entry: folders may be named after patients."""
+    """Name of an entry in the log: folders may be named after patients."""
     return f"folder {hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 

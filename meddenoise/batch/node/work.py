@@ -90,7 +90,7 @@ def _subject(job: Path) -> Subject:
 
 
 def _denoise(job: Path, output: Path, rule: Rule, settings: Settings, stop: threading.Event) -> str:
-    """Why a job cannot be handed over; empty where it can."""
+    """Reason why a job cannot be handed over; empty if it can."""
     watch = RunRecord(stop)
     orders = Orders(options=rule.options, resume=False)
     run(Request(inputs=(job,), output=output, report=False, orders=orders), watch)
@@ -111,7 +111,7 @@ def verdict(row: Row) -> str:
 
 
 def summary(row: Row) -> str:
-    """What was done to a series, in a line without names."""
+    """Line without names on the work done on a series."""
     before, after = row.noise["sigma_before"], row.noise["sigma_after"]
     noise = ""
     if before is not None and after is not None:

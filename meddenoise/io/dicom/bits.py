@@ -27,7 +27,7 @@ class Bits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How many bits the values of each file were moved down by, and what to warn of."""
+    """Bits that the values of each file were shifted down by, and warnings."""
 
     shifts: tuple[int, ...]
     warnings: tuple[str, ...]

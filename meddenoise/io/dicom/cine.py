@@ -6,14 +6,14 @@ from pydicom import Dataset
 from meddenoise.io.dicom.values import items, number, numbers, text, value_of, word
 
 TAGS = ("Modality", "SOPClassUID", "FrameTime", "FrameTimeVector", "RecommendedDisplayFrameRate", "CineRate")
-"""What `frame_time_ms` looks at."""
+"""Elements that `frame_time_ms` reads."""
 UNKNOWN_MS = 0.0
 """The frame time of a cine that states none."""
 
 _CINES = ("XA", "RF")
 """Modalities whose frames are a cine, but for reconstructed volumes."""
 _VOLUME = "1.2.840.10008.5.1.4.1.1.13.1."
-"""How the SOP classes of reconstructed X-ray volumes begin."""
+"""Beginning of the SOP classes of reconstructed X-ray volumes."""
 
 # One value for every frame.
 _VECTORS = (

@@ -19,14 +19,14 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Where the bytes of one item lie in a stream."""
+    """Position of the bytes of one item in a stream."""
 
     start: int
     length: int
 
 
 def count_whole(header: Header, frame_bytes: int, path: Path) -> int | None:
-    """How many frames the file of a header holds whole where it is cut short; None where it is not cut.
+    """Number of whole frames in a file that is cut short; None if it is not.
 
     `frame_bytes` is the size of a native frame.
     """

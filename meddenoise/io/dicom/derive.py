@@ -126,7 +126,7 @@ def code(value: str, meaning: str) -> Dataset:
 
 
 def _digest(series: Series, source: Source) -> str:
-    """What tells an object without an identifier from others: its pixels."""
+    """Digest of the pixels of an object without an identifier."""
     digest = hashlib.sha256()
     for frame in stored_frames(series, source.planes):
         digest.update(frame)

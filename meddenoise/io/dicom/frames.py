@@ -17,7 +17,7 @@ _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a header says of one frame; empty tuples where it says nothing."""
+    """Geometry of one frame by its header; empty tuples for what it does not state."""
 
     origin: tuple[float, ...]
     orientation: tuple[float, ...]

@@ -23,7 +23,7 @@ from meddenoise.io.temporary import sweep, temporary_name
 
 _LENGTH = struct.Struct(">Q")
 IN_MEMORY = sys.platform == "linux"
-"""Whether the frame given to GDCM is a file in memory; elsewhere it is one in the temporary folder."""
+"""True if the frame given to GDCM is a file in memory; elsewhere it is one in the temporary folder."""
 
 
 class Gdcm:

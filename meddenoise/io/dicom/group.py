@@ -1,4 +1,4 @@
-"""Which DICOM files make one stack: series, matrix, orientation, then whatever makes positions unique."""
+"""Grouping of DICOM files into stacks: series, matrix, orientation, then whatever makes positions unique."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _NO_PICTURES = {
 
 @dataclass(frozen=True, slots=True)
 class SlicePlace:
-    """What groups and orders one file."""
+    """Keys that group and order one file."""
 
     group: tuple[object, ...]
     series_number: int

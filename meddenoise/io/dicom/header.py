@@ -1,4 +1,4 @@
-"""Opening DICOM files safely: told by content, headers without pixels, bounded inflation, plain errors."""
+"""Opening DICOM files safely: sniffed by content, headers without pixels, bounded inflation, plain errors."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ from pydicom.uid import (
 
 from meddenoise.errors import CorruptError, InputError, NotAnImageError, UnsupportedError, first_line
 
-# pydicom warns of every oddity it repairs; what matters to the pixels is told by Series.warnings.
+# pydicom warns of every oddity it repairs; what matters to the pixels is in Series.warnings.
 warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
 
 PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 0x7FE00009

@@ -1,4 +1,4 @@
-"""Which image a derived DICOM image was made from, by what its header says."""
+"""Links from a derived DICOM image to its sources, by its header."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

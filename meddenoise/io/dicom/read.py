@@ -30,14 +30,14 @@ IDENTITY = {
     "Study": "StudyDescription",
     "Series": "SeriesDescription",
 }
-"""What a reader knows a study by, each with the DICOM keyword it is in."""
+"""Facts by which a reader knows a study, each with its DICOM keyword."""
 TAIL = 6
 """Characters of an identifier that tell one series from the others of a study."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What writing needs of one source file; `planes[k]` is the plane of its frame k (the first channel).
+    """Parts of a source file for writing; `planes[k]` is the plane of its frame k (the first channel).
 
     `cut` tells that the file had more frames before it was cut short; `shift` how many bits below its
     values are empty.

@@ -23,6 +23,6 @@ def stored_frames(series: Series, planes: Sequence[int], shift: int = 0) -> Iter
 
 
 def stored_bytes(series: Series, planes: Sequence[int]) -> int:
-    """How many bytes `stored_frames` gives in all."""
+    """Number of bytes that `stored_frames` gives in all."""
     rows, columns = series.pixels.shape[1:]
     return len(planes) * int(rows * columns) * series.channels * int(series.pixels.dtype.itemsize)

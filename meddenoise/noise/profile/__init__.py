@@ -20,7 +20,7 @@ SCHEDULE = "linear-1000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What a profile was measured from."""
+    """Counts of the images a profile was measured from."""
 
     series: int
     planes: int
@@ -68,7 +68,7 @@ class NoiseProfile:
     counts: Counts
 
     def describe(self) -> str:
-        """What it was measured from and its level, in a line."""
+        """Line with its level and the images it was measured from."""
         what = " ".join(filter(None, (self.modality, self.source)))
         level = f"{self.sigma:.4g}{f' {self.unit}' if self.unit else ''}"
         return f"{what} ({self.counts.planes} planes), noise {level}"
@@ -133,7 +133,7 @@ class NoiseProfile:
         return np.asarray(np.sqrt(variance_at(mean, self.gain, self.offset)), np.float32)
 
     def estimate(self, planes: NDArray[np.float32], valid: NDArray[np.bool_]) -> NoiseEstimate:
-        """What an estimator would say of planes [N, Y, X] with this noise, its level by their brightness."""
+        """Estimates for planes [N, Y, X] with this noise, its level by their brightness."""
         level = self.sigma
         if self.gain != 0 and valid.any():
             powers = [

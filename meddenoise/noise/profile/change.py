@@ -1,4 +1,4 @@
-"""What changes between the planes of a scene, by pixel: where something moved, the rest by brightness."""
+"""Changes between the planes of a scene, by pixel: where something moved, the rest by brightness."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What differences are stated in: units of a guessed noise, of a certain order."""
+    """Scale of differences: units of a guessed noise, of a certain order."""
 
     guess: Curve
     order: int
@@ -77,7 +77,7 @@ def still_place(measure: Measure, scene: Scene, run: slice) -> Mask:
 
 
 class ChangeSums:
-    """What is summed up over differences of planes in succession."""
+    """Sums over differences of planes in succession."""
 
     def __init__(self, measure: Measure, edges: Floats) -> None:
         self.spectrum = RadialSpectrum()

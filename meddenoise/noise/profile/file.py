@@ -14,7 +14,7 @@ from meddenoise.version import __version__
 
 FORMAT = 1
 SUFFIX = ".toml"
-"""What tells a profile from the other words for noise."""
+"""Suffix that marks a profile among the words for noise."""
 MODELS = ("gaussian", "rician")
 TABLES: dict[str, tuple[str, ...]] = {
     "": ("unit", "modality", "source"),

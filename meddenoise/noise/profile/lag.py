@@ -12,7 +12,7 @@ import numpy as np
 from meddenoise.series import Floats
 
 MOST = 0.95
-"""Largest rho told apart from a scene that stands still."""
+"""Largest rho that differs from a scene that does not move."""
 
 
 def differences(order: int) -> Floats:

@@ -61,7 +61,7 @@ class RadialSpectrum:
 
 
 def bands_of(amplitude: Amplitude) -> tuple[float, ...]:
-    """What `NoiseEstimate.bands` is for noise of this amplitude."""
+    """`NoiseEstimate.bands` of noise with this amplitude."""
     axis = np.fft.fftfreq(_PLANE)
     f = np.hypot(axis[:, None], axis[None, :])
     power = np.square(amplitude(f.astype(np.float32)), dtype=np.float64)

@@ -29,7 +29,7 @@ is taken to be as noisy as those beside it."""
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """What the planes of some scenes tell of their noise, in their unit.
+    """Noise of some scenes from their planes, in their unit.
 
     `curve` is the variance by brightness; `frequency` and `power` the radial spectrum, mean 1; `rho` the part
     of the noise that a frame shares with the one before; `sigmas` the root mean square noise of each plane of

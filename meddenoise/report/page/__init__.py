@@ -13,7 +13,7 @@ from meddenoise.trust import Trust
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Pictures and plots of one series as HTML, and who is on them: only told where the user asked for it."""
+    """Pictures and plots of one series as HTML, and who is on them: only if the user asked for it."""
 
     body: str
     who: str = ""
@@ -68,4 +68,4 @@ class Page:
     table: str = ""
     """File name of the same numbers as a table."""
     lead: str = ""
-    """HTML of what is told of all entries together, before their own table."""
+    """HTML about all entries together, before their own table."""

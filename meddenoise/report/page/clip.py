@@ -19,7 +19,7 @@ COARSER = 4
 
 
 def draw_clip(shown: Shown, fineness: Fineness) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """What page.js needs to play the first frames of a cine, and their pictures; None for all else."""
+    """Data and pictures with which page.js plays the first frames of a cine; None for all else."""
     after = shown.after
     if not after.is_cine or shown.brief or not shown.is_compared or shown.before is None:
         return None, []

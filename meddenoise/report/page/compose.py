@@ -146,14 +146,14 @@ def _table(page: Page) -> str:
 
 
 def _count(page: Page) -> str:
-    """How many series, and how many of each verdict: those to beware of first."""
+    """Number of series, and of each verdict, the worst first."""
     verdicts = Counter(str(entry.trust.verdict) for entry in page.entries if entry.trust is not None)
     parts = [f"{verdicts[name]} {name}" for name in (*_SEE_VERDICT, "ok") if verdicts[name]]
     return f"{len(page.entries)} series" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _left_out(page: Page, drawn: int) -> str:
-    """What the table and the page do not hold."""
+    """Sentence on the series that the table and the page leave out."""
     count, notes = len(page.entries), []
     if count > MOST_ROWS:
         notes.append(f"{count - MOST_ROWS} more series: {_see(page)}.")

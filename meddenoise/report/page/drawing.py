@@ -37,7 +37,7 @@ def draw_series(shown: Shown) -> Drawing:
 
 
 def _viewer(shown: Shown, views: Views) -> dict[str, Any]:
-    """What page.js reads: every plane followed by its regions, then the frames to play."""
+    """Data for page.js: every plane followed by its regions, then the frames to play."""
     pictures: list[dict[str, Any]] = []
     seen, fineness = [], None
     for index, why in views.planes:
@@ -71,7 +71,7 @@ def _fineness(shown: Shown, planes: Planes) -> Fineness:
 
 
 def _about(shown: Shown, values: NDArray[np.float32]) -> dict[str, Any]:
-    """What page.js needs to know of the whole series."""
+    """Facts of the whole series for page.js."""
     after = shown.after
     spacing = after.geometry.spacing_mm
     windows = choose_windows(values, after.modality, after.unit)
@@ -91,7 +91,7 @@ def _about(shown: Shown, values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _names(shown: Shown) -> dict[str, str]:
-    """What the layers of the viewer are called where several results share it."""
+    """Names of the layers of a viewer that several results share."""
     rivals = {f"rival{n}": name for n, (name, _) in enumerate(rivals_of(shown))}
     return {"after": shown.name, **rivals} if rivals else {}
 

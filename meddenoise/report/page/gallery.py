@@ -24,13 +24,13 @@ class Gallery:
 
     def __init__(self, series: int) -> None:
         self.brief = series > MANY
-        """Whether each series gets one plane only."""
+        """True if each series gets one plane only."""
         self._drawings: dict[str, Drawing] = {}
         self._bytes = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether one more series is to be drawn."""
+        """True if one more series is to be drawn."""
         return self._bytes < MOST_BYTES and len(self._drawings) < MOST_DRAWN
 
     def add(self, key: str, drawing: Drawing) -> None:
@@ -61,7 +61,7 @@ class Gallery:
 
 
 def page_path(report: Path) -> Path:
-    """Where the page of a report goes."""
+    """Path of the page of a report."""
     return report.with_suffix(".html")
 
 

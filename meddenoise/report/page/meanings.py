@@ -1,4 +1,4 @@
-"""What the numbers of a report mean, in plain words."""
+"""Meanings of the numbers of a report, in plain words."""
 
 from meddenoise.metrics import METRICS
 
@@ -42,7 +42,7 @@ _PLAIN = {
 
 
 def name_of(metric: str) -> str:
-    """What a metric is called, here as on the terminal."""
+    """Name of a metric, the same as on the terminal."""
     return METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
 
 

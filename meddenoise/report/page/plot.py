@@ -25,7 +25,7 @@ class PlotCurve:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """What the plot is called and what its axes show."""
+    """Title of the plot and labels of its axes."""
 
     title: str
     x: str

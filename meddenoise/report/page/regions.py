@@ -1,4 +1,4 @@
-"""What is worth a look: planes of a series, places in the patient where structure went or detail is fine."""
+"""Regions worth a look: planes of a series, places in the patient where structure went or detail is fine."""
 
 from dataclasses import dataclass, replace
 
@@ -54,7 +54,7 @@ def spread_planes(count: int, pixels: int) -> list[int]:
 def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
     """True where a plane [Y, X] shows the patient: no padding, no collimator, no air around.
 
-    Air is told by the border: where most of it is dark, the patient is what is brighter and lies within. An
+    Air is recognised by the border: if most of it is dark, the patient is the brighter part within. An
     image that fills its frame, as of fluoroscopy, is patient throughout.
     """
     usable = usable_pixels(plane, valid)

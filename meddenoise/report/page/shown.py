@@ -37,7 +37,7 @@ class Shown:
 
     @property
     def is_compared(self) -> bool:
-        """Whether there is another image on the same grid."""
+        """True if there is another image on the same grid."""
         other = self.before or self.reference
         return other is not None and other.pixels.shape == self.after.pixels.shape
 
@@ -68,7 +68,7 @@ def rivals_of(shown: Shown) -> list[tuple[str, Series]]:
 
 
 def name_plane(series: Series, index: int) -> str:
-    """What a reader calls a plane: "Slice 5 of 8", "Frame 1 of 16", "Image"."""
+    """Name of a plane for a reader: "Slice 5 of 8", "Frame 1 of 16", "Image"."""
     frames = len(series) // series.channels
     what = "Image" if frames == 1 else "Frame" if series.is_cine else "Slice"
     return f"{what}{f' {index + 1} of {frames}' if frames > 1 else ''}"

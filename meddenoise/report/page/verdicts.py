@@ -62,7 +62,7 @@ def kind_of(verdict: str | None) -> str:
 
 
 def checks(trust: Trust | None, unit: str) -> str:
-    """What was measured for the verdict, folded away; nothing where nothing was."""
+    """Table of the checks behind the verdict, folded away; empty if nothing was checked."""
     if trust is None or not any(value is not None for value in trust.values.values()):
         return ""
     rows = [_row(name, trust.values.get(name)) for name in CHECKS if name in trust.values]
@@ -95,7 +95,7 @@ def _row(name: str, value: float | None) -> str:
 
 
 def _bins(bins: tuple[Bin, ...], unit: str) -> str:
-    """How much each range of brightness moved."""
+    """Shift of each range of brightness."""
     if not bins:
         return ""
     rows = [

@@ -1,4 +1,4 @@
-"""What there is to see in a series: the planes to show, each with its reason, and regions in them."""
+"""Views of a series: the planes to show, each with its reason, and regions in them."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ MOST_REGIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What to show of a series, the first first."""
+    """Planes and regions to show of a series, in order."""
 
     planes: list[tuple[int, str]]
     """Index and reason."""

@@ -45,11 +45,11 @@ class TrainingImage:
     group: str
     """The file: planes of one volume share its weight."""
     own: NoiseEstimate
-    """What is estimated of the "clean" plane itself, in 255ths of the range: its noise, and fine anatomy."""
+    """Noise estimated in the "clean" plane itself, in 255ths of the range; fine anatomy counts too."""
     noise: Image | None = None
     """Real noise: a noisy partner minus this plane, told as `own`; None where noise is to be simulated."""
     weight: float = 1.0
-    """How often it is drawn, relative to the others of its source."""
+    """Frequency of draws, relative to the others of its source."""
     like: NoiseEstimate | None = None
     """The noise to simulate; None draws any kind."""
     device: NoiseProfile | None = None

@@ -1,4 +1,4 @@
-"""Degraded patches for Med-cDiff: noise and impulses, a coarser grid, or a hole, with what is told of it.
+"""Degraded patches for Med-cDiff: noise and impulses, a coarser grid, or a hole, with its description.
 
 Patches are clean in network units, [-1, 1] for the window of their image: [H, W] float32. What comes back is
 the condition [2, H, W] of `methods.medcdiff`.
@@ -36,10 +36,10 @@ COVERED = (0.05, 0.25)
 
 
 def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
-    """An even patch of any level [side, side], mostly with an even disc; and a noise level told of it.
+    """An even patch of any level [side, side], mostly with an even disc; and the noise level given for it.
 
     A network that has never seen even fields, air, contrast medium, metal, invents a pattern in them. That
-    noise is told where there is none, it has to learn too: images come with dark borders and burnt fields.
+    noise is given where there is none, it has to learn too: images come with dark borders and burnt fields.
     """
     levels = np.where(rng.random(2) < 0.7, rng.uniform(-1.1, 1.1, 2), rng.uniform(1.0, DENSEST, 2))
     faint = levels[0] + rng.normal(0, 0.1)
@@ -50,7 +50,7 @@ def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
 
 
 def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise, then impulses; told the level of the Gaussian noise, with the clean patch's `own`.
+    """Gaussian noise, then impulses; given the level of the Gaussian noise, with the clean patch's `own`.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
@@ -70,7 +70,7 @@ def _draw_level(rng: np.random.Generator) -> float:
 
 
 def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:
-    """Area-averaged onto a coarser grid and back by a bicubic spline; told log2 of the factor.
+    """Area-averaged onto a coarser grid and back by a bicubic spline; conditioned on log2 of the factor.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3.
     """
@@ -83,7 +83,7 @@ def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:
 
 
 def degrade_holed(clean: Image, rng: np.random.Generator) -> Image:
-    """One to three rectangles, or brush strokes, cut out; told where.
+    """One to three rectangles, or brush strokes, cut out; conditioned on their mask.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no shapes.
     """

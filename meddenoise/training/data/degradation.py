@@ -70,7 +70,7 @@ def degrade(
     rng: np.random.Generator,
     scan: Scan = PLAIN,
 ) -> Degraded:
-    """A noisy version of `clean` [H, W] (0..255 units) and what the network is told about its noise.
+    """A noisy version of `clean` [H, W] (0..255 units) and the noise level and spectrum given to the network.
 
     `own` is what is estimated of the clean image itself; `modality` is a DICOM code: MR images are taken for
     magnitudes, whose 0 is a physical floor. Of slices [T, H, W], all get noise of one kind, and
@@ -128,7 +128,7 @@ def degrade_like(
 def pair(
     clean: Image, noise: Image, own: NoiseEstimate, magnitude: bool, mix: NoiseMix, rng: np.random.Generator
 ) -> Degraded:
-    """A patch with its own real `noise` [H, W]; told as `own`, or by its level alone where that is 0."""
+    """A patch with its own real `noise` [H, W]; described by `own`, or only by its level if that is 0."""
     noisy = clean + noise
     if own.sigma > 0:
         level = sigma_map(replace(own, field=None), noisy)
@@ -159,7 +159,7 @@ def recorrupt(
 def blank(degraded: Degraded, clean: Image, rng: np.random.Generator) -> tuple[Degraded, Image]:
     """The patch and its reference with a part that is one value and has no noise, though noise is told.
 
-    Masks, padding and collimators are such parts; the level told for them is that of the rest.
+    Masks, padding and collimators are such parts; the level given for them is that of the rest.
     """
     side = clean.shape[0]
     t = np.arange(side, dtype=np.float32) - np.float32(rng.uniform(0, side))

@@ -72,7 +72,7 @@ def draw_frames(
 
 
 def tell_frames(noisy: Degraded) -> Image:
-    """What a diffusion network is told [COUNT + 1, H, W], in network units: the middle frame, the others, the
+    """Condition of a diffusion network [COUNT + 1, H, W], in network units: the middle frame, the others, the
     noise of the middle one."""
     middle = len(noisy.noisy) // 2
     order = [middle, *(index for index in range(len(noisy.noisy)) if index != middle)]

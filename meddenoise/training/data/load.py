@@ -64,7 +64,7 @@ def load_images(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What `load_images` is asked for."""
+    """Arguments of `load_images`."""
 
     images: TrainingSet
     rows: tuple[DataRow, ...]

@@ -1,4 +1,4 @@
-"""How the noise of training patches is mixed: a recipe's table [noise]."""
+"""The mix of noise in training patches: a recipe's table [noise]."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from meddenoise.training.data.row_noise import Shares
 
 @dataclass(frozen=True, slots=True)
 class NoiseMix:
-    """How training noise is drawn; levels are in 255ths of the image's range."""
+    """Distribution of training noise; levels are in 255ths of the image's range."""
 
     sigma_min: float = 0.5
     sigma_max: float = 64.0

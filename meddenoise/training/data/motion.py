@@ -73,7 +73,7 @@ def warp(layer: Image, field: Tensor) -> Image:
 
 
 def _detail(layer: Image) -> Image:
-    """What of a layer is finer than a quarter of it: vessels, wires, ribs; not its brightness."""
+    """The part of a layer finer than a quarter of it: vessels, wires, ribs; not its brightness."""
     image = torch.from_numpy(np.ascontiguousarray(layer, np.float32))[None, None]
     coarse = functional.interpolate(image, (4, 4), mode="area")
     smooth = functional.interpolate(coarse, layer.shape, mode="bicubic", align_corners=False)

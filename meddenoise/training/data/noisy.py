@@ -106,7 +106,7 @@ class NoisySource:
         )
 
     def _draw(self, rho: int, rng: np.random.Generator) -> tuple[Image, Image, Image]:
-        """A patch, what it is told of its level and of its spectrum; seldom empty background."""
+        """A patch, its level and its spectrum as given to the network; seldom empty background."""
         groups, shares = self.groups[rho], self.shares[rho]
         for attempt in range(3):
             image = groups[int(np.searchsorted(shares, rng.random() * shares[-1]))]
@@ -123,7 +123,7 @@ class NoisySource:
 
 @dataclass
 class NoisySet:
-    """What `load_noisy` found, and what a user should know of it."""
+    """Images that `load_noisy` found, and notes for the user."""
 
     training: list[NoisyImage] = field(default_factory=list)
     validation: list[NoisyImage] = field(default_factory=list)
@@ -136,7 +136,7 @@ class NoisySet:
 
 @dataclass(frozen=True, slots=True)
 class NoisyReading:
-    """How noisy images are read: the least side, simulated noise if any, radii, a fixed radius if any."""
+    """Reading of noisy images: the least side, simulated noise if any, radii, a fixed radius if any."""
 
     patch: int
     radii: tuple[int, ...]

@@ -15,7 +15,7 @@ SIDES = (28, 64, 128, 224)
 def load_organamnist(folder: Path, side: int) -> Sides:
     """Its training and validation images, `side` pixels wide, as planes in [-1, 1]; nothing is downloaded.
 
-    `folder` is the one medmnist was told to download to; it holds organamnist.npz (or organamnist_64.npz).
+    `folder` is the one that medmnist downloaded to; it holds organamnist.npz (or organamnist_64.npz).
     Raises UsageError where the extra `medmnist` is not installed, TrainingError for a folder or a file that
     cannot be used. Source: Yang et al. 2023, Scientific Data 10:41 (CC BY 4.0).
     """

@@ -1,4 +1,4 @@
-"""What conditional diffusion learns from: clean patches, and what is told of them, in network units."""
+"""Training data of conditional diffusion: clean patches and their conditions, in network units."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
