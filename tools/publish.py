@@ -88,7 +88,6 @@ def main() -> None:
     )
     parser.add_argument("--name", required=True)
     parser.add_argument("--column", help="its column in what truth.py measured (default: its name)")
-    parser.add_argument("--slices-of", default="", help="the checkpoint it stands in for in volumes")
     arguments = parser.parse_args()
     metadata, digest = read_metadata(arguments.checkpoint, sha256=None)
     documents = [json.loads(path.read_text()) for path in arguments.measured]
@@ -111,10 +110,7 @@ def main() -> None:
     if arguments.checkpoint.resolve() != target.resolve():  # else only the scores are new
         shutil.copyfile(arguments.checkpoint, target)
     (FOLDER / f"{arguments.name}.md").write_text(_card(arguments.name, metadata, tables), encoding="utf-8")
-    row = _row(arguments.name, metadata, (digest, target.stat().st_size), scores)
-    if arguments.slices_of:
-        row["slices_of"] = arguments.slices_of
-    _write_row(row)
+    _write_row(_row(arguments.name, metadata, (digest, target.stat().st_size), scores))
 
 
 def _join(documents: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

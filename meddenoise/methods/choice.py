@@ -1,6 +1,6 @@
 """Choice of method and checkpoint for a series, from the options and its modality."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,12 +62,6 @@ def choose_weights(
             "leave out --weights, or choose others."
         )
     return Choice(chosen, spec, checkpoint, _foreign(checkpoint, spec, modality))
-
-
-def for_slices(chosen: Choice, modality: str) -> Choice | None:
-    """The same method with the checkpoint for slices with their neighbours; None if there is none."""
-    row = weights.for_slices(chosen.weights or "", modality)
-    return None if row is None else replace(chosen, weights=row.name, checkpoint=_load(row.name))
 
 
 def _best_row(method: str, modality: str, shares: tuple[str, ...]) -> weights.WeightsRow:

@@ -15,7 +15,7 @@ from meddenoise.engine.neighbours import slices_help
 from meddenoise.engine.planes import load_planes
 from meddenoise.io.modality import Taken, take
 from meddenoise.methods import MethodRow, Setup, rows
-from meddenoise.methods.choice import Choice, choose, for_slices
+from meddenoise.methods.choice import Choice, choose
 from meddenoise.noise import SeriesNoise
 from meddenoise.noise.map_file import digest, read_noise_map
 from meddenoise.normalize import fit_window
@@ -48,7 +48,7 @@ def prepare_denoising(series: Series, options: Options) -> Plan:
     taken = take(series, options.modality)
     choice, device = choose_for(taken.seen, options)
     noise, seen_noise = _noise_of(taken, options)
-    choice, noise = _with_slices(choice, noise, taken.seen, options)
+    noise = _with_neighbours(choice, noise, taken.seen)
     warnings = [*series.warnings, *taken.warnings, *choice.warnings]
     # nothing to do: what is left of the story is the report
     idle = options.strength == 0 or not _has_noise(taken.series, noise, warnings)
@@ -118,13 +118,12 @@ class Denoising:
         return Derivation(method, description, json.dumps(settings, sort_keys=True))
 
     def warnings(self, engine: Engine) -> tuple[str, ...]:
-        """Those of the engine, and one if a method for several planes has no neighbours that help."""
-        if not engine.context or self.grid.is_cine or self.noise.neighbours:
+        """Those of the engine, and one if a method for cines has no cine."""
+        if self.grid.is_cine or self.row is None or not (engine.context and self.row.temporal):
             return tuple(engine.warnings)
-        name, taken = self.choice.method.name, "no cine of several frames"
-        if self.row is not None and not self.row.temporal:
-            taken = "no neighbouring slices with noise of their own"
-        return (f"{taken}: {name} works on each by itself, with less to go by.", *engine.warnings)
+        name = self.choice.method.name
+        without = f"no cine of several frames: {name} works on each by itself, with less to go by."
+        return (without, *engine.warnings)
 
     def mode(self, ran: str | None) -> str | None:
         """The mode of a method with a sampler, its one pass by the name its row gives it; None for others."""
@@ -168,23 +167,14 @@ def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]
     return seen if options.sigma is None else seen.with_sigma(options.sigma), seen
 
 
-def _with_slices(
-    choice: Choice, noise: SeriesNoise, series: Series, options: Options
-) -> tuple[Choice, SeriesNoise]:
-    """The checkpoint for slices with their neighbours, if there is one and they help, and noise that says so.
-
-    One that was asked for stays; so does the default where slices are far apart or share their noise.
-    """
+def _with_neighbours(choice: Choice, noise: SeriesNoise, series: Series) -> SeriesNoise:
+    """The noise, which says whether a network for slices with their neighbours is given these."""
+    checkpoint = choice.checkpoint
+    several = checkpoint is not None and checkpoint.metadata.network_options.get("frames", 1) > 1
     row = rows().get(choice.method.name)
-    if choice.checkpoint is None or row is None or row.temporal:
-        return choice, noise
-    several = choice.checkpoint.metadata.network_options.get("frames", 1) > 1
-    partner = choice if several else None
-    if options.asked_weights is None:
-        partner = for_slices(choice, series.modality)
-    if partner is None or not slices_help(series):
-        return choice, noise
-    return partner, replace(noise, neighbours=True)
+    if not several or row is None or row.temporal:
+        return noise
+    return replace(noise, neighbours=slices_help(series))
 
 
 def _has_noise(series: Series, noise: SeriesNoise, warnings: list[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from meddenoise.errors import WeightsError, unknown_name
 from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from meddenoise.weights.hub import SCHEME, HubFile, fetch, find_cached, forget
-from meddenoise.weights.manifest import OTHER, WeightsRow, best_for, choose, choose_any, for_slices, published
+from meddenoise.weights.manifest import OTHER, WeightsRow, best_for, choose, choose_any, published
 
 __all__ = [
     "OTHER",
@@ -16,7 +16,6 @@ __all__ = [
     "best_for",
     "choose",
     "choose_any",
-    "for_slices",
     "load",
     "locate",
     "locate_local",

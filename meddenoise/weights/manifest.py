@@ -39,8 +39,6 @@ class WeightsRow:
     card: str
     recipe: str
     source: Literal["bundled"] | HubFile
-    slices_of: str = ""
-    """The checkpoint that it stands in for in volumes whose neighbouring slices help; empty for others."""
 
     def gains(self, over: str) -> dict[str, float]:
         """dB over another method ("nlm", "bm3d") by modality, where the truth is known; see docs/truth.md."""
@@ -87,12 +85,6 @@ def best_for(modality: str, methods: Collection[str]) -> WeightsRow:
     return _best(_rows_of(methods), modality, "the manifest")
 
 
-def for_slices(name: str, modality: str) -> WeightsRow | None:
-    """The checkpoint that stands in for the one of that name where neighbouring slices help, if any."""
-    rows = published().values()
-    return next((row for row in rows if row.slices_of == name and modality in row.modality), None)
-
-
 def read_manifest(path: Path) -> dict[str, WeightsRow]:
     """The rows of a manifest file by name.
 
@@ -122,8 +114,8 @@ _read_once = cache(read_manifest)
 
 
 def _rows_of(methods: Collection[str]) -> list[WeightsRow]:
-    """The checkpoints of some methods for planes by themselves."""
-    return [row for row in published().values() if row.method in methods and not row.slices_of]
+    """The checkpoints of some methods."""
+    return [row for row in published().values() if row.method in methods]
 
 
 def _best(rows: Iterable[WeightsRow], modality: str, where: str) -> WeightsRow:
@@ -165,7 +157,7 @@ def _parse_row(where: str, table: Any) -> WeightsRow:
     names = [entry.name for entry in fields(WeightsRow)]
     if unknown := sorted(table.keys() - set(names)):
         raise WeightsError(f"{where} has the unknown field {unknown[0]!r}: valid are {', '.join(names)}.")
-    if missing := [name for name in names if name not in table and name != "slices_of"]:
+    if missing := [name for name in names if name not in table]:
         raise WeightsError(f"{where} lacks the field {missing[0]!r}: add it.")
     for name, kind in _FIELDS.items():
         if type(table[name]) is not kind or (kind is not int and not table[name]):
