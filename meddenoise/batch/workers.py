@@ -199,12 +199,10 @@ class Crew:
         from meddenoise.engine.threads import one_thread
 
         is_free = self._engines.acquire(blocking=False)
-        try:
-            with nullcontext() if is_free else one_thread():
-                yield
-        finally:
-            if is_free:
-                self._engines.release()
+        if is_free:
+            self._engines.release()
+        with nullcontext() if is_free else one_thread():
+            yield
 
     def _announce(self, device: "Device") -> None:
         """Say where the first series runs."""

@@ -119,7 +119,8 @@ class Denoising:
 
     def warnings(self, engine: Engine) -> tuple[str, ...]:
         """Those of the engine, and one if a method for cines has no cine."""
-        if self.grid.is_cine or self.row is None or not (engine.context and self.row.temporal):
+        for_slices = self.row is not None and not self.row.temporal
+        if not engine.context or self.grid.is_cine or for_slices:
             return tuple(engine.warnings)
         name = self.choice.method.name
         without = f"no cine of several frames: {name} works on each by itself, with less to go by."

@@ -155,7 +155,7 @@ def test_a_protocol_for_other_images_fails_naming_the_file(tmp_path: Path) -> No
     found = run(result, "--ref", reference, "--protocol", "8bit", "--json")
     assert found.exit_code == 1
     (failure,) = json.loads(found.stdout)["failed"]
-    assert str(reference) in failure["error"] and "8 bits" in failure["error"]
+    assert str(reference) in failure["error"] and "8-bit" in failure["error"]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_snr_and_cnr_are_those_of_the_regions() -> None:
 
 def test_regions_that_are_small_constant_or_no_image_have_no_value() -> None:
     image = white(2, 64)
-    for box, why in ((Box(0, 0, 9, 9), "fewer than 100"), (Box(0, 0, 20, 20), "no image")):
+    for box, why in ((Box(0, 0, 9, 9), "fewer than 100"), (Box(0, 0, 20, 20), "outside the image")):
         spoilt = image.copy()
         spoilt[:, 5, 5] = np.nan
         with pytest.raises(UndefinedError, match=why):

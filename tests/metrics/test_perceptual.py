@@ -132,7 +132,7 @@ def test_without_the_package_the_extra_is_named(trunk: Path, monkeypatch: pytest
     ("x", "protocol", "why"),
     [
         (images(side=63), RANGE, "at least 64 x 64"),
-        (images() * np.nan, RANGE, "not finite"),
+        (images() * np.nan, RANGE, "finite pixels"),
         (images(), Protocol(), "no data range"),
     ],
 )

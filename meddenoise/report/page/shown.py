@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.io.scratch import release
 from meddenoise.report.page.pictures import Planes
 from meddenoise.series import Series
 from meddenoise.trust.removal import Removal
@@ -78,6 +79,7 @@ def _grey(series: Series, index: int) -> tuple[NDArray[np.float32], NDArray[np.b
     start, stop = index * series.channels, (index + 1) * series.channels
     valid = series.valid(start, stop).all(axis=0)
     values = series.values(start, stop)
+    release(series.pixels)  # of a long run, what was looked at would stay in memory
     mean: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0, dtype=np.float32)
     return mean, np.asarray(valid)
 
