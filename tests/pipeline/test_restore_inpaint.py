@@ -236,4 +236,4 @@ def test_a_mask_of_another_place_is_refused(weights: Path, tmp_path: Path) -> No
     moved[:3, 3] += 4
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "n.nii.gz")
     done = inpaint(weights, source, "--mask", tmp_path / "n.nii.gz", "-o", tmp_path / "w.nii.gz", code=1)
-    assert "lies elsewhere" in done.stderr
+    assert "is elsewhere" in done.stderr
