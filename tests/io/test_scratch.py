@@ -139,7 +139,7 @@ def peak(folder: Path, frames: int, *options: str, packed: bool = False) -> int:
 def test_reading_and_writing_four_times_the_frames_take_hardly_more_memory(
     packed: bool, tmp_path: Path
 ) -> None:
-    """90 MiB more of pixels in, and as much out; what the allocator keeps differs by 20 MiB from run to run."""
+    """90 MiB more of pixels in, as much out; what the allocator keeps differs by 20 MiB a run."""
     options = ("--strength", "0", "--method", "median")
     grown = peak(tmp_path, 240, *options, packed=packed) - peak(tmp_path, 60, *options, packed=packed)
     assert grown < 60 << 20
