@@ -54,7 +54,12 @@ Steps = Annotated[
     int | None, typer.Option("--steps", min=1, help="Steps of each network, if not the recipe's.")
 ]
 Start = Annotated[
-    str | None, typer.Option("--from", help="Fine-tune these weights: a name, a path or hf://...")
+    str | None,
+    typer.Option(
+        "--from",
+        help="Fine-tune these weights: a name, a path or hf://... Of diffdenoise, the student; its other "
+        "networks stay as they are.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")]
 Budget = Annotated[

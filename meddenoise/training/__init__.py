@@ -185,12 +185,17 @@ def _check_frames(profile: "NoiseProfile") -> None:
 
 def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
     """Regression towards clean images."""
+    from dataclasses import replace
+
+    from meddenoise.training.begin import at_least
     from meddenoise.training.data.load import load_images
     from meddenoise.training.supervised import SupervisedTask
     from meddenoise.weights import load
 
     weights = _weights(manner)
-    if weights is None and recipe.start:
+    if weights is not None:
+        recipe = replace(recipe, network_options=at_least(recipe.network_options, weights))
+    elif recipe.start:
         weights = load(recipe.start)
     training, validation = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
     _tell_split((training, validation), watch)
@@ -268,6 +273,8 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     import torch
 
     from meddenoise.networks.blind_spot import RADII
+    from meddenoise.training.begin import at_least
+    from meddenoise.training.data.load import load_images
     from meddenoise.training.data.noisy import NoisyReading, load_noisy
     from meddenoise.training.stages import StagesRun, train_stages
 
@@ -276,17 +283,21 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
         raise UsageError(f"{recipe.method!r} is trained by one process: start it without torchrun.")
     if images.references is not None:
         raise UsageError(f"{recipe.method!r} learns from noisy images only: leave out --ref.")
-    if manner.start is not None:
-        raise UsageError(f"{recipe.method!r} cannot start from other weights: leave out --from.")
     if manner.blind_radius is not None and manner.blind_radius not in RADII:
         raise UsageError(f"--blind-radius is {manner.blind_radius}: give auto or one of {RADII}.")
     stages = recipe.stages
     patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
     radii = tuple(stages.blind_network.get("radii", RADII))
     reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
-    found = load_noisy(images, recipe.data, reading, watch.reading)
+    start = _weights(manner)
+    if start is not None:
+        recipe = replace(recipe, network_options=at_least(recipe.network_options, start))
+    exact = [row for row in recipe.data if row.exact]
+    found = load_noisy(images, [row for row in recipe.data if not row.exact], reading, watch.reading)
     for note in found.notes:
         watch.note(note)
+    sides: Sides = load_images(images, exact, recipe.loop.patch, watch.reading, alone=False)
     if stages.simulated is None:
         recipe = replace(recipe, modalities=found.modalities())
-    return train_stages(StagesRun(recipe, found, output, manner.resume, watch, manner.budget))
+    run = StagesRun(recipe, found, output, manner.resume, watch, manner.budget, sides, start)
+    return train_stages(run)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from meddenoise.errors import WeightsError
+from meddenoise.noise import WHITE
 from meddenoise.weights.checkpoint import Checkpoint
 
 SPREAD = 0.3
@@ -29,11 +30,24 @@ def begin_as(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Checkpoint:
     if any(before.get(key) != options.get(key) for key in ("blocks", "unshuffle")):
         raise WeightsError(f"{checkpoint.path} has other blocks than the recipe: name another to begin with.")
     tensors = _more_frames(dict(checkpoint.tensors), int(options.get("frames", 1)))
-    tensors = _more_bands(tensors, int(options.get("bands", 4)))
+    tensors = _more_bands(tensors, int(options.get("bands", len(WHITE))))
     old, new = list(before["channels"]), list(options["channels"])
     if len(old) != len(new) or any(b % a for a, b in zip(old, new, strict=True)):
         raise WeightsError(f"{checkpoint.path} has {old} channels: {new} must be multiples of them.")
     return replace(checkpoint, tensors=_wider(tensors, old, new))
+
+
+def at_least(options: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """The settings `options` of a `NoiseUNet`, with the channels and bands of `checkpoint` where more.
+
+    What is fine-tuned does not become smaller.
+    """
+    there, result = checkpoint.metadata.network_options, dict(options)
+    if list(there.get("channels", [])) > list(options.get("channels", [])):
+        result["channels"] = there["channels"]
+    if int(there.get("bands", len(WHITE))) > int(options.get("bands", len(WHITE))):
+        result["bands"] = there["bands"]
+    return result
 
 
 def part_of(checkpoint: Checkpoint, part: str) -> Checkpoint | None:
@@ -52,8 +66,12 @@ def part_of(checkpoint: Checkpoint, part: str) -> Checkpoint | None:
     described = checkpoint.metadata.method_options.get(part)
     metadata = checkpoint.metadata
     if described is not None:
+        measured = {key: value for key, value in described.items() if not key.startswith("network")}
         metadata = replace(
-            metadata, network=described["network"], network_options=described["network_options"]
+            metadata,
+            network=described["network"],
+            network_options=described["network_options"],
+            method_options=measured,
         )
     return replace(checkpoint, tensors=tensors, metadata=metadata)
 

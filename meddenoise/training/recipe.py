@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from meddenoise.diffusion.schedules import Prediction
 from meddenoise.errors import TrainingError, UsageError, unknown_name
+from meddenoise.training.data.degradation import EXACT
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import check_shares
 from meddenoise.training.loop import LoopOptions
@@ -48,6 +49,11 @@ class DataRow:
     def most_own(self, name: str) -> float:
         """The most own noise, in 255ths, of the file `name`: that of the first pattern that fits."""
         return next((most for pattern, most in self.limits if fnmatch(name, pattern)), inf)
+
+    @property
+    def exact(self) -> bool:
+        """True of references without noise of their own."""
+        return bool(self.phantom) or 0 <= self.own < EXACT
 
     @property
     def source(self) -> str:

@@ -7,14 +7,17 @@ Later iterations, whose condition is the student before, lie in OUT/iteration-2 
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
 from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.errors import UsageError
 from meddenoise.methods.srds import Srds
 from meddenoise.networks import build
+from meddenoise.noise import WHITE
 from meddenoise.training import Watch
+from meddenoise.training.begin import part_of
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
@@ -36,9 +39,14 @@ from meddenoise.training.targets import (
 )
 from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
 
+if TYPE_CHECKING:
+    from meddenoise.training import Sides
+
 SHARES = {"blind": 0.21, "diffusion": 0.065, "training": 0.05, "validation": 0.015, "student": 0.66}
 """Of a time budget, once the images are read; of targets, by the side they are for. The sampler gets little:
 its mean is that of the blind-spot network however long it trains."""
+GIVEN = ("blind", "diffusion")
+"""Stages that weights to begin with have done: their time is the student's."""
 LATER = 0.25
 """Length of the stages of a later iteration, relative to the first."""
 STATE = "state.safetensors"
@@ -58,6 +66,10 @@ class StagesRun:
     resume: bool
     watch: Watch
     budget: Budget = field(default_factory=Budget)
+    exact: "Sides" = field(default_factory=lambda: ([], []))
+    """References without noise, for training and validation: only the student sees them."""
+    start: Checkpoint | None = None
+    """Weights of the method: their student is trained on, their other networks stay as they are."""
 
     @property
     def stages(self) -> Stages:
@@ -70,8 +82,26 @@ class StagesRun:
 
         Asked for right before the stage is trained.
         """
-        seconds = self.budget.take(part * SHARES[stage])
+        share = SHARES[stage]
+        if self.start is not None:
+            share += sum(SHARES[given] for given in GIVEN)
+        seconds = self.budget.take(part * share)
         return replace(options, steps=max(1, round(part * options.steps)), seconds=seconds)
+
+    def given(self, part: str) -> Checkpoint | None:
+        """A network of the weights to begin with, None without them.
+
+        Raises UsageError where they do not have it.
+        """
+        if self.start is None:
+            return None
+        found = part_of(self.start, part)
+        if found is None:
+            raise UsageError(
+                f"{self.start.path} has no network {part!r} to begin with: give --from weights of "
+                f"{self.recipe.method!r}."
+            )
+        return found
 
     def folder(self, number: int) -> Path:
         """Folder in which an iteration, from 1 on, keeps its stages."""
@@ -87,21 +117,24 @@ def train_stages(run: StagesRun) -> Path:
     check_sampler(run.stages.sampler)
     correlated = sum(image.rho > 0 for image in run.images.training)
     often = 2 if 2 * correlated > len(run.images.training) else 1
-    iterations = run.stages.targets.iterations or often
+    iterations = 1 if run.start else run.stages.targets.iterations or often
     later = LATER * (iterations - 1) * (1 - SHARES["blind"])
     parts = [1 / (1 + later) if run.budget.seconds else 1.0]
     parts += [LATER * parts[0]] * (iterations - 1)
-    blind = _train_blind(run, parts[0])
+    blind = run.given("blind") or _train_blind(run, parts[0])
     network = build(blind.metadata.network, dict(blind.metadata.network_options))
     load_state(network, blind)
     condition, identity = _by_blind_spot(network), blind.sha256
     models: list[Checkpoint] = []
-    student: Checkpoint | None = None
+    student = run.given("student")
     for number, part in enumerate(parts, 1):
-        if student is not None:
+        if models:
+            assert student is not None
             condition, identity = _by_student(student), student.sha256
-        start = models[-1] if models else None
-        models.append(_train_diffusion(run, number, (condition, identity), start, part))
+        model = run.given("diffusion") or _train_diffusion(
+            run, number, (condition, identity), models[-1] if models else None, part
+        )
+        models.append(model)
         teacher = Teacher(condition, _sampler(run, models[-1]), f"{identity} {models[-1].sha256}")
         student = _train_student(run, number, teacher, student, part)
     assert student is not None
@@ -169,6 +202,7 @@ def _train_student(
     validation = [
         image for image in _targets(run, folder, teacher, "validation", part) if image.noise is None
     ]
+    training, validation = training + run.exact[0], validation + run.exact[1]
     task = SupervisedTask(run.recipe, training, validation, start)
     options = run.timed(run.recipe.loop, "student", part)
     run.watch.stage("student")
@@ -216,12 +250,12 @@ def _by_student(student: Checkpoint) -> Condition:
     network = build(student.metadata.network, dict(student.metadata.network_options))
     load_state(network, student)
     network.eval().requires_grad_(False)
+    copies = int(student.metadata.network_options.get("bands", len(WHITE))) // len(WHITE)
 
     def condition(batch: NoisyBatch) -> Tensor:
         network.to(batch.noisy.device)
-        clean: Tensor = network(
-            batch.noisy, batch.sigma, batch.bands, batch.noisy.new_zeros(len(batch.noisy))
-        )
+        told = batch.bands.repeat_interleave(copies, dim=1)
+        clean: Tensor = network(batch.noisy, batch.sigma, told, batch.noisy.new_zeros(len(batch.noisy)))
         return clean
 
     return condition

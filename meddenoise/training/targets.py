@@ -18,7 +18,6 @@ from meddenoise.io.own import DRAWN
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.srds import Srds
 from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.estimate import estimate_plane
 from meddenoise.series import Image
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
@@ -96,9 +95,8 @@ def as_training_images(
 ) -> list[TrainingImage]:
     """Each target twice: with the noise that was there, and alone, for fresh noise on it.
 
-    With `simulated` images of all levels fresh noise is of any kind, what an estimator finds in the target
-    itself, fine anatomy, counts in what the student is told, as it will in use, and less noisy images, whose
-    targets are better, are drawn more often. Without, fresh noise is like the image's own.
+    With `simulated` images of all levels fresh noise is of any kind, and less noisy images, whose targets are
+    better, are drawn more often. Without, fresh noise is like the image's own.
     """
     made = [(image, target) for image, target in zip(images, targets, strict=True) if target is not None]
     result = []
@@ -108,7 +106,7 @@ def as_training_images(
             image.modality,
             image.source,
             image.group,
-            own=estimate_plane(target, modality=image.modality) if simulated else NoiseEstimate(0.0),
+            own=NoiseEstimate(0.0),
             weight=1 / image.noise.sigma if simulated else 1.0,
             like=None if simulated else replace(image.noise, field=None),
         )
@@ -119,12 +117,12 @@ def as_training_images(
 
 
 def _balanced(images: list[TrainingImage], pair_share: float) -> list[TrainingImage]:
-    """Weights such that pairs have `pair_share` of all draws."""
+    """Weights such that pairs have `pair_share` of all draws; 1 on the mean, as those of other images are."""
     totals = {True: 0.0, False: 0.0}
     for image in images:
         totals[image.noise is not None] += image.weight
     wanted = {True: pair_share, False: 1 - pair_share}
-    factors = {kind: wanted[kind] / max(totals[kind], 1e-9) for kind in totals}
+    factors = {kind: len(images) * wanted[kind] / max(totals[kind], 1e-9) for kind in totals}
     return [replace(image, weight=image.weight * factors[image.noise is not None]) for image in images]
 
 

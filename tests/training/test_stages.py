@@ -25,8 +25,10 @@ from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
 from meddenoise.training import Manner, TrainingSet, run_training, stages, targets
 from meddenoise.training.budget import Budget
+from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.noisy import NoisyBatch
-from meddenoise.training.recipe import Recipe, Stages
+from meddenoise.training.recipe import DataRow, Recipe, Stages
+from meddenoise.training.state import read_notes
 from meddenoise.training.targets import _read, _write
 from meddenoise.weights.checkpoint import load_checkpoint
 from tests.noisy_training import SIGMA, STEPS, Silence, noisy_folder, scene, tiny_recipe, train_tiny
@@ -397,7 +399,7 @@ def test_the_other_conditionings_train_too(conditioning: str, folder: Path, tmp_
     ("manner", "images", "words"),
     [
         (Manner(blind_radius=3), {}, r"--blind-radius is 3: give auto or one of \(0, 2, 4\)"),
-        (Manner(start="direct-ct"), {}, "--from"),
+        (Manner(start="vpsde"), {}, "no network 'blind'.* give --from weights of 'diffdenoise'"),
         (Manner(), {"references": Path("clean")}, "--ref"),
     ],
 )
@@ -407,6 +409,44 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=words):
         run_training(tiny_recipe(), TrainingSet(folder, **images), tmp_path / "run", manner, watch=Silence())
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_to_begin_with_keep_all_but_the_student(folder: Path, whole: Path, tmp_path: Path) -> None:
+    start = whole / "checkpoint.safetensors"
+    small = tiny_recipe(steps=2)
+    small = replace(small, network_options={**small.network_options, "channels": [4, 4]})
+    tuned = load_checkpoint(
+        train_tiny(folder, tmp_path / "run", small, start=str(start), seconds=20.0), sha256=None
+    )
+    before = load_checkpoint(start, sha256=None)
+    assert tuned.tensors.keys() == before.tensors.keys(), "no narrower than what it began as"
+    changed = {
+        name for name, tensor in tuned.tensors.items() if not torch.equal(tensor, before.tensors[name])
+    }
+    assert changed and all(name.startswith("student.") for name in changed)
+    for part in ("blind", "diffusion"):
+        assert tuned.metadata.method_options[part] == before.metadata.method_options[part]
+    assert tuned.metadata.schedule == before.metadata.schedule
+    assert not (tmp_path / "run" / "blind").exists() and not (tmp_path / "run" / "diffusion").exists()
+
+
+def test_references_without_noise_are_for_the_student_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    real = stages.SupervisedTask
+
+    def noted(recipe: Recipe, training: list[TrainingImage], *rest: Any) -> Any:
+        seen.append({image.source for image in training})
+        return real(recipe, training, *rest)
+
+    monkeypatch.setattr(stages, "SupervisedTask", noted)
+    recipe = tiny_recipe(steps=2)
+    recipe = replace(recipe, data=(DataRow(weight=0.5), DataRow(phantom="scenes", modality="*", weight=0.5)))
+    train_tiny(folder, tmp_path / "run", recipe)
+    assert seen == [{".", "phantom:scenes"}]
+    digest = str(read_notes(tmp_path / "run" / "blind" / "state.safetensors")["digest"])
+    assert "images = 8" in digest, digest
 
 
 @pytest.mark.parametrize(

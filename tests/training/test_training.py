@@ -214,6 +214,11 @@ def test_training_lowers_the_validation_error_and_the_checkpoint_describes_itsel
     )
     first = json.loads((tmp_path / "tuned" / "log.jsonl").read_text().splitlines()[0])
     assert first["DX-50"] > 14.2 + 1.5 and tuned.exists()  # six steps from scratch would not get there
+    small = dataclasses.replace(tiny_recipe(), network_options={**TINY, "channels": [4, 6]})
+    tuned = run_training(
+        small, TrainingSet(images), tmp_path / "again", Manner(start=str(path)), watch=Silence()
+    )
+    assert load_checkpoint(tuned, sha256=None).metadata.network_options["channels"] == [8, 12]
 
 
 def digest_of(folder: Path) -> str:

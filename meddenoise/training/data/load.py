@@ -33,7 +33,12 @@ ISOTROPIC = 1.4
 
 
 def load_images(
-    images: TrainingSet, rows: Sequence[DataRow], patch: int, progress: Callable[[int, int], None]
+    images: TrainingSet,
+    rows: Sequence[DataRow],
+    patch: int,
+    progress: Callable[[int, int], None],
+    *,
+    alone: bool = True,
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
     """Training and validation images of the folders in `rows`, relative to `images.folder`.
 
@@ -42,12 +47,15 @@ def load_images(
 
     `split.read_split` decides the split; by a share of the patients they are chosen by a hash, so that they
     never change, or, of few patients, as `split.hold_out` chooses. `progress(done, total)` counts series.
+    Images that are not `alone`, but beside others, may all be on one side.
     Raises TrainingError where a folder is missing, one side of the split is empty, or images are of another
     unit or modality than the profile.
     """
     data, split = images.folder, read_split(images.folder, images.validation)
     reading = _Reading(images, tuple(rows), patch, progress)
     training, validation, members = _read(reading)
+    if not alone:
+        return training, validation
     if not (training and validation) and not split.listed:
         held = hold_out(members)
         if held is not None:
