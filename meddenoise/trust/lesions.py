@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
 from meddenoise.engine.planes import MiddlePlane
@@ -51,7 +52,7 @@ def survival(denoise: Denoise, scene: MiddlePlane, clean: Plane, noise: NoiseEst
         raise UndefinedError("too few smooth places for discs in the image")
     discs = _draw(scene, places, noise)
     change = denoise(scene.plane + sum(contrast * shape for contrast, shape in discs)) - clean
-    kept = [_contrast(change, shape) / (contrast * _contrast(shape, shape)) for contrast, shape in discs]
+    kept = [float(_contrast(change, disc) / (size * _contrast(disc, disc))) for size, disc in discs]
     contrast = float(np.mean([abs(contrast) for contrast, _ in discs]))
     return Survival(float(np.median(kept)), len(discs), contrast)
 
@@ -96,12 +97,11 @@ def disc_spread(noise: NoiseEstimate, radius: float, rng: np.random.Generator) -
     side = APART_PX + 1
     rows, columns = np.indices((side, side), np.float32) - side // 2
     shape = np.clip(radius + 0.5 - np.hypot(rows, columns), 0, 1).astype(np.float32)
-    fields = unit_noise(noise, (_DRAWS * 32, side, side), rng)
-    return float(np.std([_contrast(field, shape) for field in fields]))
+    return float(np.std(_contrast(unit_noise(noise, (_DRAWS * 32, side, side), rng), shape)))
 
 
-def _contrast(plane: Plane, shape: Plane) -> float:
-    """Mean of a plane under a disc less the mean of the ring around it."""
+def _contrast(planes: Plane, shape: Plane) -> NDArray[np.floating]:
+    """Mean of planes [..., Y, X] under a disc less the mean of the ring around it."""
     inner = shape > 0.5
     radius = np.sqrt(np.count_nonzero(inner) / np.pi)
     rows, columns = np.nonzero(shape > 0)
@@ -110,11 +110,12 @@ def _contrast(plane: Plane, shape: Plane) -> float:
     part = (slice(top, top + APART_PX + 1), slice(left, left + APART_PX + 1))
     grid = np.hypot(
         *np.meshgrid(
-            np.arange(part[0].start, min(part[0].stop, plane.shape[0])) - y,
-            np.arange(part[1].start, min(part[1].stop, plane.shape[1])) - x,
+            np.arange(part[0].start, min(part[0].stop, shape.shape[0])) - y,
+            np.arange(part[1].start, min(part[1].stop, shape.shape[1])) - x,
             indexing="ij",
         )
     )
     ring = (grid > radius + 2) & (grid < radius + 5)
-    cut = plane[part]
-    return float(cut[inner[part]].mean() - cut[ring].mean())
+    cut = planes[..., *part]
+    contrast: NDArray[np.floating] = cut[..., inner[part]].mean(axis=-1) - cut[..., ring].mean(axis=-1)
+    return contrast
