@@ -41,6 +41,8 @@ class DataRow:
     weight: float = 1.0
     own: float = -1.0
     """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
+    repeats: bool = False
+    """True for runs of a scene in which nothing moves: only the noise of their frames is used."""
     attribution: str = ""
     """Origin and licence of the images, for the checkpoint and its card."""
     limits: tuple[tuple[str, float], ...] = ()

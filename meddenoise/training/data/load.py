@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from meddenoise.engine.level import estimate_series
 from meddenoise.errors import TrainingError
 from meddenoise.io import Item, discover, read_item
 from meddenoise.io.modality import same_kind
 from meddenoise.io.pairing import align_planes, pair_items
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.estimate import APART
 from meddenoise.noise.profile import NoiseProfile
 from meddenoise.series import Image, Series
 from meddenoise.training import TrainingSet
-from meddenoise.training.data import TrainingImage
+from meddenoise.training.data import TrainingImage, middle
+from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
@@ -28,6 +31,9 @@ from meddenoise.training.split import (
     relative,
 )
 
+FEWEST_REPEATS = 2 * APART + 2
+"""Frames of a run of repeats: two or more then share no noise with any of them."""
+REPEATS_SEED = 1
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -90,7 +96,9 @@ def _read(
     for item in walk(reading.images, reading.rows, reading.progress):
         used = 0
         for held_out, part in [(item.held_out, slice(None))] if held is None else held.parts(item.group):
-            if item.partner is None:
+            if item.row.repeats:
+                images = _repeats(item, part)
+            elif item.partner is None:
                 images = _images(item, part, not held_out, reading.images.profile)
             else:
                 images = _pairs(item, item.partner, part)
@@ -159,6 +167,31 @@ def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingIm
     for plane, difference in zip(scaled[part], noise[part], strict=True):
         if plane.std() > 3:
             yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
+
+
+def _repeats(item: FoundImages, part: slice) -> Iterator[TrainingImage]:
+    """The noise of the frames of a still scene, each over a random scene: what is filmed is not learned.
+
+    The noise of a frame is what it has more than the mean of the frames that share none with it.
+    Raises TrainingError for a series with fewer than FEWEST_REPEATS frames.
+    """
+    series, row = item.series, item.row
+    frames = series.values(0, len(series))[:: series.channels]
+    if len(frames) < FEWEST_REPEATS:
+        raise TrainingError(
+            f"{series.path} has {len(frames)} frames: a run whose frames are repeats of one scene needs "
+            f"{FEWEST_REPEATS}; leave it out, or `repeats` out of the recipe."
+        )
+    modality, side = row.modality or series.modality, min(frames.shape[1:])
+    scale = np.float32(255 / window(frames, modality, row)[1])
+    seen = estimate_series(series).planes[:: series.channels]
+    rng = np.random.default_rng(REPEATS_SEED)
+    for index in range(*part.indices(len(frames))):
+        others = [n for n in range(len(frames)) if abs(n - index) >= APART]
+        difference = middle(frames[index] - frames[others].mean(axis=0), side)
+        noise = scale * difference * np.float32((len(others) / (len(others) + 1)) ** 0.5)
+        own = NoiseEstimate(float(noise.std()), seen[index].bands)
+        yield TrainingImage(draw_scene(side, rng), modality, row.source, item.group, own, noise)
 
 
 def _images(
