@@ -34,6 +34,9 @@ MOST_BRIGHT = 6.0
 """Times the network's level up to which noise that follows the brightness is believed."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
+MOST_COILS = 1.43
+"""The same of several coils: their noise has 0.7 of the level where no signal is, and a network that averages
+over both can lose no more."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
 SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
@@ -117,14 +120,16 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     The classical one rules where `benchmarks/noise_estimate.py` and `benchmarks/truth.py` show it to be the
-    better one: on Rician noise that it recognises, on radiographs whose noise follows the brightness and
-    whose bright parts the network reads too low, and on the smooth noise of soft CT kernels. In other CT, one
-    is too high and the other too low, and both count alike. On texture, and on small matrices with anatomy
-    everywhere, it can be many times too high: it counts as no higher than the network's own doubt allows in
-    CT, and a few times the network's level elsewhere.
+    better one: on Rician noise that it recognises, on magnitudes of several coils, on radiographs whose noise
+    follows the brightness and whose bright parts the network reads too low, and on the smooth noise of soft
+    CT kernels. In other CT, one is too high and the other too low, and both count alike. On texture, and on
+    small matrices with anatomy everywhere, it can be many times too high: it counts as no higher than the
+    network's own doubt allows in CT, and a few times the network's level elsewhere.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
+    if classical.coils and learned.sigma < classical.sigma <= MOST_COILS * learned.sigma:
+        return replace(learned, sigma=classical.sigma, model="gaussian", coils=True, second=learned.sigma)
     if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
     if modality in RADIOGRAPHS and _follows_brightness(learned, classical):

@@ -11,7 +11,7 @@ from meddenoise.noise.blocks import Blocks, measure_blocks, ring_areas, usable_p
 from meddenoise.noise.dependence import Dependence, fit_dependence, stretch_field
 from meddenoise.noise.floor import estimate_tiny, ring_floors, total_variance
 from meddenoise.noise.profile.change import Scene
-from meddenoise.noise.rician import find_rayleigh, has_negatives, magnitude_floors
+from meddenoise.noise.rician import find_coils, find_rayleigh, has_negatives, magnitude_floors
 from meddenoise.series import Mask, Plane
 
 LARGE_BLOCK, SMALL_BLOCK = 32, 16
@@ -72,8 +72,11 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
     rician = find_rayleigh(blocks) if modality in ("MR", "") else None
-    if rician is not None and not has_negatives(plane[usable], rician):
-        return NoiseEstimate(rician, _bands(magnitude_floors(blocks, rician)), model="rician")
+    if rician is not None and not has_negatives(plane[usable], rician.sigma):
+        return NoiseEstimate(rician.sigma, _bands(magnitude_floors(blocks, rician)), model="rician")
+    coils = find_coils(blocks) if modality == "MR" else None
+    if coils is not None and not has_negatives(plane[usable], coils.sigma):
+        return NoiseEstimate(coils.sigma, _bands(magnitude_floors(blocks, coils)), coils=True)
     local = fit_dependence(blocks, (plane.shape[0], plane.shape[1]), modality)
     level = local.blocks
     # The spectrum is that of the noisier part, which holds most of the noise: quiet parts may have another.

@@ -1,6 +1,6 @@
-"""Recognise the background of magnitude MR images, where the noise is Rayleigh distributed."""
+"""Recognise the background of magnitude MR images: the noise of one coil (Rayleigh) or of several."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,37 +8,87 @@ from scipy.special import i0e, i1e
 
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.noise.floor import ring_floors
+from meddenoise.series import Mask
 
 Real = TypeVar("Real", bound=np.floating)
 
 RAYLEIGH_RATIO = float(np.sqrt(np.pi / (4 - np.pi)))
 """Mean over standard deviation of a Rayleigh distribution, 1.913; multi-coil backgrounds have more."""
+SPREAD = 0.15
+"""Relative deviation from it of a background that counts as Rayleigh."""
+COIL_RATIOS = (1.913, 2.756, 3.402, 3.943, 5.617, 7.975)
+"""Mean over standard deviation of noise alone in 1, 2, 3, 4, 8 and 16 coils."""
+COIL_SPREADS = (0.655, 0.682, 0.691, 0.695, 0.701, 0.704)
+"""Its standard deviation there, in units of sigma."""
+NEAR, RIM_SHARE = 1.5, 0.5
+"""Share of the outermost blocks that are no brighter than so many times the background of coils."""
 LEAST_SHARE = 0.03
 """A background smaller than this share of the blocks is no evidence."""
 RESAMPLED = 0.1
 """Depth below 0, in sigmas, that interpolation between magnitudes may reach."""
 NEGATIVE_SHARE = 1e-3
 """Share of pixels that lie further below in an image whose values are no magnitudes."""
+DARK, BRIGHT = 1.2, 2.4
+"""Times the mean of the background: blocks below are empty, blocks above have signal (3 sigma)."""
 FEWEST_BRIGHT = 30
 """Bright blocks below which their spectrum is too uncertain."""
 
 
-def find_rayleigh(blocks: Blocks) -> float | None:
-    """Sigma of the two channels of a magnitude image, from its empty background; None where there is none.
+class Background(NamedTuple):
+    """Noise alone: `sigma` of the channels, that of the places with signal, and the `mean` magnitude."""
+
+    sigma: float
+    mean: float
+
+
+def find_rayleigh(blocks: Blocks) -> Background | None:
+    """The empty background of a magnitude image of one coil; None where there is none.
 
     Source: Gudbjartsson and Patz 1995, M = sigma sqrt(pi / 2) where there is no signal.
+    """
+    empty = _empty(blocks, (RAYLEIGH_RATIO * (1 - SPREAD), RAYLEIGH_RATIO * (1 + SPREAD)))
+    if empty is None:
+        return None
+    mean = float(np.median(blocks.mean[empty]))
+    return Background(float(mean / np.sqrt(np.pi / 2)), mean)
+
+
+def find_coils(blocks: Blocks) -> Background | None:
+    """The empty background of the sum of squares of several coils; None where there is none.
+
+    Source: Constantinides et al., Magn Reson Med 1997: mean and standard deviation of the noise alone.
+    """
+    empty = _empty(blocks, (RAYLEIGH_RATIO * (1 + SPREAD), COIL_RATIOS[-1]))
+    if empty is None:
+        return None
+    mean, spread = (float(np.median(part[empty])) for part in (blocks.mean, blocks.std))
+    if np.mean(blocks.mean[_rim(blocks)] < NEAR * mean) < RIM_SHARE:
+        return None  # dark tissue may have that ratio too, but air surrounds the patient
+    return Background(spread / float(np.interp(mean / spread, COIL_RATIOS, COIL_SPREADS)), mean)
+
+
+def _rim(blocks: Blocks) -> Mask:
+    """The outermost blocks [n]."""
+    rim = np.zeros(len(blocks), bool)
+    for place in (blocks.y, blocks.x):
+        rim |= (place < place.min() + blocks.size / 2) | (place > place.max() - blocks.size / 2)
+    return rim
+
+
+def _empty(blocks: Blocks, ratios: tuple[float, float]) -> Mask | None:
+    """Blocks [n] of noise alone, whose mean over standard deviation lies between `ratios`.
+
+    None where fewer than half of the dark blocks are.
     """
     if len(blocks) == 0 or blocks.mean.min() <= 0:
         return None
     ratio = blocks.mean / np.maximum(blocks.std, 1e-6 * blocks.mean)
     detrended = (blocks.power * ring_areas()).sum(axis=1)
     # Noise has most of its variance inside the block; an edge or shading has it across the block.
-    like = (np.abs(ratio / RAYLEIGH_RATIO - 1) < 0.15) & (detrended > 0.7 * blocks.std**2)
+    like = (ratio > ratios[0]) & (ratio < ratios[1]) & (detrended > 0.7 * blocks.std**2)
     dark = blocks.mean < 1.3 * np.quantile(blocks.mean, LEAST_SHARE)
-    empty = like & dark
-    if np.count_nonzero(empty) < max(0.5 * np.count_nonzero(dark), 4):
-        return None
-    return float(np.median(blocks.mean[empty]) / np.sqrt(np.pi / 2))
+    empty: Mask = like & dark
+    return empty if np.count_nonzero(empty) >= max(0.5 * np.count_nonzero(dark), 4) else None
 
 
 def has_negatives(values: NDArray[np.float32], sigma: float) -> bool:
@@ -46,14 +96,14 @@ def has_negatives(values: NDArray[np.float32], sigma: float) -> bool:
     return bool(np.mean(values < -RESAMPLED * sigma) > NEGATIVE_SHARE)
 
 
-def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
+def magnitude_floors(blocks: Blocks, background: Background) -> NDArray[np.float64]:
     """Relative noise power in each ring: of the background where it is white, else of the bright blocks.
 
     The magnitude of white noise is white; that of correlated noise is correlated less far, so that the
     background shows correlation but not its reach. Above 3 sigma Rician noise is Gaussian to within 5 %.
     """
-    empty = ring_floors(blocks.pick(blocks.mean < 1.5 * sigma))
-    bright = blocks.mean > 3 * sigma
+    empty = ring_floors(blocks.pick(blocks.mean < DARK * background.mean))
+    bright = blocks.mean > BRIGHT * background.mean
     white = empty[:3].mean() < 1.5 * empty[-2:].mean()
     if white or np.count_nonzero(bright) < FEWEST_BRIGHT:
         return empty

@@ -147,6 +147,16 @@ def test_rician_noise_is_read_from_the_empty_background(sigma: float) -> None:
     assert estimate.bands == pytest.approx((1, 1, 1, 1), rel=0.3)
 
 
+@pytest.mark.parametrize("coils", [2, 4, 8])
+def test_noise_of_several_coils_is_that_of_the_places_with_signal(coils: int) -> None:
+    clean, sigma = anatomy(), 25.0
+    parts = sigma * white((2 * coils, *clean.shape))
+    parts[:coils] += clean / np.sqrt(coils)
+    estimate = estimate_noise(np.sqrt((parts**2).sum(axis=0)), modality="MR")
+    assert estimate.coils and estimate.model == "gaussian"
+    assert estimate.sigma == pytest.approx(sigma, rel=0.05)
+
+
 @pytest.mark.parametrize("modality", ["CT", "DX"])
 def test_noise_of_another_modality_is_never_taken_for_rician(modality: str) -> None:
     clean = anatomy()
