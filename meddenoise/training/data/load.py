@@ -172,7 +172,8 @@ def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingIm
 def _repeats(item: FoundImages, part: slice) -> Iterator[TrainingImage]:
     """The noise of the frames of a still scene, each over a random scene: what is filmed is not learned.
 
-    The noise of a frame is what it has more than the mean of the frames that share none with it.
+    The noise of a frame is what it has more than the mean of the frames that share none with it, each counted
+    by its noise power.
     Raises TrainingError for a series with fewer than FEWEST_REPEATS frames.
     """
     series, row = item.series, item.row
@@ -185,11 +186,14 @@ def _repeats(item: FoundImages, part: slice) -> Iterator[TrainingImage]:
     modality, side = row.modality or series.modality, min(frames.shape[1:])
     scale = np.float32(255 / window(frames, modality, row)[1])
     seen = estimate_series(series).planes[:: series.channels]
+    power = np.square([one.sigma for one in seen])
+    power = np.maximum(power, 1e-3 * max(float(power.max()), 1e-6))
     rng = np.random.default_rng(REPEATS_SEED)
     for index in range(*part.indices(len(frames))):
-        others = [n for n in range(len(frames)) if abs(n - index) >= APART]
-        difference = middle(frames[index] - frames[others].mean(axis=0), side)
-        noise = scale * difference * np.float32((len(others) / (len(others) + 1)) ** 0.5)
+        weights = np.array([(abs(n - index) >= APART) / power[n] for n in range(len(frames))])
+        scene = np.average(frames, axis=0, weights=weights)
+        alone = power[index] / (power[index] + 1 / weights.sum())
+        noise = (scale * np.sqrt(alone) * middle(frames[index] - scene, side)).astype(np.float32)
         own = NoiseEstimate(float(noise.std()), seen[index].bands)
         yield TrainingImage(draw_scene(side, rng), modality, row.source, item.group, own, noise)
 

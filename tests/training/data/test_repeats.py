@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import generate_uid
 
 from meddenoise.errors import TrainingError
-from meddenoise.io import write
-from meddenoise.phantom import make_phantom
-from meddenoise.phantom.acquire import to_series
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.load import FEWEST_REPEATS, load_images
 from meddenoise.training.recipe import DataRow
+from tests.cines import run
+from tests.io_samples import save
 
 SIDE, FRAMES = 96, 12
 LEVELS = np.where(np.arange(FRAMES) == 0, 18.0, 6.0)
@@ -24,8 +24,12 @@ def run_of(folder: Path, name: str, frames: int) -> None:
     scene = np.full((SIDE, SIDE), 90.0)
     scene[:, 40:50] = 200
     noise = LEVELS[:frames, None, None] * rng.standard_normal((frames, SIDE, SIDE))
-    phantom = make_phantom("fluoro", size=SIDE, planes=frames, seed=1)
-    write(to_series(phantom, (scene + noise).astype(np.float32), name), folder / f"{name}.dcm")
+    stored = np.clip(np.rint(scene + noise), 0, 1000).astype(np.uint16)
+    save(run(stored, SeriesInstanceUID=uid(name), SOPInstanceUID=uid(f"{name} 1")), folder / f"{name}.dcm")
+
+
+def uid(name: str) -> str:
+    return str(generate_uid(entropy_srcs=[name]))
 
 
 @pytest.fixture(scope="module")
