@@ -74,7 +74,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     rician = find_rayleigh(blocks) if modality in ("MR", "") else None
     if rician is not None and not has_negatives(plane[usable], rician.sigma):
         return NoiseEstimate(rician.sigma, _bands(magnitude_floors(blocks, rician)), model="rician")
-    coils = find_coils(blocks) if modality == "MR" else None
+    coils = find_coils(blocks, plane) if modality == "MR" else None
     if coils is not None and not has_negatives(plane[usable], coils.sigma):
         return NoiseEstimate(coils.sigma, _bands(magnitude_floors(blocks, coils)), coils=True)
     local = fit_dependence(blocks, (plane.shape[0], plane.shape[1]), modality)
