@@ -4,8 +4,6 @@ Images are float32, [Y, X] or [N, Y, X], in physical units (HU, exposure, signal
 draws through the same functions: `shot_noise`, `magnitude_of`, `share_noise` and the spectra of `spectrum`.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,12 +58,19 @@ def add_spectral(image: Image, options: SpectralNoise, rng: np.random.Generator)
 
 
 def add_rician(image: Image, options: RicianNoise, rng: np.random.Generator) -> Added:
-    """Magnitude of the signal with complex noise in each coil."""
+    """Magnitude of the signal, shared equally by the coils, with complex noise in each.
+
+    Source: Constantinides et al., Magn Reson Med 1997 (signal in multi-coil magnitude images).
+    """
     amplitude = band_amplitude(options.band) if options.band < 1 else None
     sigma = np.float32(options.sigma) * g_factor(image.shape[-2], image.shape[-1], options.g_peak)
-    noisy = sum_of_squares(image, options.coils, lambda: sigma * _unit_noise(image.shape, amplitude, rng))
+    signal = image / np.float32(np.sqrt(options.coils))
+    power = np.zeros(image.shape, np.float32)
+    for _ in range(options.coils):
+        power += np.square(signal + sigma * _unit_noise(image.shape, amplitude, rng))
+        power += np.square(sigma * _unit_noise(image.shape, amplitude, rng))
     level = float(np.sqrt(np.mean(np.square(sigma))))
-    return noisy, sigma, _spectrum(amplitude, level)
+    return np.sqrt(power), sigma, _spectrum(amplitude, level)
 
 
 def add_xray(image: Image, options: XrayNoise, rng: np.random.Generator) -> Added:
@@ -128,19 +133,6 @@ def add_profile(image: Image, options: ProfileNoise, rng: np.random.Generator) -
 def shot_noise(quanta: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
     """Poisson counts minus their mean `quanta`, in quanta: skewed if they are few."""
     return np.asarray(rng.poisson(quanta) - quanta, np.float64)
-
-
-def sum_of_squares(image: Image, coils: int, draw: Callable[[], Image]) -> Image:
-    """Magnitude of a signal that the coils share equally; `draw` gives the noise of one part of one coil.
-
-    Source: Constantinides et al., Magn Reson Med 1997 (signal in multi-coil magnitude images).
-    """
-    signal = image / np.float32(np.sqrt(coils))
-    power = np.zeros(image.shape, np.float32)
-    for _ in range(coils):
-        power += np.square(signal + draw())
-        power += np.square(draw())
-    return np.sqrt(power)
 
 
 def magnitude_of(real: Image, imaginary: Image) -> Image:

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import spectrum_cells
-from meddenoise.noise.physics import magnitude_of, sum_of_squares
+from meddenoise.noise.physics import magnitude_of
 from meddenoise.noise.spectrum import filter_planes, gaussian_amplitude, shaped_noise, unit_gain, white_noise
 from meddenoise.series import Image
 from meddenoise.training.data.degradation import draw_level, signal_level, slow_variation
@@ -35,9 +35,6 @@ STREAK_WIDTH = 0.015, 0.1
 EXPOSURES, MOST_GAMMA = 0.25, 4.0
 """Share of radiographs that are brought back to exposures, and the highest power: most of the range, and of
 the noise, is then where the beam met nothing."""
-MANY, COILS = 0.45, (2, 3, 4, 6, 8)
-"""Share of magnitude images that several coils made, and how many: where nothing is, they are brighter and
-less noisy than Rician ones, whose bias correction does not fit them."""
 KURTOSIS = 5.0, 8.0
 """Of the noise of iterative reconstructions."""
 
@@ -137,10 +134,6 @@ def _degrade(clean: Image, sigma: float, modality: str, mix: NoiseMix, rng: np.r
     clean = np.maximum(clean, 0)
     if rng.random() < 0.3:
         clean = clean + np.float32(rng.uniform(0, 4) * sigma)  # no empty background
-    if rng.random() < MANY:
-        coils = int(rng.choice(COILS))
-        noisy = sum_of_squares(clean, coils, lambda: level * shaped_noise(shape, amplitude, rng))
-        return _Noise(noisy, level, spectrum)
     other = level * shaped_noise(shape, amplitude, rng)
     faint = float(np.mean(clean < FAINT * level))
     return _Noise(magnitude_of(clean + noise, other), level, spectrum, True, faint)
