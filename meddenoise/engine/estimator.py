@@ -128,8 +128,9 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
-    if classical.coils and learned.sigma < classical.sigma <= MOST_COILS * learned.sigma:
-        return replace(learned, sigma=classical.sigma, model="gaussian", coils=True, second=learned.sigma)
+    if classical.coils and learned.model == "rician":  # which its background says it is not
+        level = min(max(classical.coils, learned.sigma), MOST_COILS * learned.sigma)
+        return replace(learned, sigma=level, model="gaussian", second=learned.sigma)
     if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
     if modality in RADIOGRAPHS and _follows_brightness(learned, classical):

@@ -31,8 +31,8 @@ class NoiseEstimate:
     `spectrum` is finer than `bands` and consistent with it: the relative amplitude in each radial band of
     SPECTRUM_EDGES, first where |fx| >= |fy|, then where |fy| > |fx| (16 numbers); None where only `bands` is
     known. `uncertainty` is the relative error of `sigma` to be expected, `second` the level by another
-    estimator; None where they are not known. `coils` tells a level from the background of magnitudes that
-    several coils made: that of the places with signal.
+    estimator; None where they are not known. `coils` is the level where there is signal, by the background,
+    in magnitudes that several coils made.
     """
 
     sigma: float
@@ -44,7 +44,7 @@ class NoiseEstimate:
     spectrum: tuple[float, ...] | None = None
     uncertainty: float | None = None
     second: float | None = None
-    coils: bool = False
+    coils: float | None = None
 
     def plane(self, index: int) -> "NoiseEstimate":
         """Itself: one estimate may serve every plane of a series, as `SeriesNoise` has one for each."""

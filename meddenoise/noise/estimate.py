@@ -72,11 +72,11 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
     rician = find_rayleigh(blocks) if modality in ("MR", "") else None
-    if rician is not None and not has_negatives(plane[usable], rician.sigma):
-        return NoiseEstimate(rician.sigma, _bands(magnitude_floors(blocks, rician)), model="rician")
+    if rician is not None and not has_negatives(plane[usable], rician):
+        return NoiseEstimate(rician, _bands(magnitude_floors(blocks, rician)), model="rician")
     coils = find_coils(blocks, plane) if modality == "MR" else None
-    if coils is not None and not has_negatives(plane[usable], coils.sigma):
-        return NoiseEstimate(coils.sigma, _bands(magnitude_floors(blocks, coils)), coils=True)
+    if coils is not None and has_negatives(plane[usable], coils):
+        coils = None
     local = fit_dependence(blocks, (plane.shape[0], plane.shape[1]), modality)
     level = local.blocks
     # The spectrum is that of the noisier part, which holds most of the noise: quiet parts may have another.
@@ -88,7 +88,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     mean = float(local.over(plane)[usable].mean(dtype=np.float64))
     variance = local.variance and (share * local.variance[0], share * local.variance[1])
     field = None if local.field is None else np.sqrt(local.field / np.float32(mean))
-    return NoiseEstimate(float(np.sqrt(share * mean)), _bands(floors), variance, field)
+    return NoiseEstimate(float(np.sqrt(share * mean)), _bands(floors), variance, field, coils=coils)
 
 
 def sigma_map(estimate: NoiseEstimate, plane: Plane) -> Plane:

@@ -1,6 +1,6 @@
 """Recognise the background of magnitude MR images: the noise of one coil (Rayleigh) or of several."""
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,33 +30,21 @@ RESAMPLED = 0.1
 """Depth below 0, in sigmas, that interpolation between magnitudes may reach."""
 NEGATIVE_SHARE = 1e-3
 """Share of pixels that lie further below in an image whose values are no magnitudes."""
-DARK, BRIGHT = 1.2, 2.4
-"""Times the mean of the background: blocks below are empty, blocks above have signal (3 sigma)."""
 FEWEST_BRIGHT = 30
 """Bright blocks below which their spectrum is too uncertain."""
 
 
-class Background(NamedTuple):
-    """Noise alone: `sigma` of the channels, that of the places with signal, and the `mean` magnitude."""
-
-    sigma: float
-    mean: float
-
-
-def find_rayleigh(blocks: Blocks) -> Background | None:
-    """The empty background of a magnitude image of one coil; None where there is none.
+def find_rayleigh(blocks: Blocks) -> float | None:
+    """Sigma of the two channels of a magnitude image, from its empty background; None where there is none.
 
     Source: Gudbjartsson and Patz 1995, M = sigma sqrt(pi / 2) where there is no signal.
     """
     empty = _empty(blocks, (RAYLEIGH_RATIO * (1 - SPREAD), RAYLEIGH_RATIO * (1 + SPREAD)))
-    if empty is None:
-        return None
-    mean = float(np.median(blocks.mean[empty]))
-    return Background(float(mean / np.sqrt(np.pi / 2)), mean)
+    return None if empty is None else float(np.median(blocks.mean[empty]) / np.sqrt(np.pi / 2))
 
 
-def find_coils(blocks: Blocks, plane: Plane) -> Background | None:
-    """The empty background of a plane [Y, X] that several coils made, as their sum of squares; or None.
+def find_coils(blocks: Blocks, plane: Plane) -> float | None:
+    """Sigma where there is signal in a plane [Y, X] that several coils made, from its background, if any.
 
     Source: Constantinides et al., Magn Reson Med 1997: mean and standard deviation of the noise alone.
     """
@@ -70,7 +58,7 @@ def find_coils(blocks: Blocks, plane: Plane) -> Background | None:
         or _skewness(blocks.pick(empty), plane) < SKEW
     ):
         return None
-    return Background(spread / float(np.interp(mean / spread, COIL_RATIOS, COIL_SPREADS)), mean)
+    return spread / float(np.interp(mean / spread, COIL_RATIOS, COIL_SPREADS))
 
 
 def _rim(blocks: Blocks) -> Mask:
@@ -111,14 +99,14 @@ def has_negatives(values: NDArray[np.float32], sigma: float) -> bool:
     return bool(np.mean(values < -RESAMPLED * sigma) > NEGATIVE_SHARE)
 
 
-def magnitude_floors(blocks: Blocks, background: Background) -> NDArray[np.float64]:
+def magnitude_floors(blocks: Blocks, sigma: float) -> NDArray[np.float64]:
     """Relative noise power in each ring: of the background where it is white, else of the bright blocks.
 
     The magnitude of white noise is white; that of correlated noise is correlated less far, so that the
     background shows correlation but not its reach. Above 3 sigma Rician noise is Gaussian to within 5 %.
     """
-    empty = ring_floors(blocks.pick(blocks.mean < DARK * background.mean))
-    bright = blocks.mean > BRIGHT * background.mean
+    empty = ring_floors(blocks.pick(blocks.mean < 1.5 * sigma))
+    bright = blocks.mean > 3 * sigma
     white = empty[:3].mean() < 1.5 * empty[-2:].mean()
     if white or np.count_nonzero(bright) < FEWEST_BRIGHT:
         return empty

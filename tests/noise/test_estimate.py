@@ -153,8 +153,13 @@ def test_noise_of_several_coils_is_that_of_the_places_with_signal(coils: int) ->
     parts = sigma * white((2 * coils, *clean.shape))
     parts[:coils] += clean / np.sqrt(coils)
     estimate = estimate_noise(np.sqrt((parts**2).sum(axis=0)), modality="MR")
-    assert estimate.coils and estimate.model == "gaussian"
-    assert estimate.sigma == pytest.approx(sigma, rel=0.05)
+    assert estimate.model == "gaussian"
+    assert estimate.coils == pytest.approx(sigma, rel=0.05)
+
+
+def test_a_dark_background_with_normal_noise_is_none_of_coils() -> None:
+    clean = 100 + anatomy()  # mean over standard deviation of its dark parts as those of four coils
+    assert estimate_noise(clean + 25 * white(clean.shape), modality="MR").coils is None
 
 
 @pytest.mark.parametrize("modality", ["CT", "DX"])
