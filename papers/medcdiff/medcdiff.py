@@ -37,7 +37,7 @@ from meddenoise.series import Image
 from meddenoise.training.recipe import read_recipe
 from meddenoise.weights import load
 from papers.medcdiff.restoration_cases import TASKS, Case, load_cases
-from papers.medcdiff.restoration_peers import Budget, Peer, classical, ours, trained
+from papers.medcdiff.restoration_peers import PAIRS, Budget, Peer, classical, ours, trained
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ def main() -> int:
     if arguments.minutes > 0:
         recipe = read_recipe(arguments.recipe or arguments.task)
         peers |= trained(Budget(arguments.folder, recipe, arguments.minutes, arguments.keep))
-    peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps)
+    peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps, arguments.pairs)
     rows, distances, warnings = measure(cases, peers, arguments.features)
     for warning in warnings:
         print(warning, file=sys.stderr)
@@ -150,6 +150,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--ddpm-steps", type=int, default=0, help="of the paper's sampler, 2000; 0 leaves it out"
     )
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="of runs of our sampler")
     parser.add_argument("--features", type=Path, help="folder of the weights of LPIPS and FID")
     return parser.parse_args()
 

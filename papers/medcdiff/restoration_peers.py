@@ -46,12 +46,15 @@ class Budget:
     folder: Path
 
 
-def ours(task: Task, checkpoint: Checkpoint, ddpm_steps: int) -> dict[str, Peer]:
-    """The modes of our method; the paper's sampler of `ddpm_steps` steps too where that is not 0."""
+def ours(task: Task, checkpoint: Checkpoint, ddpm_steps: int, pairs: int = PAIRS) -> dict[str, Peer]:
+    """The modes of our method, its sampler with one pair of runs and with `pairs`.
+
+    The paper's sampler of `ddpm_steps` steps too where that is not 0.
+    """
     found = {
         task: _ours(task, checkpoint, Sampling()),
         f"{task}, one pair": _ours(task, checkpoint, Sampling(mode="diffusion")),
-        f"{task}, {PAIRS} pairs": _ours(task, checkpoint, Sampling(mode="diffusion", samples=PAIRS)),
+        f"{task}, {pairs} pairs": _ours(task, checkpoint, Sampling(mode="diffusion", samples=pairs)),
     }
     if task == "medcdiff" and ddpm_steps:
         sampler = get("medcdiff-ddpm").load(

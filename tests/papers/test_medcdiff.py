@@ -162,19 +162,11 @@ def test_every_task_runs_from_images_to_the_document(data: Path, tmp_path: Path)
         )
         recipe.write_text(RECIPE.format(task=task))
         output = tmp_path / f"{task}.json"
+        # LPIPS needs 64 pixels, the sampler a quarter of the time with half as many.
+        side = 64 if task == "medcdiff-inpaint" else 32
         arguments = ["--task", task, "--weights", checkpoint, "--recipe", recipe, "--minutes", 0.02]
-        arguments += [
-            "--images",
-            1,
-            "--side",
-            64,
-            "--keep",
-            tmp_path / "kept",
-            "--json",
-            output,
-            "--ddpm-steps",
-            3,
-        ]
+        arguments += ["--images", 1, "--side", side, "--ddpm-steps", 3, "--pairs", 2]
+        arguments += ["--keep", tmp_path / "kept", "--json", output]
         run("papers/medcdiff/medcdiff.py", data, *arguments, "--features", tmp_path)
         results.append(output)
         document = json.loads(output.read_text())
@@ -182,9 +174,9 @@ def test_every_task_runs_from_images_to_the_document(data: Path, tmp_path: Path)
         methods = {row["method"] for row in document["rows"]}
         assert {"regression", "pix2pix", task, f"{task}, one pair"} <= methods
         assert all(row["lpips"] is None for row in document["rows"])
-        assert any("alexnet" in warning for warning in document["warnings"])
+        assert side < 64 or any("alexnet" in warning for warning in document["warnings"])
         stated = {row["method"] for row in document["rows"] if row["within"] is not None}
-        assert stated == {f"{task}, one pair", f"{task}, 8 pairs"}
+        assert stated == {f"{task}, one pair", f"{task}, 2 pairs"}
         # The bare network's one pass is the degraded image itself: its last layer is 0.
         one = {row["setting"]: row["psnr"] for row in document["rows"] if row["method"] == task}
         name = {"medcdiff": "noisy", "medcdiff-upscale": "bicubic", "medcdiff-inpaint": "hole"}[task]

@@ -64,7 +64,7 @@ def test_validation_is_shortened_to_a_tenth_of_the_time(kind: type) -> None:
 @pytest.mark.slow
 def test_every_way_of_training_keeps_its_budget(pictures: Path, tmp_path: Path) -> None:
     """Reading, validation, targets and calibration included, each of which takes long beside the steps."""
-    seconds, direct = 30.0, read_recipe("direct-own")
+    seconds, direct = 12.0, read_recipe("direct-own")
     runs = {
         "several stages": lambda budget: train_tiny(
             noisy_folder(tmp_path / "noisy", side=100), tmp_path / "a", tiny_recipe(10**6), seconds=budget
