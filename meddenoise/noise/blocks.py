@@ -100,6 +100,8 @@ def usable_pixels(plane: Image, valid: Mask) -> Mask:
     usable &= ~_at_extreme(plane, usable, np.max)
     # A scan circle filled with one value may lie inside padding filled with another.
     below = _at_extreme(plane, usable, np.min)
+    if np.count_nonzero(below) <= CLIPPED * plane.size:
+        return usable
     constant = maximum_filter(plane, 3) == minimum_filter(plane, 3)
     if np.count_nonzero(below & constant) > CLIPPED * plane.size:
         usable &= ~below
