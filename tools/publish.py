@@ -54,9 +54,10 @@ NOISE = {
     "sigma {low:g} to {high:g} 255ths of the range",
     "direct": "simulated; none, white, coloured, signal-dependent and Rician, sigma {low:g} to {high:g} "
     "255ths of the range",
-    "diffdenoise": "one fixed realisation on every training image, Gaussian, sigma 6 to 50 255ths, white or "
-    "correlated by kernels of 0.5 and 1.2 pixels; nothing else is seen of the images. The student also gets "
-    "fresh noise of every kind, sigma {low:g} to {high:g} 255ths, on the results of the stages before",
+    "diffdenoise": "one fixed realisation on every medical image, Gaussian, sigma 6 to 50 255ths, white or "
+    "correlated by kernels of 0.5 and 1.2 pixels; nothing else is seen of these. The student also gets "
+    "fresh noise of every kind, sigma {low:g} to {high:g} 255ths, on the results of the stages before, on "
+    "photographs, phantoms and random scenes",
 }
 KINDS = {"noise-estimator": "Estimator of noise"}
 """What a network is called that is not of a method."""

@@ -50,7 +50,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "diffdenoise": MethodRow(
         "meddenoise.methods.diffdenoise:DIFFDENOISE",
-        "self-supervised diffusion, trained on noisy images only: one pass of its student, or the sampler",
+        "self-supervised diffusion, of medical images from noisy ones only: one pass, or its sampler",
         "Demir et al. 2025, arXiv 2504.00264",
         "self-supervised",
         _OWN,
@@ -58,7 +58,7 @@ METHODS: dict[str, MethodRow] = {
         averages=True,
         sampler=True,
         fusion=True,
-        cost=0.3,
+        cost=1,
     ),
     "blindspot": MethodRow(
         "meddenoise.methods.blindspot:BLINDSPOT",
