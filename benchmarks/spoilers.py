@@ -54,7 +54,11 @@ class Planting:
 
     base: Denoiser
     noise: NoiseEstimate
-    context: int = 0
+
+    @property
+    def context(self) -> int:
+        """Planes before and after that the base takes."""
+        return self.base.context
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         clean, rng = self.base(noisy, sigma), np.random.default_rng(0)
