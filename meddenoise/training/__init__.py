@@ -185,17 +185,14 @@ def _check_frames(profile: "NoiseProfile") -> None:
 
 def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
     """Regression towards clean images."""
-    from dataclasses import replace
-
-    from meddenoise.training.begin import at_least
+    from meddenoise.training.begin import no_smaller
     from meddenoise.training.data.load import load_images
     from meddenoise.training.supervised import SupervisedTask
     from meddenoise.weights import load
 
     weights = _weights(manner)
-    if weights is not None:
-        recipe = replace(recipe, network_options=at_least(recipe.network_options, weights))
-    elif recipe.start:
+    recipe = no_smaller(recipe, weights)
+    if weights is None and recipe.start:
         weights = load(recipe.start)
     training, validation = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
     _tell_split((training, validation), watch)
@@ -273,7 +270,7 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     import torch
 
     from meddenoise.networks.blind_spot import RADII
-    from meddenoise.training.begin import at_least
+    from meddenoise.training.begin import no_smaller
     from meddenoise.training.data.load import load_images
     from meddenoise.training.data.noisy import NoisyReading, load_noisy
     from meddenoise.training.stages import StagesRun, train_stages
@@ -290,8 +287,7 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     radii = tuple(stages.blind_network.get("radii", RADII))
     reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
     start = _weights(manner)
-    if start is not None:
-        recipe = replace(recipe, network_options=at_least(recipe.network_options, start))
+    recipe = no_smaller(recipe, start)
     exact = [row for row in recipe.data if row.exact]
     found = load_noisy(images, [row for row in recipe.data if not row.exact], reading, watch.reading)
     for note in found.notes:

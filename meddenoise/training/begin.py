@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch import Tensor
 from meddenoise.errors import WeightsError
 from meddenoise.noise import WHITE
 from meddenoise.weights.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from meddenoise.training.recipe import Recipe
 
 SPREAD = 0.3
 """Standard deviation about one half of the share that one of two copies of a channel gets: copies that all
@@ -37,17 +40,15 @@ def begin_as(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Checkpoint:
     return replace(checkpoint, tensors=_wider(tensors, old, new))
 
 
-def at_least(options: Mapping[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    """The settings `options` of a `NoiseUNet`, with the channels and bands of `checkpoint` where more.
-
-    What is fine-tuned does not become smaller.
-    """
-    there, result = checkpoint.metadata.network_options, dict(options)
+def no_smaller(recipe: "Recipe", weights: Checkpoint | None) -> "Recipe":
+    """The recipe, its `NoiseUNet` as large as the weights to fine-tune where they are larger."""
+    there = {} if weights is None else weights.metadata.network_options
+    options = dict(recipe.network_options)
     if list(there.get("channels", [])) > list(options.get("channels", [])):
-        result["channels"] = there["channels"]
+        options["channels"] = there["channels"]
     if int(there.get("bands", len(WHITE))) > int(options.get("bands", len(WHITE))):
-        result["bands"] = there["bands"]
-    return result
+        options["bands"] = there["bands"]
+    return replace(recipe, network_options=options)
 
 
 def part_of(checkpoint: Checkpoint, part: str) -> Checkpoint | None:

@@ -20,6 +20,7 @@ LEAST_GAIN_DB = {
     "diffdenoise": {"ct": 1.5, "mr": 8.0, "xray": 4.5, "fluoro": 9.0},
 }
 """A little under what was measured when the weights were bundled."""
+SIZE = 192
 METHODS = tuple(LEAST_GAIN_DB)
 KINDS = ("ct", "mr", "xray", "fluoro")
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -29,7 +30,7 @@ Values = NDArray[np.float32]
 @cache
 def study(kind: str) -> tuple[Series, Values]:
     """A noisy phantom plane of the physics of its modality, and its truth."""
-    phantom = make_phantom(kind, size=256, planes=1, seed=3)
+    phantom = make_phantom(kind, size=SIZE, planes=1, seed=3)
     noisy, _ = acquire(phantom, dose_noise(phantom), seed=3)
     return to_series(phantom, noisy, "noisy"), phantom.truth
 
