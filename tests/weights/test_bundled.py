@@ -17,10 +17,10 @@ from meddenoise.weights.manifest import published
 
 LEAST_GAIN_DB = {
     "direct": {"ct": 2.0, "mr": 8.0, "xray": 1.5, "fluoro": 8.0},
-    "diffdenoise": {"ct": 1.5, "mr": 8.0, "xray": 4.5, "fluoro": 9.0},
+    "diffdenoise": {"ct": 2.0, "mr": 8.0, "xray": 4.5, "fluoro": 9.0},
 }
 """A little under what was measured when the weights were bundled."""
-SIZE = 192
+SIZE = 256
 METHODS = tuple(LEAST_GAIN_DB)
 KINDS = ("ct", "mr", "xray", "fluoro")
 every_method = pytest.mark.parametrize("method", METHODS)
