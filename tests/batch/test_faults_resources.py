@@ -192,7 +192,7 @@ def batch(folder: Path, count: int) -> tuple[Outcome, list[tuple[int, int]], dic
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
-@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_long_batch_with_bad_files_finishes_and_stays_flat(count: int, tmp_path: Path) -> None:
     bad = count // 100
     outcome, seen, report = batch(tmp_path, count)
