@@ -108,7 +108,7 @@ def test_the_cost_of_methods_is_told_relative_to_direct():
     text = RUNNER.invoke(app, ["methods"]).stdout
     costs = {e["name"]: e["cost"] for e in json.loads(RUNNER.invoke(app, ["methods", "--json"]).stdout)}
     assert costs["direct"] == 1 and costs["vpsde-slides"] is None
-    assert costs["bm3d"] > costs["nlm"] > costs["direct"] > costs["diffdenoise"] > 0
+    assert costs["bm3d"] > costs["nlm"] > costs["direct"] >= costs["diffdenoise"] > 0
     line = next(line for line in text.splitlines() if line.startswith("nlm "))
     assert line.split()[-1] == f"{costs['nlm']:g}"
 
