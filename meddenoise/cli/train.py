@@ -57,8 +57,8 @@ Start = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="Fine-tune these weights: a name, a path or hf://... Of diffdenoise, the student; its other "
-        "networks stay as they are.",
+        help="Fine-tune these weights: a name, a path or hf://... Of methods with several networks, the one "
+        "that works in one pass; the others stay as they are.",
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run in -o.")]

@@ -251,7 +251,6 @@ def _train_conditional(
 
     for option, given in (
         ("--ref", images.references is not None),
-        ("--from", manner.start is not None),
         ("--blind-radius", manner.blind_radius is not None),
     ):
         if given:

@@ -28,9 +28,9 @@ TAUGHT = 4
 class StudentTask(SupervisedTask):
     """Regression on clean frames, and in part on the diffusion network's mean, as `training.loop.Task`.
 
-    It begins as the weights that the recipe names: those of BeFOI, or a network of single frames, then blind
-    to the neighbours. The noise that the frames have themselves is in what the teacher makes of them too, and
-    the loss takes it out of both (`training.supervised.mean_error`).
+    It begins as the weights that the recipe names: those of BeFOI, a network of volumes, or one of single
+    frames, then blind to the neighbours. The noise that the frames have themselves is in what the teacher
+    makes of them too, and the loss takes it out of both (`training.supervised.mean_error`).
     Source: Hu, Huang 2024 (BeFOI), equation 9, with the distillation of `training.medcdiff`.
     """
 
@@ -40,9 +40,13 @@ class StudentTask(SupervisedTask):
         training: list[TrainingImage],
         validation: Sequence[TrainingImage],
         teacher: Checkpoint,
+        given: Checkpoint | None = None,
     ) -> None:
+        """`given`: weights to begin with, whose student is trained on if it is as large as the recipe's."""
         assert recipe.conditional is not None
-        start = part_of(load(recipe.start), "student") if recipe.start else None
+        start = None if given is None else part_of(given, "student")
+        if recipe.start and (start is None or start.metadata.network_options != recipe.network_options):
+            start = part_of(load(recipe.start), "student")
         super().__init__(recipe, training, validation, start)
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
         load_state(network, teacher)

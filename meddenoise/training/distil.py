@@ -1,4 +1,4 @@
-"""Med-cDiff from clean images to a checkpoint: OUT/diffusion, OUT/student, and OUT/checkpoint.safetensors."""
+"""Med-cDiff and BeFOI from clean images to OUT/checkpoint.safetensors, by OUT/diffusion and OUT/student."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +8,7 @@ from time import perf_counter
 import torch
 
 from meddenoise.diffusion.schedules import get_schedule
+from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import STEPS, Diffusion
 from meddenoise.networks import build
 from meddenoise.training import Manner, Watch
@@ -15,7 +16,6 @@ from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import part_of
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import BEFOI, Case, validation_pairs
-from meddenoise.training.loop import LoopOptions
 from meddenoise.training.medcdiff import OnePassTask, RestorationTask
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
@@ -41,37 +41,65 @@ def train_distilled(
 ) -> Path:
     """Train both networks on the training `sides[0]`; the checkpoint that holds them.
 
-    Raises TrainingError as `loop.train` does, for either; UsageError for settings that do not exist.
+    The diffusion network of weights to begin with stays as it is: only the one pass is trained.
+    Raises TrainingError as `loop.train` does, for either; UsageError for settings that do not exist, and for
+    weights without a diffusion network.
     """
-    assert recipe.conditional is not None
     training, cases = sides[0], validation_pairs(recipe.method, sides[1])
-
-    def timed(options: LoopOptions, stage: str) -> LoopOptions:
-        return replace(options, seconds=manner.budget.take(SHARES[stage]))
-
-    watch.stage("diffusion network")
+    given = None if manner.start is None else load(manner.start)
     student_folder = output / "student"
-    start = part_of(load(recipe.start), "diffusion") if recipe.start else None
-    diffusion = train_stage(
-        RestorationTask(recipe, training, cases, start),
-        timed(recipe.conditional.loop, "diffusion"),
-        (output / "diffusion", student_folder / STATE),
-        manner.resume,
-        watch,
-    )
-    watch.stage("calibration")
-    widened = calibrated(diffusion, cases, manner.budget.take(SHARES["calibration"]))
+    if given is None:
+        diffusion = _train_diffusion(recipe, (training, cases), output, manner, watch)
+    else:
+        diffusion = _kept(given, recipe)
     watch.stage("one pass")
+    seconds = manner.budget.take(SHARES["student"] if given is None else 1.0)
     student = train_stage(
-        StudentTask(recipe, *sides, diffusion)
+        StudentTask(recipe, *sides, diffusion, given)
         if recipe.method == BEFOI
         else OnePassTask(recipe, training, cases, diffusion),
-        timed(recipe.loop, "student"),
+        replace(recipe.loop, seconds=seconds),
         (student_folder, None),
         manner.resume,
         watch,
     )
-    return pack(output / "checkpoint.safetensors", student, diffusion=widened)
+    return pack(output / "checkpoint.safetensors", student, diffusion=diffusion)
+
+
+def _kept(weights: Checkpoint, recipe: Recipe) -> Checkpoint:
+    """The diffusion network of weights to begin with."""
+    assert recipe.conditional is not None
+    found = part_of(weights, "diffusion")
+    schedule = {"name": recipe.conditional.schedule, "prediction": recipe.conditional.prediction}
+    if found is None or found.metadata.method != recipe.method or found.metadata.schedule != schedule:
+        raise UsageError(
+            f"{weights.path} has no diffusion network of {recipe.method!r} that fits the recipe: give --from "
+            "weights of that method."
+        )
+    return found
+
+
+def _train_diffusion(
+    recipe: Recipe,
+    images: tuple[list[TrainingImage], Sequence[Case]],
+    output: Path,
+    manner: Manner,
+    watch: Watch,
+) -> Checkpoint:
+    """The diffusion network, its uncertainty calibrated on the second of `images`."""
+    assert recipe.conditional is not None
+    training, cases = images
+    start = part_of(load(recipe.start), "diffusion") if recipe.start else None
+    watch.stage("diffusion network")
+    diffusion = train_stage(
+        RestorationTask(recipe, training, cases, start),
+        replace(recipe.conditional.loop, seconds=manner.budget.take(SHARES["diffusion"])),
+        (output / "diffusion", output / "student" / STATE),
+        manner.resume,
+        watch,
+    )
+    watch.stage("calibration")
+    return calibrated(diffusion, cases, manner.budget.take(SHARES["calibration"]))
 
 
 def calibrated(checkpoint: Checkpoint, cases: Sequence[Case], seconds: float = 0.0) -> Checkpoint:

@@ -276,11 +276,27 @@ def test_settings_that_do_not_exist_are_refused(changed: dict[str, str], sentenc
 def test_options_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
     for given, manner, option in (
         (TrainingSet(folder, folder), Manner(), "--ref"),
-        (TrainingSet(folder), Manner(start="x"), "--from"),
+        (TrainingSet(folder), Manner(start="direct"), "no diffusion network of 'medcdiff'.*--from"),
+        (TrainingSet(folder), Manner(start="befoi"), "no diffusion network of 'medcdiff'.*--from"),
         (TrainingSet(folder), Manner(blind_radius=2), "--blind-radius"),
     ):
         with pytest.raises(UsageError, match=option):
             run_training(tiny(), given, tmp_path, manner, watch=Silence())
+
+
+def test_the_diffusion_network_of_weights_to_begin_with_stays_and_the_one_pass_is_trained(
+    trained: tuple[str, Path], folder: Path, tmp_path: Path
+) -> None:
+    method, path = trained
+    manner = Manner(start=str(path))
+    again = run_training(tiny(method, steps=20), TrainingSet(folder), tmp_path, manner, watch=Silence())
+    before, after = load_checkpoint(path, sha256=None), load_checkpoint(again, sha256=None)
+    same = {name: torch.equal(tensor, after.tensors[name]) for name, tensor in before.tensors.items()}
+    assert all(same[name] for name in same if name.startswith("diffusion."))
+    assert not all(same[name] for name in same if name.startswith("student."))
+    assert not (tmp_path / "diffusion").exists()
+    kept = [one.metadata.method_options["diffusion"] for one in (before, after)]
+    assert kept[0] == kept[1] and before.metadata.schedule == after.metadata.schedule
 
 
 @pytest.mark.parametrize("name", [*TASKS, "medcdiff-paper"])
