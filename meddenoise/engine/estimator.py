@@ -12,7 +12,7 @@ from meddenoise.engine.threads import one_thread
 from meddenoise.errors import WeightsError
 from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import BAND_EDGES, NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells
 from meddenoise.noise.estimate import estimate_plane
@@ -120,11 +120,12 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     """The estimate to go by: the learned level and spectrum, the classical dependence on signal and place.
 
     The classical one rules where `benchmarks/noise_estimate.py` and `benchmarks/truth.py` show it to be the
-    better one: on Rician noise that it recognises, on magnitudes of several coils, on radiographs whose noise
-    follows the brightness and whose bright parts the network reads too low, and on the smooth noise of soft
-    CT kernels. In other CT, one is too high and the other too low, and both count alike. On texture, and on
-    small matrices with anatomy everywhere, it can be many times too high: it counts as no higher than the
-    network's own doubt allows in CT, and a few times the network's level elsewhere.
+    better one: on Rician noise that it recognises, on magnitudes of several coils, on the level of
+    radiographs whose noise follows the brightness and whose bright parts the network reads too low (anatomy
+    is in its spectrum, though), and on the smooth noise of soft CT kernels. In other CT, one is too high and
+    the other too low, and both count alike. On texture, and on small matrices with anatomy everywhere, it can
+    be many times too high: it counts as no higher than the network's own doubt allows in CT, and a few times
+    the network's level elsewhere.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
@@ -134,8 +135,9 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
     if modality in RADIOGRAPHS and _follows_brightness(learned, classical):
-        level = min(classical.sigma, MOST_BRIGHT * learned.sigma)
-        return replace(_scaled(classical, level), second=learned.sigma)
+        level = _without_anatomy(classical, learned)
+        ruled = _scaled(classical, min(level, MOST_BRIGHT * learned.sigma))
+        return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=learned.sigma)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
     believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
@@ -155,9 +157,15 @@ def _scaled(estimate: NoiseEstimate, sigma: float) -> NoiseEstimate:
     """The estimate at another level, its dependence on the signal with it."""
     if estimate.variance is None or not estimate.sigma > 0:
         return replace(estimate, sigma=sigma)
-    share = (sigma / estimate.sigma) ** 2
-    slope, constant = estimate.variance
-    return replace(estimate, sigma=sigma, variance=(share * slope, share * constant))
+    return replace(estimate, sigma=sigma, variance=estimate.variance.times((sigma / estimate.sigma) ** 2))
+
+
+def _without_anatomy(classical: NoiseEstimate, learned: NoiseEstimate) -> float:
+    """The classical level by the bands above the lowest, which has most of the anatomy, and the learned
+    spectrum."""
+    lowest = np.pi * BAND_EDGES[1] ** 2  # area of the lowest band in the plane of frequencies
+    measured, wanted = (1 - lowest * one.bands[0] ** 2 for one in (classical, learned))
+    return float(classical.sigma * np.sqrt(max(measured, 0.0) / wanted)) if wanted > 0 else classical.sigma
 
 
 def _follows_brightness(learned: NoiseEstimate, classical: NoiseEstimate) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import log, sqrt
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,53 @@ SPECTRUM_EDGES = (0.0, 0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.707
 WHITE: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
 
 
+QUIET = 0.02
+"""Smallest local variance relative to the largest: no part of an image is taken as free of noise."""
+TINY = 1e-30
+OUTLYING = 0.1
+"""Percentage of pixels at either end whose noise is that of the others: exponentials know no bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalVariance:
+    """Noise variance as a function of the local mean m: slope m + constant (quanta and electronics), or
+    exp(slope m + constant) (the same on a logarithmic scale, as radiographs are stored)."""
+
+    slope: float
+    constant: float
+    exponential: bool = False
+
+    def at(self, mean: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The variance where the local mean is `mean` (any shape); nowhere 0."""
+        if self.exponential:
+            inside = np.clip(mean, *np.percentile(mean, (OUTLYING, 100 - OUTLYING))) if mean.size else mean
+            found: NDArray[np.float64] = np.exp(self.slope * inside.astype(np.float64) + self.constant)
+            return found
+        variance = self.slope * mean.astype(np.float64) + self.constant
+        return np.maximum(variance, QUIET * max(float(variance.max(initial=0)), TINY))
+
+    def nearest_line(self, plane: NDArray[np.floating]) -> "SignalVariance":
+        """The straight line nearest to it over the values of `plane`."""
+        values = np.percentile(plane[np.isfinite(plane)], np.linspace(0, 100, 101))
+        if values[0] == values[-1]:
+            return SignalVariance(0.0, float(self.at(values).mean()))
+        slope, constant = np.polyfit(values, self.at(values), 1)
+        return SignalVariance(float(slope), float(constant))
+
+    def in_units(self, scale: float, low: float) -> "SignalVariance":
+        """The same of values `scale` times as large above `low`."""
+        constant = self.slope * low + self.constant
+        if self.exponential:
+            return replace(self, slope=self.slope / scale, constant=constant + 2 * log(scale))
+        return replace(self, slope=scale * self.slope, constant=scale**2 * constant)
+
+    def times(self, factor: float) -> "SignalVariance":
+        """The same dependence of `factor` times the variance."""
+        if self.exponential:
+            return replace(self, constant=self.constant + log(max(factor, TINY)))
+        return replace(self, slope=factor * self.slope, constant=factor * self.constant)
+
+
 @dataclass(frozen=True, slots=True)
 class NoiseEstimate:
     """Level, spectrum and signal dependence of the noise, in the units of the image it was estimated from.
@@ -22,9 +69,9 @@ class NoiseEstimate:
     `sigma` is the root mean square noise standard deviation over the image. `bands[k]` is the noise
     amplitude in the radial band BAND_EDGES[k] to BAND_EDGES[k + 1], relative to white noise of the same
     sigma: sqrt(mean power in the band / mean power); all 1 for white noise.
-    `variance` (a, b): variance = max(a m + b, 0) as a function of the local mean m (Poisson-Gaussian); None
-    where the noise does not follow the signal. `field` is a coarse map [H, W] of local sigma relative to
-    `sigma`, laid over the whole plane (CT: the middle of the patient is noisier); None where it is flat.
+    `variance` is its dependence on the signal, None where it has none. `field` is a coarse map [H, W] of
+    local sigma relative to `sigma`, laid over the whole plane (CT: the middle of the patient is noisier);
+    None where it is flat.
     `given` is a map [Y, X] of the standard deviation in every pixel, which then is what counts in place of
     `variance` and `field`; `sigma` is its root mean square where it is above 0.
     `model` "rician" tells magnitude MR data, whose mean is lifted near zero.
@@ -37,7 +84,7 @@ class NoiseEstimate:
 
     sigma: float
     bands: tuple[float, ...] = WHITE
-    variance: tuple[float, float] | None = None
+    variance: SignalVariance | None = None
     field: NDArray[np.float32] | None = None
     model: Literal["gaussian", "rician"] = "gaussian"
     given: NDArray[np.float32] | None = None

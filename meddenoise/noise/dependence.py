@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter, zoom
 
+from meddenoise.noise import SignalVariance
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.series import Floats, Plane
 
@@ -18,10 +18,10 @@ SMOOTH_SHARE = 0.15
 """Share of the upper rings in the noise power below which noise counts as smooth."""
 LEAST_CHANGE = 1.6
 """Ratio of variances over the blocks below which the noise counts as constant."""
+LEAST_LOG = 1e-3
+"""Smallest power of a block, relative to the median, whose logarithm is taken."""
 LEAST_GAIN = 0.05
 """Least relative fall of the loss against a constant for a dependence to be believed."""
-QUIET = 0.02
-"""Smallest local variance relative to the largest: no part of an image is taken as free of noise."""
 FIELD_BLOCKS = 150
 """Blocks without overlap below which a field would follow the anatomy of the few flat places."""
 GRID = 16
@@ -32,17 +32,17 @@ SMOOTH = 9
 
 @dataclass(frozen=True, slots=True)
 class Dependence:
-    """Relative noise variance of each block [n], and over a plane as a m + b or as a map [GRID, GRID]."""
+    """Relative noise variance of each block [n], and over a plane by its signal or as a map [GRID, GRID]."""
 
     blocks: Floats
-    variance: tuple[float, float] | None = None
+    variance: SignalVariance | None = None
     field: Plane | None = None
 
     def over(self, plane: Plane) -> Plane:
         """Relative variance at each pixel of a plane [Y, X]."""
         if self.variance is not None:
             signal = uniform_filter(np.nan_to_num(plane, posinf=0, neginf=0), SMOOTH)
-            return variance_at(signal, *self.variance).astype(np.float32)
+            return self.variance.at(signal).astype(np.float32)
         if self.field is not None:
             return stretch_field(self.field, plane.shape)
         return np.ones(plane.shape, np.float32)
@@ -54,8 +54,11 @@ def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dep
     even = Dependence(np.ones(len(blocks)))
     if np.quantile(power, LOW_SHARE) <= 0:
         return even
-    # Noise falls with brightness only in inverted radiographs; elsewhere that is anatomy in dark tissue.
-    candidates = [_fit_brightness(power, blocks.mean.astype(np.float64), modality not in ("CT", "MR"))]
+    mean = blocks.mean.astype(np.float64)
+    projection = modality not in ("CT", "MR")
+    candidates = [_fit_brightness(power, mean, projection)]
+    if projection:
+        candidates.append(_fit_exponential(power, mean))
     if modality == "CT" and blocks.independent >= FIELD_BLOCKS:
         candidates.append(_fit_place(power, blocks, shape))
     constant = np.full(len(blocks), np.quantile(power, LOW_SHARE))
@@ -66,12 +69,6 @@ def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dep
         if high >= LEAST_CHANGE * low and loss < least:
             best, least = candidate, loss
     return best
-
-
-def variance_at(mean: NDArray[np.floating], a: float, b: float) -> Floats:
-    """a m + b, nowhere below QUIET of its largest value."""
-    variance = a * mean.astype(np.float64) + b
-    return np.maximum(variance, QUIET * max(float(variance.max(initial=0)), 1e-30))
 
 
 def stretch_field(field: Plane, shape: tuple[int, ...]) -> Plane:
@@ -108,21 +105,35 @@ def _noise_power(blocks: Blocks) -> Floats:
 
 
 def _fit_brightness(power: Floats, mean: Floats, falling: bool) -> Dependence:
+    """Noise falls with brightness only in inverted radiographs; elsewhere that is anatomy in dark tissue."""
     centre, width = float(mean.mean()), float(mean.std())
     if width == 0:
         return Dependence(np.ones(len(power)))
     offset, slope = low_surface(np.stack([np.ones_like(mean), (mean - centre) / width], axis=1), power)
     if slope <= 0 and not falling:
         return Dependence(np.ones(len(power)))
-    a, b = float(slope / width), float(offset - slope * centre / width)
-    return Dependence(variance_at(mean, a, b), variance=(a, b))
+    line = SignalVariance(float(slope / width), float(offset - slope * centre / width))
+    return Dependence(line.at(mean), line)
+
+
+def _fit_exponential(power: Floats, mean: Floats) -> Dependence:
+    """Counts of quanta on a logarithmic scale, as radiographs are stored."""
+    centre, width, level = float(mean.mean()), float(mean.std()), float(np.median(power))
+    if width == 0 or level <= 0:
+        return Dependence(np.ones(len(power)))
+    columns = np.stack([np.ones_like(mean), (mean - centre) / width], axis=1)
+    offset, slope = low_surface(columns, np.log(np.maximum(power, LEAST_LOG * level) / level))
+    law = SignalVariance(
+        float(slope / width), float(offset - slope * centre / width + np.log(level)), exponential=True
+    )
+    return Dependence(law.at(mean), law)
 
 
 def _fit_place(power: Floats, blocks: Blocks, shape: tuple[int, int]) -> Dependence:
     """A quadratic of the logarithm: low towards the skin, high in the middle of the body or the reverse."""
     y, x = (2 * blocks.y / shape[0] - 1).astype(np.float64), (2 * blocks.x / shape[1] - 1).astype(np.float64)
     level = float(np.median(power))
-    weights = low_surface(_quadratic(y, x), np.log(np.maximum(power, 1e-3 * level) / level))
+    weights = low_surface(_quadratic(y, x), np.log(np.maximum(power, LEAST_LOG * level) / level))
     fitted = _quadratic(y, x) @ weights
     t = (np.arange(GRID) + 0.5) / GRID * 2 - 1
     # Corners without blocks would be pure extrapolation.

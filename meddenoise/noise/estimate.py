@@ -86,7 +86,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     floors = ring_floors(noisier, modality)
     share = total_variance(floors)
     mean = float(local.over(plane)[usable].mean(dtype=np.float64))
-    variance = local.variance and (share * local.variance[0], share * local.variance[1])
+    variance = local.variance and local.variance.times(share)
     field = None if local.field is None else np.sqrt(local.field / np.float32(mean))
     return NoiseEstimate(float(np.sqrt(share * mean)), _bands(floors), variance, field, coils=coils)
 
@@ -151,8 +151,8 @@ def estimate_frames(scene: Scene, spatial: Sequence[NoiseEstimate], modality: st
 
 def _with_level(noise: NoiseEstimate, sigma: float) -> NoiseEstimate:
     """The same noise at another level."""
-    scale, follows = (sigma / noise.sigma) ** 2, noise.variance
-    return replace(noise, sigma=sigma, variance=follows and (scale * follows[0], scale * follows[1]))
+    follows = noise.variance and noise.variance.times((sigma / noise.sigma) ** 2)
+    return replace(noise, sigma=sigma, variance=follows)
 
 
 @dataclass(frozen=True, slots=True)

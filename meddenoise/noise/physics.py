@@ -7,6 +7,7 @@ draws through the same functions: `shot_noise`, `magnitude_of`, `share_noise` an
 import numpy as np
 from numpy.typing import NDArray
 
+from meddenoise.noise import SignalVariance
 from meddenoise.noise.ct import insert_dose_noise
 from meddenoise.noise.dependence import Dependence
 from meddenoise.noise.models import (
@@ -109,7 +110,7 @@ def add_impulses(image: Image, options: ImpulseNoise, rng: np.random.Generator) 
 def add_profile(image: Image, options: ProfileNoise, rng: np.random.Generator) -> Added:
     """Noise of a measured profile; frames follow each other along the first axis."""
     amplitude = sampled_amplitude(options.frequency, options.power)
-    local = Dependence(np.ones(0), (options.gain, options.offset))
+    local = Dependence(np.ones(0), SignalVariance(options.gain, options.offset))
     planes = image.reshape(-1, *image.shape[-2:])
     variance = np.stack([local.over(plane) for plane in planes]).reshape(image.shape)
     if image.ndim == 3 and options.ratios:

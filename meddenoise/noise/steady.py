@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from meddenoise.noise import WHITE, NoiseEstimate
+from meddenoise.noise import WHITE, NoiseEstimate, SignalVariance
 from meddenoise.noise.dependence import GRID
 from meddenoise.series import Floats
 
@@ -94,16 +94,27 @@ def _mix(near: Sequence[NoiseEstimate], weight: Floats, own: NoiseEstimate) -> N
     """`own` with the mean spectrum and the mean dependence on signal and place."""
     power = weight @ np.square([plane.bands for plane in near])
     bands = tuple(np.sqrt(power).tolist())
-    variance, field = own.variance, own.field
+    field = own.field
     fine = [plane.spectrum for plane in near if plane.spectrum is not None]
     spectrum = tuple(np.sqrt(weight @ np.square(fine)).tolist()) if len(fine) == len(near) else None
-    if any(plane.variance is not None for plane in near):
-        relative = [np.divide(plane.variance or (0.0, plane.sigma**2), plane.sigma**2) for plane in near]
-        a, b = (weight @ np.array(relative)) * own.sigma**2
-        variance = (float(a), float(b))
     if any(plane.field is not None for plane in near):
         even = np.ones((GRID, GRID), np.float32)
         fields = [np.square(even if plane.field is None else plane.field) for plane in near]
         field = np.sqrt(np.tensordot(weight.astype(np.float32), np.stack(fields), 1))
     bands = WHITE if bands == WHITE else bands
-    return replace(own, bands=bands, variance=variance, field=field, spectrum=spectrum)
+    return replace(
+        own, bands=bands, variance=_mix_variance(near, weight, own), field=field, spectrum=spectrum
+    )
+
+
+def _mix_variance(near: Sequence[NoiseEstimate], weight: Floats, own: NoiseEstimate) -> SignalVariance | None:
+    """The mean dependence on the signal of those of one kind: the plane's own, else the first there is."""
+    kinds = [plane.variance.exponential for plane in (own, *near) if plane.variance is not None]
+    if not kinds:
+        return None
+    even = SignalVariance(0.0, 0.0 if kinds[0] else 1.0, exponential=kinds[0])
+    relative = [plane.variance.times(plane.sigma**-2) if plane.variance else even for plane in near]
+    alike = np.array([one.exponential == kinds[0] for one in relative])
+    share = weight * alike / (weight * alike).sum()
+    slope, constant = share @ np.array([(one.slope, one.constant) for one in relative])
+    return replace(even, slope=float(slope), constant=float(constant)).times(own.sigma**2)

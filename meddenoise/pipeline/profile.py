@@ -12,7 +12,7 @@ from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.engine.level import LARGEST, estimate_series
 from meddenoise.errors import InputError, UnsupportedError, UsageError, unknown_name
 from meddenoise.io.modality import likely_modality
-from meddenoise.noise import NoiseEstimate
+from meddenoise.noise import NoiseEstimate, SignalVariance
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.correlation import spectrum_of
 from meddenoise.noise.dependence import SMOOTH
@@ -215,7 +215,10 @@ def _from_image(series: Sequence[Series]) -> MeasuredProfile:
     notes = ["one image was used: frames or repeated scans give gain, spectrum and lag far better."]
     if estimate.field is not None:
         notes.append("its noise follows the place, which a profile does not keep: one level for all.")
-    gain, offset = estimate.variance or (0.0, estimate.sigma**2)
+    law = estimate.variance or SignalVariance(0.0, estimate.sigma**2)
+    if law.exponential:
+        notes.append("its noise grows as on a logarithmic scale: a profile keeps the line nearest to that.")
+        law = law.nearest_line(one.values(len(one) // 2, len(one) // 2 + 1))
     frequency, power = _spectrum(estimate)
     window, sigmas = fit_window(one), tuple(plane.sigma for plane in found.planes)
     profile = NoiseProfile(
@@ -223,8 +226,8 @@ def _from_image(series: Sequence[Series]) -> MeasuredProfile:
         modality=likely_modality(one),
         source="one image",
         model=estimate.model,
-        gain=gain,
-        offset=offset,
+        gain=law.slope,
+        offset=law.constant,
         sigma=estimate.sigma,
         frequency=frequency,
         power=power,

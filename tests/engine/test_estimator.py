@@ -9,7 +9,7 @@ import torch
 from meddenoise.engine.estimator import NoiseEstimator, doubts, load_estimator, rule
 from meddenoise.errors import WeightsError
 from meddenoise.networks.noise_level import NoiseLevelNet
-from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise
+from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise, SignalVariance
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
 from meddenoise.noise.steady import steady
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
@@ -101,9 +101,9 @@ def test_a_checkpoint_of_a_method_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
-    classical = NoiseEstimate(4.0, variance=(2.0, 8.0))
+    classical = NoiseEstimate(4.0, variance=SignalVariance(2.0, 8.0))
     ruled = rule(classical, NoiseEstimate(8.0, spectrum=FLAT), "DX")
-    assert (ruled.sigma, ruled.second, ruled.variance) == (8.0, 4.0, (8.0, 32.0))
+    assert (ruled.sigma, ruled.second, ruled.variance) == (8.0, 4.0, SignalVariance(8.0, 32.0))
     assert ruled.spectrum == FLAT
 
 
@@ -113,11 +113,21 @@ def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None
     assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
     smooth = NoiseEstimate(4.0, (1.0, 1.0, 1.0, 0.3), uncertainty=0.5)
     assert [rule(NoiseEstimate(level), smooth, "CT").sigma for level in (6.0, 64.0)] == [6.0, 7.0]
-    bright = NoiseEstimate(60.0, variance=(2.0, 500.0))
+    bright = NoiseEstimate(60.0, variance=SignalVariance(2.0, 500.0))
     assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
     ruled = rule(bright, NoiseEstimate(5.0), "XA")
-    assert ruled.sigma == 30.0 and ruled.variance == pytest.approx((0.5, 125.0))
-    assert rule(NoiseEstimate(64.0, variance=(1.0, 1.0)), NoiseEstimate(0.0), "XA").sigma == 0.0
+    assert ruled.sigma == 30.0 and ruled.variance == SignalVariance(0.5, 125.0)
+    assert rule(NoiseEstimate(64.0, variance=SignalVariance(1.0, 1.0)), NoiseEstimate(0.0), "XA").sigma == 0.0
+
+
+def test_radiographs_have_the_learned_spectrum_and_a_level_without_the_anatomy_of_the_lowest_band() -> None:
+    bright = NoiseEstimate(60.0, (3.0, 1.5, 0.9, 0.5), SignalVariance(0.001, 1.0, exponential=True))
+    learned = NoiseEstimate(20.0, (1.7, 1.4, 1.1, 0.8), spectrum=FLAT)
+    ruled = rule(bright, learned, "DX")
+    assert (ruled.bands, ruled.spectrum) == (learned.bands, FLAT)
+    assert ruled.sigma == pytest.approx(60 * 0.81, rel=0.02)
+    level = np.sqrt(ruled.variance.at(np.array([500.0]))) if ruled.variance else 0
+    assert level == pytest.approx(0.81 * np.exp(0.75), rel=0.02)
 
 
 def test_rician_noise_is_believed_unless_it_is_far_above_what_the_network_reads() -> None:
@@ -127,7 +137,9 @@ def test_rician_noise_is_believed_unless_it_is_far_above_what_the_network_reads(
 
 
 def test_rician_noise_has_one_level_everywhere() -> None:
-    ruled = rule(NoiseEstimate(4.0, variance=(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR")
+    ruled = rule(
+        NoiseEstimate(4.0, variance=SignalVariance(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR"
+    )
     assert ruled.model == "rician" and ruled.variance is None
 
 

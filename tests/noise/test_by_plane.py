@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from meddenoise.noise import NoiseEstimate, SeriesNoise
+from meddenoise.noise import NoiseEstimate, SeriesNoise, SignalVariance
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.physics import share_noise
@@ -168,14 +168,21 @@ def test_stated_exposure_steadies_where_the_noise_follows_it_and_never_replaces_
 
 def test_the_spectrum_and_the_dependence_are_steadied_too() -> None:
     soft, sharp = (1.4, 1.2, 1.0, 0.8), (1.2, 1.2, 1.0, 0.9)
-    planes = [NoiseEstimate(10, soft, (0.2, 40.0)), NoiseEstimate(10, sharp), NoiseEstimate(40, (1.0,) * 4)]
+    planes = [
+        NoiseEstimate(10, soft, SignalVariance(0.2, 40.0)),
+        NoiseEstimate(10, sharp),
+        NoiseEstimate(40, (1.0,) * 4),
+    ]
     found = steady(planes, SIDE**2)
     assert 1.2 < found[0].bands[0] < 1.4 and found[2].bands == (1.0,) * 4 and found[2].variance is None
-    assert found[0].variance is not None and 0 < found[0].variance[0] < 0.2
+    assert found[0].variance is not None and 0 < found[0].variance.slope < 0.2
+    logarithmic = replace(planes[0], variance=SignalVariance(0.01, np.log(100), exponential=True))
+    mixed = steady([logarithmic, planes[1], planes[0]], SIDE**2)[0].variance
+    assert mixed is not None and mixed.exponential and 0 < mixed.slope < 0.01
 
 
 def test_planes_of_a_series_share_the_model_of_most() -> None:
-    rician, plain = NoiseEstimate(10, model="rician"), NoiseEstimate(10, variance=(1.0, 2.0))
+    rician, plain = NoiseEstimate(10, model="rician"), NoiseEstimate(10, variance=SignalVariance(1.0, 2.0))
     found = steady([rician, plain, rician, NoiseEstimate(0.0)], SIDE**2)
     assert [plane.model for plane in found] == ["rician", "rician", "rician", "gaussian"]
     assert found[1].variance is None

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate
+from meddenoise.noise import BAND_EDGES, WHITE, NoiseEstimate, SignalVariance
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.correlation import (
     REACH,
@@ -128,7 +128,7 @@ def test_fresh_noise_does_not_wrap_around_the_plane() -> None:
 
 def test_fresh_noise_follows_the_map_of_the_estimate() -> None:
     plane = np.linspace(0, 100, 512, dtype=np.float32)[None].repeat(512, axis=0)
-    estimate = NoiseEstimate(5.0, bands_of(gaussian_amplitude(0.5)), variance=(0.5, 2.0))
+    estimate = NoiseEstimate(5.0, bands_of(gaussian_amplitude(0.5)), variance=SignalVariance(0.5, 2.0))
     rng = np.random.default_rng(1)
     draws = np.stack([noise_like(estimate, plane, rng) for _ in range(4)])
     level = sigma_map(estimate, plane)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
-from meddenoise.noise import BAND_EDGES, NoiseEstimate, SeriesNoise
+from meddenoise.noise import BAND_EDGES, NoiseEstimate, SeriesNoise, SignalVariance
 from meddenoise.noise.blocks import RING_EDGES, measure_blocks, ring_areas, usable_pixels
 from meddenoise.noise.by_plane import Reading, estimate_planes
 from meddenoise.noise.estimate import sigma_map
@@ -113,8 +113,33 @@ def test_signal_dependent_noise_is_told_by_a_line_through_the_variance() -> None
     assert estimate.sigma == pytest.approx(true, rel=0.15)
     assert estimate.variance is not None
     for signal in (200, 500, 900):
-        found = estimate.variance[0] * signal + estimate.variance[1]
+        found = estimate.variance.slope * signal + estimate.variance.constant
         assert found == pytest.approx(a * signal + b, rel=0.35)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_noise_of_counts_on_a_logarithmic_scale_grows_exponentially(inverted: bool) -> None:
+    clean = anatomy()
+    sign = -1 if inverted else 1
+    true = np.exp(sign * (clean - 500) / 500 + 3)
+    noisy = clean + true * white(clean.shape)
+    estimate = estimate_noise(noisy, modality="DX")
+    assert estimate.variance is not None and estimate.variance.exponential
+    assert sign * estimate.variance.slope == pytest.approx(1 / 250, rel=0.15)
+    ratio = sigma_map(estimate, noisy[0])[4:-4, 4:-4] / true[0, 4:-4, 4:-4]
+    assert np.quantile(ratio, 0.05) > 0.8 and np.quantile(ratio, 0.95) < 1.25
+
+
+def test_a_dependence_keeps_its_values_in_other_units_and_levels() -> None:
+    values = np.linspace(100, 900, 50)
+    for law in (SignalVariance(2.0, 30.0), SignalVariance(0.004, 3.0, exponential=True)):
+        scaled = law.in_units(0.25, 100.0)
+        assert scaled.at((values - 100) / 4) == pytest.approx(law.at(values) / 16)
+        assert law.times(9.0).at(values) == pytest.approx(9 * law.at(values))
+        line = law.nearest_line(values)
+        assert not line.exponential
+        assert np.mean(line.at(values)) == pytest.approx(np.mean(law.at(values)), rel=0.05)
+    assert SignalVariance(2.0, 30.0).nearest_line(np.full(9, 5.0)) == SignalVariance(0.0, 40.0)
 
 
 def test_sigma_map_follows_the_signal() -> None:
@@ -330,7 +355,9 @@ def test_the_same_input_gives_the_same_estimate_and_stays_untouched() -> None:
 @pytest.mark.parametrize("kind", ["flat", "variance", "field"])
 def test_sigma_map_has_the_estimated_level(kind: Literal["flat", "variance", "field"]) -> None:
     field = np.linspace(0.5, 1.5, 64, dtype=np.float32).reshape(8, 8) if kind == "field" else None
-    estimate = NoiseEstimate(12.0, variance=(2.0, 5.0) if kind == "variance" else None, field=field)
+    estimate = NoiseEstimate(
+        12.0, variance=SignalVariance(2.0, 5.0) if kind == "variance" else None, field=field
+    )
     local = sigma_map(estimate, anatomy(128)[0])
     assert local.shape == (128, 128) and local.dtype == np.float32
     assert np.sqrt(np.mean(local**2)) == pytest.approx(12, rel=1e-4)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from meddenoise.noise import NoiseEstimate
-from meddenoise.noise.dependence import SMOOTH, variance_at
+from meddenoise.noise import NoiseEstimate, SignalVariance
+from meddenoise.noise.dependence import SMOOTH
 from meddenoise.noise.profile.radial import bands_of
 from meddenoise.noise.spectrum import Amplitude, sampled_amplitude
 
@@ -130,7 +130,7 @@ class NoiseProfile:
         if self.gain == 0:
             return np.full(plane.shape, np.sqrt(max(self.offset, 0.0)), np.float32)
         mean = uniform_filter(np.nan_to_num(plane, posinf=0, neginf=0), SMOOTH)
-        return np.asarray(np.sqrt(variance_at(mean, self.gain, self.offset)), np.float32)
+        return np.asarray(np.sqrt(SignalVariance(self.gain, self.offset).at(mean)), np.float32)
 
     def estimate(self, planes: NDArray[np.float32], valid: NDArray[np.bool_]) -> NoiseEstimate:
         """Estimates for planes [N, Y, X] with this noise, its level by their brightness."""
@@ -141,5 +141,5 @@ class NoiseProfile:
                 for plane, mask in zip(planes, valid, strict=True)
             ]
             level = float(np.sqrt(np.concatenate(powers).mean()))
-        variance = (self.gain, self.offset) if self.gain != 0 else None
+        variance = SignalVariance(self.gain, self.offset) if self.gain != 0 else None
         return NoiseEstimate(level, bands_of(self.amplitude()), variance, model=self.model)

@@ -260,8 +260,8 @@ def _scaled(noise: NoiseEstimate, series: Series, low: float, scale: float) -> N
     """An estimate in the series' unit as one in 255ths above `low`."""
     variance = noise.variance
     if variance is not None:
-        slope = -variance[0] if series.inverted else variance[0]
-        variance = (scale * slope, scale**2 * (slope * low + variance[1]))
+        turned = replace(variance, slope=-variance.slope) if series.inverted else variance
+        variance = turned.in_units(scale, low)
     return replace(noise, sigma=noise.sigma * scale, variance=variance)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.engine.level import expect_noise
 from meddenoise.errors import InputError, OutputError, UnsupportedError, UsageError
+from meddenoise.noise import SignalVariance
 from meddenoise.noise.models import XrayNoise
 from meddenoise.noise.parse import parse_noise
 from meddenoise.noise.profile import Counts, NoiseProfile
@@ -346,7 +347,7 @@ def test_the_level_follows_the_brightness_of_new_images():
     valid = np.ones((1, 32, 32), bool)
     assert EXAMPLE.estimate(dark, valid).sigma == pytest.approx(np.sqrt(209))
     assert EXAMPLE.estimate(bright, valid).sigma == pytest.approx(np.sqrt(809))
-    assert EXAMPLE.estimate(dark, valid).variance == (2.0, 9.0)
+    assert EXAMPLE.estimate(dark, valid).variance == SignalVariance(2.0, 9.0)
     level = replace(EXAMPLE, gain=0.0).estimate(bright, valid)
     assert level.sigma == 20.0 and level.variance is None
 
