@@ -134,8 +134,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(learned, sigma=level, model="gaussian", second=learned.sigma)
     if classical.model == "rician" and classical.sigma <= MOST_RICIAN * learned.sigma:
         return replace(classical, second=learned.sigma)
-    if modality in RADIOGRAPHS and _follows_brightness(learned, classical):
-        level = _without_anatomy(classical, learned)
+    level = _without_anatomy(classical, learned)
+    if modality in RADIOGRAPHS and classical.variance is not None and level > DISAGREE * learned.sigma:
         ruled = _scaled(classical, min(level, MOST_BRIGHT * learned.sigma))
         return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=learned.sigma)
     if learned.sigma == 0:
@@ -166,10 +166,6 @@ def _without_anatomy(classical: NoiseEstimate, learned: NoiseEstimate) -> float:
     lowest = np.pi * BAND_EDGES[1] ** 2  # area of the lowest band in the plane of frequencies
     measured, wanted = (1 - lowest * one.bands[0] ** 2 for one in (classical, learned))
     return float(classical.sigma * np.sqrt(max(measured, 0.0) / wanted)) if wanted > 0 else classical.sigma
-
-
-def _follows_brightness(learned: NoiseEstimate, classical: NoiseEstimate) -> bool:
-    return classical.variance is not None and classical.sigma > DISAGREE * learned.sigma
 
 
 def doubts(planes: Iterable[NoiseEstimate]) -> list[str]:
