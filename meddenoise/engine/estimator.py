@@ -144,11 +144,12 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     if modality == "CT" and believed > 0:
         smooth = learned.bands[-1] < SMOOTH
         learned = replace(learned, sigma=believed if smooth else float(np.sqrt(learned.sigma * believed)))
-    rician = learned.model == "rician"
+    # Thermal noise of MR is the same everywhere: what grows with the signal there is texture.
+    even = learned.model == "rician" or modality == "MR"
     return replace(
         learned,
-        variance=None if rician else _scaled(classical, learned.sigma).variance,
-        field=None if rician else classical.field,
+        variance=None if even else _scaled(classical, learned.sigma).variance,
+        field=None if even else classical.field,
         second=classical.sigma,
     )
 

@@ -143,6 +143,12 @@ def test_rician_noise_has_one_level_everywhere() -> None:
     assert ruled.model == "rician" and ruled.variance is None
 
 
+def test_noise_of_mr_does_not_follow_the_signal() -> None:
+    classical = NoiseEstimate(4.0, variance=SignalVariance(2.0, 8.0))
+    assert rule(classical, NoiseEstimate(4.0), "MR").variance is None
+    assert rule(classical, NoiseEstimate(4.0), "").variance == classical.variance
+
+
 def test_estimates_that_agree_are_not_spoken_of() -> None:
     planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(0.0, second=0.0), NoiseEstimate(3.0)]
     assert doubts(planes) == []
