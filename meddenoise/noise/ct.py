@@ -20,6 +20,11 @@ from meddenoise.series import Image
 
 MU_WATER_MM = 0.0195
 """Linear attenuation of water at about 70 keV, per mm."""
+FIELD_MM = 360.0
+"""Usual width of the reconstructed field, where the size of a pixel is not known."""
+LIGHTEST_HU = -500.0
+FEWEST_PHOTONS = 50.0
+"""In a ray, of 1e6 in air: beyond that electronic noise rules."""
 _PHASES = 8
 _SIGMA_STEP = 4
 
@@ -60,6 +65,23 @@ def kernel_amplitude(kernel: str) -> Amplitude:
         passed = fold * _window(fold, kernel) * np.sinc(radius) ** 2
         power += np.mean(passed**2 / np.maximum(radius, 1e-9), axis=0)
     return sampled_amplitude(f.tolist(), power.tolist())
+
+
+def attenuation_variance(plane: Image, grid: int) -> Image | None:
+    """Relative noise variance [grid, grid] over a plane [Y, X] of HU, by what its rays lose in it.
+
+    Without tube-current modulation, for a field of FIELD_MM; None where nothing is as light as air, so that
+    the values are not HU or the body goes on outside.
+    """
+    values = np.nan_to_num(plane, nan=-1000.0)
+    if values.min() > LIGHTEST_HU:
+        return None
+    options = CtDoseNoise(0.5, pixel_mm=FIELD_MM / max(plane.shape))
+    rays = project(values, options, 64, 48)
+    t = (np.arange(grid, dtype=np.float32) + np.float32(0.5)) / np.float32(grid) - np.float32(0.5)
+    y, x = (t * np.float32(side / rays.factor) for side in plane.shape)
+    spent: Image = np.reciprocal(np.maximum(rays.photons, np.float32(FEWEST_PHOTONS)))
+    return _backproject(spent, y, x, 1)
 
 
 @dataclass(frozen=True, slots=True)

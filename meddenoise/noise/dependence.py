@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter, zoom
+from scipy.ndimage import map_coordinates, uniform_filter, zoom
 
 from meddenoise.noise import SignalVariance
 from meddenoise.noise.blocks import Blocks, ring_areas
+from meddenoise.noise.ct import attenuation_variance
 from meddenoise.series import Floats, Plane
 
 LOW_SHARE = 0.1
@@ -48,8 +49,12 @@ class Dependence:
         return np.ones(plane.shape, np.float32)
 
 
-def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dependence:
-    """Dependence of the noise on brightness or, in CT, on place: the one that flat blocks follow better."""
+def fit_dependence(blocks: Blocks, plane: Plane, modality: str) -> Dependence:
+    """Dependence of the noise of a plane [Y, X] on brightness or, in CT, on place, by its flat blocks.
+
+    In CT the place rules wherever noise depends on it: what seems to follow the brightness there is that
+    tissue has more texture than air.
+    """
     power = _noise_power(blocks)
     even = Dependence(np.ones(len(blocks)))
     if np.quantile(power, LOW_SHARE) <= 0:
@@ -59,16 +64,14 @@ def fit_dependence(blocks: Blocks, shape: tuple[int, int], modality: str) -> Dep
     candidates = [_fit_brightness(power, mean, projection)]
     if projection:
         candidates.append(_fit_exponential(power, mean))
-    if modality == "CT" and blocks.independent >= FIELD_BLOCKS:
-        candidates.append(_fit_place(power, blocks, shape))
-    constant = np.full(len(blocks), np.quantile(power, LOW_SHARE))
-    best, least = even, (1 - LEAST_GAIN) * _loss(power, constant)
-    for candidate in candidates:
-        low, high = np.quantile(candidate.blocks, (0.05, 0.95))
-        loss = _loss(power, candidate.blocks)
-        if high >= LEAST_CHANGE * low and loss < least:
-            best, least = candidate, loss
-    return best
+    limit = (1 - LEAST_GAIN) * _loss(power, np.full(len(blocks), np.quantile(power, LOW_SHARE)))
+    places = _fit_places(power, blocks, plane) if modality == "CT" else []
+    believed = [place for place in places if _varies(place) and _loss(power, place.blocks) < limit]
+    if believed:
+        return _mean_place(believed)
+    losses = [_loss(power, one.blocks) if _varies(one) else np.inf for one in candidates]
+    best = int(np.argmin(losses))
+    return candidates[best] if losses[best] < limit else even
 
 
 def stretch_field(field: Plane, shape: tuple[int, ...]) -> Plane:
@@ -129,18 +132,54 @@ def _fit_exponential(power: Floats, mean: Floats) -> Dependence:
     return Dependence(law.at(mean), law)
 
 
-def _fit_place(power: Floats, blocks: Blocks, shape: tuple[int, int]) -> Dependence:
-    """A quadratic of the logarithm: low towards the skin, high in the middle of the body or the reverse."""
-    y, x = (2 * blocks.y / shape[0] - 1).astype(np.float64), (2 * blocks.x / shape[1] - 1).astype(np.float64)
-    level = float(np.median(power))
-    weights = low_surface(_quadratic(y, x), np.log(np.maximum(power, LEAST_LOG * level) / level))
-    fitted = _quadratic(y, x) @ weights
-    t = (np.arange(GRID) + 0.5) / GRID * 2 - 1
-    # Corners without blocks would be pure extrapolation.
-    grid = np.clip(_quadratic(np.repeat(t, GRID), np.tile(t, GRID)) @ weights, fitted.min(), fitted.max())
-    return Dependence(
-        level * np.exp(fitted), field=(level * np.exp(grid)).reshape(GRID, GRID).astype(np.float32)
+def _fit_places(power: Floats, blocks: Blocks, plane: Plane) -> list[Dependence]:
+    """By a quadratic of the logarithm, and by what the rays lose in the body."""
+    y, x = (
+        2 * where.astype(np.float64) / side - 1
+        for where, side in zip((blocks.y, blocks.x), plane.shape, strict=True)
     )
+    t = (np.arange(GRID) + 0.5) / GRID * 2 - 1
+    on_grid = np.repeat(t, GRID), np.tile(t, GRID)
+    found = []
+    if blocks.independent >= FIELD_BLOCKS:
+        found.append(_fit_columns(power, _quadratic(y, x), _quadratic(*on_grid)))
+    lost = attenuation_variance(plane, GRID)
+    if lost is not None and lost.min() < lost.max():
+        logarithm = np.log(lost.astype(np.float64))
+        at_blocks = map_coordinates(
+            logarithm, [((one + 1) * GRID - 1) / 2 for one in (y, x)], order=1, mode="nearest"
+        )
+        found.append(_fit_columns(power, _line(at_blocks), _line(logarithm.ravel())))
+    return found
+
+
+def _fit_columns(power: Floats, columns: Floats, on_grid: Floats) -> Dependence:
+    """A combination of the columns [n, k] for the logarithm of the power [n], and over a grid [GRID², k]."""
+    level = float(np.median(power))
+    weights = low_surface(columns, np.log(np.maximum(power, LEAST_LOG * level) / level))
+    fitted = columns @ weights
+    # Corners without blocks would be pure extrapolation.
+    grid = np.clip(on_grid @ weights, fitted.min(), fitted.max())
+    field = (level * np.exp(grid)).reshape(GRID, GRID).astype(np.float32)
+    return Dependence(level * np.exp(fitted), field=field)
+
+
+def _mean_place(places: list[Dependence]) -> Dependence:
+    """The geometric mean of maps."""
+    fields = [place.field for place in places if place.field is not None]
+    return Dependence(
+        np.exp(np.mean([np.log(place.blocks) for place in places], axis=0)),
+        field=np.exp(np.mean(np.log(fields), axis=0)).astype(np.float32),
+    )
+
+
+def _varies(candidate: Dependence) -> bool:
+    low, high = np.quantile(candidate.blocks, (0.05, 0.95))
+    return bool(high >= LEAST_CHANGE * low)
+
+
+def _line(values: Floats) -> Floats:
+    return np.stack([np.ones_like(values), values], axis=1)
 
 
 def _quadratic(y: Floats, x: Floats) -> Floats:

@@ -77,7 +77,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     coils = find_coils(blocks, plane) if modality == "MR" else None
     if coils is not None and has_negatives(plane[usable], coils):
         coils = None
-    local = fit_dependence(blocks, (plane.shape[0], plane.shape[1]), modality)
+    local = fit_dependence(blocks, plane, modality)
     level = local.blocks
     # The spectrum is that of the noisier part, which holds most of the noise: quiet parts may have another.
     least = np.partition(level, -min(MIN_BRIGHT, len(level)))[-min(MIN_BRIGHT, len(level))]
