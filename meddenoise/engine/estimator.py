@@ -32,6 +32,9 @@ MOST_DOUBT = 1.5
 """Times the error that the network expects of its level, up to which a higher classical level is believed."""
 MOST_BRIGHT = 6.0
 """Times the network's level up to which noise that follows the brightness is believed."""
+MOST_ANATOMY = 1.1
+"""Times the classical level up to which the network's is believed in radiographs: in small ones it takes ribs for
+noise, and the flattest places, which have some anatomy too, know better."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 MOST_COILS = 1.43
@@ -140,6 +143,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=learned.sigma)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
+    if modality in RADIOGRAPHS and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
+        learned = replace(learned, sigma=MOST_ANATOMY * classical.sigma)
     believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
     if modality == "CT" and believed > 0:
         smooth = learned.bands[-1] < SMOOTH

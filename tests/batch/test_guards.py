@@ -165,8 +165,9 @@ def shipped_series(name: str, contrast: float, count: int = 4) -> tuple[Series, 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_faint_disc_survives_every_shipped_checkpoint(name: str) -> None:
-    series, disc = shipped_series(name, contrast=20.0)
-    flat, _ = shipped_series(name, contrast=0.0)
+    count = 2 if name in WINDOWED else 4  # slow ones
+    series, disc = shipped_series(name, contrast=20.0, count=count)
+    flat, _ = shipped_series(name, contrast=0.0, count=count)
     seen, unseen = (denoise(each, name).mean(axis=0) for each in (series, flat))
     inside = np.hypot(X - 30, Y + 20) < 6
     assert (seen - unseen)[inside].mean() > 0.6 * 20
@@ -194,9 +195,9 @@ def test_tiles_make_no_difference_to_a_shipped_checkpoint(name: str) -> None:
     assert np.abs(whole - tiled).max() <= TILED_HU.get(published()[name].method, 1e-3 * 4095)
 
 
-@pytest.mark.parametrize("name", WINDOWED)
-def test_windows_leave_no_seams(name: str) -> None:
+def test_windows_leave_no_seams() -> None:
     """Steps between neighbouring columns are no larger where windows begin and end than elsewhere."""
+    name = WINDOWED[0]
     series, _ = shipped_series(name, contrast=20.0, count=2)
 
     def seams(tile: int, overlap: int) -> float:

@@ -102,8 +102,8 @@ def test_a_checkpoint_of_a_method_is_refused(tmp_path: Path) -> None:
 
 def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
     classical = NoiseEstimate(4.0, variance=SignalVariance(2.0, 8.0))
-    ruled = rule(classical, NoiseEstimate(8.0, spectrum=FLAT), "DX")
-    assert (ruled.sigma, ruled.second, ruled.variance) == (8.0, 4.0, SignalVariance(8.0, 32.0))
+    ruled = rule(classical, NoiseEstimate(3.0, spectrum=FLAT), "DX")
+    assert (ruled.sigma, ruled.second, ruled.variance) == (3.0, 4.0, SignalVariance(1.125, 4.5))
     assert ruled.spectrum == FLAT
 
 
@@ -141,6 +141,12 @@ def test_rician_noise_has_one_level_everywhere() -> None:
         NoiseEstimate(4.0, variance=SignalVariance(2.0, 8.0)), NoiseEstimate(4.0, model="rician"), "MR"
     )
     assert ruled.model == "rician" and ruled.variance is None
+
+
+def test_a_radiograph_has_hardly_more_noise_than_its_flattest_places() -> None:
+    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "DX").sigma == pytest.approx(11.0)
+    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "MR").sigma == 30.0
+    assert rule(NoiseEstimate(0.0), NoiseEstimate(30.0), "DX").sigma == 30.0
 
 
 def test_noise_of_mr_does_not_follow_the_signal() -> None:
