@@ -33,8 +33,8 @@ MOST_DOUBT = 1.5
 MOST_BRIGHT = 6.0
 """Times the network's level up to which noise that follows the brightness is believed."""
 MOST_ANATOMY = 1.1
-"""Times the classical level up to which the network's is believed in radiographs: in small ones it takes ribs for
-noise, and the flattest places, which have some anatomy too, know better."""
+"""Times the classical level up to which the network's is believed in radiographs: in small ones it takes ribs
+for noise, and the flattest places, which have some anatomy too, know better."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 MOST_COILS = 1.43
