@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.conditional import Condition, Diffusion
 from meddenoise.networks import build
-from meddenoise.training.begin import part_of
+from meddenoise.training.begin import no_smaller, part_of
 from meddenoise.training.data import TrainingImage, to_batch
 from meddenoise.training.data.frames import FrameSource, tell_frames
 from meddenoise.training.data.pairs import RANGE
@@ -42,12 +42,14 @@ class StudentTask(SupervisedTask):
         teacher: Checkpoint,
         given: Checkpoint | None = None,
     ) -> None:
-        """`given`: weights to begin with, whose student is trained on if it is as large as the recipe's."""
+        """`given`: weights of the method, whose student is trained on where the recipe begins as no other
+        method's."""
         assert recipe.conditional is not None
-        start = None if given is None else part_of(given, "student")
-        if recipe.start and (start is None or start.metadata.network_options != recipe.network_options):
-            start = part_of(load(recipe.start), "student")
-        super().__init__(recipe, training, validation, start)
+        start = load(recipe.start) if recipe.start else None
+        if given is not None and (start is None or start.metadata.method == recipe.method):
+            start = given
+        student = None if start is None else part_of(start, "student")
+        super().__init__(no_smaller(recipe, student), training, validation, student)
         network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
         load_state(network, teacher)
         network.eval().requires_grad_(False)
