@@ -126,7 +126,7 @@ METHODS: dict[str, MethodRow] = {
         averages=True,
         sampler=True,
         temporal=True,
-        cost=0.3,
+        cost=1.1,
     ),
     "befoi-mixing": MethodRow(
         "meddenoise.methods.befoi:BEFOI_MIXING",

@@ -310,6 +310,23 @@ def test_both_networks_of_ones_own_begin_as_the_bundled_ones() -> None:
     assert student.teacher.mean(mean).shape == (1, 1, 32, 32)
 
 
+def test_a_student_begins_as_the_weights_given_unless_its_recipe_begins_as_another_method() -> None:
+    bundled = load("befoi")
+    other = replace(bundled, tensors={name: 2 * value for name, value in bundled.tensors.items()})
+    plane = np.random.default_rng(0).uniform(50, 200, (128, 128)).astype(np.float32)
+    images = [TrainingImage(plane, "XA", ".", "a", NOTHING, device=DEVICE)]
+    diffusion = part_of(bundled, "diffusion")
+    assert diffusion is not None
+    own = StudentTask(own_recipe(), images, [], diffusion, other).network().state_dict()
+    assert all(
+        torch.equal(value, 2 * bundled.tensors[f"student.{key}"].float()) for key, value in own.items()
+    )
+    shipped = replace(read_recipe("befoi"), data=(DataRow(),))
+    begun = StudentTask(shipped, images, [], diffusion, other).network().state_dict()
+    volume = load("direct-volume").tensors
+    assert all(torch.equal(value, volume[key].float()) for key, value in begun.items())
+
+
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
 def test_every_shipped_recipe_begins_as_weights_that_fit_its_network(name: str) -> None:
     recipe = read_recipe(name)
