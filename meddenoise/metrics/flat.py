@@ -133,4 +133,4 @@ class _Cells:
         spread = count * (side * side - 1) / 12
         slopes = np.square(gy - centre[:, 0] * g) + np.square(gx - centre[:, 1] * g)
         structure = np.sqrt(np.maximum(gg - g * g / count - slopes / spread, 0) / count)
-        return _Squares(index, g / count, structure, np.sqrt(rr / count))
+        return _Squares(index, g / count, structure, np.sqrt(np.maximum(rr, 0) / count))  # sums are rounded
