@@ -285,14 +285,14 @@ def short_recipe() -> Recipe:
     stages = replace(
         recipe.stages,
         blind_network={"channels": [16, 24, 32], "blocks": [1, 1, 1], "entry": 8, "radii": [0]},
-        blind=replace(recipe.stages.blind, steps=200, **common),
-        diffusion=replace(recipe.stages.diffusion, steps=60, **common),
+        blind=replace(recipe.stages.blind, steps=300, **common),
+        diffusion=replace(recipe.stages.diffusion, steps=100, **common),
     )
     return replace(
         recipe,
         stages=stages,
         network_options={"channels": [16, 24, 32], "blocks": [1, 1, 1], "unshuffle": 2},
-        loop=replace(recipe.loop, steps=220, **common),
+        loop=replace(recipe.loop, steps=300, **common),
     )
 
 
