@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -14,10 +14,13 @@ from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import load_part
 from meddenoise.methods.conditional import STEPS, Condition, Diffusion, OnePass, narrow, widen
 from meddenoise.methods.stabilised import as_map
+from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.normalize import window_of
 
 TILE = 512
 """Planes up to this side go through whole."""
+LEAST_BAND = 0.05
+"""Amplitude of a band below which networks are told no less."""
 FINEST = 4.0
 """log2 of the largest factor of super-resolution, which the network is given as 1."""
 
@@ -33,6 +36,10 @@ class Ends:
     window: tuple[float, float] | None
     noisy: bool = True
     """False where sigma says nothing."""
+
+    def of(self, noise: Sequence[NoiseEstimate]) -> "Ends":
+        """The same for planes with noise of these spectra."""
+        return replace(self, prepare=self.prepare.of(noise)) if isinstance(self.prepare, Noisy) else self
 
     def run(self, way: Callable[[Condition], Sampled], planes: Tensor, sigma: Tensor) -> Sampled:
         """`way`, in network units, on planes [B, C, H, W] and sigma in the image's unit.
@@ -64,6 +71,10 @@ class Distilled:
     ends: Ends
     context: int = 0
 
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> Self:
+        """As of `SpectralDenoiser`."""
+        return replace(self, ends=self.ends.of(noise))
+
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """The result [B, 1, H, W] in the image's unit; arguments as for `Denoiser`."""
         return self.ends.run(lambda condition: Sampled(self.network(condition)), noisy, sigma).clean
@@ -78,6 +89,10 @@ class PairSampler:
     steps: int = STEPS
     samples: int = 1
     context: int = 0
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> Self:
+        """As of `SpectralDenoiser`."""
+        return replace(self, ends=self.ends.of(noise))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """As `sample`, every plane from the same noise."""
@@ -96,9 +111,32 @@ Restorer = Distilled | PairSampler
 """A Denoiser; a SamplingDenoiser where it is a sampler."""
 
 
-def noisy_condition(planes: Tensor, level: Tensor) -> Condition:
-    """Condition from noisy planes [B, 1, H, W]: the planes, and the level of their noise [B, 1, H, W]."""
-    return Condition(torch.cat([planes, level], dim=1))
+@dataclass(frozen=True, slots=True)
+class Noisy:
+    """Conditions from noisy planes: the planes, the level of their noise, and its spectrum."""
+
+    bands: Tensor | None = None
+    """Amplitude of the noise in its radial bands, relative to white noise: [K], or [B, K] for a batch; None
+    for networks that are not told."""
+
+    def __call__(self, planes: Tensor, level: Tensor) -> Condition:
+        """The condition of planes [B, 1, H, W] with noise of `level` [B, 1, H, W]."""
+        if self.bands is None:
+            return Condition(torch.cat([planes, level], dim=1))
+        told = torch.log2(self.bands.clamp(min=LEAST_BAND)).to(planes)[..., None, None]
+        shape = len(planes), told.shape[-3], *planes.shape[-2:]
+        return Condition(torch.cat([planes, level, told.expand(shape)], dim=1))
+
+    def of(self, noise: Sequence[NoiseEstimate]) -> "Noisy":
+        """The same for planes with noise of these spectra."""
+        return self if self.bands is None else Noisy(torch.tensor([plane.bands for plane in noise]))
+
+
+def noisy_condition(setup: Setup) -> Noisy:
+    """Conditions for the checkpoint of a set-up, of its noise; older ones were not told the spectrum."""
+    channels = setup.checkpoint.metadata.network_options.get("condition", 2)
+    told = WHITE if setup.noise is None else setup.noise.bands
+    return Noisy(torch.tensor(told) if channels > 2 else None)
 
 
 def _with_hole(planes: Tensor, level: Tensor) -> Condition:
@@ -136,7 +174,7 @@ def _load(setup: Setup, ends: Ends) -> Restorer:
 
 
 class Medcdiff:
-    """Conditional diffusion given the noisy image and its noise level; Gaussian noise and impulses.
+    """Conditional diffusion given the noisy image, its noise level and spectrum; Gaussian noise and impulses.
 
     Source: Hung et al. 2023 (Med-cDiff, Bioengineering 10(11):1258), with the solver of Lu et al. 2022
     (arXiv 2211.01095) and symmetric pairs; `medcdiff-ddpm` is the paper's own sampler.
@@ -151,7 +189,7 @@ class Medcdiff:
 
         Raises UsageError for a checkpoint without the network, WeightsError for one that does not fit.
         """
-        return _load(setup, Ends(noisy_condition, setup.window))
+        return _load(setup, Ends(noisy_condition(setup), setup.window))
 
 
 MEDCDIFF = Medcdiff()
@@ -166,6 +204,10 @@ class AncestralSampler:
     steps: int
     samples: int = 1
     context: int = 0
+
+    def for_planes(self, noise: Sequence[NoiseEstimate]) -> Self:
+        """As of `SpectralDenoiser`."""
+        return replace(self, ends=self.ends.of(noise))
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
         """As `sample`, every plane from the same noise."""
@@ -204,7 +246,9 @@ class MedcdiffDdpm:
             )
         diffusion = Diffusion.load(setup)
         steps = sampling.steps or len(diffusion.schedule)
-        return AncestralSampler(diffusion, Ends(noisy_condition, setup.window), steps, sampling.samples)
+        return AncestralSampler(
+            diffusion, Ends(noisy_condition(setup), setup.window), steps, sampling.samples
+        )
 
 
 MEDCDIFF_DDPM = MedcdiffDdpm()

@@ -77,6 +77,20 @@ def part_of(checkpoint: Checkpoint, part: str) -> Checkpoint | None:
     return replace(checkpoint, tensors=tensors, metadata=metadata)
 
 
+def with_condition(checkpoint: Checkpoint, channels: int) -> Checkpoint:
+    """The conditional U-Net of a checkpoint with more channels in its condition, the last ones, of which it
+    makes nothing yet; itself where it has as many, or is another network."""
+    before = dict(checkpoint.metadata.network_options)
+    more = channels - int(before.get("condition", channels))
+    if more <= 0:
+        return checkpoint
+    kernel = checkpoint.tensors["head.weight"]
+    grid = kernel.shape[1] // (1 + channels - more)
+    wide = torch.cat([kernel, kernel.new_zeros(kernel.shape[0], more * grid, *kernel.shape[2:])], dim=1)
+    metadata = replace(checkpoint.metadata, network_options={**before, "condition": channels})
+    return replace(checkpoint, tensors={**checkpoint.tensors, "head.weight": wide}, metadata=metadata)
+
+
 def _more_frames(tensors: dict[str, Tensor], frames: int) -> dict[str, Tensor]:
     kernel = tensors["head.weight"]
     planes = kernel.shape[1]

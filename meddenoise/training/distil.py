@@ -13,9 +13,9 @@ from meddenoise.methods.conditional import STEPS, Diffusion
 from meddenoise.networks import build
 from meddenoise.training import Manner, Watch
 from meddenoise.training.befoi import StudentTask
-from meddenoise.training.begin import part_of
+from meddenoise.training.begin import part_of, with_condition
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.pairs import BEFOI, Case, validation_pairs
+from meddenoise.training.data.pairs import BEFOI, Case, count_channels, validation_pairs
 from meddenoise.training.medcdiff import OnePassTask, RestorationTask
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
@@ -76,7 +76,7 @@ def _kept(weights: Checkpoint, recipe: Recipe) -> Checkpoint:
             f"{weights.path} has no diffusion network of {recipe.method!r} that fits the recipe: give --from "
             "weights of that method."
         )
-    return found
+    return with_condition(found, count_channels(recipe.method))
 
 
 def _train_diffusion(
@@ -90,6 +90,8 @@ def _train_diffusion(
     assert recipe.conditional is not None
     training, cases = images
     start = part_of(load(recipe.start), "diffusion") if recipe.start else None
+    if start is not None:
+        start = with_condition(start, count_channels(recipe.method))
     watch.stage("diffusion network")
     diffusion = train_stage(
         RestorationTask(recipe, training, cases, start),

@@ -16,7 +16,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.spectrum import shaped_noise
 from meddenoise.series import Image
 from meddenoise.training.begin import begin_as
-from meddenoise.training.data import ANY, Batch, PatchSource, TrainingImage, middle
+from meddenoise.training.data import NAMES, Batch, PatchSource, TrainingImage, middle
 from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.motion import make_sequence
 from meddenoise.training.data.slices import SliceSource, made_slices
@@ -37,7 +37,6 @@ MOST_OWN = 0.02
 SMOOTH_PX = 0.8
 """Kernel of the correlated noise that is validated on, at a level of SMOOTH_SIGMA."""
 SMOOTH_SIGMA = 20.0
-_NAMES = {"": "image", ANY: "natural"}
 FLOOR = 1e-3
 """Added to the squared error in units of sigma, so that patches without error do not dominate."""
 
@@ -129,7 +128,7 @@ class SupervisedTask:
             told = (bands.repeat_interleave(self.bands // len(WHITE), dim=1), torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
             error = float(_error(result, case).square().mean())
-            table[f"{_NAMES.get(case.modality, case.modality)}-{case.level}"].append(
+            table[f"{NAMES.get(case.modality, case.modality)}-{case.level}"].append(
                 10 * np.log10(255**2 / error)
             )
         scores = {name: float(np.mean(values)) for name, values in sorted(table.items())}

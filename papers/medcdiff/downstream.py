@@ -32,11 +32,10 @@ from benchmarks.pictures import split_files
 from benchmarks.script import run
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io import read
-from meddenoise.methods.conditional import Condition
 from meddenoise.series import Floats
 from meddenoise.weights import load
 from papers.medcdiff.classifier import accuracy, area_under_curve, choose_folds, classify, train_folds
-from papers.medcdiff.restoration_cases import Case, add_noise
+from papers.medcdiff.restoration_cases import Case, add_noise, told_condition
 from papers.medcdiff.restoration_peers import PAIRS, classical, load_trained, ours
 
 LABELS = ("normal", "pneumonia")
@@ -145,8 +144,7 @@ def _degrade(found: Radiographs, noise: float, impulses: float) -> list[Case]:
     cases = []
     for n, clean in enumerate(found.clean):
         noisy = add_noise(clean[0].numpy(), noise, impulses, np.random.default_rng((11, n)))
-        told = np.stack([noisy, np.full_like(noisy, 2 * noise)])
-        condition = Condition(torch.from_numpy(told)[None])
+        condition = told_condition(noisy, noise)
         cases.append(Case("medcdiff", "", "DX", found.patients[n], clean[None], condition, sigma=2 * noise))
     return cases
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,9 +13,12 @@ from torch.nn import functional
 
 from benchmarks.pictures import Picture, central_crop, load_pictures
 from meddenoise.methods.conditional import Condition
+from meddenoise.methods.medcdiff import Noisy
+from meddenoise.noise import WHITE
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
 from meddenoise.series import Image
 from meddenoise.training.data.corrupt import FINEST, degrade_holed
+from meddenoise.training.spectra import bands_of, blurring
 
 Task = Literal["medcdiff", "medcdiff-upscale", "medcdiff-inpaint"]
 """By the name its checkpoint has as a method."""
@@ -32,8 +35,8 @@ AIR_HU = -1000.0
 class Case:
     """A clean crop [1, 1, H, W] in [-1, 1] for its window, and what is told of it.
 
-    `sigma` is the level of the Gaussian noise in the same units, `factor` that of the grid; 0 and 1 where
-    there is none.
+    `sigma` is the level of the Gaussian noise in the same units, `bands` its spectrum, `factor` that of the
+    grid; 0 and 1 where there is none.
     """
 
     task: Task
@@ -44,6 +47,7 @@ class Case:
     condition: Condition
     sigma: float = 0.0
     factor: float = 1.0
+    bands: tuple[float, ...] = WHITE
 
 
 def load_cases(data: Path, task: Task, count: int, side: int, split: str = "val") -> list[Case]:
@@ -75,11 +79,17 @@ def add_noise(
 def _noisy(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
     for level, share, kernel in NOISES:
         noisy = add_noise(clean, level, share, rng, kernel)
-        told = np.stack([noisy, np.full_like(clean, 2 * level)])
         setting = f"noise {level:g}" + (f", impulses {share:.0%}" if share else "")
         setting += f", kernel {kernel:g} px" if kernel else ""
-        condition = Condition(torch.from_numpy(told)[None])
-        yield _case("medcdiff", setting, picture, clean, condition, sigma=2 * level)
+        bands = bands_of(blurring(clean.shape, kernel)) if kernel else WHITE
+        condition = told_condition(noisy, level, bands)
+        yield _case("medcdiff", setting, picture, clean, condition, sigma=2 * level, bands=bands)
+
+
+def told_condition(noisy: Image, level: float, bands: tuple[float, ...] = WHITE) -> Condition:
+    """The condition of a noisy plane [H, W], with noise of `level` times the range."""
+    plane = torch.from_numpy(noisy)[None, None]
+    return Noisy(torch.tensor(bands))(plane, torch.full_like(plane, 2 * level))
 
 
 def _coarse(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
@@ -100,7 +110,7 @@ def _holed(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator
 
 
 def _case(
-    task: Task, setting: str, picture: Picture, clean: Image, condition: Condition, **told: float
+    task: Task, setting: str, picture: Picture, clean: Image, condition: Condition, **told: Any
 ) -> Case:
     image = torch.from_numpy(clean)[None, None]
     return Case(task, setting, picture.modality, picture.name, image, condition, **told)

@@ -11,8 +11,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from meddenoise.errors import UsageError
-from meddenoise.methods import Denoiser, Sampled, Sampling, SamplingDenoiser, Setup, get
+from meddenoise.methods import (
+    Denoiser,
+    Sampled,
+    Sampling,
+    SamplingDenoiser,
+    Setup,
+    SpectralDenoiser,
+    get,
+)
 from meddenoise.methods.medcdiff import load_restorer
+from meddenoise.noise import NoiseEstimate
 from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.data.pairs import PairSource, validation_pairs
@@ -124,6 +133,8 @@ def _run(denoiser: Denoiser, case: Case) -> Sampled:
     channels = case.condition.channels
     planes = channels if case.condition.known is not None else channels[:, :1]
     sigma = torch.tensor([case.sigma])
+    if isinstance(denoiser, SpectralDenoiser):
+        denoiser = denoiser.for_planes([NoiseEstimate(case.sigma, case.bands)])
     if isinstance(denoiser, SamplingDenoiser):
         return denoiser.sample(planes, sigma, [torch.Generator().manual_seed(0)])
     return Sampled(denoiser(planes, sigma))

@@ -33,7 +33,7 @@ TELL_SECONDS = 30.0
 
 
 class Generator(nn.Module):
-    """U-Net from the condition [B, 2, H, W] to an image [B, 1, H, W] in [-1, 1]; sides are padded."""
+    """U-Net from the condition [B, C, H, W] to an image [B, 1, H, W] in [-1, 1]; sides are padded."""
 
     def __init__(self, channels: int = 2, width: int = WIDTH) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def train_pix2pix(source: PairSource, minutes: float, path: Path) -> Path:
     if path.exists():
         return path
     torch.manual_seed(0)
-    generator, judge = Generator(), discriminator()
+    generator, judge = Generator(source.channels), discriminator(1 + source.channels)
     for network in (generator, judge):
         network.apply(_initialise)
     makers = [torch.optim.Adam(network.parameters(), RATE, BETAS) for network in (generator, judge)]
@@ -102,8 +102,9 @@ def train_pix2pix(source: PairSource, minutes: float, path: Path) -> Path:
 
 def load_pix2pix(path: Path) -> Callable[[Case], Tensor]:
     """The trained generator on test cases; known pixels are pasted in."""
-    generator = Generator()
-    generator.load_state_dict(load_file(path))
+    state = load_file(path)
+    generator = Generator(state["down.0.0.weight"].shape[1])
+    generator.load_state_dict(state)
     generator.train().requires_grad_(False)
 
     def run(case: Case) -> Tensor:

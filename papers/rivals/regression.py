@@ -30,7 +30,7 @@ class RegressionTask:
     def __init__(self, recipe: Recipe, training: list[TrainingImage], validation: list[Validation]) -> None:
         self.recipe, self.cases = recipe, validation
         self.source = PairSource(recipe, training, recipe.loop)
-        self.described = {**recipe.network_options, "condition": 2}
+        self.described = {**recipe.network_options, "condition": self.source.channels}
         self.digest = describe(task="regression", images=len(training), **settings(recipe.loop))
 
     def network(self) -> nn.Module:

@@ -14,14 +14,16 @@ from meddenoise.errors import UsageError
 from meddenoise.methods import Sampling, SamplingDenoiser, Setup, get
 from meddenoise.methods.conditional import LAST, LEAST_STEPS, Condition, Diffusion, OnePass, whole_spread
 from meddenoise.methods.medcdiff import (
+    LEAST_BAND,
     AncestralSampler,
     Distilled,
     Ends,
+    Noisy,
     PairSampler,
     load_restorer,
-    noisy_condition,
 )
 from meddenoise.networks import build
+from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data.pairs import TrainingPair
 from meddenoise.training.distil import find_widening
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_checkpoint, save_checkpoint
@@ -85,11 +87,11 @@ def diffusion() -> Diffusion:
 def told(count: int = 2, side: int = 40, level: float = 0.3) -> Condition:
     clean = math.sqrt(POWER) * normal(count, 1, side, side, seed=1)
     noisy = clean + level * normal(count, 1, side, side, seed=2)
-    return noisy_condition(noisy, torch.full_like(noisy, level))
+    return Noisy()(noisy, torch.full_like(noisy, level))
 
 
 def pair_of(model: Diffusion, **options: int) -> PairSampler:
-    return PairSampler(model, Ends(noisy_condition, WINDOW), **options)
+    return PairSampler(model, Ends(Noisy(), WINDOW), **options)
 
 
 def test_the_mean_in_one_evaluation_is_the_posterior_mean() -> None:
@@ -220,7 +222,7 @@ def test_draws_depend_on_the_generator_of_their_plane_alone() -> None:
 def test_the_paper_s_sampler_takes_all_steps_and_draws_from_the_posterior() -> None:
     noisy, sigma = image_planes()
     model = diffusion()
-    sampler = AncestralSampler(model, Ends(noisy_condition, WINDOW), 2000, 1)
+    sampler = AncestralSampler(model, Ends(Noisy(), WINDOW), 2000, 1)
     draw = sampler.sample(noisy, sigma, generators(1, 2)).clean
     floor = int((SCHEDULE.alpha <= 1e-3).sum())
     assert model.network.calls == 2000 - floor + 1, "steps of nothing but noise are left out"
@@ -231,7 +233,7 @@ def test_the_paper_s_sampler_takes_all_steps_and_draws_from_the_posterior() -> N
 
 @pytest.mark.parametrize("way", ["one pass", "pairs", "ancestral"])
 def test_where_sigma_is_0_the_plane_comes_back_bit_for_bit(way: str) -> None:
-    ends = Ends(noisy_condition, (-3.0, 7.7))
+    ends = Ends(Noisy(), (-3.0, 7.7))
     noisy = normal(3, 1, 20, 20) * 1000
     run = {
         "one pass": Distilled(OnePass(Change(0.5)), ends),
@@ -248,7 +250,7 @@ def test_where_sigma_is_0_the_plane_comes_back_bit_for_bit(way: str) -> None:
 
 def test_the_one_pass_is_told_the_image_in_its_window_and_says_what_to_take_off() -> None:
     network, planes = Change(0.25), normal(2, 1, 12, 12) * 30 + 100
-    clean = Distilled(OnePass(network), Ends(noisy_condition, WINDOW))(planes, torch.tensor([10.0, 20.0]))
+    clean = Distilled(OnePass(network), Ends(Noisy(), WINDOW))(planes, torch.tensor([10.0, 20.0]))
     torch.testing.assert_close(clean, planes - 25)
     torch.testing.assert_close(network.seen[:, :1, 16:-16, 16:-16], planes / 100 - 1)
     torch.testing.assert_close(network.seen[:, 1].mean(dim=(1, 2)), torch.tensor([0.1, 0.2]))
@@ -262,15 +264,29 @@ def test_even_planes_stay_even_up_to_their_borders(side: int) -> None:
     nn.init.normal_(network.tail.weight, std=0.05)
     level = torch.full((1, 1, side, side), 180.0)
     with torch.no_grad():
-        clean = Distilled(OnePass(network), Ends(noisy_condition, WINDOW))(level, torch.tensor([10.0]))
-        blind = 100 * (OnePass(network)(noisy_condition(level / 100 - 1, torch.full_like(level, 0.1))) + 1)
+        clean = Distilled(OnePass(network), Ends(Noisy(), WINDOW))(level, torch.tensor([10.0]))
+        blind = 100 * (OnePass(network)(Noisy()(level / 100 - 1, torch.full_like(level, 0.1))) + 1)
     assert float(clean.std()) < 0.2 * float(blind.std())
+
+
+def test_networks_that_take_it_are_told_the_spectrum_of_every_plane() -> None:
+    network, planes = Change(0.25), normal(2, 1, 12, 12) * 30 + 100
+    ends = Ends(Noisy(torch.tensor([1.0, 1.0, 0.5, 0.25])), WINDOW)
+    Distilled(OnePass(network), ends)(planes, torch.tensor([10.0, 20.0]))
+    assert network.seen[:, 2:, 5, 5].tolist() == [[0, 0, -1, -2]] * 2
+    white, blurred = NoiseEstimate(1.0), NoiseEstimate(1.0, (2.0, 1.0, 0.0, 0.5))
+    Distilled(OnePass(network), ends).for_planes([white, blurred])(planes, torch.tensor([10.0, 20.0]))
+    assert network.seen[0, 2:, 5, 5].tolist() == [0, 0, 0, 0]
+    assert network.seen[1, 2:, 5, 5].tolist() == pytest.approx([1, 0, math.log2(LEAST_BAND), -1])
+    untold = Distilled(OnePass(network), Ends(Noisy(), WINDOW)).for_planes([white, blurred])
+    untold(planes, torch.tensor([10.0, 20.0]))
+    assert network.seen.shape[1] == 2
 
 
 def test_without_a_window_every_plane_has_its_own() -> None:
     planes = torch.rand(2, 1, 32, 32) * torch.tensor([1.0, 1000.0])[:, None, None, None]
     network = Change(0.5)
-    clean = Distilled(OnePass(network), Ends(noisy_condition, None))(planes, torch.ones(2))
+    clean = Distilled(OnePass(network), Ends(Noisy(), None))(planes, torch.ones(2))
     change = (planes - clean).amax(dim=(1, 2, 3))
     assert float(change[0]) == pytest.approx(0.25, rel=0.02)
     assert float(change[1]) == pytest.approx(250, rel=0.02)

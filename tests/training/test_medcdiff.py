@@ -13,15 +13,18 @@ from meddenoise.errors import TrainingError, UsageError
 from meddenoise.methods import Sampling, Setup, get
 from meddenoise.methods.conditional import Diffusion, OnePass
 from meddenoise.methods.medcdiff import load_restorer
+from meddenoise.networks import build
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training import Manner, TrainingSet, run_training
+from meddenoise.training.begin import with_condition
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.pairs import PairSource, validation_pairs
+from meddenoise.training.data.pairs import PairSource, count_channels, validation_pairs
 from meddenoise.training.loop import Share
 from meddenoise.training.medcdiff import FLOOR, OnePassTask, RestorationTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
-from meddenoise.weights.checkpoint import load_checkpoint
+from meddenoise.weights import load
+from meddenoise.weights.checkpoint import load_checkpoint, load_state
 from tests.noisy_training import Silence, scene
 
 TASKS = ("medcdiff", "medcdiff-upscale", "medcdiff-inpaint")
@@ -223,7 +226,9 @@ def test_patches_come_with_their_condition_and_are_of_the_step_alone(method: str
     recipe = tiny(method)
     source = PairSource(recipe, images(), recipe.loop)
     pair, again, later = source.batch(1, 6, CPU), source.batch(1, 6, CPU), source.batch(2, 6, CPU)
-    assert pair.clean.shape == (6, 1, SIDE, SIDE) and pair.condition.channels.shape == (6, 2, SIDE, SIDE)
+    assert pair.clean.shape == (6, 1, SIDE, SIDE) and pair.condition.channels.shape[1] == count_channels(
+        method
+    )
     assert torch.equal(pair.clean, again.clean) and not torch.equal(pair.clean, later.clean)
     assert torch.equal(pair.condition.channels, again.condition.channels)
     part = source.batch(1, 6, Share(torch.device("cpu"), 1, 2))
@@ -282,6 +287,21 @@ def test_options_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(UsageError, match=option):
             run_training(tiny(), given, tmp_path, manner, watch=Silence())
+
+
+def test_weights_that_were_told_less_begin_as_what_they_are() -> None:
+    """Whatever the new channels of the condition say."""
+    network = build("cond-unet", {"profile": "tiny", "condition": 2}).eval()
+    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    old = replace(load("medcdiff"), tensors=network.state_dict())
+    old = replace(old, metadata=replace(old.metadata, network_options={"profile": "tiny", "condition": 2}))
+    begun = with_condition(old, 6)
+    wider = build(begun.metadata.network, dict(begun.metadata.network_options)).eval()
+    load_state(wider, begun)
+    state, told, time = torch.rand(1, 1, 24, 24), torch.rand(1, 6, 24, 24), torch.rand(1)
+    with torch.no_grad():
+        torch.testing.assert_close(wider(state, told, time), network(state, told[:, :2], time))
+    assert with_condition(begun, 6) is begun and with_condition(begun, 2) is begun
 
 
 def test_the_diffusion_network_of_weights_to_begin_with_stays_and_the_one_pass_is_trained(

@@ -29,6 +29,8 @@ SCENES = "phantom:scenes"
 """Source of the images whose patches are random scenes."""
 ANY = "*"
 """Modality of images that stand for every one: each patch gets the noise of another."""
+NAMES = {"": "image", ANY: "natural"}
+"""How scores name what is of no modality."""
 LEAST_SCALE = 0.3
 """Errors are weighed in units of sigma down to this level, in 255ths; of less noise no one sees any."""
 MODALITIES = ("CT", "MR", "MR", "DX", "XA")

@@ -1,7 +1,7 @@
 """Degraded patches for Med-cDiff: noise and impulses, a coarser grid, or a hole, with its description.
 
 Patches are clean in network units, [-1, 1] for the window of their image: [H, W] float32. What comes back is
-the condition [2, H, W] of `methods.medcdiff`.
+the condition [C, H, W] of `methods.medcdiff`.
 """
 
 import math
@@ -10,9 +10,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from meddenoise.noise.models import GaussianNoise, ImpulseNoise, NoiseOptions
+from meddenoise.methods.medcdiff import LEAST_BAND
+from meddenoise.noise import WHITE
+from meddenoise.noise.models import ImpulseNoise
 from meddenoise.noise.simulate import simulate
+from meddenoise.noise.spectrum import filter_planes, white_noise
 from meddenoise.series import Image
+from meddenoise.training.spectra import bands_of, draw_amplitude
 
 NOISE = (0.02, 0.15)
 """Standard deviations of the Gaussian noise, relative to the range; half of all patches."""
@@ -24,6 +28,11 @@ IMPULSES = 0.05
 """Largest share of pixels that are impulses, dark or bright; half of the patches have some."""
 TOLD_ERROR = 0.2
 """Standard deviation of log(told level / true level)."""
+CORRELATED = 0.5
+"""Share of patches whose noise is correlated."""
+UNTOLD, BAND_ERROR = 0.15, 0.15
+"""Share of these whose spectrum is told as white, which may be all that is known; and the standard deviation
+of log(told band / true band) of the others."""
 FACTORS = tuple(2 ** (k / 2) for k in range(2, 9))
 """2 to 16: the paper's factors of super-resolution, 2 sqrt(2) to 16, and 2."""
 FINEST = math.log2(FACTORS[-1])
@@ -49,18 +58,28 @@ def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
     return plain, 2 * _draw_level(rng) if rng.random() < 0.3 else 0.0
 
 
-def degrade_noisy(clean: Image, own: float, rng: np.random.Generator) -> Image:
-    """Gaussian noise, then impulses; given the level of the Gaussian noise, with the clean patch's `own`.
+def degrade_noisy(clean: Image, own: float, rng: np.random.Generator, modality: str = "") -> Image:
+    """Gaussian noise, white or with a spectrum of the modality, then impulses; [2 + 4, H, W].
 
+    Told are the level of the Gaussian noise, with the clean patch's `own`, and log2 of its amplitude in each
+    radial band relative to white noise, 0 where it is white.
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no levels.
     """
-    level = 2 * _draw_level(rng)
-    noises: list[NoiseOptions] = [GaussianNoise(level)]
+    level, bands = 2 * _draw_level(rng), np.zeros(len(WHITE))
+    noise = white_noise(clean.shape, rng)
+    if rng.random() < CORRELATED:
+        amplitude = draw_amplitude(clean.shape, modality, rng)
+        noise = filter_planes(noise, amplitude)
+        if rng.random() >= UNTOLD:
+            bands = np.log2(np.maximum(bands_of(amplitude), LEAST_BAND)) + rng.normal(
+                0, BAND_ERROR / math.log(2), len(WHITE)
+            )
+    noisy = clean + np.float32(level) * noise
     if rng.random() < 0.5:
-        noises.append(ImpulseNoise(rng.uniform(0, IMPULSES), low=-1, high=1))
-    noisy, _ = simulate(clean, noises, rng)
+        noisy, _ = simulate(noisy, [ImpulseNoise(rng.uniform(0, IMPULSES), low=-1, high=1)], rng)
     told = math.hypot(level, own) * math.exp(rng.normal(0, TOLD_ERROR))
-    return np.stack([noisy, np.full_like(clean, told)]).astype(np.float32)
+    planes = [np.full_like(clean, value) for value in (told, *bands)]
+    return np.stack([noisy, *planes]).astype(np.float32)
 
 
 def _draw_level(rng: np.random.Generator) -> float:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from meddenoise.methods.conditional import Condition
+from meddenoise.noise import WHITE
 from meddenoise.series import Image
-from meddenoise.training.data import PatchSource, TrainingImage, middle
+from meddenoise.training.data import NAMES, PatchSource, TrainingImage, middle
 from meddenoise.training.data.corrupt import PLAIN, degrade_coarse, degrade_holed, degrade_noisy, draw_plain
 from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.data.motion import MARGIN
@@ -22,10 +23,12 @@ VALIDATION_CROP = 128
 VALIDATION_PER_SOURCE = 4
 RANGE = 255.0
 
-DEGRADE: dict[str, Callable[[Image, float, np.random.Generator], Image]] = {
+Degrade = Callable[[Image, float, np.random.Generator, str], Image]
+"""The condition [C, H, W] of a clean patch [H, W] with own noise of that level, of that modality."""
+DEGRADE: dict[str, Degrade] = {
     "medcdiff": degrade_noisy,
-    "medcdiff-upscale": lambda clean, own, rng: degrade_coarse(clean, rng),
-    "medcdiff-inpaint": lambda clean, own, rng: degrade_holed(clean, rng),
+    "medcdiff-upscale": lambda clean, own, rng, modality: degrade_coarse(clean, rng),
+    "medcdiff-inpaint": lambda clean, own, rng, modality: degrade_holed(clean, rng),
 }
 """The degradation of each task of Med-cDiff, by the name its checkpoint has as a method."""
 
@@ -71,8 +74,9 @@ class PairSource:
 
 
 def count_channels(method: str) -> int:
-    """Of the condition: the noisy frame, its neighbours and its noise for BeFOI, else an image and a map."""
-    return 4 if method == BEFOI else 2
+    """Of the condition: the noisy frame, its neighbours and its noise for BeFOI, a noisy image with the level
+    and the bands of its noise, else an image and a map."""
+    return {BEFOI: 4, "medcdiff": 2 + len(WHITE)}.get(method, 2)
 
 
 def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]:
@@ -84,7 +88,7 @@ def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]
         if taken[image.source] <= VALIDATION_PER_SOURCE:
             clean, channels = _middle(method, image, rng)
             pair = to_pair(method, clean[None], channels[None], torch.device("cpu"))
-            pairs.append((image.modality or "image", pair))
+            pairs.append((NAMES.get(image.modality, image.modality), pair))
     return pairs
 
 
@@ -97,13 +101,13 @@ def to_pair(method: str, clean: Image, channels: Image, device: torch.device) ->
     return TrainingPair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
 
 
-def _patches(patches: PatchSource, degrade: Callable[[Image, float, np.random.Generator], Image]) -> Draw:
+def _patches(patches: PatchSource, degrade: Degrade) -> Draw:
     def draw(rng: np.random.Generator) -> tuple[Image, Image]:
         image, patch, _ = patches.draw_patch(rng)
         chosen, own = scaled(patch), 2 * image.own.sigma / RANGE
         if rng.random() < PLAIN:
             chosen, own = draw_plain(len(patch), rng)
-        return chosen, degrade(chosen, own, rng)
+        return chosen, degrade(chosen, own, rng, image.modality)
 
     return draw
 
@@ -127,7 +131,7 @@ def _middle(method: str, image: TrainingImage, rng: np.random.Generator) -> tupl
         noisy, clean = draw_frames(layers, image.own, TYPICAL, rng, image.device)
         return scaled(clean), tell_frames(noisy)
     clean = scaled(middle(image.plane, VALIDATION_CROP))
-    return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng)
+    return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng, image.modality)
 
 
 def scaled(plane: Image) -> Image:

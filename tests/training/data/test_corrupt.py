@@ -5,15 +5,18 @@ import pytest
 from numpy.typing import NDArray
 
 from meddenoise.training.data.corrupt import (
+    CORRELATED,
     COVERED,
     FACTORS,
     IMPULSES,
     NOISE,
+    UNTOLD,
     WEAK,
     degrade_coarse,
     degrade_holed,
     degrade_noisy,
 )
+from meddenoise.training.spectra import bands_of
 
 SIDE = 96
 DRAWS = 400
@@ -33,7 +36,7 @@ def noisy_draws(own: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float
     """Level, told level and share of impulses of many draws."""
     random, rows = rng(), []
     for _ in range(DRAWS):
-        noisy, told = degrade_noisy(FLAT, own, random)
+        noisy, told = degrade_noisy(FLAT, own, random)[:2]
         hits = (np.abs(noisy) == 1).mean()
         level = 1.4826 * np.median(np.abs(noisy - 0.1))
         rows.append((level, told.mean(), hits))
@@ -70,6 +73,24 @@ def test_the_told_level_is_nearly_the_true_one_with_the_patchs_own() -> None:
     assert abs(float(np.median(ratio))) < 0.05 and 0.15 < ratio.std() < 0.3
     own = noisy_draws(own=0.5)[1]
     assert np.median(own) == pytest.approx(np.median(np.hypot(level, 0.5)), rel=0.1)
+
+
+def test_the_told_spectrum_is_that_of_the_noise_and_white_where_it_is_not_told() -> None:
+    random, apart, correlated = rng(2), [], 0
+    for _ in range(DRAWS):
+        noisy, level, *bands = degrade_noisy(FLAT, 0.0, random, "MR")
+        told = np.array([band.mean() for band in bands])
+        noise = noisy - FLAT
+        if level.mean() == 0 or (np.abs(noisy) == 1).any() or not told.any():
+            continue
+        correlated += 1
+        seen = np.array(bands_of(np.sqrt(np.abs(np.fft.rfft2(noise)) ** 2 / (noise**2).sum())))
+        strong = told > -1.5
+        apart.append((told - np.log2(seen))[strong])
+    # without impulses, and with a level
+    assert correlated / DRAWS == pytest.approx(0.45 * (1 - UNTOLD) * CORRELATED, rel=0.25)
+    error = np.concatenate(apart)
+    assert abs(np.median(error)) < 0.05 and 0.1 < error.std() < 0.4
 
 
 def test_coarse_patches_keep_their_mean_and_lose_more_the_larger_the_factor() -> None:
