@@ -38,6 +38,9 @@ EXACT = 0.6
 8 bits has 0.3."""
 ROUNDING = 0.5
 """Level from which on patches may be rounded to 8 bits: below it nobody could see the noise."""
+LOGARITHMIC, MOST_DECADES = 0.4, 2.5
+"""Share of noise following the signal whose variance is exponential in it, and how many decades it changes
+by over the range at most."""
 LEAST_CHANGE = 0.3
 """A draw of the level is kept this much below the top of the range, whatever the reference's own noise."""
 
@@ -252,12 +255,18 @@ def _unit_noise(clean: Image, level: Image, poisson: bool, rng: np.random.Genera
 
 
 def signal_level(clean: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """sigma(x) with variance linear in the signal plus a constant (electronic) share."""
+    """sigma(x) with variance linear in the signal plus a constant (electronic) share, or exponential in it,
+    as quanta are on the logarithmic scale of radiographs, in either photometric interpretation."""
+    if rng.random() < LOGARITHMIC:
+        decades = rng.uniform(-1, 1) * MOST_DECADES
+        level = np.exp((clean - clean.mean()) * np.float32(np.log(10) * decades / 2 / 255))
+        logarithmic: Image = (sigma * level / np.sqrt(np.mean(level**2))).astype(np.float32)
+        return logarithmic
     signal = np.maximum(clean, 0) + 1e-3
     share = rng.uniform(0.02, 0.6)
     reference = max(float(signal.mean()), 20.0)
-    level: Image = (sigma * np.sqrt((1 - share) * signal / reference + share)).astype(np.float32)
-    return level
+    linear: Image = (sigma * np.sqrt((1 - share) * signal / reference + share)).astype(np.float32)
+    return linear
 
 
 def slow_variation(shape: tuple[int, ...], rng: np.random.Generator) -> Image:

@@ -34,6 +34,8 @@ from meddenoise.training.split import (
 FEWEST_REPEATS = 2 * APART + 2
 """Frames of a run of repeats: two or more then share no noise with any of them."""
 REPEATS_SEED = 1
+HALVED = 256
+"""Planes with this many pixels a side are also shown at half the size, and those at half of that."""
 ISOTROPIC = 1.4
 """Volumes whose spacings differ by less than this factor are also cut along the other two axes."""
 
@@ -213,9 +215,9 @@ def _images(
         _check_kind(series, profile)
         scaled = profile.scaled(low, 255 / width)
         device = profile.in_window() or scaled
-    for image, run in _planes(volume, series, augment):
+    for image, run, times in _planes(volume, series, augment):
         if image.std() > 3:  # an empty plane teaches nothing
-            own = NoiseEstimate(row.own)
+            own = NoiseEstimate(row.own / times)
             if row.own < 0:
                 own = own_noise(image, modality, row.most_own(item.group))
             like = None
@@ -248,12 +250,16 @@ def window(volume: Image, modality: str, row: DataRow) -> tuple[float, float]:
     return row.low, max(float(np.nanpercentile(volume, 99.9)) - row.low, 1e-6)
 
 
-def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:
-    """Planes to train on, with the planes before and after them if there are any [3, H, W]."""
+def _planes(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None, int]]:
+    """Planes to train on, with the planes before and after them if there are any [3, H, W], and how many
+    times they were made smaller."""
     for plane, run in _cuts(volume, series, augment):
-        yield plane, run
-        if augment and min(plane.shape) >= 256:
-            yield halved(plane), None
+        yield plane, run, 1
+        times = 2
+        while augment and min(plane.shape) >= HALVED:
+            plane = halved(plane)
+            yield plane, None, times
+            times *= 2
 
 
 def _cuts(volume: Image, series: Series, augment: bool) -> Iterator[tuple[Image, Image | None]]:

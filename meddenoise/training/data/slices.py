@@ -16,7 +16,7 @@ SHARED, MOST_SHARED = 0.5, 0.7
 most they share."""
 ELSEWHERE = 0.12
 """Share of neighbours that show another place: a gap, a hole, another contrast."""
-ALONE, ONE_SIDED = 0.12, 0.12
+ALONE, ONE_SIDED = 0.3, 0.1
 """Shares of slices that come three times, as a single one does, and of first or last ones."""
 SHIFT, BEND = 0.8, 1.2
 """Means in pixels of how far a slice's structures move to the next: all of them, and each by itself."""
