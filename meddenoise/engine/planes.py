@@ -23,20 +23,22 @@ def load_planes(series: Series, start: int, stop: int, noise: Noise, context: in
     """Planes with their neighbours [N, 2 context + 1, Y, X], holes filled, and noise maps [N, Y, X].
 
     Bright is what is shown bright, as in all that networks are trained on.
-    Neighbours are frames of the same colour channel, or slices if `noise` says that these help; the plane
-    itself stands in for those beyond the ends, for those without noise (a blank frame) or with much more than
-    the plane's own, which methods would take for structure, and for slices that show another place.
+    Neighbours are frames of the same colour channel, unless `noise` says otherwise, or slices if it says that
+    these help; the plane itself stands in for those beyond the ends, for those without noise (a blank frame)
+    or with much more than the plane's own, which methods would take for structure, and for slices that show
+    another place.
     """
     channels = series.channels
     planes = np.arange(start, stop)[:, None]
-    slices = isinstance(noise, SeriesNoise) and noise.neighbours
-    steps = np.arange(-context, context + 1) * (series.is_cine or slices)
+    said = noise.neighbours if isinstance(noise, SeriesNoise) else None
+    near = series.is_cine if said is None else said
+    steps = np.arange(-context, context + 1) * near
     frames = np.clip(planes // channels + steps, 0, len(series) // channels - 1)
     index = frames * channels + planes % channels
     index = np.where(_helps(noise, index, planes), index, planes)
     low, high = int(index.min()), int(index.max()) + 1
     filled = fill_holes(series.values(low, high), series.valid(low, high))
-    if slices:
+    if near and not series.is_cine:
         pairs = np.stack(np.broadcast_arrays(index, planes), axis=-1) - low
         index = np.where(alike(filled, pairs), index, planes)
     own = zip(range(start, stop), filled[start - low : stop - low], strict=True)

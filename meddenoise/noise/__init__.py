@@ -112,8 +112,9 @@ class SeriesNoise:
     """
 
     planes: tuple[NoiseEstimate, ...]
-    neighbours: bool = False
-    """True if methods that take neighbouring slices get them: the same place, with noise of their own."""
+    neighbours: bool | None = None
+    """True if methods that take neighbouring planes get them: the same place, with noise of their own. None
+    for the frames of a cine, but no slices."""
 
     def __len__(self) -> int:
         return len(self.planes)

@@ -169,7 +169,8 @@ def _noise_of(taken: Taken, options: Options) -> tuple[SeriesNoise, SeriesNoise]
 
 
 def _with_neighbours(choice: Choice, noise: SeriesNoise, series: Series) -> SeriesNoise:
-    """The noise, which says whether a network for slices with their neighbours is given these."""
+    """The noise, which says whether a network for slices with their neighbours is given these; one that does
+    not know motion gets no frames."""
     checkpoint = choice.checkpoint
     several = checkpoint is not None and checkpoint.metadata.network_options.get("frames", 1) > 1
     row = rows().get(choice.method.name)
