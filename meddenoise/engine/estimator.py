@@ -140,7 +140,9 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     level = _without_anatomy(classical, learned)
     if modality in RADIOGRAPHS and classical.variance is not None and level > DISAGREE * learned.sigma:
         ruled = _scaled(classical, min(level, MOST_BRIGHT * learned.sigma))
-        return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=learned.sigma)
+        # Of noise that changes by decades over the range the network reads the least: no second opinion.
+        second = None if classical.variance.exponential else learned.sigma
+        return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=second)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
     if modality in RADIOGRAPHS and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:

@@ -165,7 +165,7 @@ def shipped_series(name: str, contrast: float, count: int = 4) -> tuple[Series, 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_faint_disc_survives_every_shipped_checkpoint(name: str) -> None:
-    count = 2 if name in WINDOWED else 4  # slow ones
+    count = 1 if name in WINDOWED else 2  # slow ones
     series, disc = shipped_series(name, contrast=20.0, count=count)
     flat, _ = shipped_series(name, contrast=0.0, count=count)
     seen, unseen = (denoise(each, name).mean(axis=0) for each in (series, flat))

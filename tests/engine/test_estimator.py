@@ -130,6 +130,15 @@ def test_radiographs_have_the_learned_spectrum_and_a_level_without_the_anatomy_o
     assert level == pytest.approx(0.81 * np.exp(0.75), rel=0.02)
 
 
+def test_the_network_is_no_second_opinion_on_noise_that_changes_by_decades() -> None:
+    line, curve = SignalVariance(1.0, 50.0), SignalVariance(0.02, 3.0, exponential=True)
+    ruled = [
+        rule(NoiseEstimate(9.0, variance=v), NoiseEstimate(3.0, spectrum=FLAT), "DX") for v in (line, curve)
+    ]
+    assert [one.second for one in ruled] == [3.0, None]
+    assert len(doubts(ruled[:1])) == 1 and doubts(ruled[1:]) == []
+
+
 def test_rician_noise_is_believed_unless_it_is_far_above_what_the_network_reads() -> None:
     magnitude = NoiseEstimate(9.0, model="rician")
     assert rule(magnitude, NoiseEstimate(6.0), "MR").model == "rician"
