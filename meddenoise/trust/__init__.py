@@ -10,7 +10,7 @@ the estimated level, spectrum and dependence would show is simulated, and most s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Verdict = Literal["ok", "no effect", "look", "reject"]
@@ -59,7 +59,7 @@ CHECKS: Mapping[str, Check] = {
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
         advice=("--strength 0.6", "--method {other}"),
-        look=1.2,
+        look=1.25,
         reject=1.5,
     ),
     "structure_invented": Check(
@@ -92,6 +92,14 @@ CHECKS: Mapping[str, Check] = {
         look=0.34,
         reject=0.2,
         falling=True,
+    ),
+    "smoothing": Check(
+        "how near structure_lost, edges_lost and mean_shift are to `look`, added up, and the share of their "
+        "contrast that small discs lose; only where none of the four says anything by itself",
+        "structure, edges, brightness and small discs each lost a little ({value:.1f} together, from "
+        "{look:g} on): this is smoother than it should be",
+        advice=("--strength 0.6",),
+        look=2.25,
     ),
     "noise_left": Check(
         "share of the noise that is left in the flat places of the image",
@@ -163,11 +171,17 @@ class Trust:
     advice: tuple[str, ...] = ()
 
 
+SIGNS = ("structure_lost", "edges_lost", "mean_shift")
+"""Checks of smoothing that add up."""
+
+
 def judge(measured: Values, method: str = "") -> Trust:
     """The worst verdict of all checks that have a value, with the reasons, the worst first.
 
-    `method` is the one that made the result: what to try instead is another one.
+    `method` is the one that made the result: what to try instead is another one. The check of "smoothing" is
+    made of others, and added to the values.
     """
+    measured = replace(measured, values=_with_smoothing(measured.values))
     known = {name: value for name, value in measured.values.items() if value is not None}
     verdicts = {name: CHECKS[name].judge(value) for name, value in known.items()}
     ranked = [name for verdict in SEVERITY[:-1] for name in CHECKS if verdicts.get(name) == verdict]
@@ -182,3 +196,15 @@ def judge(measured: Values, method: str = "") -> Trust:
         measured.bins,
         tuple(dict.fromkeys(option.format(other=other) for option in tried)),
     )
+
+
+def _with_smoothing(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The values and "smoothing", None where one of its parts is, or speaks for itself."""
+    if values.get("structure_lost") is None:  # nothing was measured, or a reference says it better
+        return dict(values)
+    signs = {name: values.get(name) for name in (*SIGNS, "lesion_survival")}
+    quiet = {n: value for n, value in signs.items() if value is not None and CHECKS[n].judge(value) == "ok"}
+    total = None
+    if len(quiet) == len(signs):
+        total = 1 - quiet["lesion_survival"] + sum(quiet[n] / (CHECKS[n].look or 1.0) for n in SIGNS)
+    return {**values, "smoothing": total}

@@ -55,6 +55,25 @@ def test_blur_is_rejected_for_edges_and_lost_structure(noise):
     assert any("structure was removed" in reason for reason in found.reasons)
 
 
+LITTLE = {"structure_lost": 1.0, "edges_lost": 0.65, "mean_shift": 0.44, "lesion_survival": 0.4}
+"""A little of everything: 0.8 + 0.5 + 0.8 + 0.6."""
+
+
+def test_many_signs_of_smoothing_are_one_where_none_is_enough_by_itself():
+    found = judge(Values(LITTLE))
+    assert found.verdict == "look" and "2.7 together" in found.reasons[0]
+    assert found.values["smoothing"] == pytest.approx(2.7) and found.advice == ("--strength 0.6",)
+    kept = judge(Values(LITTLE | {"lesion_survival": 0.9}))
+    assert kept.verdict == "ok" and kept.values["smoothing"] == pytest.approx(2.2)
+
+
+@pytest.mark.parametrize("other", [{"edges_lost": 1.4}, {"lesion_survival": 0.3}, {"mean_shift": None}])
+def test_signs_do_not_add_up_where_one_speaks_for_itself_or_is_not_known(other):
+    found = judge(Values(LITTLE | other))
+    assert found.values["smoothing"] is None and not [r for r in found.reasons if "together" in r]
+    assert "smoothing" not in judge(Values({"reference_lost": 0.5})).values
+
+
 def test_a_lesion_that_is_gone_is_lost_and_one_that_nobody_measured_is_invented():
     y, x = np.indices((SIZE, SIZE))
     planted = values(scene() + 100 * (np.hypot(y - 40, x - 75) < 5)).values

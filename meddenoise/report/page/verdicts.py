@@ -13,6 +13,7 @@ NAMES = {
     "edges_lost": "Edges lost",
     "mean_shift": "Brightness shifted",
     "lesion_survival": "Small discs kept",
+    "smoothing": "Signs of smoothing",
     "noise_left": "Noise left",
     "grain_coarser": "Grain coarser",
     "reference_lost": "Lost against the reference",
@@ -84,7 +85,7 @@ def _row(name: str, value: float | None) -> str:
     side = "≤" if check.falling else "≥"
     kind = "" if value is None else f" {kind_of(check.judge(value))}"
     limits = (
-        "" if limit is None else f"{side} {limit:.2g}"
+        "" if limit is None else f"{side} {limit:.3g}"
         for limit in (check.no_effect, check.look, check.reject)
     )
     return (
