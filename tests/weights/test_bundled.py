@@ -20,7 +20,7 @@ LEAST_GAIN_DB = {
     "diffdenoise": {"ct": 4.2, "mr": 9.3, "xray": 6.5, "fluoro": 10.5},
 }
 """A little under what was measured with these weights and the program's own estimate of the noise."""
-SIZE = 256
+SIZE = 192
 METHODS = tuple(LEAST_GAIN_DB)
 KINDS = ("ct", "mr", "xray", "fluoro")
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -68,7 +68,7 @@ def test_the_noise_of_the_modality_is_reduced(method: str, kind: str) -> None:
 
 @every_method
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("level", [0.3, 1, 2, 5])
+@pytest.mark.parametrize("level", [0.3, 1, 4])
 def test_little_noise_is_never_made_worse(method: str, kind: str, level: float) -> None:
     truth = study(kind)[1]
     sigma = level / 255 * (2000 if kind == "ct" else np.percentile(truth, 99.9))
@@ -142,7 +142,7 @@ def test_a_faint_disc_keeps_its_contrast(method: str) -> None:
     assert 0.8 * 15 < contrast < 1.1 * 15
 
 
-@pytest.mark.parametrize("kind", ["ct", "fluoro"])
+@pytest.mark.parametrize("kind", ["ct"])
 def test_half_precision_costs_next_to_nothing(kind: str) -> None:
     # Phantoms are smoother than anything real, so this is wider than the 0.02 dB of real images.
     noisy, truth = study(kind)
