@@ -58,8 +58,8 @@ def only(noisy, n):
 
 
 def test_slices_with_noise_of_their_own_get_their_neighbours():
-    assert prepared(volume()) == ("direct-volume", True)
-    assert prepared(volume(), method="direct", quality="best") == ("direct-volume", True)
+    assert prepared(volume()) == ("direct", True)
+    assert prepared(volume(), method="direct", quality="best") == ("direct", True)
 
 
 def test_everything_else_is_denoised_slice_by_slice():
@@ -67,8 +67,7 @@ def test_everything_else_is_denoised_slice_by_slice():
     far = replace(noisy, geometry=Geometry(spacing_mm=(9.0, 1.0, 1.0)))
     unknown = replace(noisy, geometry=Geometry(known=False))
     for one in (volume(shared=True), far, unknown, only(noisy, 0)):
-        assert prepared(one) == ("direct-volume", False)
-    assert prepared(noisy, weights="direct") == ("direct", False)
+        assert prepared(one) == ("direct", False)
     assert prepared(noisy, quality="fast") == ("direct-fast", False)
 
 

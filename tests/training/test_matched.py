@@ -323,8 +323,8 @@ def test_a_student_begins_as_the_weights_given_unless_its_recipe_begins_as_anoth
     )
     shipped = replace(read_recipe("befoi"), data=(DataRow(),))
     begun = StudentTask(shipped, images, [], diffusion, other).network().state_dict()
-    volume = load("direct-volume").tensors
-    assert all(torch.equal(value, volume[key].float()) for key, value in begun.items())
+    direct = load("direct").tensors
+    assert all(torch.equal(value, direct[key].float()) for key, value in begun.items())
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
