@@ -68,7 +68,7 @@ def test_everything_else_is_denoised_slice_by_slice():
     unknown = replace(noisy, geometry=Geometry(known=False))
     for one in (volume(shared=True), far, unknown, only(noisy, 0)):
         assert prepared(one) == ("direct", False)
-    assert prepared(noisy, quality="fast") == ("direct-fast", False)
+    assert prepared(noisy, quality="fast") == ("direct-fast", None)  # it takes single planes
 
 
 def test_a_single_slice_comes_without_a_warning():
