@@ -94,12 +94,12 @@ CHECKS: Mapping[str, Check] = {
         falling=True,
     ),
     "smoothing": Check(
-        "how near structure_lost, edges_lost and mean_shift are to `look`, added up, and the share of their "
-        "contrast that small discs lose; only where none of the four says anything by itself",
-        "structure, edges, brightness and small discs each lost a little ({value:.1f} together, from "
-        "{look:g} on): this is smoother than it should be",
+        "mean_shift over its `look`, and the share of their contrast that small discs lose, added up; only "
+        "where neither says anything by itself",
+        "tissues changed their brightness a little, and small discs lose some of their contrast ({value:.1f} "
+        "together, from {look:g} on): this is smoother than it should be",
         advice=("--strength 0.6",),
-        look=2.25,
+        look=1.1,
     ),
     "noise_left": Check(
         "share of the noise that is left in the flat places of the image",
@@ -171,10 +171,6 @@ class Trust:
     advice: tuple[str, ...] = ()
 
 
-SIGNS = ("structure_lost", "edges_lost", "mean_shift")
-"""Checks of smoothing that add up."""
-
-
 def judge(measured: Values, method: str = "") -> Trust:
     """The worst verdict of all checks that have a value, with the reasons, the worst first.
 
@@ -199,12 +195,13 @@ def judge(measured: Values, method: str = "") -> Trust:
 
 
 def _with_smoothing(values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The values and "smoothing", None where one of its parts is, or speaks for itself."""
-    if values.get("structure_lost") is None:  # nothing was measured, or a reference says it better
+    """The values and "smoothing", None where one of its parts is, or speaks for itself.
+
+    Both are small where nothing but noise was taken, however much it was.
+    """
+    if values.get("mean_shift") is None:  # nothing was measured, or a reference says it better
         return dict(values)
-    signs = {name: values.get(name) for name in (*SIGNS, "lesion_survival")}
-    quiet = {n: value for n, value in signs.items() if value is not None and CHECKS[n].judge(value) == "ok"}
-    total = None
-    if len(quiet) == len(signs):
-        total = 1 - quiet["lesion_survival"] + sum(quiet[n] / (CHECKS[n].look or 1.0) for n in SIGNS)
-    return {**values, "smoothing": total}
+    parts = [(CHECKS[name], values.get(name)) for name in ("mean_shift", "lesion_survival")]
+    known = [(check, value) for check, value in parts if value is not None and check.judge(value) == "ok"]
+    shares = [1 - value if check.falling else value / (check.look or 1.0) for check, value in known]
+    return {**values, "smoothing": sum(shares) if len(shares) == len(parts) else None}
