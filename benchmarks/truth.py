@@ -8,7 +8,7 @@ Judged by phantoms with exact truth (seeds from 9000 on, never trained on), by t
 acquisitions, by the other frames of a still scene, by photographs without noise and by medical images of the
 validation split whose own noise is below 2 % of the total noise power. NLM and BM3D are given the true level
 of every plane, `bm3d+model` its map, spectrum and dependence on signal; our methods estimate what they need
-from whole series, as for a user. `--weights` adds a column for a checkpoint of `direct`. BM3D needs
+from whole series, as for a user. `--weights` adds a column for a checkpoint, run as its method. BM3D needs
 `pip install 'meddenoise[bm3d]'` (non-commercial use only); `--cache` keeps what NLM and BM3D gave.
 """
 
@@ -168,7 +168,7 @@ def _parse() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="of direct; repeatable",
+        help="a checkpoint, run as its method; repeatable",
     )
     parser.add_argument("--given", action="store_true", help="also with the true level given")
     parser.add_argument("--quick", action="store_true", help="a small fixed part, for use during training")

@@ -15,6 +15,7 @@ from meddenoise.io.atomic import staged
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Plane
+from meddenoise.weights.checkpoint import read_metadata
 
 GIVEN = " given"
 """Ends the name of a column whose method is given the true level."""
@@ -35,7 +36,7 @@ Column = Callable[[Trial], Run]
 def choose_columns(
     methods: Sequence[str], weights: dict[str, str], given: bool, options: Options
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """The columns by name, with one for each checkpoint of `direct` in `weights`; and peers that cannot run.
+    """The columns by name, with one for each checkpoint in `weights`; and peers that cannot run.
 
     `given` adds a second column to each learned method, in which it is given the true level.
     """
@@ -53,7 +54,9 @@ def choose_columns(
         else:
             method, _, quality = name.partition(" ")
             learned[name] = replace(options, method=method, quality=quality or "standard")
-    learned |= {name: replace(options, method="direct", weights=path) for name, path in weights.items()}
+    for name, path in weights.items():
+        method = read_metadata(Path(path), sha256=None)[0].method
+        learned[name] = replace(options, method=method, weights=path)
     for name, settings in learned.items():
         columns[name] = pipeline(settings, given=False)
         if given:

@@ -5,11 +5,11 @@ import pytest
 
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.spectrum import mean_power
-from meddenoise.training.data import SCENES, PatchSource, TrainingImage
+from meddenoise.training.data import RINGING, SCENES, PatchSource, TrainingImage
 from meddenoise.training.data.degradation import blank, degrade
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.spectra import KSpaceWindow, Scan
+from meddenoise.training.spectra import KSpaceWindow, Scan, half_matrix
 
 EXACT = NoiseEstimate(0.0)
 
@@ -24,10 +24,38 @@ def power(plane: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_window_keeps_the_mean_and_its_noise_has_unit_power(seed: int) -> None:
     window = KSpaceWindow.draw(np.random.default_rng(seed))
-    assert min(window.cut_x, window.cut_y) < 0.5
+    assert min(window.cut_x, window.cut_y) < 0.5 or window.elliptic
     transfer = window.transfer((64, 96))
     assert transfer[0, 0] == 1 and 0 <= transfer.min() <= transfer.max() <= 1 + 1e-6
     assert mean_power(window.amplitude((64, 96)), 96) == pytest.approx(1, rel=1e-4)
+
+
+def test_half_the_matrix_rings_to_the_last_pixel_where_means_do_not_and_both_keep_what_is_smooth() -> None:
+    y, x = np.mgrid[:128, :128] - 63.5
+    smooth = (100 + 50 * np.cos(y / 15) * np.cos(x / 20)).astype(np.float32)
+    means = smooth.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(half_matrix(smooth)[4:-4, 4:-4], means[4:-4, 4:-4], atol=0.5)
+    disc = np.where(np.hypot(y, x) < 45, 200, 0).astype(np.float32)
+    ringing, plain = half_matrix(disc), disc.reshape(64, 2, 64, 2).mean(axis=(1, 3))
+    inside = slice(26, 38), slice(26, 38)  # ten pixels from the edge
+    assert plain[inside].std() == 0 and 0.05 < ringing[inside].std() < 5
+    assert ringing.min() >= 0 and ringing.mean() == pytest.approx(plain.mean(), rel=0.03)
+    steps = np.diff(ringing[30, 24:40])
+    assert np.mean(steps[1:] * steps[:-1] < 0) > 0.8, "a period of two pixels"
+
+
+def test_exact_patches_of_mr_ring_and_no_others_do() -> None:
+    stripes = np.tile(np.where((np.arange(256) // 32) % 2, 200, 0).astype(np.float32), (256, 1))
+
+    def rings(modality: str, own: float = 0.0) -> float:
+        image = TrainingImage(stripes, modality, "one", "one", NoiseEstimate(own))
+        source = PatchSource([image], {"one": 1.0}, NoiseMix(), 64, seed=0)
+        drawn = [source.draw_patch(np.random.default_rng(seed)) for seed in range(80)]
+        assert all(patch.shape == (64, 64) for _, patch, _ in drawn)
+        return float(np.mean([len(np.unique(np.round(patch, 2))) > 8 for _, patch, _ in drawn]))
+
+    assert rings("MR") == pytest.approx(RINGING, abs=0.15)
+    assert rings("DX") == rings("MR", own=2.0) == 0
 
 
 @pytest.mark.parametrize("elliptic", [False, True])

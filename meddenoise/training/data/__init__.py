@@ -23,7 +23,7 @@ from meddenoise.training.data.degradation import (
 )
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
-from meddenoise.training.spectra import KSpaceWindow, Scan
+from meddenoise.training.spectra import KSpaceWindow, Scan, half_matrix
 
 SCENES = "phantom:scenes"
 """Source of the images whose patches are random scenes."""
@@ -34,6 +34,8 @@ NAMES = {"": "image", ANY: "natural"}
 LEAST_SCALE = 0.3
 """Errors are weighed in units of sigma down to this level, in 255ths; of less noise no one sees any."""
 MODALITIES = ("CT", "MR", "MR", "DX", "XA")
+RINGING = 0.5
+"""Share of exact MR patches that are scanned with this very matrix: their edges ring to the last pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,12 @@ class PatchSource:
             image = self.images[int(np.searchsorted(self.shares, rng.random() * self.shares[-1]))]
             if image.modality == ANY:
                 image = replace(image, modality=str(rng.choice(MODALITIES)))
+            side = self.patch * (2 if self._rings(image, rng) else 1)
             if image.source == SCENES:
-                return image, draw_scene(self.patch, rng), None
-            height, width = image.plane.shape
-            y = int(rng.integers(height - self.patch + 1))
-            x = int(rng.integers(width - self.patch + 1))
-            window = slice(y, y + self.patch), slice(x, x + self.patch)
+                patch = draw_scene(side, rng)
+                break
+            y, x = (int(rng.integers(length - side + 1)) for length in image.plane.shape)
+            window = slice(y, y + side), slice(x, x + side)
             patch = (image.plane if image.run is None or not self.runs else image.run)[..., *window]
             if attempt == 3 or patch.std() > 2 or rng.random() < 0.1:
                 break
@@ -137,7 +139,16 @@ class PatchSource:
             patch = (255 * bent ** np.float32(rng.uniform(0.7, 1.4))).astype(np.float32)
         if image.modality != "MR" and rng.random() < 0.15:
             patch = patch.max() - patch  # the other photometric interpretation
+        if side > self.patch:
+            image = replace(image, own=replace(image.own, sigma=image.own.sigma / 2))
+            patch = half_matrix(patch)
         return image, patch, None
+
+    def _rings(self, image: TrainingImage, rng: np.random.Generator) -> bool:
+        """Whether the next patch of an image is drawn twice as large, to be scanned with half the matrix."""
+        exact = image.noise is None and image.like is None and image.own.sigma < EXACT
+        fits = min(image.plane.shape) >= 2 * self.patch
+        return image.modality == "MR" and exact and fits and rng.random() < RINGING
 
     def _degrade(
         self, image: TrainingImage, patch: Image, noise: Image | None, rng: np.random.Generator
