@@ -10,6 +10,7 @@ install_tools() {
     command -v storescu >/dev/null || missing="$missing dcmtk"
     command -v Orthanc >/dev/null || missing="$missing orthanc orthanc-dicomweb"
     command -v chromedriver >/dev/null || missing="$missing chromium chromium-driver"
+    command -v slurmctld >/dev/null || missing="$missing slurmctld slurmd slurm-client munge"
     if [ -n "$missing" ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
         apt-get update -qq || true
         for package in $missing; do

@@ -14,14 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from meddenoise.batch.slurm import SlurmJobs, open_slurm
 from meddenoise.errors import ClusterError, UsageError
 
 KINDS = ("local", "slurm")
 LOOPBACK = "127.0.0.1"
 CORES = 4
-"""Processor cores of a worker, where nothing says how many it has."""
-MEMORY = "16GB"
-"""Of a Slurm job, where Dask's configuration does not say."""
+"""Processor cores of a worker on this machine, where nothing says how many there are to be."""
 THREADS = 2
 """Of a worker: while one series is in the network, another is read or written."""
 PATIENCE_S = 30.0
@@ -61,6 +60,8 @@ class Cluster:
     name: str
     threads: int
     """Of all workers that there are or were asked for: series that can be worked on at a time."""
+    jobs: SlurmJobs | None = None
+    """Where its workers are jobs of Slurm."""
 
     @property
     def is_gone(self) -> bool:
@@ -95,15 +96,16 @@ def open_cluster(wanted: ClusterChoice, device: str) -> Iterator[Cluster]:
         raise _missing(error) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
+        jobs = None
         if wanted.kind == "local":
             place: Any = stack.enter_context(_local(wanted.workers, device))
             count = len(place.worker_spec)
             name = f"{count} worker{'s' * (count > 1)} on this machine"
             threads = THREADS * count
         elif wanted.kind == "slurm":
-            place = stack.enter_context(_slurm())
             count = wanted.workers or 1
-            place.scale(jobs=count)
+            jobs = stack.enter_context(open_slurm(count, THREADS, _missing))
+            place = jobs.cluster
             name, threads = f"{count} job{'s' * (count > 1)} of Slurm", THREADS * count
         else:
             place, name, threads = wanted.address, wanted.address, 0
@@ -117,7 +119,7 @@ def open_cluster(wanted: ClusterChoice, device: str) -> Iterator[Cluster]:
             ) from error
         if not wanted.kind:
             threads = _threads_of(client, name)
-        yield Cluster(client, name, threads)
+        yield Cluster(client, name, threads, jobs)
 
 
 def _threads_of(client: Any, name: str) -> int:
@@ -181,39 +183,6 @@ def _gpus(device: str) -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
     return names[: torch.cuda.device_count()]
-
-
-@contextmanager
-def _slurm() -> Iterator[Any]:
-    """Jobs of Slurm, as Dask's configuration (jobqueue.slurm) describes them."""
-    try:
-        import dask
-        from dask_jobqueue.slurm import SLURMCluster
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    cores = dask.config.get("jobqueue.slurm.cores", None) or CORES
-    memory = dask.config.get("jobqueue.slurm.memory", None) or MEMORY
-    try:
-        cluster = SLURMCluster(
-            cores=cores,
-            processes=1,
-            memory=memory,
-            job_script_prologue=[
-                *(dask.config.get("jobqueue.slurm.job-script-prologue", None) or []),
-                f"export OMP_NUM_THREADS={cores}",
-            ],
-            worker_extra_args=[
-                *(dask.config.get("jobqueue.slurm.worker-extra-args", None) or []),
-                "--nthreads",
-                str(THREADS),
-            ],
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"--cluster slurm cannot be started ({error}): set jobqueue.slurm in Dask's configuration."
-        ) from error
-    with cluster:
-        yield cluster
 
 
 def _missing(error: ModuleNotFoundError) -> UsageError:

@@ -1,6 +1,7 @@
 """The series of a run as tasks of a cluster: sent to its workers, waited for, recorded here."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from uuid import uuid4
@@ -16,6 +17,8 @@ AHEAD = 16
 """Fewest series that are with the cluster at a time: workers may join."""
 LOOK_S = 0.5
 """Interval of checks whether the run is over or the scheduler gone."""
+LOOK_AT_JOBS_S = 20.0
+"""The same of what has become of the jobs of Slurm."""
 
 
 class Fleet(Crew):
@@ -27,6 +30,7 @@ class Fleet(Crew):
         self._progress: dict[str, _Progress] = {}
         self._patterns: set[str] = set()
         self._guard = threading.Lock()
+        self._looked, self._waits = time.monotonic(), ""
         cluster.listen(TOPIC, lambda message: self._hear(Told(*message)))
 
     @property
@@ -87,6 +91,7 @@ class Fleet(Crew):
                 except TimeoutError:
                     if future.status == "error":
                         raise
+                    self._look_at_jobs()
         except CancelledError as error:
             raise self._gone() from error
         except KilledWorker as error:
@@ -97,6 +102,18 @@ class Fleet(Crew):
         finally:
             if not self._cluster.is_gone:
                 future.cancel()
+
+    def _look_at_jobs(self) -> None:
+        """Tell why jobs of Slurm wait, and have those that are over replaced, now and then."""
+        jobs = self._cluster.jobs
+        with self._guard:
+            if jobs is None or time.monotonic() < self._looked + LOOK_AT_JOBS_S:
+                return
+            self._looked = time.monotonic()
+        waits = jobs.look(begun=self._started)
+        if waits and waits != self._waits:
+            self._waits = waits
+            self.tell(lambda: self._listener.noted(waits))
 
     def _gone(self) -> ClusterError:
         return ClusterError(

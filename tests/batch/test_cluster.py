@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,39 +271,3 @@ def test_a_scheduler_that_does_not_answer_is_named(
     monkeypatch.setattr(cluster, "PATIENCE_S", 1.0)
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         denoise(study, tmp_path / "out", "tcp://127.0.0.1:9")
-
-
-SBATCH = """#!/bin/sh
-# as Slurm's: takes a copy of a script, which is gone soon, runs it apart, says its number
-cp "$1" "{folder}/job.sh"
-nohup sh "{folder}/job.sh" >/dev/null 2>&1 &
-echo "$!" >> "{folder}/jobs"
-echo "Submitted batch job $!"
-"""
-
-
-@pytest.mark.slow
-def test_jobs_of_slurm_do_the_series(
-    study: Path, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With dask-jobqueue as it is, and Slurm's two commands replaced by scripts that run jobs right here."""
-    for name, text in (("sbatch", SBATCH), ("scancel", '#!/bin/sh\nkill "$@"\n')):
-        script = tmp_path / "bin" / name
-        script.parent.mkdir(exist_ok=True)
-        script.write_text(text.format(folder=tmp_path))
-        script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-    import dask
-
-    patience = {"jobqueue.slurm.death-timeout": "900"}  # no one begins a job again that gave up on its way
-    try:
-        with dask.config.set(patience):
-            outcome, ears = denoise(study, tmp_path / "out", "slurm:1", SLOW)
-    finally:
-        for number in (tmp_path / "jobs").read_text().split():
-            with suppress(OSError):
-                os.kill(int(number), signal.SIGKILL)
-    assert not ears.failures and outcome == Outcome(SERIES, 0, 0)
-    assert "1 job of Slurm" in ears.device
-    assert images(tmp_path / "out") == alone
