@@ -42,7 +42,7 @@ TITLES = {
     "harm": "Little noise",
 }
 NOISE = {
-    "medcdiff": "simulated; white and Gaussian, sigma {low:g} to {high:g} "
+    "medcdiff": "simulated; Gaussian, white or correlated, sigma {low:g} to {high:g} "
     "of half the window, and in half of the patches impulses on up to a twentieth of the pixels",
     "befoi": "simulated on sequences of three frames that move; quanta through a scintillator, electronics, "
     "in part white noise, noise that does not depend on the signal, and noise that a recursive filter passed "

@@ -13,7 +13,7 @@ from meddenoise.errors import UsageError
 from meddenoise.methods import Denoiser, Sampled, Setup
 from meddenoise.methods.blindspot import load_part
 from meddenoise.methods.conditional import STEPS, Condition, Diffusion, OnePass, narrow, widen
-from meddenoise.methods.stabilised import as_map
+from meddenoise.methods.stabilised import as_map, on_stable
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.normalize import window_of
 
@@ -21,6 +21,10 @@ TILE = 512
 """Planes up to this side go through whole."""
 LEAST_BAND = 0.05
 """Amplitude of a band below which networks are told no less."""
+OWN_ERROR = 0.6 * 2 / 255
+"""Error of the networks where there is hardly any noise, in network units: 0.6 255ths of the window."""
+IMPULSE = 10 * OWN_ERROR
+"""Change above which a pixel may have been an impulse."""
 FINEST = 4.0
 """log2 of the largest factor of super-resolution, which the network is given as 1."""
 
@@ -36,6 +40,8 @@ class Ends:
     window: tuple[float, float] | None
     noisy: bool = True
     """False where sigma says nothing."""
+    rician: bool = False
+    """True where the noise is known to be Rician: the networks work behind the stabilising transform."""
 
     def of(self, noise: Sequence[NoiseEstimate]) -> "Ends":
         """The same for planes with noise of these spectra."""
@@ -47,6 +53,20 @@ class Ends:
         Without a window every plane has its own. Where sigma is 0 a noisy plane stays as it is. What lies in
         a hole, told by the second channel, is not looked at, be it NaN.
         """
+        if not self.rician:
+            return self._run(way, planes, sigma)
+        level = as_map(sigma, planes)
+        safe = torch.where(level > 0, level, torch.ones_like(level))
+        made: list[Sampled] = []
+
+        def run(stable: Tensor, _: Tensor) -> Tensor:  # both in units of sigma
+            made.append(self._run(way, stable * safe, level))
+            return made[0].clean / safe
+
+        clean = on_stable(run, planes, sigma, rician=True)
+        return Sampled(clean, made[0].spread)
+
+    def _run(self, way: Callable[[Condition], Sampled], planes: Tensor, sigma: Tensor) -> Sampled:
         image, hole = planes[:, :1], (planes[:, 1:] > 0).any(dim=1, keepdim=True)
         seen = torch.where(hole, torch.nan, image)
         windows = [self.window or window_of(plane.cpu().numpy()) for plane in seen]
@@ -58,9 +78,21 @@ class Ends:
         made = way(self.prepare(widen(torch.cat([z, planes[:, 1:]], dim=1)), widen(level * scale)))
         # The change is what is added: pixels that do not change come back bit for bit.
         change = narrow(made.clean) - z
+        if self.noisy:
+            change = change * trusted(change, level * scale)
         clean = torch.where((change == 0) | (level == 0), image, image + change / scale)
         spread = None if made.spread is None else torch.where(level > 0, narrow(made.spread) / scale, 0.0)
         return Sampled(clean, spread)
+
+
+def trusted(change: Tensor, level: Tensor) -> Tensor:
+    """How much of a change to trust, 0 to 1: little where the noise is below the networks' own error.
+
+    Weights of Wiener's kind, level^2 / (level^2 + OWN_ERROR^2), all in network units. Changes above
+    IMPULSE are of impulses, which the level does not tell, and count as noise.
+    """
+    noise = level.square() + (change.abs() - IMPULSE).clamp(min=0).square()
+    return noise / (noise + OWN_ERROR**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +164,11 @@ class Noisy:
         return self if self.bands is None else Noisy(torch.tensor([plane.bands for plane in noise]))
 
 
-def noisy_condition(setup: Setup) -> Noisy:
-    """Conditions for the checkpoint of a set-up, of its noise; older ones were not told the spectrum."""
-    channels = setup.checkpoint.metadata.network_options.get("condition", 2)
-    told = WHITE if setup.noise is None else setup.noise.bands
-    return Noisy(torch.tensor(told) if channels > 2 else None)
+def noisy_ends(setup: Setup) -> Ends:
+    """Ends for the noise and the window of a set-up; older networks are not told the spectrum."""
+    noise, condition = setup.noise, setup.checkpoint.metadata.network_options.get("condition", 2)
+    told = torch.tensor(WHITE if noise is None else noise.bands) if condition > 2 else None
+    return Ends(Noisy(told), setup.window, rician=noise is not None and noise.model == "rician")
 
 
 def _with_hole(planes: Tensor, level: Tensor) -> Condition:
@@ -189,7 +221,7 @@ class Medcdiff:
 
         Raises UsageError for a checkpoint without the network, WeightsError for one that does not fit.
         """
-        return _load(setup, Ends(noisy_condition(setup), setup.window))
+        return _load(setup, noisy_ends(setup))
 
 
 MEDCDIFF = Medcdiff()
@@ -246,9 +278,7 @@ class MedcdiffDdpm:
             )
         diffusion = Diffusion.load(setup)
         steps = sampling.steps or len(diffusion.schedule)
-        return AncestralSampler(
-            diffusion, Ends(noisy_condition(setup), setup.window), steps, sampling.samples
-        )
+        return AncestralSampler(diffusion, noisy_ends(setup), steps, sampling.samples)
 
 
 MEDCDIFF_DDPM = MedcdiffDdpm()

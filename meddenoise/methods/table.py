@@ -96,13 +96,12 @@ METHODS: dict[str, MethodRow] = {
     ),
     "medcdiff": MethodRow(
         "meddenoise.methods.medcdiff:MEDCDIFF",
-        "conditional diffusion, for Gaussian noise and impulses: one pass, or the sampler",
+        "conditional diffusion told the spectrum of the noise, and for impulses: one pass, or the sampler",
         "Hung et al. 2023, Bioengineering 10(11):1258",
         "diffusion",
         _OWN,
         learned=True,
         sampler=True,
-        white_only=True,
         cost=0.9,
     ),
     "medcdiff-ddpm": MethodRow(
@@ -113,7 +112,6 @@ METHODS: dict[str, MethodRow] = {
         _OWN,
         learned=True,
         sampler=True,
-        white_only=True,
         shares=("medcdiff",),
     ),
     "befoi": MethodRow(

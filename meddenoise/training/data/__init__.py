@@ -34,7 +34,7 @@ NAMES = {"": "image", ANY: "natural"}
 LEAST_SCALE = 0.3
 """Errors are weighed in units of sigma down to this level, in 255ths; of less noise no one sees any."""
 MODALITIES = ("CT", "MR", "MR", "DX", "XA")
-RINGING = 0.5
+RINGING = 0.9
 """Share of exact MR patches that are scanned with this very matrix: their edges ring to the last pixel."""
 
 
