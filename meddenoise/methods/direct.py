@@ -8,6 +8,7 @@ from torch import Tensor
 
 from meddenoise.methods import Sampling, Setup
 from meddenoise.methods.compiled import run_compiled
+from meddenoise.methods.recovered import recovered
 from meddenoise.methods.stabilised import on_stable
 from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
@@ -56,10 +57,15 @@ class DirectDenoiser:
         if self.averaged:
             clean = torch.stack([self._turned(noisy, sigma, bands, zero, way) for way in WAYS]).mean(dim=0)
         else:
-            clean = self.network(noisy, sigma, bands, zero)
+            clean = self._once(noisy, sigma, bands, zero)
         middle = noisy[:, self.context, None]
         result: Tensor = clean + (1 - zero).reshape(-1, 1, 1, 1) * lost_mean(middle, clean, sigma)
         return torch.where(_is_constant(middle), middle, result)
+
+    def _once(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
+        """The network's result, with the structure in what it removed."""
+        clean: Tensor = self.network(noisy, sigma, bands, zero)
+        return clean + recovered(noisy[:, self.context, None] - clean)
 
     def _turned(
         self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor, way: tuple[int, bool]
@@ -69,7 +75,7 @@ class DirectDenoiser:
         planes, level = (turn(x, turns, mirrored) for x in (noisy, sigma))
         if turns % 2 and bands.shape[1] > len(WHITE):  # along x, along y: they change places
             bands = bands.reshape(len(bands), -1, 2).flip(2).flatten(1)
-        clean = self.network(planes.contiguous(), level.contiguous(), bands, zero)
+        clean = self._once(planes.contiguous(), level.contiguous(), bands, zero)
         return torch.rot90(clean.flip(3) if mirrored else clean, -turns, (2, 3))
 
 
