@@ -42,6 +42,8 @@ def truth_table_of(document: dict[str, Any], method: str, name: str) -> str:
         "are given the true level, `bm3d+model` the whole noise model; the network estimates its own."
     ]
     rows = [row for row in document["rows"] if row.get("method") in columns]
+    judged = {(row["group"], row["modality"]) for row in rows if row["method"] == method}
+    rows = [row for row in rows if (row["group"], row["modality"]) in judged]
     for group, title in TITLES.items():
         mine = [row for row in rows if row["group"] == group]
         if not mine:

@@ -21,7 +21,7 @@ FINE, COARSE = (4, 4.0), (8, 4.5)
 planes up to `LARGE` and larger ones: fewer blocks average less of what noise alone brings about."""
 RINGS = SECTORS = 3
 """Parts of the frequencies in which a block has a level of its own: noise may be streaky in places."""
-SAMPLE = 4000
+SAMPLE = 1000
 """Blocks that are looked at for the spectrum of the noise."""
 QUANTILE, SMOOTH = 0.35, 3
 """Of these blocks, the one that tells, as most may have waves; and frequencies the median is taken over."""
@@ -73,14 +73,15 @@ def _is_structure(waves: Tensor, grid: tuple[int, int], threshold: float) -> Ten
     if not bool(noisy.any()):
         return torch.zeros_like(waves, dtype=torch.bool)
     size /= _spectrum(some[noisy] / level[noisy, None])
-    whole = size[:, 1:].median(dim=1).values
+    parts = [size[:, part] for part in _parts()]
+    levels = torch.stack([part.median(dim=1).values for part in parts], dim=1)
+    whole = levels.median(dim=1).values
+    near = functional.avg_pool2d(
+        levels.T.reshape(len(parts), 1, *grid), AROUND, 1, AROUND // 2, count_include_pad=False
+    ).reshape(len(parts), -1)
     found = torch.zeros_like(waves, dtype=torch.bool)
-    for part in _parts():
-        seen = size[:, part]
-        own = functional.avg_pool2d(
-            seen.median(dim=1).values.reshape(1, 1, *grid), AROUND, 1, AROUND // 2, count_include_pad=False
-        ).flatten()
-        found[:, part] = seen > threshold / _MEDIAN * torch.maximum(whole, own)[:, None]
+    for indices, part, own in zip(_parts(), parts, near, strict=True):
+        found[:, indices] = part > threshold / _MEDIAN * torch.maximum(whole, own)[:, None]
     found[:, 0] = False  # means stay: `lost_mean`
     return found
 
