@@ -22,8 +22,8 @@ CONSTANT = 9
 """Side in pixels of a neighbourhood without any difference: a margin, a mask, saturation."""
 CLIPPING = 3.0
 WIDE = 64
-"""Features from which on what a network removed is searched: of narrower ones, taken for their speed, it would
-be a third of the time."""
+"""Features from which on what a network removed is searched: of narrower ones, taken for their speed, it
+would be a third of the time."""
 
 
 @dataclass(frozen=True, slots=True)

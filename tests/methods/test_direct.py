@@ -130,3 +130,24 @@ def test_what_is_constant_is_left_as_it_is(network: Biased) -> None:
     inner = (..., slice(24, 40), slice(24, 40))
     assert torch.equal(clean[inner], noisy[inner])
     assert not torch.equal(clean[..., :20, :], noisy[..., :20, :])
+
+
+class Blurring(NoiseUNet):
+    """A network that takes off everything that differs from pixel to pixel."""
+
+    def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(noisy, 9, 1, 4, count_include_pad=False)
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_waves_fainter_than_the_noise_come_back_where_the_network_took_them(searched: bool) -> None:
+    waves = torch.zeros(1, 1, 96, 96)
+    waves[..., 32:64] = 1.5 * torch.cos(torch.pi * torch.arange(96.0))[:, None]
+    noisy = 100 + waves + torch.randn(96, 96, generator=torch.Generator().manual_seed(0))
+    denoiser = DirectDenoiser(
+        Blurring(channels=(8, 8), blocks=(1, 1)), torch.zeros(4), False, searched=searched
+    )
+    clean = denoiser(noisy, torch.tensor([1.0]))
+    there = slice(40, 56)
+    kept = float((clean * waves)[..., there].mean() / waves[..., there].square().mean())
+    assert kept > 0.6 if searched else abs(kept) < 0.2
