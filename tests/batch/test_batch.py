@@ -501,7 +501,7 @@ def test_a_killed_run_is_resumed_without_overwrite(long_study):
 
 
 def test_a_result_is_judged_while_the_network_works_on_the_next_series(study, monkeypatch):
-    working, waited = threading.Event(), []
+    working, judging, waited = threading.Event(), [], []
     run_plan, judged = Plan.run, Result.judged
     first = []
 
@@ -512,7 +512,8 @@ def test_a_result_is_judged_while_the_network_works_on_the_next_series(study, mo
         return run_plan(plan, *arguments)
 
     def wait_for_work(result):
-        if not waited:
+        judging.append(result)
+        if len(judging) == 1:
             waited.append(working.wait(60))
         return judged(result)
 

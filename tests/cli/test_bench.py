@@ -83,9 +83,9 @@ def test_all_methods_that_fit_are_tried_and_the_others_named():
     for modality in ("CT", "MR", "XA", ""):
         found = trial.fitting(modality)
         assert set(found.names) | set(found.left_out) == set(METHODS)
-        assert {"direct", "diffdenoise", "nlm", "gaussian"} <= set(found.names)
+        assert {"direct", "diffdenoise", "medcdiff", "nlm", "gaussian"} <= set(found.names)
         assert ("befoi" in found.names) == (modality == "XA")
-        assert "vpsde-slides" in found.left_out and "white noise" in found.left_out["medcdiff"]
+        assert "vpsde-slides" in found.left_out and "white noise" in found.left_out["vpsde"]
 
 
 def test_slices_are_spread_over_the_series_and_the_reference_follows(tmp_path):
