@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from meddenoise.batch.slurm import SlurmJobs, open_slurm
+from meddenoise.batch.slurm import SlurmJobs, missing_package, open_slurm
 from meddenoise.errors import ClusterError, UsageError
 
 KINDS = ("local", "slurm")
@@ -93,7 +93,7 @@ def open_cluster(wanted: ClusterChoice, device: str) -> Iterator[Cluster]:
     try:
         import distributed
     except ModuleNotFoundError as error:
-        raise _missing(error) from error
+        raise missing_package(error) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         jobs = None
@@ -104,7 +104,7 @@ def open_cluster(wanted: ClusterChoice, device: str) -> Iterator[Cluster]:
             threads = THREADS * count
         elif wanted.kind == "slurm":
             count = wanted.workers or 1
-            jobs = stack.enter_context(open_slurm(count, THREADS, _missing))
+            jobs = stack.enter_context(open_slurm(count, THREADS))
             place = jobs.cluster
             name, threads = f"{count} job{'s' * (count > 1)} of Slurm", THREADS * count
         else:
@@ -183,10 +183,3 @@ def _gpus(device: str) -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
     return names[: torch.cuda.device_count()]
-
-
-def _missing(error: ModuleNotFoundError) -> UsageError:
-    return UsageError(
-        f"--cluster needs the package {error.name!r}: install meddenoise with its extra, "
-        "pip install 'meddenoise[cluster]'."
-    )

@@ -1,7 +1,7 @@
 """Workers that are jobs of Slurm: asked for, asked for again where they ended, waited for with a reason."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,9 @@ MEMORY = "16GB"
 """Of a job, where Dask's configuration does not say."""
 GONE = 2
 """Looks in a row that must find no job before they count as ended: one may be on its way."""
+
+UNKNOWN = "Invalid job id"
+"""What `squeue` says of a single job that is over."""
 
 
 @dataclass(slots=True)
@@ -58,13 +61,13 @@ class SlurmJobs:
             return ["not submitted"]
         command = ["squeue", "--noheader", "--jobs", ",".join(numbers), "--format", "%i %T (%r)"]
         seen = subprocess.run(command, capture_output=True, text=True, check=False)
+        if seen.returncode and UNKNOWN not in seen.stderr:  # its controller may be down for a while
+            return [seen.stderr.strip()]
         return sorted(seen.stdout.splitlines())
 
 
 @contextmanager
-def open_slurm(
-    count: int, threads: int, missing: Callable[[ModuleNotFoundError], UsageError]
-) -> Iterator[SlurmJobs]:
+def open_slurm(count: int, threads: int) -> Iterator[SlurmJobs]:
     """`count` jobs of `threads` threads each, as Dask's configuration (jobqueue.slurm) describes them.
 
     Raises UsageError where its settings are incomplete or Slurm is not there.
@@ -73,7 +76,7 @@ def open_slurm(
         import dask
         from dask_jobqueue.slurm import SLURMCluster
     except ModuleNotFoundError as error:
-        raise missing(error) from error
+        raise missing_package(error) from error
     cores = dask.config.get("jobqueue.slurm.cores", None) or CORES
     memory = dask.config.get("jobqueue.slurm.memory", None) or MEMORY
     try:
@@ -99,3 +102,11 @@ def open_slurm(
         jobs = SlurmJobs(cluster, count)
         jobs.ask()
         yield jobs
+
+
+def missing_package(error: ModuleNotFoundError) -> UsageError:
+    """The sentence for a package of the extra `cluster` that is not installed."""
+    return UsageError(
+        f"--cluster needs the package {error.name!r}: install meddenoise with its extra, "
+        "pip install 'meddenoise[cluster]'."
+    )

@@ -4,10 +4,12 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from meddenoise.batch import Outcome, Request, fleet, run
+from meddenoise.batch.slurm import GONE, SlurmJobs
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import ClusterError
 from tests.batch.slurm_site import slurm_site
@@ -91,3 +93,19 @@ def test_jobs_that_end_at_once_end_the_run_with_a_sentence(study: Path, tmp_path
         pytest.raises(ClusterError, match="ended before they began to work: their logs"),
     ):
         run(request, Ears())
+
+
+def test_a_controller_that_is_down_is_told_and_does_not_count_as_jobs_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Job:
+        job_id = 1
+
+    class Jobs:
+        workers: ClassVar = {"0": Job()}
+
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    (tmp_path / "slurm.conf").write_text("ClusterName=none\nSlurmctldHost=localhost\nSlurmctldPort=1\n")
+    asked = SlurmJobs(Jobs(), 1)
+    found = [asked.look(begun=False) for _ in range(GONE + 1)]
+    assert all("no job of Slurm has begun yet: " in text and "slurm" in text.split(": ")[1] for text in found)
