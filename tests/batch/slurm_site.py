@@ -32,7 +32,7 @@ SlurmdPidFile={folder}/slurmd.pid
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=1000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=2500 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 

@@ -18,7 +18,8 @@ from tests.batch.test_cluster import SERIES, SLOW, alone, images, study  # noqa:
 
 dask = pytest.importorskip("dask")
 pytest.importorskip("dask_jobqueue")
-JOB = {"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "500MB"}
+JOB = {"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "2GB"}
+"""A worker that comes near to its memory is ended by Dask, again and again."""
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
 
@@ -105,7 +106,9 @@ def test_a_controller_that_is_down_is_told_and_does_not_count_as_jobs_that_ended
         workers: ClassVar = {"0": Job()}
 
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
-    (tmp_path / "slurm.conf").write_text("ClusterName=none\nSlurmctldHost=localhost\nSlurmctldPort=1\n")
+    (tmp_path / "slurm.conf").write_text(
+        "ClusterName=none\nSlurmctldHost=localhost\nSlurmctldPort=1\nMessageTimeout=1\n"
+    )
     asked = SlurmJobs(Jobs(), 1)
     found = [asked.look(begun=False) for _ in range(GONE + 1)]
     assert all("no job of Slurm has begun yet: " in text and "slurm" in text.split(": ")[1] for text in found)
