@@ -18,10 +18,14 @@ MOST, FEWEST = 24, 6
 """Places that are kept, and those that it takes."""
 GUIDE_PX = 2.0
 """Width of the blur that shows where an image is flat: of white noise it leaves a seventh."""
+CHANCE = 2.0
+"""Structure in the blurred image of nothing but noise, in multiples of that in the flattest places, at most."""
+EVEN = 1.75
+"""Half of the places of nothing but noise have less structure than this many times the flattest."""
 FLAT = 0.2
-"""A place is flat where structure in the blurred image has less than this share of the noise."""
+"""Of anatomy, a flat place may add this share of the noise to what the flattest have."""
 NEVER = 0.5
-"""Variation, in multiples of the noise, from which a place is not flat."""
+"""Structure in the flattest places, as a share of the noise, from which these are not flat."""
 DEAD = 0.25
 """A place with less noise than this share of the usual was masked or clipped: it shows nothing."""
 UNEVEN = 1.5
@@ -61,21 +65,33 @@ def find_places(noisy: Numbers, valid: Mask) -> Places | None:
     low, high = np.quantile(plane[usable], (0.01, 0.99))
     guide = gaussian_filter(plane - low, GUIDE_PX)
     cells, dark = _Cells(usable, guide, plane - low - guide), DARK * float(high - low)
-    found, ratio = None, NEVER
+    found, ratio = None, 0.0
     for side in (side for side in SIDES if side <= min(noisy.shape)):
         squares = _bright(cells.measure(side), dark)
         if squares is None:
             break
         if side == SIDES[0]:
-            # noise that is coarse by itself varies in the blur too: as much as in the flattest places
-            ratio = float(np.quantile(squares.ratio, 0.05))
-            if ratio >= NEVER:
-                break
-        flat = squares.index[np.square(squares.ratio) <= ratio**2 + FLAT**2]
+            ratio = _limit(np.sort(squares.ratio))
+        flat = squares.index[squares.ratio <= ratio]
         if len(flat) < FEWEST:
             break
         found = Places(side, flat[np.linspace(0, len(flat) - 1, min(MOST, len(flat))).astype(int)] * CELL)
     return found
+
+
+def _limit(ratios: Floats) -> float:
+    """The ratio up to which places are flat, 0 where none is; `ratios` of all, in ascending order.
+
+    Noise that is coarse by itself varies in the blur too, in some places less than in others by chance. With
+    anatomy in most of them, few are as flat as the flattest.
+    """
+    flattest = float(np.sqrt(np.mean(np.square(ratios[:FEWEST]))))
+    if flattest >= NEVER:
+        return 0.0
+    more = (CHANCE**2 - 1) * flattest**2
+    if np.median(ratios) > EVEN * flattest:
+        more = min(more, FLAT**2)
+    return max(float(np.sqrt(flattest**2 + more)), float(ratios[FEWEST - 1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +105,8 @@ class _Squares:
 
     @property
     def ratio(self) -> Floats:
-        """Structure over noise."""
-        return self.structure / self.noise
+        """Structure over the usual noise: that of a place with edges counts these too."""
+        return self.structure / float(np.quantile(self.noise, 0.25))
 
 
 def _bright(squares: _Squares, dark: float) -> _Squares | None:

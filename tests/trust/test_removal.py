@@ -7,13 +7,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics.flat import find_places
+from meddenoise.noise.models import RicianNoise
+from meddenoise.noise.simulate import simulate
+from meddenoise.phantom import make_phantom
 from meddenoise.trust.removal import Removal, measure_remaining, measure_removal, noise_entry
 from tests.page_samples import series
 
 SHAPE = (160, 192)
 SIGMA = 20.0
 Y, X = np.indices(SHAPE)
-TRUTH = 300.0 * (np.hypot(Y - 80, X - 96) < 70) + 40 * np.sin(X / 19)
+TRUTH = (300.0 + 40 * np.sin(X / 19)) * (np.hypot(Y - 80, X - 96) < 70)
 ALL = np.ones(SHAPE, bool)
 
 
@@ -39,6 +42,16 @@ def test_places_lie_in_the_bright_part_and_on_no_edge():
     places = find_places(TRUTH + SIGMA * noise()[0], ALL)
     inside = np.stack([TRUTH[y : y + places.side, x : x + places.side] for y, x in places.corners])
     assert inside.min() > 200
+
+
+@pytest.mark.parametrize("percent", [3.0, 6.0])
+def test_the_few_flat_places_of_a_brain_are_found(percent):
+    phantom = make_phantom("mr", size=256, planes=1, seed=9000)
+    sigma = percent / 100 * float(np.percentile(phantom.truth, 99.9))
+    noisy = simulate(phantom.truth, RicianNoise(sigma), np.random.default_rng(0))[0][0]
+    places = find_places(noisy, np.ones(noisy.shape, bool))
+    assert places.cut(noisy).std() == pytest.approx(sigma, rel=0.1)
+    assert places.cut(phantom.truth[0]).std() < 0.3 * sigma
 
 
 def test_texture_alone_has_no_flat_place():
