@@ -188,7 +188,7 @@ def test_every_task_runs_from_images_to_the_document(data: Path, tmp_path: Path)
         assert min(best) > 20
     scored = tmp_path / "scored.json"
     weights = tmp_path / "medcdiff.safetensors"
-    arguments = ["--folder", "xray", "--side", 64, "--epochs", 2, "--keep", tmp_path / "kept"]
+    arguments = ["--folder", "xray", "--side", 32, "--epochs", 2, "--keep", tmp_path / "kept"]
     run("papers/medcdiff/downstream.py", data, "--weights", weights, "--json", scored, *arguments)
     run("papers/medcdiff/medcdiff_document.py", tmp_path / "medcdiff.md", *results, scored)
     text = (tmp_path / "medcdiff.md").read_text()
