@@ -6,7 +6,7 @@ Without weights, given or bundled, only the first two methods run.
 
 DATA is the folder with `SPLITS.csv`; phantoms are of seeds nothing was trained on. Methods: `wavelet`, the
 peer (MAD of the finest diagonal band); `classical`, the block statistics of `noise.estimate`; `learned`, the
-network; `ruling`, what `estimator.rule` makes of the two and every command uses. Of the level the median
+network; `ruling`, what `estimator.settle` makes of the two and every command uses. Of the level the median
 and the worst error are given and the share of images within 25 %, from noise of 1 % of the range up; below
 that the largest ratio to the truth, where more than twice it does harm. A band is right where it is within
 20 % of the total. White noise is recognised where no band is more than 15 % off white.
@@ -29,7 +29,7 @@ from skimage.restoration import estimate_sigma
 
 from benchmarks.noise_cases import EXACT, Case
 from benchmarks.noise_real import REAL
-from meddenoise.engine.estimator import NAME, load_estimator, rule
+from meddenoise.engine.estimator import NAME, load_estimator, settle
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.cells import bands_of_cells, cell_shares
 from meddenoise.noise.estimate import estimate_plane
@@ -83,7 +83,7 @@ def run(case: Case, weights: str) -> list[Result]:
     methods = {"wavelet": NoiseEstimate(peer), "classical": classical}
     if weights:
         learned = load_estimator(weights).estimate(plane, valid, case.modality)
-        methods |= {"learned": learned, "ruling": rule(classical, learned, case.modality)}
+        methods |= {"learned": learned, "ruling": settle(classical, learned, plane, valid, case.modality)}
     return [score(case, name, estimate) for name, estimate in methods.items()]
 
 

@@ -16,6 +16,7 @@ from meddenoise.noise import BAND_EDGES, NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells
 from meddenoise.noise.estimate import estimate_plane
+from meddenoise.noise.quiet import most_noise
 from meddenoise.series import Mask, Plane
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_state
@@ -28,6 +29,8 @@ NONE = 1.5
 """Levels up to this many times the least that can be distinguished from none count as none."""
 DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
+DOUBT = 0.15
+"""Relative error that the network expects of its level, from which the quietest squares are asked."""
 MOST_DOUBT = 1.5
 """Times the error that the network expects of its level, up to which a higher classical level is believed."""
 MOST_BRIGHT = 6.0
@@ -41,6 +44,9 @@ MOST_COILS = 1.43
 """The same of several coils: their noise has 0.7 of the level where no signal is, and a network that averages
 over both can lose no more."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
+UNEVEN = "CT", "MR"
+"""Modalities whose noise differs from place to place more than any estimate tells: what the dose, the kernel
+and the coils make of it. Their quietest squares tell nothing of the others."""
 SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
@@ -116,7 +122,16 @@ def estimate(plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
     classical = estimate_plane(plane, valid, modality)
     if min(plane.shape, default=0) < SMALLEST:
         return classical
-    return rule(classical, load_estimator().estimate(plane, valid, modality), modality)
+    learned = load_estimator().estimate(plane, valid, modality)
+    return settle(classical, learned, plane, valid, modality)
+
+
+def settle(
+    classical: NoiseEstimate, learned: NoiseEstimate, plane: Plane, valid: Mask, modality: str
+) -> NoiseEstimate:
+    """Of both estimates of a plane the one to go by, held against the plane where the network is in doubt."""
+    ruled = rule(classical, learned, modality)
+    return ruled if modality in UNEVEN else _held_down(ruled, learned.uncertainty or 0.0, plane, valid)
 
 
 def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> NoiseEstimate:
@@ -159,6 +174,19 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         field=None if even else classical.field,
         second=classical.sigma,
     )
+
+
+def _held_down(ruled: NoiseEstimate, doubt: float, plane: Plane, valid: Mask) -> NoiseEstimate:
+    """The estimate of a plane [Y, X], no higher than its quietest squares allow, if its error may be `doubt`.
+
+    They may be quieter than the rest for reasons of their own: it falls by no more than it may be too high,
+    and not at all where noise changes by decades over the range.
+    """
+    steep = ruled.variance is not None and ruled.variance.exponential
+    if doubt <= DOUBT or ruled.sigma <= 0 or ruled.model == "rician" or steep:
+        return ruled
+    most = most_noise(ruled, plane, usable_pixels(plane, valid))
+    return _scaled(ruled, max(most, ruled.sigma / (1 + doubt))) if most < ruled.sigma else ruled
 
 
 def _scaled(estimate: NoiseEstimate, sigma: float) -> NoiseEstimate:

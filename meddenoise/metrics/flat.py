@@ -19,7 +19,7 @@ MOST, FEWEST = 24, 6
 GUIDE_PX = 2.0
 """Width of the blur that shows where an image is flat: of white noise it leaves a seventh."""
 CHANCE = 2.0
-"""Structure in the blurred image of nothing but noise, in multiples of that in the flattest places, at most."""
+"""Structure in the blurred image of nothing but noise, at most, in multiples of that in the flattest."""
 EVEN = 1.75
 """Half of the places of nothing but noise have less structure than this many times the flattest."""
 FLAT = 0.2
