@@ -200,6 +200,13 @@ def _single(image: TrainingImage, rng: np.random.Generator) -> Image:
     return middle(image.plane, VALIDATION_CROP)[None].copy()
 
 
+def _own_noise(image: TrainingImage, crop: Image, rng: np.random.Generator) -> Image | None:
+    """Real noise of the middle `crop` of an image, or some like that of the user's device; None without."""
+    if image.noise is not None:
+        return middle(image.noise, VALIDATION_CROP).copy()
+    return noise_like(image.like, crop, rng) if image.like is not None else None
+
+
 _SEQUENCES = {FrameSource: _moving, SliceSource: _slices, PatchSource: _single}
 """The planes [T, H, W] that an image is validated with."""
 
@@ -226,13 +233,11 @@ def _cases(
         frames = sequence_of(image, rng)
         sequence = torch.from_numpy(frames)[None]
         crop = sequence[:, len(frames) // 2, None]
-        if image.noise is not None:
-            noise = torch.from_numpy(middle(image.noise, VALIDATION_CROP).copy())[None, None]
-            cases.append(Case(image.modality, "own", float(noise.std()), crop + noise, crop))
-            continue
-        if image.like is not None:
-            drawn = torch.from_numpy(noise_like(image.like, crop[0, 0].numpy(), rng))[None, None]
-            cases.append(Case(image.modality, "own", float(drawn.std()), crop + drawn, crop))
+        own = _own_noise(image, crop[0, 0].numpy(), rng)
+        if own is not None:
+            noise = torch.from_numpy(own)[None, None]
+            noisy = (crop + noise).expand(-1, len(frames), -1, -1)  # nothing else is known to share its place
+            cases.append(Case(image.modality, "own", float(noise.std()), noisy, crop))
             continue
         for sigma in (*VALIDATION_SIGMAS, SMOOTH_SIGMA):
             name, amplitude = f"{sigma:g}", white_spectrum(frames.shape[1:])

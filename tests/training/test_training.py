@@ -18,10 +18,11 @@ from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data import PatchSource, TrainingImage, to_batch
 from meddenoise.training.data.degradation import degrade, recorrupt
 from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.loop import Share
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.state import read_notes
-from meddenoise.training.supervised import mean_error
+from meddenoise.training.supervised import SupervisedTask, mean_error
 from meddenoise.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 
 TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, map_unknown=0, bands_unknown=0)
@@ -318,6 +319,22 @@ def test_pairs_of_noisy_and_clean_images_train_on_their_real_noise(images: Path,
     run_training(recipe, TrainingSet(noisy, images), tmp_path / "run", watch=Silence())
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert last["DX-own"] > 26.5 + 1.0  # the noisy images score 26.5 dB
+
+
+@pytest.mark.parametrize("kind", ["noise", "like"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_network_of_slices_is_trained_and_judged_on_a_users_own_noise(kind: str, frames: int) -> None:
+    rng = np.random.default_rng(0)
+    plane = (100 + 50 * np.sin(np.indices((96, 96)).sum(axis=0) / 9)).astype(np.float32)
+    real = rng.normal(0, 12, plane.shape).astype(np.float32)
+    own = {"noise": real} if kind == "noise" else {"like": NoiseEstimate(12.0)}
+    image = TrainingImage(plane, "CT", ".", "a", NOTHING, **own)  # type: ignore[arg-type]
+    recipe = dataclasses.replace(tiny_recipe(), network_options=TINY | {"frames": frames})
+    task = SupervisedTask(dataclasses.replace(recipe, data=(DataRow(),)), [image] * 2, [image])
+    network = task.network()
+    assert torch.isfinite(task.loss(network, 0, Share(torch.device("cpu"))))
+    # an untrained network leaves the image as it is: its score is that of the noise
+    assert task.validate(network, torch.device("cpu"))["CT-own"] == pytest.approx(26.5, abs=0.3)
 
 
 def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> None:
