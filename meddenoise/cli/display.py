@@ -203,9 +203,11 @@ def _deed(row: "Row") -> str:
 
         return describe_done(row.done, row.shape)
     noise = row.noise
-    if noise["sigma_before"] is None:
-        return "noise not measured: no flat place"
     unit = f" {noise['unit']}" if noise["unit"] else ""
+    if noise["sigma_before"] is None:
+        if not noise.get("sigma_used"):
+            return "noise not measured: no flat place"
+        return f"noise {noise['sigma_used']:.3g}{unit} ({noise['source']}), no flat place to compare"
     numbers = f"{noise['sigma_before']:.3g} -> {noise['sigma_after']:.3g}{unit}"
     return f"noise {numbers} ({noise['removed_rms']:.3g} removed)"
 

@@ -1,6 +1,5 @@
 """Noise before and after, and what was removed: one estimator, on the same flat places, plane by plane."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 from meddenoise.io.scratch import release
 from meddenoise.metrics.flat import Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
-from meddenoise.series import Floats, Series, fill_holes
+from meddenoise.noise import Noise, NoiseEstimate
+from meddenoise.noise.estimate import sigma_map
+from meddenoise.series import Floats, Plane, Series, fill_holes
 
 LOST_FREEDOM = 3
 """Numbers that taking the slope out of a place uses up."""
@@ -23,6 +24,8 @@ TYPICAL = 1.5
 """Planes whose noise is within this factor of the median stand for the series."""
 STRUCTURE = 2.5
 """Places that show this many times the estimated level hold structure: small matrices have no flat ones."""
+SOME_STRUCTURE = 1.2
+"""From here on they hold some: what is left there can be compared with what was, and is not the noise."""
 SAMPLED, ALL_SAMPLED = 4096, 1 << 16
 """Values of a plane, and of all planes, that are kept for the histogram."""
 SEED = 0
@@ -42,6 +45,8 @@ class Removal:
     shared: float | None = None
     """Mean of before times removed: what both have in common."""
     by_plane: tuple[tuple[float | None, float | None], ...] = ()
+    flat: bool = True
+    """False if the places show SOME_STRUCTURE times the estimated level."""
     values: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32), repr=False)
     spectra: tuple[Nps, Nps] | None = field(default=None, repr=False)
 
@@ -71,6 +76,10 @@ class Removal:
         before, after = (mean_frequency(one) for one in self.spectra)
         return 1 - after / before
 
+    def of_noise(self) -> "Removal":
+        """Itself; nothing measured if the places hold some structure, which is not noise before or after."""
+        return self if self.flat else Removal(by_plane=((None, None),) * len(self.by_plane))
+
     def misfit(self, unit: str) -> str:
         """A sentence where before, after and removed do not fit together; empty where they do."""
         if not self.before or self.after is None or self.removed is None:
@@ -85,22 +94,24 @@ class Removal:
         )
 
 
-def measure_removal(noisy: Series, result: Series, levels: Sequence[float] = ()) -> Removal:
+def measure_removal(noisy: Series, result: Series, noise: Noise | None = None) -> Removal:
     """The noise of a series and of what was made of it, on the same grid and in the same order.
 
-    `levels` are the estimated levels of its planes: if the flat places of a frame show STRUCTURE times as
+    `noise` is what was estimated of the noisy series: if the flat places of a frame show STRUCTURE times as
     much, or TYPICAL times what is usual in the others, they hold structure, and the frame is not measured.
     """
     starts = _starts(result)
     kept = min(SAMPLED, max(1, ALL_SAMPLED // max(len(starts), 1)))
     frames = []
     for n in starts:
-        frames.append(_measure(noisy, result, range(n, n + result.channels), kept))
+        planes = range(n, n + result.channels)
+        frames.append(_measure(noisy, result, planes, kept, None if noise is None else noise.plane(n)))
         release(noisy.pixels, result.pixels)
-    frames = _without_structure(frames, levels[:: result.channels])
+    frames = _without_structure(frames)
     known = _typical([frame for frame in frames if frame is not None])
     if not known:
         return Removal(by_plane=((None, None),) * len(frames))
+    ratios = [frame.ratio for frame in known if frame.ratio is not None]
     powers = np.mean([frame.power for frame in known], axis=0)
     before, after, removed = np.sqrt(powers[:3])
     side = max((frame.side for frame in known), key=[frame.side for frame in known].count)
@@ -111,6 +122,7 @@ def measure_removal(noisy: Series, result: Series, levels: Sequence[float] = ())
         float(removed),
         float(powers[3]),
         tuple((None, None) if frame is None else frame.pair for frame in frames),
+        not ratios or float(np.median(ratios)) < SOME_STRUCTURE,
         np.concatenate([frame.values for frame in known], axis=1),
         (average_nps([pair[0] for pair in alike]), average_nps([pair[1] for pair in alike])),
     )
@@ -137,9 +149,13 @@ def measure_remaining(result: Series) -> Removal:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One frame: powers (before, after, removed, before x removed), side of its places, values [2, n]."""
+    """One frame: powers (before, after, removed, before x removed), side of its places, values [2, n].
+
+    `expected` is the level estimated for its places; 0 where it is not known.
+    """
 
     power: NDArray[np.float64]
+    expected: float
     side: int
     values: NDArray[np.float32]
     spectra: tuple[Nps, Nps]
@@ -148,15 +164,19 @@ class _Frame:
     def pair(self) -> tuple[float, float]:
         return float(np.sqrt(self.power[0])), float(np.sqrt(self.power[1]))
 
+    @property
+    def ratio(self) -> float | None:
+        """What the places show, relative to the estimate; None where there is none."""
+        return self.pair[0] / self.expected if self.expected > 0 else None
 
-def _without_structure(frames: list[_Frame | None], levels: Sequence[float]) -> list[_Frame | None]:
-    """The frames, None for those that show far more than their levels, or than is usual relative to these."""
-    pairs = list(zip(frames, levels, strict=False))
-    ratios = [frame.pair[0] / level for frame, level in pairs if frame is not None and level > 0]
+
+def _without_structure(frames: list[_Frame | None]) -> list[_Frame | None]:
+    """The frames, None for those that show far more than expected, or than is usual relative to that."""
+    ratios = [frame.ratio for frame in frames if frame is not None and frame.ratio is not None]
     if not ratios:
         return frames
     most = min(STRUCTURE, TYPICAL * float(np.median(ratios)))
-    return [frame if frame is None or frame.pair[0] <= most * level else None for frame, level in pairs]
+    return [frame if frame is None or (frame.ratio or 0.0) <= most else None for frame in frames]
 
 
 def _typical(frames: list[_Frame]) -> list[_Frame]:
@@ -169,16 +189,20 @@ def _starts(series: Series) -> range:
     return range(0, len(series), series.channels)
 
 
-def _measure(noisy: Series, result: Series, planes: range, kept: int) -> _Frame | None:
+def _measure(
+    noisy: Series, result: Series, planes: range, kept: int, noise: NoiseEstimate | None
+) -> _Frame | None:
     """One frame, its colours measured in the places of the first of them."""
     places: Places | None = None
-    powers, cuts = [], []
+    powers, cuts, expected = [], [], 0.0
     for n in planes:
         valid = noisy.valid(n, n + 1) & result.valid(n, n + 1)
         before, after = (fill_holes(series.values(n, n + 1), valid)[0] for series in (noisy, result))
-        places = places or find_places(before, valid[0])
         if places is None:
-            return None
+            places = find_places(before, valid[0])
+            if places is None:
+                return None
+            expected = 0.0 if noise is None else _expected(noise, before, places)
         pair = (places.cut(before), places.cut(after))
         gone = pair[0] - pair[1]
         squares = (pair[0] ** 2, pair[1] ** 2, gone**2, pair[0] * gone)
@@ -190,10 +214,17 @@ def _measure(noisy: Series, result: Series, planes: range, kept: int) -> _Frame 
     picked = np.random.default_rng(SEED).permutation(first[0].size)[:kept]
     return _Frame(
         np.mean(powers, axis=0),
+        expected,
         places.side,
         np.stack([part.ravel()[picked] for part in first]).astype(np.float32),
         (patches_nps(first[0], spacing), patches_nps(first[1], spacing)),
     )
+
+
+def _expected(noise: NoiseEstimate, plane: Plane, places: Places) -> float:
+    """The level estimated for the places of a plane."""
+    power = np.lib.stride_tricks.sliding_window_view(sigma_map(noise, plane) ** 2, (places.side,) * 2)
+    return float(np.sqrt(power[places.corners[:, 0], places.corners[:, 1]].mean(dtype=np.float64)))
 
 
 def _mean(products: Floats) -> float:

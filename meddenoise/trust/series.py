@@ -65,9 +65,9 @@ def judge_change(change: Change) -> Judgement:
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
-    levels = () if change.noise_is_given else change.noise.levels
-    removal = measure_removal(change.noisy, change.result, levels)
-    return Judgement(removal, _check(change), _conclude(change, removal))
+    estimated = None if change.noise_is_given else change.noise
+    removal = measure_removal(change.noisy, change.result, estimated)
+    return Judgement(removal.of_noise(), _check(change), _conclude(change, removal))
 
 
 def _check(change: Change) -> Measurement:

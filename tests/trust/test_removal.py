@@ -7,6 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics.flat import find_places
+from meddenoise.noise import NoiseEstimate, SeriesNoise
+from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.models import RicianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom import make_phantom
@@ -18,6 +20,10 @@ SIGMA = 20.0
 Y, X = np.indices(SHAPE)
 TRUTH = (300.0 + 40 * np.sin(X / 19)) * (np.hypot(Y - 80, X - 96) < 70)
 ALL = np.ones(SHAPE, bool)
+
+
+def estimates(*levels):
+    return SeriesNoise(tuple(NoiseEstimate(level) for level in levels))
 
 
 def noise(planes=1, seed=0, width=0.0):
@@ -138,13 +144,34 @@ def test_a_result_by_itself_has_only_an_after():
 def test_a_plane_that_shows_more_than_its_level_holds_structure_and_a_louder_one_does_not():
     planes = TRUTH + np.array([20.0, 20.0, 20.0, 60.0])[:, None, None] * noise(4)
     noisy = series(planes)
-    loud = measure_removal(noisy, noisy, [20.0, 20.0, 20.0, 60.0]).by_plane
+    loud = measure_removal(noisy, noisy, estimates(20, 20, 20, 60)).by_plane
     assert loud[3][0] == pytest.approx(60, rel=0.06)
-    held = measure_removal(noisy, noisy, [20.0] * 4).by_plane
+    held = measure_removal(noisy, noisy, estimates(20, 20, 20, 20)).by_plane
     assert held[3] == (None, None) and held[:3] == loud[:3]
 
 
 def test_places_that_show_many_times_the_estimated_level_hold_structure():
     noisy = series(TRUTH + SIGMA * noise(2))
-    assert measure_removal(noisy, noisy, [SIGMA / 3] * 2).before is None
-    assert measure_removal(noisy, noisy, [SIGMA / 2] * 2).before == pytest.approx(SIGMA, rel=0.06)
+    assert measure_removal(noisy, noisy, estimates(SIGMA / 3, SIGMA / 3)).before is None
+    assert measure_removal(noisy, noisy, estimates(SIGMA / 2, SIGMA / 2)).before == pytest.approx(
+        SIGMA, rel=0.06
+    )
+
+
+def test_places_with_some_structure_tell_how_much_is_left_but_are_not_shown_as_noise():
+    noisy = series(TRUTH + SIGMA * noise(2))
+    measured = measure_removal(noisy, noisy, estimates(0.7 * SIGMA, 0.7 * SIGMA))
+    assert measured.left == pytest.approx(1) and not measured.flat
+    shown = measured.of_noise()
+    assert shown.before is None and shown.spectra is None and shown.by_plane == ((None, None),) * 2
+    right = measure_removal(noisy, noisy, estimates(SIGMA, SIGMA))
+    assert right.of_noise() is right
+
+
+def test_noise_that_is_stronger_in_some_places_is_expected_there():
+    field = np.ones((4, 4), np.float32)
+    field[:, :2] = 0.3
+    local = NoiseEstimate(SIGMA, field=field)
+    noisy = series((TRUTH + noise_like(local, TRUTH, np.random.default_rng(0)))[None])
+    found = measure_removal(noisy, noisy, SeriesNoise((local,)))
+    assert found.flat and found.before > 0
