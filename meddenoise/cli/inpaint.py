@@ -68,6 +68,10 @@ def inpaint(
 
     Example: meddenoise inpaint chest.dcm --mask pacemaker.nii.gz
     """
+    from meddenoise.errors import UsageError
+
+    if not mask.exists():
+        raise UsageError(f"--mask {mask} does not exist: give an image, a series or a DICOM segmentation.")
     options = gather(
         task="inpaint", method="medcdiff-inpaint", weights=weights, modality=modality, mode=mode,
         steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from meddenoise.errors import InputError
 from meddenoise.io import discover, read_item
 from meddenoise.io.dicom.segmentation import Marked, Segmentation, open_segmentation
+from meddenoise.io.modality import PROJECTIONS
 from meddenoise.series import Geometry, Mask, Series
 
 SAME_PLACE = 0.5
@@ -48,7 +49,12 @@ def read_hole(path: Path, series: Series) -> Mask:
 
 
 def lie_together(one: Series, series: Series) -> bool:
-    """True where first, last and outer voxels of two series of one shape lie at the same places."""
+    """True where first, last and outer voxels of two series of one shape lie at the same places.
+
+    Of projections the same pixels are enough.
+    """
+    if series.modality in PROJECTIONS:
+        return True
     count, *plane = series.pixels.shape
     # frames of a cine follow each other in time, at one place
     ends = (1 if series.frame_time_ms is not None else count, *plane)
@@ -59,8 +65,8 @@ def lie_together(one: Series, series: Series) -> bool:
 def _from_image(path: Path, series: Series) -> Mask:
     found = discover([path])
     if len(found.items) != 1:
-        why = str(found.failed[0].error) if found.failed else f"{path} holds {len(found.items)} images"
-        raise InputError(f"the mask must be one image or series: {why}.")
+        why = str(found.failed[0].error) if found.failed else f"{path} holds {len(found.items)} images."
+        raise InputError(f"the mask must be one image or series: {why}")
     mask = read_item(found.items[0])
     marked = mask.values(0, len(mask)) != 0
     marked = marked.reshape(-1, mask.channels, *marked.shape[1:]).any(axis=1)

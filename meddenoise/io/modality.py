@@ -24,6 +24,8 @@ CODES = {
 """DICOM modality codes that can be given. Source: DICOM PS3.3, C.7.3.1.1.1."""
 KINDS = (frozenset({"DX", "CR"}), frozenset({"XA", "RF"}))
 """Codes of one kind of image by two names."""
+PROJECTIONS = frozenset({"DX", "CR", "MG", "XA", "RF"})
+"""Codes of images of the whole depth of the patient: they are at no place in it."""
 _UNSTATED = ("", "OT")
 _MEANT = {"MRI": "MR", "XRAY": "DX", "X-RAY": "DX", "RX": "DX", "PET": "PT", "SPECT": "NM", "FLUORO": "RF"}
 

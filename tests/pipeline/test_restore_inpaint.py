@@ -17,7 +17,10 @@ from meddenoise.cli.main import app
 from meddenoise.errors import InputError
 from meddenoise.io import read
 from meddenoise.io.dicom.segmentation import open_segmentation
-from meddenoise.io.masks import read_hole
+from meddenoise.io.masks import read_hole, read_mask
+from meddenoise.phantom import make_phantom
+from meddenoise.phantom.acquire import dose_noise
+from meddenoise.phantom.study import write_study
 from tests.io_samples import RNG, ct_folder, ct_slice, nifti, packaged, png, save
 from tests.restorers import checkpoint
 
@@ -214,12 +217,14 @@ def test_masks_that_do_not_fit_are_refused_in_one_sentence(weights: Path, tmp_pa
         (empty, "0 everywhere"),
         (full, "covers 100% of plane 1"),
         (most, "covers 95% of plane 1"),
-        (tmp_path / "missing.png", "missing.png"),
         (Path(__file__), Path(__file__).name),
     ):
         done = inpaint(weights, CT, "--mask", mask, "-o", tmp_path / "o.dcm", code=1)
-        assert words in done.stderr and "Traceback" not in done.stderr
+        assert words in done.stderr and "Traceback" not in done.stderr and ".." not in done.stderr
         assert not (tmp_path / "o.dcm").exists()
+    done = inpaint(weights, CT, "--mask", tmp_path / "missing.png", "-o", tmp_path / "p.dcm", code=2)
+    assert "missing.png does not exist: give an image" in done.stderr
+    assert not list(tmp_path.glob("p*"))
 
 
 def test_a_mask_of_another_place_is_refused(weights: Path, tmp_path: Path) -> None:
@@ -237,3 +242,13 @@ def test_a_mask_of_another_place_is_refused(weights: Path, tmp_path: Path) -> No
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "n.nii.gz")
     done = inpaint(weights, source, "--mask", tmp_path / "n.nii.gz", "-o", tmp_path / "w.nii.gz", code=1)
     assert "is elsewhere" in done.stderr
+
+
+def test_a_mask_of_a_radiograph_is_compared_by_its_size(tmp_path: Path) -> None:
+    phantom = make_phantom("xray", size=48)
+    write_study(phantom, dose_noise(phantom, 0.5), tmp_path, seed=0)
+    (source,) = tmp_path.rglob("clean/*.dcm")
+    hole = np.zeros((1, 48, 48), np.int16)
+    hole[0, 5:9, 5:9] = 1
+    mask = nifti(tmp_path / "m.nii.gz", hole)  # with the matrix of any image, as editors write it
+    assert read_mask(mask, read(source)[0], "filled in").sum() == 16
