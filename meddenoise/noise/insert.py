@@ -83,6 +83,10 @@ def _refuse_unfit(series: Series, text: str, needed: Values, values: NDArray[np.
     """Raises UnsupportedError if the physics of a noise is not that of the image."""
     if needed == "HU" and series.modality not in ("", "CT"):
         raise UnsupportedError(f"{series.path} is {series.modality}, not CT: {text} needs Hounsfield units.")
+    if needed == "HU" and not (values[np.isfinite(values)] < 0).any():
+        raise UnsupportedError(
+            f"{series.path} has no value below 0, as air has in Hounsfield units, which {text} needs."
+        )
     if needed != "magnitude":
         return
     if series.unit == "HU" or series.modality == "CT":

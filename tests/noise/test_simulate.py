@@ -456,6 +456,9 @@ def test_noise_that_does_not_fit_a_series_is_refused(tmp_path):
     brain = series(tmp_path, np.zeros((1, 8, 8), np.int16), modality="MR")
     with pytest.raises(UnsupportedError, match="is MR, not CT"):
         insert_noise(brain, ["ct-dose:0.5"], 0)
+    unnamed = series(tmp_path, np.full((1, 8, 8), 500, np.int16), modality="")
+    with pytest.raises(UnsupportedError, match="no value below 0, as air has"):
+        insert_noise(unnamed, ["ct-dose:0.5"], 0)
     colour = series(tmp_path, np.zeros((3, 8, 8), np.uint8), channels=3)
     with pytest.raises(UnsupportedError, match="colour"):
         insert_noise(colour, ["gaussian:5"], 0)
