@@ -72,7 +72,8 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
         table.add_column(escape(name), justify="right", no_wrap=True)
     if truth and truth.values:
         table.add_column("reference", justify="right", no_wrap=True)
-    _add_noise(table, evaluation, standings)
+    if before:
+        _add_noise(table, evaluation, standings)
     for metric in evaluation.mean.values:
         best = winner(metric, evaluation) if len(evaluation.standings) > 1 else None
         cells = [_cell(before, metric)] if before else []
@@ -86,7 +87,7 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
 def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Standing]") -> None:
     """The noise in the flat places of the images, the same before and after."""
     before = [pair.removal.before for pair in evaluation.pairs if pair.removal.before is not None]
-    cells = [_number(fmean(before) if before else None)] if evaluation.mean_before else []
+    cells = [_number(fmean(before) if before else None)]
     mark = " " if len(evaluation.standings) > 1 else ""
     cells += [_number(standing.sigma_after) + mark for standing in standings]
     unit = evaluation.pairs[0].protocol.unit

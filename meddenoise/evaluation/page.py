@@ -74,7 +74,8 @@ def _draw_pair(pair: Pair, rivals: list[Pair], brief: bool) -> Drawing:
     result, reference, noisy = (None if item is None else read_item(item) for item in pair.items)
     assert result is not None
     truth, before = (None if other is None else follow(result, other) for other in (reference, noisy))
-    sigma = pair.protocol.sigma or pair.removal.after or 0.0
+    # without the noisy image, what is looked at is the error
+    sigma = pair.protocol.sigma or pair.metrics.values.get("rmse") or 0.0
     names = _names([pair, *rivals])
     others = [follow(result, read_item(rival.items[0])) for rival in rivals if rival.items]
     shown = Shown(

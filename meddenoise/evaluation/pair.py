@@ -20,7 +20,7 @@ from meddenoise.metrics.regions import Box, Circle
 from meddenoise.noise import SeriesNoise
 from meddenoise.series import Series
 from meddenoise.trust import Trust
-from meddenoise.trust.removal import Removal, measure_remaining, measure_removal
+from meddenoise.trust.removal import Removal, measure_removal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,10 @@ class Pair:
     metrics: Measurement
     before: Measurement | None
     removal: Removal
-    """The noise before and after on the same flat places; without the noisy image only that after."""
+    """The noise before and after on the same flat places, empty without the noisy image.
+
+    What is flat in a result is where it is smooth: only the noisy image has places that are fair to all.
+    """
     warnings: tuple[str, ...] = ()
     truth: Measurement | None = None
     """Of the reference itself, the metrics whose best value is that of the reference."""
@@ -107,7 +110,7 @@ def evaluate_series(
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
     source = None if noisy is None else follow(result, noisy)
-    removal = measure_remaining(result) if source is None else measure_removal(source, result)
+    removal = Removal() if source is None else measure_removal(source, result)
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(

@@ -140,13 +140,6 @@ def noise_entry(removal: Removal | None, unit: str) -> dict[str, Any]:
     }
 
 
-def measure_remaining(result: Series) -> Removal:
-    """The noise of a series by itself, as `after`."""
-    measured = measure_removal(result, result)
-    pairs = tuple((None, after) for _, after in measured.by_plane)
-    return Removal(after=measured.after, by_plane=pairs)
-
-
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """One frame: powers (before, after, removed, before x removed), side of its places, values [2, n].

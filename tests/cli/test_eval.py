@@ -212,7 +212,24 @@ def test_the_noisy_image_gives_its_own_row_and_the_residual_metrics(tmp_path: Pa
     assert list(blind["metrics"]) == measurable("noisy", "result")
     alone = measured(paths[2])["pairs"][0]
     assert list(alone["metrics"]) == measurable("result") and alone["protocol"]["data_range"] is None
-    assert alone["noise"]["sigma_before"] is None
+
+
+def test_the_noise_in_flat_places_takes_the_noisy_image_which_has_them(tmp_path: Path) -> None:
+    y, x = np.mgrid[:128, :128]
+    clean = np.where((x - 64) ** 2 + (y - 64) ** 2 < 1600, 1000, 100)[None].astype(np.int16)
+    noise = np.rint(np.random.default_rng(0).normal(0, 20, clean.shape)).astype(np.int16)
+    paths = {
+        name: nifti(tmp_path / f"{name}.nii", clean + noise // share)
+        for name, share in (("clean", 100), ("noisy", 1), ("result", 4))
+    }
+    known = paths["result"], "--ref", paths["clean"]
+    without = measured(*known)
+    assert without["pairs"][0]["noise"] == {
+        "sigma_before": None, "sigma_after": None, "removed_rms": None, "unit": "", "by_plane": [],
+    }  # fmt: skip
+    assert without["results"][0]["sigma_after"] is None
+    assert "noise in flat places" not in run(*known).stderr
+    assert "noise in flat places" in run(*known, "--noisy", paths["noisy"]).stderr
 
 
 def test_the_table_shows_numbers_and_protocol_on_stderr_only(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.models import RicianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom import make_phantom
-from meddenoise.trust.removal import Removal, measure_remaining, measure_removal, noise_entry
+from meddenoise.trust.removal import measure_removal, noise_entry
 from tests.page_samples import series
 
 SHAPE = (160, 192)
@@ -131,14 +131,6 @@ def test_pixels_that_are_no_image_are_left_out():
     planes[:, :, :100] = -2000
     padded = replace(series(planes), padding=(-2000.0, -2000.0))
     assert measure_removal(padded, padded).before == pytest.approx(SIGMA, rel=0.1)
-
-
-def test_a_result_by_itself_has_only_an_after():
-    alone = measure_remaining(series(TRUTH + SIGMA * noise()))
-    assert alone.before is None and alone.removed is None
-    assert alone.after == pytest.approx(SIGMA, rel=0.06)
-    assert alone.by_plane[0][0] is None
-    assert isinstance(alone, Removal)
 
 
 def test_a_plane_that_shows_more_than_its_level_holds_structure_and_a_louder_one_does_not():

@@ -21,7 +21,7 @@ class Shown:
     reference: Series | None = None
     uncertainty: Series | None = None
     sigma: float = 0.0
-    """Noise of `before`, in the unit of the series."""
+    """Noise of `before`, or typical difference from `reference`, in the unit of the series."""
     removal: Removal | None = None
     """That noise and what is left of it as measured; None: no plots of it."""
     name: str = ""
