@@ -143,7 +143,7 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
 
 def _distinct(pairs: Sequence[Pair]) -> list[Pair]:
     """Pairs of other partners: several sets of results share theirs."""
-    return list({(pair.reference, pair.noisy, pair.case): pair for pair in pairs}.values())
+    return list({pair.source: pair for pair in pairs}.values())
 
 
 def result_sets(

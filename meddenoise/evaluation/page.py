@@ -93,13 +93,7 @@ def _draw_pair(pair: Pair, rivals: list[Pair], brief: bool) -> Drawing:
 
 def _rivals(pair: Pair, pairs: Sequence[Pair]) -> list[Pair]:
     """Other results of the same noisy image and reference, as many as are shown with it."""
-    return [one for one in pairs if one is not pair and _source(one) == _source(pair)][:MOST_RIVALS]
-
-
-def _source(pair: Pair) -> tuple[Path | None, ...]:
-    """The files that a result is compared with."""
-    items = (None, None) if pair.items is None else pair.items[1:]
-    return tuple(None if item is None else item.files[0] for item in items)
+    return [one for one in pairs if one is not pair and one.source == pair.source][:MOST_RIVALS]
 
 
 def _names(pairs: Sequence[Pair]) -> list[str]:

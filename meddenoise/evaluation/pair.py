@@ -76,6 +76,15 @@ class Pair:
     trust: Trust | None = None
     """The verdict on the result; None without the noisy image."""
 
+    @property
+    def source(self) -> tuple[Path | None, ...]:
+        """First files of the reference and the noisy image: a folder may hold several series.
+
+        Of all sets of results, those of one image have the same.
+        """
+        items = (None, None) if self.items is None else self.items[1:]
+        return tuple(None if item is None else item.files[0] for item in items)
+
 
 def evaluate_series(
     result: Series,

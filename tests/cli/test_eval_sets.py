@@ -98,6 +98,17 @@ def test_one_patient_has_no_interval_and_says_so(tmp_path: Path) -> None:
     assert any("one patient" in warning for warning in found["warnings"])
 
 
+def test_two_noisy_series_of_one_patient_in_one_folder_both_count(tmp_path: Path) -> None:
+    for name, first, shift in (("a", 0.0, 2), ("b", 300.0, 6)):
+        for folder, brighter in (("noisy", shift), ("clean", 0), ("result", 1)):
+            files = dicom(tmp_path / folder / name, CLEAN + np.int16(brighter), [0, 1, 2], first)
+            for file in files.iterdir():
+                file.rename(tmp_path / folder / file.name)
+            files.rmdir()
+    found = measured(tmp_path / "result", "--ref", tmp_path / "clean", "--noisy", tmp_path / "noisy")
+    assert found["mean_noisy"]["bias"] == pytest.approx(4) and found["mean"]["bias"] == pytest.approx(1)
+
+
 def test_radiographs_pair_with_the_images_they_were_made_from(tmp_path: Path) -> None:
     uids = [image(tmp_path / "noisy", f"{n}.dcm", CLEAN[n]) for n in range(3)]
     for place, n in enumerate((2, 0, 1)):
