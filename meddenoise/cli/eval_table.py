@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -86,8 +85,7 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
 
 def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Standing]") -> None:
     """The noise in the flat places of the images, the same before and after."""
-    before = [pair.removal.before for pair in evaluation.pairs if pair.removal.before is not None]
-    cells = [_number(fmean(before) if before else None)]
+    cells = [_number(evaluation.standings[0].sigma_before)]
     mark = " " if len(evaluation.standings) > 1 else ""
     cells += [_number(standing.sigma_after) + mark for standing in standings]
     unit = evaluation.pairs[0].protocol.unit

@@ -127,18 +127,34 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
     comparisons = [row for name, measured in scores for row in compare(name, measured, NOISY, before)]
     for name, measured in scores[1:]:
         comparisons += compare(name, measured, *scores[0])
+    levels, warnings = _levels([found for _, found in sets])
+    mean = average([pair.metrics for pair in pairs])
     return Evaluation(
         tuple(pairs),
-        average([pair.metrics for pair in pairs]),
+        replace(mean, warnings=(*mean.warnings, *warnings)),
         average([measured for _, measured in before]) if before else None,
         tuple(failed),
-        tuple(
-            stand(*score, [pair.removal.after for pair in found])
-            for score, (_, found) in zip(scores, sets, strict=True)
-        ),
+        tuple(stand(*score, known) for score, known in zip(scores, levels, strict=True)),
         tuple(comparisons),
         average(truth) if truth else None,
     )
+
+
+def _levels(sets: list[list[Pair]]) -> tuple[list[list[tuple[float, float]]], list[str]]:
+    """Noise before and after of each set in the series where all have it; a sentence if there are others."""
+    known = [
+        [
+            (pair.source, (before, after))
+            for pair in pairs
+            if (before := pair.removal.before) is not None and (after := pair.removal.after) is not None
+        ]
+        for pairs in sets
+    ]
+    shared = set.intersection(*({source for source, _ in found} for found in known)) if known else set()
+    count = len({pair.source for pairs in sets for pair in pairs})
+    why = f"the noise in flat places is over {len(shared)} of {count} series, where all results have it."
+    warnings = [why] if any(known) and len(shared) < count else []
+    return [[levels for source, levels in found if source in shared] for found in known], warnings
 
 
 def _distinct(pairs: Sequence[Pair]) -> list[Pair]:

@@ -38,8 +38,9 @@ class Standing:
     """Patients."""
     results: int
     """Series."""
+    sigma_before: float | None
     sigma_after: float | None
-    """Noise left in the flat places of the results, mean over series; None where none has any."""
+    """Noise in the flat places before and after, over the series that all sets have, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,13 @@ class Comparison:
     why: str = ""
 
 
-def stand(name: str, measured: Measured, sigmas: Sequence[float | None]) -> Standing:
-    """The means of one set of results and their intervals; `sigmas` is the noise left in each."""
+def stand(name: str, measured: Measured, levels: Sequence[tuple[float, float]]) -> Standing:
+    """The means of one set of results and their intervals; `levels` are noise before and after of some."""
     mean = average([measurement for _, measurement in measured])
     intervals = {metric: _interval(list(_by_case(measured, metric).values())) for metric in mean.values}
     cases = {case for case, _ in measured}
-    known = [sigma for sigma in sigmas if sigma is not None]
-    return Standing(name, mean, intervals, len(cases), len(measured), fmean(known) if known else None)
+    before, after = map(fmean, zip(*levels, strict=True)) if levels else (None, None)
+    return Standing(name, mean, intervals, len(cases), len(measured), before, after)
 
 
 def compare(name: str, measured: Measured, against: str, others: Measured) -> list[Comparison]:

@@ -77,6 +77,24 @@ def test_results_stand_side_by_side_with_intervals_and_tests_over_patients(tmp_p
     assert any("2 sets of results" in warning for warning in found["warnings"])
 
 
+def test_noise_in_flat_places_is_compared_on_the_series_that_all_results_have(tmp_path: Path) -> None:
+    flat, rng = np.full((1, 128, 128), 1000), np.random.default_rng(3)
+    for n, sigma in enumerate((10.0, 40.0)):
+        grain = rng.normal(0, sigma, flat.shape)
+        for name, share in (("clean", 0.0), ("noisy", 1.0), ("good", 0.2), ("poor", 0.5)):
+            if (name, n) != ("good", 1):
+                nifti(tmp_path / name / f"p{n}.nii", (flat + share * grain).astype(np.float32))
+    options = ("--ref", tmp_path / "clean", "--noisy", tmp_path / "noisy")
+    results = tmp_path / "good", tmp_path / "poor"
+    found = measured(*results, *options)
+    assert [row["sigma_after"] for row in found["results"]] == pytest.approx([2.0, 5.0], rel=0.1)
+    sentence = "the noise in flat places is over 1 of 2 series"
+    assert any(text.startswith(sentence) for text in found["warnings"])
+    shown = run(*results, *options).stderr
+    (line,) = [line for line in shown.splitlines() if line.startswith("noise in flat places")]
+    assert float(line.split()[4]) == pytest.approx(10, rel=0.1) and sentence in shown
+
+
 def test_more_files_than_references_are_sets_of_their_own(tmp_path: Path) -> None:
     reference = nifti(tmp_path / "clean.nii", CLEAN)
     files = [nifti(tmp_path / f"{name}.nii", CLEAN + np.int16(n)) for n, name in ((2, "b"), (1, "a"))]

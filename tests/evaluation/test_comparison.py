@@ -49,9 +49,10 @@ def test_the_signed_rank_test_is_scipys_and_needs_six_patients() -> None:
 
 def test_patients_count_alike_however_many_series_they_have() -> None:
     many = [("a", measured(psnr=value)) for value in (30.0, 31.0, 32.0, 33.0)]
-    standing = stand("x", [*many, ("b", measured(psnr=40.0))], [1.0] * 5)
+    standing = stand("x", [*many, ("b", measured(psnr=40.0))], [(4.0, 1.0), (2.0, 3.0)])
     assert standing.mean.values["psnr"] == pytest.approx(33.2)
     assert (standing.cases, standing.results) == (2, 5)
+    assert (standing.sigma_before, standing.sigma_after) == (3.0, 2.0)
     assert standing.intervals["psnr"] == (31.5, 40.0)
     (row,) = compare(
         "x",
