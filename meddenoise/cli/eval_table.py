@@ -12,6 +12,7 @@ from rich.table import Table
 
 from meddenoise.cli.streams import printable
 from meddenoise.evaluation.document import general_warnings, key_metrics, winner
+from meddenoise.evaluation.pair import shared_unit
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
 from meddenoise.trust import CHECKS
 
@@ -74,6 +75,8 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
     if before:
         _add_noise(table, evaluation, standings)
     for metric in evaluation.mean.values:
+        if shared_unit(metric, evaluation.pairs) is None:
+            continue
         best = winner(metric, evaluation) if len(evaluation.standings) > 1 else None
         cells = [_cell(before, metric)] if before else []
         marks = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
@@ -84,11 +87,14 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
 
 
 def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Standing]") -> None:
-    """The noise in the flat places of the images, the same before and after."""
+    """The noise in the flat places of the images, the same before and after; not of different units."""
+    units = {pair.protocol.unit for pair in evaluation.pairs}
+    if len(units) > 1:
+        return
     cells = [_number(evaluation.standings[0].sigma_before)]
     mark = " " if len(evaluation.standings) > 1 else ""
     cells += [_number(standing.sigma_after) + mark for standing in standings]
-    unit = evaluation.pairs[0].protocol.unit
+    unit = units.pop()
     table.add_row(escape(f"noise in flat places{f' [{unit}]' if unit else ''}"), "", *cells)
 
 
@@ -98,8 +104,11 @@ def _singles(evaluation: "Evaluation") -> Table:
     table = Table("series", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for metric in metrics:
         table.add_column(escape(_label(metric, evaluation)), justify="right")
+    odd = [name for name in metrics if shared_unit(name, evaluation.pairs) is None]
     for pair in evaluation.pairs[:_MOST]:
-        table.add_row(escape(printable(str(pair.result))), *(_cell(pair.metrics, name) for name in metrics))
+        units = {name: f" {unit}" for name in odd if (unit := METRICS[name].unit_in(pair.protocol))}
+        cells = (escape(_cell(pair.metrics, name) + units.get(name, "")) for name in metrics)
+        table.add_row(escape(printable(str(pair.result))), *cells)
     return table
 
 
@@ -181,7 +190,7 @@ def _label(metric: str, evaluation: "Evaluation") -> str:
     if metric not in METRICS:
         return metric
     row = METRICS[metric]
-    unit = row.unit_in(evaluation.pairs[0].protocol)
+    unit = shared_unit(metric, evaluation.pairs)
     return f"{row.label} [{unit}]" if unit else row.label
 
 

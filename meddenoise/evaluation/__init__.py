@@ -7,7 +7,7 @@ from pathlib import Path
 
 from meddenoise.errors import InputError
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
-from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series
+from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series, shared_unit
 from meddenoise.evaluation.rerun import lesions_again
 from meddenoise.io import Item, discover, read_item
 from meddenoise.io.pairing import follow, pair_items
@@ -15,9 +15,12 @@ from meddenoise.metrics.measure import Measurement, average
 from meddenoise.series import Series
 from meddenoise.trust import Trust, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
+from meddenoise.trust.removal import Removal
 from meddenoise.trust.series import examine_series, with_removal
 
 DEFAULTS = EvaluationOptions()
+NOISE = "the noise in flat places"
+"""Its name beside those of metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +120,54 @@ def _trust(
 
 
 def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:
+    measured = [pair for _, found in sets for pair in found]
+    odd, sentences = _without_mean(measured)
+    sets = [(name, [_comparable(pair, odd) for pair in found]) for name, found in sets if found]
     pairs = [pair for _, found in sets for pair in found]
-    sets = [(name, found) for name, found in sets if found]
     scores: list[tuple[str, Measured]] = [
         (name, [(pair.case, pair.metrics) for pair in found]) for name, found in sets
     ]
     before = [(pair.case, pair.before) for pair in _distinct(pairs) if pair.before is not None]
     truth = [pair.truth for pair in _distinct(pairs) if pair.truth is not None]
-    comparisons = [row for name, measured in scores for row in compare(name, measured, NOISY, before)]
-    for name, measured in scores[1:]:
-        comparisons += compare(name, measured, *scores[0])
+    comparisons = [row for score in scores for row in compare(*score, NOISY, before)]
+    for score in scores[1:]:
+        comparisons += compare(*score, *scores[0])
     levels, warnings = _levels([found for _, found in sets])
     mean = average([pair.metrics for pair in pairs])
     return Evaluation(
-        tuple(pairs),
-        replace(mean, warnings=(*mean.warnings, *warnings)),
-        average([measured for _, measured in before]) if before else None,
+        tuple(measured),
+        replace(mean, warnings=(*mean.warnings, *sentences, *warnings)),
+        average([measurement for _, measurement in before]) if before else None,
         tuple(failed),
         tuple(stand(*score, known) for score, known in zip(scores, levels, strict=True)),
         tuple(comparisons),
         average(truth) if truth else None,
+    )
+
+
+def _without_mean(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """The metrics, and the noise by the name NOISE, that have several units; a sentence if there are any."""
+    names = dict.fromkeys(name for pair in pairs for name in pair.metrics.values)
+    odd = [name for name in names if shared_unit(name, pairs) is None]
+    if len({pair.protocol.unit for pair in pairs}) > 1 and any(pair.removal.before for pair in pairs):
+        odd.append(NOISE)
+    if not odd:
+        return [], []
+    return odd, [f"the series are in different units, so that there is no mean of {', '.join(odd)}."]
+
+
+def _comparable(pair: Pair, odd: Sequence[str]) -> Pair:
+    """The same without what `odd` names."""
+
+    def without(measured: Measurement) -> Measurement:
+        return replace(measured, values={n: None if n in odd else v for n, v in measured.values.items()})
+
+    return replace(
+        pair,
+        metrics=without(pair.metrics),
+        before=pair.before and without(pair.before),
+        truth=pair.truth and without(pair.truth),
+        removal=Removal() if NOISE in odd else pair.removal,
     )
 
 
@@ -152,7 +183,7 @@ def _levels(sets: list[list[Pair]]) -> tuple[list[list[tuple[float, float]]], li
     ]
     shared = set.intersection(*({source for source, _ in found} for found in known)) if known else set()
     count = len({pair.source for pairs in sets for pair in pairs})
-    why = f"the noise in flat places is over {len(shared)} of {count} series, where all results have it."
+    why = f"{NOISE} is over {len(shared)} of {count} series, where all results have it."
     warnings = [why] if any(known) and len(shared) < count else []
     return [[levels for source, levels in found if source in shared] for found in known], warnings
 

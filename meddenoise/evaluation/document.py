@@ -7,7 +7,7 @@ from typing import Any
 
 from meddenoise.evaluation import Evaluation
 from meddenoise.evaluation.comparison import Standing
-from meddenoise.evaluation.pair import Pair
+from meddenoise.evaluation.pair import Pair, shared_unit
 from meddenoise.io.atomic import staged
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH, Protocol
 from meddenoise.report import as_table, finite, flatten
@@ -54,7 +54,8 @@ def general_warnings(evaluation: Evaluation) -> list[str]:
 
 def key_metrics(evaluation: Evaluation) -> list[str]:
     """The metrics listed for single series and for comparisons: the first of the table that have a value."""
-    return [name for name, value in evaluation.mean.values.items() if value is not None][:KEY]
+    measured = [pair.metrics.values for pair in evaluation.pairs]
+    return [n for n in evaluation.mean.values if any(of.get(n) is not None for of in measured)][:KEY]
 
 
 def winner(metric: str, evaluation: Evaluation) -> str | None:
@@ -148,9 +149,9 @@ def _standing(standing: Standing) -> Document:
 
 
 def _definitions(evaluation: Evaluation) -> Document:
-    """Definition, unit and best value of each number."""
+    """Definition, unit (None where the series have several) and best value of each number."""
     return {
-        name: {"unit": row.unit_in(evaluation.pairs[0].protocol), "best": row.best, "what": row.what}
+        name: {"unit": shared_unit(name, evaluation.pairs), "best": row.best, "what": row.what}
         for name, row in METRICS.items()
         if name in evaluation.mean.values
     }

@@ -1,6 +1,6 @@
 """One result measured against its reference and the noisy image it was made from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -84,6 +84,12 @@ class Pair:
         """
         items = (None, None) if self.items is None else self.items[1:]
         return tuple(None if item is None else item.files[0] for item in items)
+
+
+def shared_unit(metric: str, pairs: Sequence[Pair]) -> str | None:
+    """The unit of a metric in all pairs, empty for a pure number; None where they have several."""
+    units = {METRICS[metric].unit_in(pair.protocol) if metric in METRICS else "" for pair in pairs}
+    return units.pop() if len(units) == 1 else None
 
 
 def evaluate_series(

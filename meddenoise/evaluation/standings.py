@@ -6,7 +6,7 @@ from pathlib import Path
 from meddenoise.evaluation import Evaluation
 from meddenoise.evaluation.comparison import Comparison, Standing
 from meddenoise.evaluation.document import key_metrics, winner
-from meddenoise.metrics import METRICS
+from meddenoise.evaluation.pair import shared_unit
 from meddenoise.report.page.meanings import meaning_of, name_of
 from meddenoise.report.page.tables import number, table
 
@@ -25,11 +25,14 @@ def _means(evaluation: Evaluation) -> str:
     heads += ["reference"] if truth and truth.values else []
     rows = []
     for metric in evaluation.mean.values:
+        unit = shared_unit(metric, evaluation.pairs)
+        if unit is None:
+            continue
         best = winner(metric, evaluation) if len(sets) > 1 else None
         cells = [_cell(number(before.values.get(metric)))] if before else []
         cells += [_mean(standing, metric, standing.name == best) for standing in sets]
         cells += [_cell(number(truth.values.get(metric)))] if truth and truth.values else []
-        label = _with_unit(name_of(metric), _unit(metric, evaluation))
+        label = _with_unit(name_of(metric), unit)
         rows.append(
             f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}'
             f"<td>{escape(meaning_of(metric))}</td></tr>"
@@ -70,7 +73,7 @@ def _differences(evaluation: Evaluation) -> str:
 
 def _difference(row: Comparison, evaluation: Evaluation) -> str:
     names = f"{_short(row.name)} − {_short(row.against)}"
-    label = _with_unit(name_of(row.metric), _unit(row.metric, evaluation))
+    label = _with_unit(name_of(row.metric), shared_unit(row.metric, evaluation.pairs) or "")
     p = escape(f"{row.p:.2g}") if row.p is not None else f'<span title="{escape(row.why)}">–</span>'
     return (
         f'<tr><th scope="row">{escape(names)}</th><td>{escape(label)}</td>'
@@ -83,10 +86,6 @@ def _difference(row: Comparison, evaluation: Evaluation) -> str:
 def _with_unit(name: str, unit: str) -> str:
     """The name of a metric with its unit."""
     return f"{name} [{unit}]" if unit else name
-
-
-def _unit(metric: str, evaluation: Evaluation) -> str:
-    return METRICS[metric].unit_in(evaluation.pairs[0].protocol) if metric in METRICS else ""
 
 
 def _short(name: str) -> str:

@@ -116,6 +116,34 @@ def test_one_patient_has_no_interval_and_says_so(tmp_path: Path) -> None:
     assert any("one patient" in warning for warning in found["warnings"])
 
 
+def test_series_in_different_units_have_no_mean_of_what_is_in_a_unit(tmp_path: Path) -> None:
+    scan = CLEAN.repeat(4, 1).repeat(3, 2)
+    for name, shift in (("clean", 0), ("noisy", 8), ("result", 3), ("other", 5)):
+        dicom(tmp_path / name / "ct", scan + np.int16(shift), [0, 1, 2])
+        nifti(tmp_path / name / "head.nii", scan + np.int16(10 * shift))
+    options = ("--ref", tmp_path / "clean", "--noisy", tmp_path / "noisy")
+    both = tmp_path / "result", tmp_path / "other"
+    found = measured(*both, *options, "-o", tmp_path / "scores.json")
+    means = [found["mean"], found["mean_noisy"], *(row["mean"] for row in found["results"])]
+    assert [mean["rmse"] for mean in means] == [None] * 4 and all(mean["psnr"] for mean in means)
+    assert [row["sigma_after"] for row in found["results"]] == [None, None]
+    assert {row["metric"] for row in found["comparisons"]} & {"rmse", "mae", "bias", "psnr"} == {"psnr"}
+    assert found["definitions"]["rmse"]["unit"] is None and found["definitions"]["psnr"]["unit"] == "dB"
+    (sentence,) = [text for text in found["warnings"] if "different units" in text]
+    assert "rmse, mae, bias" in sentence
+    assert {pair["protocol"]["unit"]: pair["metrics"]["rmse"] for pair in found["pairs"][:2]} == {
+        "HU": 3,
+        "": 30,
+    }
+    shown = run(*both, *options).stderr
+    assert "[HU]" not in shown and "3 HU" in shown and sentence in shown
+    page = (tmp_path / "scores.html").read_text()
+    table, _, _ = page.partition('<table class="standings"')[2].partition("</table>")
+    assert "PSNR [dB]" in table and "RMSE" not in table and "HU" not in table
+    alike = measured(tmp_path / "result" / "ct", "--ref", tmp_path / "clean" / "ct")
+    assert alike["mean"]["rmse"] == 3 and alike["definitions"]["rmse"]["unit"] == "HU"
+
+
 def test_two_noisy_series_of_one_patient_in_one_folder_both_count(tmp_path: Path) -> None:
     for name, first, shift in (("a", 0.0, 2), ("b", 300.0, 6)):
         for folder, brighter in (("noisy", shift), ("clean", 0), ("result", 1)):
