@@ -35,8 +35,8 @@ def _table(document: dict[str, Any]) -> Table:
     for row in document["methods"]:
         if row["error"]:
             continue
-        before, after = row["noise"]["sigma_before"], row["noise"]["sigma_after"]
-        share = after / before if before and after is not None else None
+        verdict, values = row["trust"]["verdict"] or "-", row["trust"]["values"]
+        share = values.get("noise_left", 1.0 if verdict == "no effect" else None)
         numbers = [_number(row["seconds_per_plane"]), "-" if share is None else f"{share:.0%}"]
         if with_ref:
             numbers += [
@@ -44,8 +44,7 @@ def _table(document: dict[str, Any]) -> Table:
             ]
         else:
             numbers += [_number(row["estimated_error"])]
-        verdict = row["trust"]["verdict"] or "-"
-        kept = row["trust"]["values"].get("lesion_survival")
+        kept = values.get("lesion_survival")
         style = _STYLES.get(verdict, "")
         table.add_row(
             escape(row["method"]),

@@ -43,6 +43,26 @@ def test_a_table_of_80_columns_a_picture_and_a_suggestion(study, tmp_path):
     assert pixels[40:280, 6:246].std() > 10
 
 
+def test_the_table_tells_the_noise_left_as_the_trust_check_does(study, tmp_path):
+    options = ("bench", study / "noisy", "--methods", "gaussian,wavelet,nlm", "-o", tmp_path / "sheet.png")
+    rows = {row["method"]: row for row in json.loads(run(*options, "--json").stdout)["methods"]}
+    lines = [line.split() for line in run(*options).stderr.splitlines()]
+    shares = {words[0]: words[2] for words in lines if words and words[0] in rows}
+    assert shares == {name: f"{row['trust']['values']['noise_left']:.0%}" for name, row in rows.items()}
+    plain = {name: row["noise"]["sigma_after"] / row["noise"]["sigma_before"] for name, row in rows.items()}
+    assert any(shares[name] != f"{share:.0%}" for name, share in plain.items())
+
+
+def test_a_method_that_changes_nothing_leaves_all_noise(tmp_path):
+    Image.new("L", (64, 64), 90).save(tmp_path / "flat.png")
+    (row,) = [
+        line.split()
+        for line in run("bench", tmp_path / "flat.png", "--methods", "nlm").stderr.splitlines()
+        if line.startswith("nlm ")
+    ]
+    assert row[2] == "100%" and row[-2:] == ["no", "effect"]
+
+
 def test_json_tells_everything_and_the_picture_lies_beside_the_input(study):
     done = run("bench", study / "noisy", "--methods", "nlm,gaussian", "--json")
     found = json.loads(done.stdout)
