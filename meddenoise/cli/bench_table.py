@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meddenoise.cli.streams import printable
+from meddenoise.cli.tables import format_number
 
 _WIDTH = 80
 _STYLES = {"ok": "green", "no effect": "yellow", "look": "yellow", "reject": "red"}
@@ -37,13 +38,14 @@ def _table(document: dict[str, Any]) -> Table:
             continue
         verdict, values = row["trust"]["verdict"] or "-", row["trust"]["values"]
         share = values.get("noise_left", 1.0 if verdict == "no effect" else None)
-        numbers = [_number(row["seconds_per_plane"]), "-" if share is None else f"{share:.0%}"]
+        numbers = [
+            format_number(row["seconds_per_plane"], digits=3),
+            "-" if share is None else f"{share:.0%}",
+        ]
         if with_ref:
-            numbers += [
-                _number(row["metrics"].get(name), digits) for name, digits in (("psnr", 2), ("ssim", 4))
-            ]
+            numbers += [format_number(row["metrics"].get(name), name) for name in ("psnr", "ssim")]
         else:
-            numbers += [_number(row["estimated_error"])]
+            numbers += [format_number(row["estimated_error"], digits=3)]
         kept = values.get("lesion_survival")
         style = _STYLES.get(verdict, "")
         table.add_row(
@@ -78,9 +80,3 @@ def _lines(document: dict[str, Any]) -> list[str]:
     else:
         lines.append("no method is suggested: no result can be trusted.")
     return lines
-
-
-def _number(value: float | None, digits: int | None = None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if digits is None else f"{value:.{digits}f}"

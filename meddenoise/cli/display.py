@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from meddenoise.cli.streams import drop_stdout, printable
+from meddenoise.cli.tables import format_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,7 +219,8 @@ def _gain(row: "Row") -> str:
     for name, unit in (("psnr", " dB"), ("ssim", "")):
         before, after = row.noisy_metrics.get(name), row.metrics.get(name)
         if before is not None and after is not None:
-            told += f", {name.upper()} {before:.4g} -> {after:.4g}{unit}"
+            values = " -> ".join(format_number(value, name) for value in (before, after))
+            told += f", {name.upper()} {values}{unit}"
     return told
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meddenoise.cli.streams import printable
+from meddenoise.cli.tables import format_number
 from meddenoise.evaluation.document import general_warnings, key_metrics, winner
 from meddenoise.evaluation.pair import shared_unit
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
@@ -91,9 +92,9 @@ def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Stan
     units = {pair.protocol.unit for pair in evaluation.pairs}
     if len(units) > 1:
         return
-    cells = [_number(evaluation.standings[0].sigma_before)]
+    cells = [format_number(evaluation.standings[0].sigma_before)]
     mark = " " if len(evaluation.standings) > 1 else ""
-    cells += [_number(standing.sigma_after) + mark for standing in standings]
+    cells += [format_number(standing.sigma_after) + mark for standing in standings]
     unit = units.pop()
     table.add_row(escape(f"noise in flat places{f' [{unit}]' if unit else ''}"), "", *cells)
 
@@ -130,10 +131,13 @@ def _differences(evaluation: "Evaluation") -> Table:
     for row in evaluation.comparisons:
         if row.metric in metrics:
             pair = f"{names[row.name]} - {names.get(row.against, row.against)}"
-            interval = f"{_signed(row.interval[0])} .. {_signed(row.interval[1])}"
+            mean, low, high = (
+                format_number(value, row.metric, digits=3, sign="+")
+                for value in (row.difference, *row.interval)
+            )
             p = "-" if row.p is None else f"{row.p:.2g}"
             label = _label(row.metric, evaluation)
-            table.add_row(escape(pair), escape(label), _signed(row.difference), interval, p, str(row.cases))
+            table.add_row(escape(pair), escape(label), mean, f"{low} .. {high}", p, str(row.cases))
     return table
 
 
@@ -202,12 +206,4 @@ def _best(metric: str) -> str:
 def _cell(measurement: "Measurement | None", metric: str) -> str:
     if measurement is None:
         return "-"
-    return "inf" if metric in measurement.infinite else _number(measurement.values.get(metric))
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3g}"
+    return "inf" if metric in measurement.infinite else format_number(measurement.values.get(metric), metric)

@@ -4,11 +4,23 @@ from collections.abc import Iterable, Sequence
 
 WIDTH = 80
 """Columns of a terminal that everyone has."""
+DECIMALS = {"psnr": 2, "ssim": 4, "ms_ssim": 4}
+"""Of metrics that are told with as many, zeros at the end included."""
 
 
 def name_codes(codes: Sequence[str]) -> str:
     """The codes of modalities in a cell: `all` for those that take every image."""
     return "all" if "other" in codes else " ".join(codes)
+
+
+def format_number(value: float | None, metric: str = "", *, digits: int = 4, sign: str = "") -> str:
+    """The value with the decimals of its metric, else with so many digits; a dash for none.
+
+    `sign` "+" shows that of positive numbers too.
+    """
+    if value is None:
+        return "-"
+    return f"{value:{sign}.{DECIMALS[metric]}f}" if metric in DECIMALS else f"{value:{sign}.{digits}g}"
 
 
 def render_table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> str:

@@ -102,7 +102,7 @@ def test_with_a_reference_the_gain_is_told(study, tmp_path):
     before, after = row["noisy_metrics"]["psnr"], row["metrics"]["psnr"]
     assert before == pytest.approx(20 * np.log10(2000 / 9), abs=1e-3)
     assert (
-        f", PSNR {before:.4g} -> {after:.4g} dB, SSIM {row['noisy_metrics']['ssim']:.4g} -> " in done.stderr
+        f", PSNR {before:.2f} -> {after:.2f} dB, SSIM {row['noisy_metrics']['ssim']:.4f} -> " in done.stderr
     )
 
 

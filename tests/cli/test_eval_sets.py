@@ -332,6 +332,20 @@ def test_constant_images_and_one_plane_give_valid_json(tmp_path: Path) -> None:
     assert pair["metrics"]["psnr"] == pytest.approx(20)
 
 
+def test_psnr_and_ssim_are_told_with_all_their_decimals(tmp_path: Path) -> None:
+    flat = np.full((1, 24, 32), 7, np.int16)
+    for name, shift in (("clean", 0), ("noisy", 10), ("result", 1)):
+        for n in range(2):
+            nifti(tmp_path / name / f"p{n}.nii", flat + np.int16(shift))
+    partners = ("--ref", tmp_path / "clean", "--noisy", tmp_path / "noisy")
+    shown = run(tmp_path / "result", *partners, "--data-range", 100, "--metrics", "psnr,ssim,rmse").stderr
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["PSNR", "[dB]", "high", "20.00", "40.00"] in lines and ["RMSE", "0", "10", "1"] in lines
+    (ssim,) = [line for line in lines if line[:1] == ["SSIM"]]
+    assert [len(number) for number in ssim[2:4]] == [6, 6]
+    assert ["result", "-", "noisy", "PSNR", "[dB]", "+20.00", "+20.00", "..", "+20.00", "-", "2"] in lines
+
+
 def test_an_infinite_psnr_is_printed_as_such(tmp_path: Path) -> None:
     reference = nifti(tmp_path / "a.nii", CLEAN)
     shown = run(nifti(tmp_path / "b.nii", CLEAN), "--ref", reference)
