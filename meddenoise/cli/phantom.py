@@ -90,7 +90,7 @@ def phantom(
     count = len(study.files["noisy"])
     Console(stderr=True, highlight=False).print(
         f"{kind} phantom of {' x '.join(map(str, made.truth.shape))} pixels, seed {seed}: {count} noisy and "
-        f"{count} clean files in {out}; the noise is stated in {study.record}.",
+        f"{count} clean file{'s' if count > 1 else ''} in {out}; the noise is stated in {study.record}.",
         markup=False,
         soft_wrap=True,
     )

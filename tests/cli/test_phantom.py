@@ -31,7 +31,7 @@ def test_a_phantom_is_written_in_two_parts_with_a_record(study):
 def test_stdout_holds_the_paths_alone(tmp_path):
     result = run("phantom", "mr", tmp_path / "s", "--size", 64, "--slices", 1)
     assert result.stdout.split() == [str(tmp_path / "s" / "noisy"), str(tmp_path / "s" / "clean")]
-    assert "mr phantom of 1 x 64 x 64 pixels" in result.stderr
+    assert "mr phantom of 1 x 64 x 64 pixels, seed 0: 1 noisy and 1 clean file in" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["ct", "mr", "xray", "fluoro"])
