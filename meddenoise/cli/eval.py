@@ -145,9 +145,8 @@ def evaluate(
     )
     _check(options, ref, output)
     evaluation = _measure((results, ref, noisy), options)
-    if output is not None:
-        _write(evaluation, output, phi)
-    _tell(evaluation, as_json)
+    written = [] if output is None else _write(evaluation, output, phi)
+    _tell(evaluation, as_json, written)
 
 
 def _measure(
@@ -162,20 +161,23 @@ def _measure(
         return measure(*paths, options, lambda what, *done: tell(printable(what)[-40:], *done))
 
 
-def _write(evaluation: "Evaluation", output: Path, phi: bool) -> None:
-    """Numbers, table and page; what could not be drawn is told."""
+def _write(evaluation: "Evaluation", output: Path, phi: bool) -> list[Path]:
+    """Numbers, table and page, whose paths are given back; what could not be drawn is told."""
     from meddenoise.cli.streams import tell
     from meddenoise.evaluation.document import as_document, write_document
     from meddenoise.evaluation.page import write_evaluation
 
-    write_document(as_document(evaluation), output)
+    page = output.with_suffix(".html")
+    written = [*write_document(as_document(evaluation), output), page]
     command = shlex.join(["meddenoise", *sys.argv[1:]])
-    for problem in write_evaluation(evaluation, output.with_suffix(".html"), command=command, phi=phi):
+    for problem in write_evaluation(evaluation, page, command=command, phi=phi):
         tell(f"warning: {problem}")
+    return written
 
 
-def _tell(evaluation: "Evaluation", as_json: bool) -> None:
-    """JSON or tables, and exit code 1 where a result could not be measured."""
+def _tell(evaluation: "Evaluation", as_json: bool, written: list[Path]) -> None:
+    """JSON or tables, what was written, and exit code 1 where a result could not be measured."""
+    from meddenoise.cli.streams import tell
     from meddenoise.evaluation.document import as_document
     from meddenoise.evaluation.document import as_json as as_text
 
@@ -185,6 +187,8 @@ def _tell(evaluation: "Evaluation", as_json: bool) -> None:
         from meddenoise.cli.eval_table import show
 
         show(evaluation)
+    if written:
+        tell(f"report: {', '.join(map(str, written))}")
     if evaluation.failed:
         raise typer.Exit(1)
 

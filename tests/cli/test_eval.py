@@ -243,8 +243,14 @@ def test_the_table_shows_numbers_and_protocol_on_stderr_only(tmp_path: Path) -> 
 def test_the_json_is_written_to_a_file_too(tmp_path: Path) -> None:
     reference = nifti(tmp_path / "a.nii", CLEAN)
     result = nifti(tmp_path / "b.nii", CLEAN + np.int16(3))
-    printed = measured(result, "--ref", reference, "-o", tmp_path / "new" / "scores.json")
-    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == printed
+    output = tmp_path / "new" / "scores.json"
+    printed = measured(result, "--ref", reference, "-o", output)
+    assert json.loads(output.read_text()) == printed
+    written = ", ".join(str(output.with_suffix(suffix)) for suffix in (".json", ".csv", ".html"))
+    for more in ((), ("--json",)):
+        told = run(result, "--ref", reference, "-o", output, *more)
+        assert told.stderr.splitlines()[-1] == f"report: {written}"
+    assert json.loads(told.stdout) == printed
 
 
 def test_nothing_readable_and_missing_files_have_their_own_errors(tmp_path: Path) -> None:
