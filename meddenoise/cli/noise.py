@@ -104,7 +104,7 @@ def _show(profile: "NoiseProfile") -> None:
     table = Table(title="noise profile", show_header=False, width=72)
     table.add_column(no_wrap=True)
     table.add_column()
-    rows = (
+    rows = [
         ("measured from", f"{profile.source}: {counts.planes} planes, {counts.settled} of them at one level"),
         ("left out", f"{counts.moved:.1%} moved, {counts.saturated:.1%} saturated"),
         ("level", f"{profile.sigma:.4g}{unit} ({profile.model})"),
@@ -113,8 +113,9 @@ def _show(profile: "NoiseProfile") -> None:
         ("spectrum", ", ".join(f"{f:g}: {p:.2f}" for f, p in _spectrum(profile)) + " (white: 1)"),
         ("correlated over", f"{profile.correlation_px:.2f} pixels along a line (white: 1)"),
         ("lag of frames", f"{profile.rho:.2f}" + (" (recursive filter)" if profile.rho > 0.1 else "")),
-        ("diffusion steps", _span(profile)),
-    )
+    ]
+    # less noise than the first step has is at no step
+    rows += [("diffusion steps", _span(profile))] if max(profile.steps) > 0 else []
     for name, text in rows:
         table.add_row(name, text)
     Console(stderr=True, highlight=False, width=80).print(table)

@@ -55,6 +55,19 @@ def test_a_single_image_is_said_to_be_one(study, tmp_path):
     assert "note: one image was used" in run("noise", tmp_path / "frame.png").stderr
 
 
+def test_diffusion_steps_are_told_where_there_are_any(tmp_path):
+    rng, y, x = np.random.default_rng(0), *np.indices((96, 96))
+    scene = 40 + 160 * (np.hypot(y - 48, x - 48) < 30)
+    for sigma, told in ((0.7, False), (12.0, True)):
+        folders = [tmp_path / f"{sigma}" / name for name in ("a", "b")]
+        for folder in folders:
+            folder.mkdir(parents=True)
+            noisy = np.clip(np.rint(scene + rng.normal(0, sigma, scene.shape)), 0, 255)
+            Image.fromarray(noisy.astype(np.uint8)).save(folder / "scan.png")
+        shown = run("noise", *folders).stderr
+        assert "repeats: 2 planes" in shown and ("diffusion steps" in shown) == told
+
+
 def test_frames_of_different_size_and_empty_folders_end_in_a_sentence(tmp_path):
     rng = np.random.default_rng(0)
     for name, size in (("a", 64), ("b", 48)):
