@@ -112,7 +112,7 @@ def _trust(
     if noisy is None or noise is None:
         return None
     before = follow(result, noisy)
-    measured = with_removal(examine_series(before, result, noise), pair.removal)
+    measured = with_removal(examine_series(before, result, noise), pair.measured)
     if options.lesions is not None:
         measured = lesions_again(measured, (before, result), noise, options.lesions)
     trust = judge(measured)
@@ -167,7 +167,7 @@ def _comparable(pair: Pair, odd: Sequence[str]) -> Pair:
         metrics=without(pair.metrics),
         before=pair.before and without(pair.before),
         truth=pair.truth and without(pair.truth),
-        removal=Removal() if NOISE in odd else pair.removal,
+        measured=Removal() if NOISE in odd else pair.measured,
     )
 
 

@@ -61,8 +61,8 @@ class Pair:
     protocol: Protocol
     metrics: Measurement
     before: Measurement | None
-    removal: Removal
-    """The noise before and after on the same flat places, empty without the noisy image.
+    measured: Removal
+    """Before and after on the same flat places, empty without the noisy image.
 
     What is flat in a result is where it is smooth: only the noisy image has places that are fair to all.
     """
@@ -75,6 +75,11 @@ class Pair:
     """Paths of result, reference and noisy image; None for images given in memory."""
     trust: Trust | None = None
     """The verdict on the result; None without the noisy image."""
+
+    @property
+    def removal(self) -> Removal:
+        """The noise before and after; empty where the flat places hold more than noise."""
+        return self.measured.of_noise()
 
     @property
     def source(self) -> tuple[Path | None, ...]:
@@ -125,7 +130,8 @@ def evaluate_series(
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
     source = None if noisy is None else follow(result, noisy)
-    removal = Removal() if source is None else measure_removal(source, result)
+    estimated = protocol.noise if options.noise is None else None
+    measured = Removal() if source is None else measure_removal(source, result, estimated)
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
@@ -137,8 +143,8 @@ def evaluate_series(
         None
         if noisy_alone is None
         else measure(noisy_alone, protocol, options.wanted, lambda share: tick((1 + share) / parts)),
-        removal,
-        (*warnings, *metrics.warnings, *filter(None, [removal.misfit(result.unit)])),
+        measured,
+        (*warnings, *metrics.warnings, *filter(None, [measured.of_noise().misfit(result.unit)])),
         _truth(images, protocol, options.wanted),
         _case(result, reference, noisy),
     )
