@@ -19,7 +19,7 @@ LAST_SHARE, LEAST_LAST = 0.2, 3
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A series as the split sees it: whose it is, the file or folder it is, and its planes."""
+    """A series as the split sees it: whose it is, its name below the data folder, and its planes."""
 
     patient: str
     group: str

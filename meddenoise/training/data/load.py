@@ -1,5 +1,6 @@
 """Clean images from a data folder: read, scaled to 0..255, split by patient."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ class FoundImages:
     partner: Series | None
     row: DataRow
     group: str
-    """The file or folder, relative to the data folder."""
+    """The file or folder, relative to the data folder; the first file where a folder holds several series."""
     held_out: bool
 
 
@@ -132,11 +133,13 @@ def walk(
     data, references = images.folder, images.references
     split = read_split(data, images.validation)
     found = [(row, *items) for row in rows if not row.phantom for items in _items(data, references, row)]
+    paths = Counter((row.source, item.path) for row, item, _ in found)
     for done, (row, item, partner) in enumerate(found):
         series = read_item(item)
         held_out = split.holds_out(series, data)
         clean = None if partner is None else read_item(partner)
-        yield FoundImages(series, clean, row, relative(series.path, data), held_out)
+        group = item.path if paths[row.source, item.path] == 1 else item.files[0]
+        yield FoundImages(series, clean, row, relative(group, data), held_out)
         progress(done + 1, len(found))
 
 

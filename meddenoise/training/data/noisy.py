@@ -23,6 +23,7 @@ from meddenoise.training.data import draw_shares, turn
 from meddenoise.training.data.load import FoundImages, halved, walk, window
 from meddenoise.training.recipe import DataRow, Simulated
 from meddenoise.training.spectra import bands_of, blurring
+from meddenoise.training.split import Member, hold_out, patient_of, split_notes
 from meddenoise.weights.manifest import OTHER
 
 FEW = 20
@@ -150,20 +151,23 @@ def load_noisy(
 ) -> NoisySet:
     """Noisy training and validation images of the folders in `rows`, split as `load_images` splits.
 
-    Where the split leaves nothing for validation, as for the scans of one patient, every tenth image is held
-    out. Raises TrainingError where fewer than two usable images are found.
+    Where the split leaves one side empty, one patient of several is held out, or of a single one every tenth
+    image. Raises TrainingError where fewer than two usable images are found.
     """
     found = NoisySet()
+    members: list[Member] = []
     kinds: set[str] = set()
     doubts: dict[str, list[str]] = {}
     for item in walk(data, rows, progress):
         images = list(_images(item, reading, doubts))
-        if not images:
+        if images:
+            members.append(Member(patient_of(item.series), item.group, len(images)))
+        else:
             doubts.setdefault(UNUSABLE, []).append(str(item.series.path))
         kinds |= {image.modality or "unknown" for image in images}
         (found.validation if item.held_out else found.training).extend(images)
     found.notes.extend(_name(paths) + doubt for doubt, paths in doubts.items())
-    _balance(data.folder, found, reading.patch)
+    _balance(data.folder, found, members, reading.patch)
     if len(found.training) < FEW:
         found.notes.append(f"only {len(found.training)} training images: expect a weak result; add more.")
     if len(kinds) > 1 and reading.simulated is None:
@@ -179,14 +183,23 @@ def _name(paths: list[str]) -> str:
     return paths[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
-def _balance(data: Path, found: NoisySet, patch: int) -> None:
+def _balance(data: Path, found: NoisySet, members: Sequence[Member], patch: int) -> None:
+    """Images on both sides where the split left one empty; no patient is on both unless there is only one."""
     everything = found.training + found.validation
     if len(everything) < 2:
         raise TrainingError(
             f"{data} gives {len(everything)} usable noisy image(s), of at least {patch} x {patch} pixels and "
             "not constant: give at least 2, better 50 or more."
         )
-    if not found.validation or not found.training:
+    if found.validation and found.training:
+        return
+    held = hold_out(members) if len({member.patient for member in members}) > 1 else None
+    if held is not None:
+        found.validation = [image for image in everything if image.group in held.groups]
+        found.training = [image for image in everything if image.group not in held.groups]
+        sides = [[image.group for image in side] for side in (found.training, found.validation)]
+        found.notes.extend(split_notes(*sides))
+    else:
         found.validation = everything[::10]
         found.training = [image for n, image in enumerate(everything) if n % 10]
         found.notes.append(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+import meddenoise
 from meddenoise.errors import TrainingError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
@@ -16,9 +17,11 @@ from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.phantom.study import write_study
 from meddenoise.training import TrainingSet
+from meddenoise.training.data.load import load_images
 from meddenoise.training.data.noisy import NoisyImage, NoisyReading, NoisySet, NoisySource, load_noisy
 from meddenoise.training.recipe import DataRow, Simulated
-from tests.io_samples import nifti, packaged, png
+from meddenoise.training.split import Split
+from tests.io_samples import ct_slice, nifti, packaged, png, save
 
 READING = NoisyReading(patch=32, radii=(0, 2, 4))
 SIGMA = 12.0
@@ -192,6 +195,42 @@ def test_smoothed_images_are_told(kernel: float, told: bool, tmp_path: Path) -> 
     for number in range(3):
         png(tmp_path / f"{number}.png", grey(noisy(number, kernel=kernel)))
     assert any("smoothed or interpolated" in note for note in load(tmp_path).notes) == told
+
+
+def study(folder: Path, *patients: str) -> list[str]:
+    """Two noisy CT series of three planes of each patient; the patient of every one."""
+    for number, patient in enumerate(patients * 2):
+        pixels = {"Rows": 96, "Columns": 112, "PatientID": patient, "SeriesInstanceUID": f"1.2.{number + 1}"}
+        for plane in range(3):
+            stored = (noisy(10 * number + plane)).astype(np.int16).tobytes()
+            dataset = ct_slice(plane, **pixels, PixelData=stored)
+            save(dataset, folder / f"{number}-{plane}.dcm")
+    return [*patients * 2]
+
+
+@pytest.mark.parametrize("read", ["noisy", "clean"])
+def test_no_patient_is_on_both_sides_where_the_split_by_share_leaves_one_empty(
+    read: str, tmp_path: Path
+) -> None:
+    """All series in one folder, as scanners export them."""
+    whose = study(tmp_path, "ann", "bob", "eve")
+    assert not any(Split().holds_out(series, tmp_path) for series in meddenoise.read(tmp_path))
+    if read == "noisy":
+        found = load(tmp_path)
+        sides = [{image.group for image in side} for side in (found.training, found.validation)]
+        assert not any("one patient" in note for note in found.notes)
+    else:
+        images = load_images(TrainingSet(tmp_path), (DataRow(),), 32, lambda done, total: None)
+        sides = [{image.group for image in side} for side in images]
+    trained, held = ({whose[int(group.split("-")[0])] for group in side} for side in sides)
+    assert (len(trained), len(held)) == (2, 1) and not trained & held
+
+
+def test_of_one_patient_every_tenth_image_is_held_out(tmp_path: Path) -> None:
+    study(tmp_path, "ann")
+    found = load(tmp_path)
+    assert (len(found.training), len(found.validation)) == (5, 1)
+    assert any("all images seem to be of one patient: every tenth" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("count", [0, 1])
