@@ -13,7 +13,7 @@ from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.data import middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.digest import describe
+from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import LoopOptions, Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
@@ -102,7 +102,7 @@ def noisy_settings(recipe: Recipe, images: Sequence[NoisyImage]) -> dict[str, ob
     return {
         "data": [(row.source, row.weight) for row in recipe.data],
         "simulated": recipe.stages.simulated,
-        "images": len(images),
+        **name_images(images),
         "radii": sorted({image.rho for image in images}),
     }
 

@@ -16,7 +16,7 @@ from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.corrupt import NOISE, WEAK
 from meddenoise.training.data.pairs import Case, PairSource, TrainingPair
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.digest import describe
+from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
@@ -69,8 +69,7 @@ class RestorationTask:
             schedule=self.options.schedule,
             **settings(self.options.loop),
             **_data(recipe, training),
-            # Not named where there is none: runs from before can go on.
-            **({"start": self.start.sha256} if self.start else {}),
+            start=self.start.sha256 if self.start else None,
         )
 
     def network(self) -> nn.Module:
@@ -203,7 +202,7 @@ def _score(
 def _data(recipe: Recipe, training: list[TrainingImage]) -> dict[str, object]:
     rows = [(row.source, row.weight) for row in recipe.data]
     device = next((image.device for image in training if image.device is not None), None)
-    named: dict[str, object] = {"task": recipe.method, "data": rows, "images": len(training)}
+    named: dict[str, object] = {"task": recipe.method, "data": rows, **name_images(training)}
     return named if device is None else {**named, "device": device}
 
 

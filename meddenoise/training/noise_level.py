@@ -19,7 +19,7 @@ from meddenoise.training.data import ANY, SCENES, PatchSource, TrainingImage, mi
 from meddenoise.training.data.noise_draws import Labelled, draw_labelled
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.digest import describe
+from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import save_checkpoint
@@ -76,7 +76,7 @@ class NoiseLevelTask:
             **settings(recipe.loop),
             **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
-            images=len(training),
+            **name_images(training),
         )
 
     def network(self) -> nn.Module:

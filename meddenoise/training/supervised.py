@@ -21,7 +21,7 @@ from meddenoise.training.data.frames import COUNT, TYPICAL, FrameSource, degrade
 from meddenoise.training.data.motion import make_sequence
 from meddenoise.training.data.slices import SliceSource, made_slices
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.digest import describe
+from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
@@ -92,9 +92,8 @@ class SupervisedTask:
             **settings(recipe.loop),
             **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
-            images=len(training),
+            **name_images(training),
             start=start.sha256 if start else None,
-            # Not named where there is none: runs from before profiles can go on.
             **({"like": str(training[0].like)} if training and training[0].like else {}),
             **({"device": str(training[0].device)} if moving and training and training[0].device else {}),
         )

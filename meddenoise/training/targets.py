@@ -22,7 +22,7 @@ from meddenoise.series import Image
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.diffusion import Condition
-from meddenoise.training.digest import describe, precision_of, refuse_change, with_precision
+from meddenoise.training.digest import describe, name_images, precision_of, refuse_change, with_precision
 from meddenoise.training.recipe import TargetOptions
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def make_targets(
     Raises TrainingError where the folder holds the targets of other stages or settings, or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    precision = _claim(folder, teacher, options, len(images))
+    precision = _claim(folder, teacher, options, images)
     started = perf_counter()
     targets: list[Image | None] = []
     for number, image in enumerate(images):
@@ -109,6 +109,7 @@ def as_training_images(
             own=NoiseEstimate(0.0),
             weight=1 / image.noise.sigma if simulated else 1.0,
             like=None if simulated else replace(image.noise, field=None),
+            content=image.content,
         )
         noise = middle(image.plane, options.crop or WHOLE) - target
         own = replace(fresh, own=image.noise, noise=noise, weight=1.0, like=None)
@@ -165,16 +166,13 @@ def _steps(
     return [plane[0, 0].float().numpy() for plane in (noisy, condition, mean, result)]
 
 
-def _claim(folder: Path, teacher: Teacher, options: TargetOptions, count: int) -> str:
+def _claim(folder: Path, teacher: Teacher, options: TargetOptions, images: Sequence[NoisyImage]) -> str:
     """The precision to make a folder's targets in; notes what they come from, refuses a folder of others."""
     notes = folder / MADE_FROM
-    now = describe(teacher=teacher.identity, images=count, **asdict(options), precision="auto")
+    now = describe(teacher=teacher.identity, **name_images(images), **asdict(options), precision="auto")
     if notes.exists():
         before = notes.read_text(encoding="utf-8")
-        precision = precision_of(before)
-        if precision is None:  # from before it was noted
-            precision = "bf16"
-            before += f"\nprecision = {precision}"
+        precision = precision_of(before) or quick_precision(CPU)
         refuse_change(folder, before, with_precision(now, precision))
         return precision
     precision = quick_precision(CPU)

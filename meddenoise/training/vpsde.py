@@ -16,7 +16,7 @@ from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
 from meddenoise.training.data.windowed import PatchDraws, Sides, WindowedPlane, cut_patches
 from meddenoise.training.described import describe_checkpoint
-from meddenoise.training.digest import describe
+from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
@@ -56,7 +56,7 @@ class ScoreTask:
             **settings(recipe.loop),
             **asdict(self.options),
             data=[(row.source, row.weight) for row in recipe.data],
-            images=len(training),
+            **name_images(training),
             start=start.sha256 if start else None,
         )
 

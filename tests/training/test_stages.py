@@ -20,13 +20,14 @@ from safetensors.numpy import load_file
 
 from meddenoise import Options, denoise
 from meddenoise.errors import TrainingError, UsageError
+from meddenoise.noise import NoiseEstimate
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import to_series
 from meddenoise.series import Series
 from meddenoise.training import Manner, TrainingSet, run_training, stages, targets
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.noisy import NoisyBatch
+from meddenoise.training.data.noisy import NoisyBatch, NoisyImage
 from meddenoise.training.recipe import DataRow, Recipe, Stages
 from meddenoise.training.state import read_notes
 from meddenoise.training.targets import _read, _write
@@ -486,13 +487,26 @@ def test_targets_are_made_in_one_precision_on_whatever_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher: Any = SimpleNamespace(identity="a b")
+    images = [NoisyImage(np.zeros((8, 8), np.float32), NoiseEstimate(1.0), "CT", ".", "a", 0)]
     options = tiny_recipe().stages.targets  # type: ignore[union-attr]
     for quick in ("fp32", "bf16"):
         monkeypatch.setattr(targets, "quick_precision", lambda device, is_=quick: is_)
-        assert targets._claim(tmp_path, teacher, options, 3) == "fp32"
-    notes = tmp_path / targets.MADE_FROM
-    notes.write_text(notes.read_text().replace("\nprecision = fp32", ""))  # as it was before it was noted
-    monkeypatch.setattr(targets, "quick_precision", lambda device: "fp32")
-    assert targets._claim(tmp_path, teacher, options, 3) == "bf16"
-    with pytest.raises(TrainingError, match="images = 3"):
-        targets._claim(tmp_path, teacher, options, 4)
+        assert targets._claim(tmp_path, teacher, options, images) == "fp32"
+
+
+def test_targets_of_other_images_are_refused(tmp_path: Path) -> None:
+    """Though the networks that make them are the same, as those of weights to begin with are."""
+    teacher: Any = SimpleNamespace(identity="a b")
+    options = tiny_recipe().stages.targets  # type: ignore[union-attr]
+    plane = np.zeros((8, 8), np.float32)
+    mine, other = (NoisyImage(plane, NoiseEstimate(1.0), "CT", ".", "a", 0, content) for content in (1, 2))
+    targets._claim(tmp_path, teacher, options, [mine])
+    for images in ([other], [mine, mine]):
+        with pytest.raises(TrainingError, match="holds a training on other images: give another folder"):
+            targets._claim(tmp_path, teacher, options, images)
+
+
+def test_a_run_on_other_noisy_images_is_refused(whole: Path, tmp_path: Path) -> None:
+    others = noisy_folder(tmp_path / "others", sigma=SIGMA + 5)
+    with pytest.raises(TrainingError, match=r"blind/state.*holds a training on other images"):
+        train_tiny(others, whole)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -256,6 +257,33 @@ def test_a_changed_recipe_is_refused_with_the_difference(images: Path, tmp_path:
     run_training(tiny_recipe(steps=2), TrainingSet(images), tmp_path, watch=Silence())
     with pytest.raises(TrainingError, match=r"learning_rate.*0\.002.*0\.1"):
         run_training(tiny_recipe(learning_rate=0.1), TrainingSet(images), tmp_path, watch=Silence())
+
+
+def change(path: Path, part: slice) -> None:
+    """Other values in those rows and columns of a picture."""
+    picture = np.asarray(Image.open(path)).copy()
+    picture[part, part] ^= 8
+    Image.fromarray(picture).save(path)
+
+
+def test_a_run_on_other_images_is_refused_and_one_on_moved_images_goes_on(
+    images: Path, tmp_path: Path
+) -> None:
+    """Of as many images, of the same names: only what is in them tells, in the references too."""
+    data, run = Path(shutil.copytree(images, tmp_path / "moved")), tmp_path / "run"
+    noisy = Path(shutil.copytree(images, tmp_path / "noisy"))
+    for path in noisy.glob("*.png"):
+        change(path, slice(None, None, 2))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(tiny_recipe(), TrainingSet(images), run, watch=Silence(stop_at=4))
+    run_training(tiny_recipe(), TrainingSet(data), run, watch=Silence())
+    run_training(tiny_recipe(), TrainingSet(noisy, data), tmp_path / "pairs", watch=Silence())
+    change(data / "patient0.png", slice(1))
+    for given, output in ((TrainingSet(data), run), (TrainingSet(noisy, data), tmp_path / "pairs")):
+        with pytest.raises(TrainingError, match=r"-o holds a training on other images: give another folder"):
+            run_training(tiny_recipe(), given, output, watch=Silence())
+    with pytest.raises(TrainingError, match=r"another recipe .*learning_rate.*0\.1"):
+        run_training(tiny_recipe(learning_rate=0.1), TrainingSet(images), run, watch=Silence())
 
 
 def test_a_run_can_be_made_longer_only_before_the_learning_rate_falls(images: Path, tmp_path: Path) -> None:

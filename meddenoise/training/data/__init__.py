@@ -62,6 +62,8 @@ class TrainingImage:
     """Of a cine or a volume: the plane with those before and after it [3, H, W]."""
     recorrupted: bool = False
     """True to learn from two noisy versions of plane and noise, not from the plane, itself an estimate."""
+    content: int = 0
+    """As of `load.FoundImages`; 0 where it is drawn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from meddenoise.series import Image, Series
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage, middle
 from meddenoise.training.data.scenes import draw_scene
+from meddenoise.training.digest import checksum
 from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
@@ -124,6 +125,8 @@ class FoundImages:
     group: str
     """The file or folder, relative to the data folder; the first file where a folder holds several series."""
     held_out: bool
+    content: int
+    """Checksum of what is stored, the partner's too."""
 
 
 def walk(
@@ -139,7 +142,9 @@ def walk(
         held_out = split.holds_out(series, data)
         clean = None if partner is None else read_item(partner)
         group = item.path if paths[row.source, item.path] == 1 else item.files[0]
-        yield FoundImages(series, clean, row, relative(group, data), held_out)
+        stored = [one for one in (series, clean) if one is not None]
+        content = checksum(*(values for one in stored for values in (one.pixels, one.slope, one.intercept)))
+        yield FoundImages(series, clean, row, relative(group, data), held_out, content)
         progress(done + 1, len(found))
 
 
@@ -171,7 +176,8 @@ def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingIm
     scaled = np.nan_to_num((target - np.float32(low)) * scale)
     for plane, difference in zip(scaled[part], noise[part], strict=True):
         if plane.std() > 3:
-            yield TrainingImage(plane, modality, row.source, item.group, NoiseEstimate(0.0), difference)
+            place, own = (plane, modality, row.source, item.group), NoiseEstimate(0.0)
+            yield TrainingImage(*place, own, difference, content=item.content)
 
 
 def _repeats(item: FoundImages, part: slice) -> Iterator[TrainingImage]:
@@ -200,7 +206,8 @@ def _repeats(item: FoundImages, part: slice) -> Iterator[TrainingImage]:
         alone = power[index] / (power[index] + 1 / weights.sum())
         noise = (scale * np.sqrt(alone) * middle(frames[index] - scene, side)).astype(np.float32)
         own = NoiseEstimate(float(noise.std()), seen[index].bands)
-        yield TrainingImage(draw_scene(side, rng), modality, row.source, item.group, own, noise)
+        place = draw_scene(side, rng), modality, row.source, item.group
+        yield TrainingImage(*place, own, noise, content=item.content)
 
 
 def _images(
@@ -226,9 +233,8 @@ def _images(
             like = None
             if scaled is not None:
                 like = scaled.estimate(image[None], np.ones((1, *image.shape), bool))
-            yield TrainingImage(
-                image, modality, row.source, item.group, own, like=like, device=device, run=run
-            )
+            place = image, modality, row.source, item.group
+            yield TrainingImage(*place, own, like=like, device=device, run=run, content=item.content)
 
 
 def _check_kind(series: Series, profile: NoiseProfile) -> None:

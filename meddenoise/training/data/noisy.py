@@ -55,6 +55,8 @@ class NoisyImage:
     group: str
     rho: int
     """Blind radius that its noise correlation asks for."""
+    content: int = 0
+    """As of `load.FoundImages`; 0 where it is drawn."""
 
     def sigma(self) -> Image:
         """Local noise level [H, W]."""
@@ -254,7 +256,7 @@ def _usable(
         return
     rho = blind_radius(noise) if reading.blind_radius is None else reading.blind_radius
     rho = nearest_radius(rho, reading.radii)
-    yield NoisyImage(plane, noise, modality, item.row.folder, item.group, rho)
+    yield NoisyImage(plane, noise, modality, item.row.folder, item.group, rho, item.content)
 
 
 def _simulate(clean: Image, reading: NoisyReading, name: str) -> tuple[Image, NoiseEstimate]:

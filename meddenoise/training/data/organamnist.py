@@ -7,6 +7,7 @@ import numpy as np
 from meddenoise.errors import TrainingError, UsageError, first_line
 from meddenoise.series import Image
 from meddenoise.training.data.windowed import Sides, WindowedPlane
+from meddenoise.training.digest import checksum
 
 NAME = "organamnist"
 SIDES = (28, 64, 128, 224)
@@ -21,7 +22,7 @@ def load_organamnist(folder: Path, side: int) -> Sides:
     """
     training, validation = (
         [
-            WindowedPlane(plane, NAME, f"{split}/{n}")
+            WindowedPlane(plane, NAME, f"{split}/{n}", checksum(plane))
             for n, plane in enumerate(read_split(folder, split, side))
         ]
         for split in ("train", "val")

@@ -28,6 +28,8 @@ class WindowedPlane:
     plane: Image
     source: str
     group: str
+    content: int = 0
+    """As of `load.FoundImages`; 0 where it is drawn."""
 
 
 Sides = tuple[list[WindowedPlane], list[WindowedPlane]]
@@ -57,7 +59,8 @@ def load_windowed(
         for plane in np.clip(np.nan_to_num(2 * (volume - low) / (high - low) - 1, nan=-1.0), -1, 1):
             if min(plane.shape) >= patch and _is_filled(plane, 0.0):
                 side = validation if item.held_out else training
-                side.append(WindowedPlane(plane.astype(np.float32), item.row.folder, item.group))
+                place = item.row.folder, item.group
+                side.append(WindowedPlane(plane.astype(np.float32), *place, item.content))
     if not training or not validation:
         empty = "validation" if training else "training"
         raise TrainingError(
