@@ -124,6 +124,10 @@ def train(
     images = TrainingSet(data, references, load_profile(noise_profile), validation)
     with TrainingProgress(quiet) as progress:
         checkpoint = run_training(chosen, images, output, manner, watch=progress)
+        if budget and not progress.steps:
+            progress.note(
+                f"the budget of {budget} is used up: nothing was trained; give more time with --budget."
+            )
     typer.echo(checkpoint)
 
 

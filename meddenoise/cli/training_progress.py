@@ -23,6 +23,7 @@ class TrainingProgress:
         )
         self.bar: TaskID | None = None
         self.loss: float | None = None
+        self.steps = 0
         self.what = "training"
 
     def __enter__(self) -> Self:
@@ -57,6 +58,7 @@ class TrainingProgress:
 
     def step(self, step: int, total: int, values: dict[str, float]) -> None:
         """One training step with its loss and, after a validation, its scores."""
+        self.steps += 1
         loss = values["loss"]
         self.loss = loss if self.loss is None else 0.99 * self.loss + 0.01 * loss
         self._show(self.what, step, total, f"loss {self.loss:.4f}")
