@@ -125,6 +125,31 @@ def hold_out(members: Sequence[Member]) -> HeldOut | None:
     return HeldOut(last=last) if len(members) == 1 and planes >= 2 * last else None
 
 
+def why_empty(side: str, patch: int, members: Sequence[Member], listed: bool) -> str:
+    """What a data folder lacks, and what to do, where a `side` of its split, `listed` or not, is empty.
+
+    `members` are the series with usable images: of `patch` pixels a side, and not blank.
+    """
+    if not members:
+        return f"gives no image of at least {patch} x {patch} pixels that is not blank: add larger images."
+    if listed:
+        word = "val" if side == "validation" else "train"
+        return (
+            f"gives no {side} image of at least {patch} x {patch} pixels: list files or folders with larger "
+            f"ones as {word} in the table that splits it ({SPLITS}, or that of --val), or choose with --val."
+        )
+    planes, least = members[0].planes, 2 * LEAST_LAST
+    what = (
+        f"one series only, of {planes} planes, where {least} are needed to hold the last {LEAST_LAST} out"
+        if planes < least
+        else f"one series only, in which the planes for {side} are blank"
+    )
+    return (
+        f"gives no {side} image, for it has {what}: add planes or patients, or a folder of images for "
+        "validation inside it, named with --val."
+    )
+
+
 def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]:
     """Words on a split that says little, by the group of every image on either side; none on any other."""
     trained, held = Counter(training), Counter(validation)

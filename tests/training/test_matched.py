@@ -133,7 +133,7 @@ def test_a_single_run_holds_its_last_frames_out_and_one_too_short_is_refused(tmp
     assert "the last 3 planes of a.dcm" in notes[0]
     (tmp_path / "short").mkdir()
     cine(np.rint(truth(4)).astype(np.uint16)).save_as(tmp_path / "short" / "b.dcm", enforce_file_format=True)
-    with pytest.raises(TrainingError, match="more patients or longer runs"):
+    with pytest.raises(TrainingError, match="one series only, of 4 planes, where 6 are needed"):
         load_images(TrainingSet(tmp_path / "short", profile=DEVICE), rows, 32, nothing)
     with pytest.raises(TrainingError, match=r"a\.dcm is XA, the noise profile is of MR"):
         load_images(TrainingSet(tmp_path / "one", profile=replace(DEVICE, modality="MR")), rows, 32, nothing)

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meddenoise.errors import TrainingError, UsageError
+from meddenoise.errors import NothingReadableError, TrainingError, UsageError
 from meddenoise.io import discover, read_item
 from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
+from meddenoise.training.data.windowed import load_windowed
 from meddenoise.training.recipe import DataRow
 from meddenoise.training.split import SPLITS, read_split
-from tests.io_samples import RNG, png
+from tests.io_samples import RNG, nifti, png
 
 NAMES = [f"{folder}/p{number:02}.png" for folder in ("site1", "site2") for number in range(20)]
 
@@ -88,3 +89,43 @@ def test_what_a_table_leaves_out_never_trains(data: Path, tmp_path: Path) -> Non
     split = read_split(data, str(table))
     for item in discover([data]).items:
         assert split.holds_out(read_item(item), data) == (item.path.parent.name == "site2")
+
+
+def nothing(done: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("what", ["nothing", "a text"])
+def test_a_folder_without_an_image_is_told_as_everywhere(what: str, data: Path, tmp_path: Path) -> None:
+    if what == "a text":
+        (tmp_path / "notes.txt").write_text("nothing to see")
+    said = f"{tmp_path} holds no image that can be read: give DICOM"
+    with pytest.raises(NothingReadableError, match=f"^{said}"):
+        load_images(TrainingSet(tmp_path), (DataRow(),), 32, nothing)
+    with pytest.raises(NothingReadableError, match=f"^{said}"):
+        load_windowed(TrainingSet(tmp_path), (DataRow(),), (0.0, 255.0), 32, nothing)
+    with pytest.raises(NothingReadableError, match=f"^--ref {said}"):
+        load_images(TrainingSet(data, tmp_path), (DataRow(),), 32, nothing)
+
+
+def test_an_empty_side_is_told_with_its_reason(data: Path, tmp_path: Path) -> None:
+    planes = RNG(0).integers(0, 1000, (8, 40, 40), np.int16)
+    blank = planes * (np.arange(8) < 5)[:, None, None].astype(np.int16)
+    for volume, words in (
+        (planes[:4], "it has one series only, of 4 planes, where 6 are needed to hold the last 3 out: add "),
+        (blank, "it has one series only, in which the planes for validation are blank: add planes or pat"),
+        (planes[:, :20], "gives no image of at least 32 x 32 pixels that is not blank: add larger images"),
+    ):
+        nifti(tmp_path / "v.nii.gz", volume)
+        with pytest.raises(TrainingError, match=words):
+            load_images(TrainingSet(tmp_path), (DataRow(),), 32, nothing)
+    table = tmp_path / "all.csv"
+    table.write_text("file,split\n.,train\n")
+    with pytest.raises(
+        TrainingError, match=r"no validation image .*list files or folders .* as val in the tab"
+    ):
+        load_images(TrainingSet(data, validation=str(table)), (DataRow(),), 32, nothing)
+    with pytest.raises(
+        TrainingError, match=r"gives no validation image: the split puts every patient .*into t"
+    ):
+        load_windowed(TrainingSet(data, validation=str(table)), (DataRow(),), (0.0, 255.0), 32, nothing)

@@ -210,7 +210,7 @@ def test_planes_are_windowed_and_split(folder: Path) -> None:
         load_windowed(
             TrainingSet(folder), (DataRow(low=-160, range=400),), (-160.0, 240.0), 28, lambda *_: None
         )
-    with pytest.raises(TrainingError, match="no training image of 97 x 97"):
+    with pytest.raises(TrainingError, match="gives no image of 97 x 97"):
         load_windowed(TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
 
 

@@ -24,13 +24,13 @@ from meddenoise.training.drawn import draw_phantoms
 from meddenoise.training.own import own_noise
 from meddenoise.training.recipe import DataRow
 from meddenoise.training.split import (
-    SPLITS,
     HeldOut,
     Member,
     hold_out,
     patient_of,
     read_split,
     relative,
+    why_empty,
 )
 
 FEWEST_REPEATS = 2 * APART + 2
@@ -59,7 +59,7 @@ def load_images(
     never change, or, of few patients, as `split.hold_out` chooses. `progress(done, total)` counts series.
     Images that are not `alone`, but beside others, may all be on one side.
     Raises TrainingError where a folder is missing, one side of the split is empty, or images are of another
-    unit or modality than the profile.
+    unit or modality than the profile; NothingReadableError where a folder holds no image.
     """
     data, split = images.folder, read_split(images.folder, images.validation)
     reading = _Reading(images, tuple(rows), patch, progress)
@@ -72,11 +72,7 @@ def load_images(
             training, validation, _ = _read(reading, held)
     if not training or not validation:
         side = "validation" if training else "training"
-        raise TrainingError(
-            f"{data} gives no {side} image of {patch} x {patch} pixels: add larger images, more patients or "
-            f"longer runs, or choose with --val, or list which are for training in {data / SPLITS} (columns "
-            "file, split: train or val)."
-        )
+        raise TrainingError(f"{data} {why_empty(side, patch, members, bool(split.listed))}")
     return training, validation
 
 
@@ -157,11 +153,18 @@ def _folder(data: Path, row: DataRow) -> Path:
 
 def _items(data: Path, references: Path | None, row: DataRow) -> list[tuple[Item, Item | None]]:
     """The series of a row and their clean partners, None where noise is to be simulated."""
-    items = discover([_folder(data, row)], results=False).items
+    items = _found(_folder(data, row), results=False)
     if references is None:
         return [(item, None) for item in items]
-    partners = discover([_folder(references, row)]).items
+    partners = _found(_folder(references, row), option="--ref")
     return list(zip(items, pair_items(items, partners, "--ref"), strict=True))
+
+
+def _found(folder: Path, *, results: bool = True, option: str = "") -> Sequence[Item]:
+    found = discover([folder], results=results)
+    if not found.items:
+        raise found.nothing_readable([folder], option)
+    return found.items
 
 
 def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingImage]:

@@ -154,7 +154,8 @@ def load_noisy(
     """Noisy training and validation images of the folders in `rows`, split as `load_images` splits.
 
     Where the split leaves one side empty, one patient of several is held out, or of a single one every tenth
-    image. Raises TrainingError where fewer than two usable images are found.
+    image. Raises TrainingError where fewer than two usable images are found, NothingReadableError where a
+    folder holds no image.
     """
     found = NoisySet()
     members: list[Member] = []

@@ -45,7 +45,8 @@ def load_windowed(
 ) -> Sides:
     """Both sides of the split of a data folder; folders, split and `progress` as of `load_images`.
 
-    Raises TrainingError where a folder is missing, a side is empty, or a row has a window of its own.
+    Raises TrainingError where a folder is missing, a side is empty, or a row has a window of its own;
+    NothingReadableError where a folder holds no image.
     """
     if any(row.range or row.low for row in rows):
         raise TrainingError(
@@ -61,11 +62,16 @@ def load_windowed(
                 side = validation if item.held_out else training
                 place = item.row.folder, item.group
                 side.append(WindowedPlane(plane.astype(np.float32), *place, item.content))
-    if not training or not validation:
-        empty = "validation" if training else "training"
+    if not training and not validation:
         raise TrainingError(
-            f"{images.folder} gives no {empty} image of {patch} x {patch} pixels with values from {low:g} to "
-            f"{high:g}: add images of more patients, or choose with --val."
+            f"{images.folder} gives no image of {patch} x {patch} pixels with values from {low:g} to "
+            f"{high:g}: add larger images, or set another window in the recipe."
+        )
+    if not training or not validation:
+        empty, other = ("validation", "training") if training else ("training", "validation")
+        raise TrainingError(
+            f"{images.folder} gives no {empty} image: the split puts every patient whose images can be used "
+            f"into {other}; add images of more patients, or choose with --val."
         )
     return training, validation
 

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 import meddenoise
-from meddenoise.errors import TrainingError
+from meddenoise.errors import NothingReadableError, TrainingError
 from meddenoise.noise import WHITE, NoiseEstimate
 from meddenoise.noise.spectrum import coloured_noise, gaussian_amplitude
 from meddenoise.phantom import make_phantom
@@ -233,11 +233,15 @@ def test_of_one_patient_every_tenth_image_is_held_out(tmp_path: Path) -> None:
     assert any("all images seem to be of one patient: every tenth" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_images_are_refused(count: int, tmp_path: Path) -> None:
-    for number in range(count):
-        png(tmp_path / f"{number}.png", grey(noisy(number)))
-    with pytest.raises(TrainingError, match=f"gives {count} usable noisy image"):
+def test_a_single_image_is_refused(tmp_path: Path) -> None:
+    png(tmp_path / "0.png", grey(noisy(0)))
+    with pytest.raises(TrainingError, match="gives 1 usable noisy image"):
+        load(tmp_path)
+
+
+def test_a_folder_without_an_image_is_refused_as_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    with pytest.raises(NothingReadableError, match=f"{tmp_path} holds no image that can be read: give DICOM"):
         load(tmp_path)
 
 
