@@ -365,6 +365,11 @@ def test_a_network_of_slices_is_trained_and_judged_on_a_users_own_noise(kind: st
     assert task.validate(network, torch.device("cpu"))["CT-own"] == pytest.approx(26.5, abs=0.3)
 
 
+def test_pairs_without_any_noise_are_refused(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"patient\d.png in --ref are alike"):
+        run_training(tiny_recipe(), TrainingSet(images, images), tmp_path / "run", watch=Silence())
+
+
 def test_two_processes_take_the_steps_of_one(images: Path, tmp_path: Path) -> None:
     one = run_training(tiny_recipe(batch=4), TrainingSet(images), tmp_path / "one", watch=Silence())
     script = tmp_path / "launched.py"

@@ -176,6 +176,8 @@ def _pairs(item: FoundImages, clean: Series, part: slice) -> Iterator[TrainingIm
     low, width = window(target, modality, row)
     scale = np.float32(255 / width)
     noise = np.nan_to_num((noisy.values(0, len(noisy)) - target) * scale)
+    if not noise.any():
+        raise TrainingError(f"{noisy.path} and {clean.path} in --ref are alike: give noisy images in --data.")
     scaled = np.nan_to_num((target - np.float32(low)) * scale)
     for plane, difference in zip(scaled[part], noise[part], strict=True):
         if plane.std() > 3:
