@@ -25,6 +25,9 @@ WIDE = 64
 """Features from which on what a network removed is searched: of narrower ones, taken for their speed, it
 would be a third of the time."""
 
+STREAKY = "CT"
+"""Modality whose noise has waves of its own, the streaks: a search would put them back."""
+
 
 @dataclass(frozen=True, slots=True)
 class DirectDenoiser:
@@ -148,7 +151,7 @@ def direct_denoiser(network: NoiseUNet, setup: Setup) -> DirectDenoiser:
     rician = setup.noise is not None and setup.noise.model == "rician"
     bands = direct_bands(setup.noise, network.bands)
     floored, averaged = setup.modality == "MR", setup.sampling.averaged
-    searched = network.head.out_channels >= WIDE
+    searched = network.head.out_channels >= WIDE and setup.modality != STREAKY
     return DirectDenoiser(network, bands, floored, rician, network.middle, averaged, searched)
 
 

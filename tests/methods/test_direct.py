@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from meddenoise.methods.direct import DirectDenoiser, direct_bands, lost_mean, turn
+from meddenoise.methods import Setup
+from meddenoise.methods.direct import DirectDenoiser, direct_bands, direct_denoiser, lost_mean, turn
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import NoiseEstimate
 
@@ -137,6 +138,13 @@ class Blurring(NoiseUNet):
 
     def forward(self, noisy: Tensor, sigma: Tensor, bands: Tensor, zero: Tensor) -> Tensor:
         return torch.nn.functional.avg_pool2d(noisy, 9, 1, 4, count_include_pad=False)
+
+
+def test_streaks_of_ct_are_not_searched_for() -> None:
+    wide, narrow = NoiseUNet(channels=(64, 8), blocks=(1, 1)), NoiseUNet(channels=(8, 8), blocks=(1, 1))
+    found = {code: direct_denoiser(wide, Setup(modality=code)).searched for code in ("CT", "MR", "")}
+    assert found == {"CT": False, "MR": True, "": True}
+    assert not direct_denoiser(narrow, Setup(modality="MR")).searched
 
 
 @pytest.mark.parametrize("searched", [True, False])
