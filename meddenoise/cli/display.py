@@ -160,7 +160,8 @@ class Display:
         if self._verbosity >= least:
             plain = (printable(part) if isinstance(part, str) else part for part in parts)
             try:
-                self._console.print(Text.assemble(*plain), soft_wrap=True)
+                # a terminal would break lines within words, a pipe must not have them broken
+                self._console.print(Text.assemble(*plain), soft_wrap=not self._console.is_terminal)
             except OSError:
                 self._console.quiet = True
 
