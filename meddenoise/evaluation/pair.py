@@ -17,7 +17,7 @@ from meddenoise.metrics import METRICS, TRUTH, Protocol
 from meddenoise.metrics.measure import Compared, Measurement, Wanted, measure
 from meddenoise.metrics.presets import Preset, data_range
 from meddenoise.metrics.regions import Box, Circle
-from meddenoise.noise import SeriesNoise
+from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.series import Series
 from meddenoise.trust import Trust
 from meddenoise.trust.removal import Removal, measure_removal
@@ -130,8 +130,7 @@ def evaluate_series(
     images = _cut(whole, options.crop)
     parts = 1 if images.noisy is None else 2
     source = None if noisy is None else follow(result, noisy)
-    estimated = protocol.noise if options.noise is None else None
-    measured = Removal() if source is None else measure_removal(source, result, estimated)
+    measured = _removal(source, result, protocol.noise if options.noise is None else None)
     metrics = measure(images, protocol, options.wanted, lambda share: tick(share / parts))
     noisy_alone = None if images.noisy is None else Compared(images.noisy, images.reference)
     return Pair(
@@ -148,6 +147,11 @@ def evaluate_series(
         _truth(images, protocol, options.wanted),
         _case(result, reference, noisy),
     )
+
+
+def _removal(source: Series | None, result: Series, estimated: Noise | None) -> Removal:
+    """The noise in the noisy image, whose estimate helps if it is its own, and in the result."""
+    return Removal() if source is None else measure_removal(source, result, estimated)
 
 
 def _truth(images: Compared, protocol: Protocol, wanted: Wanted) -> Measurement | None:

@@ -61,8 +61,10 @@ def test_strength_0_changes_nothing_and_has_no_effect(study, tmp_path):
     assert done.stderr.splitlines()[-2] == "1 series written: 1 no effect."
 
 
-def test_half_of_a_result_is_looked_at(study, tmp_path):
-    run("denoise", study / "noisy", "-o", tmp_path / "out", "--method", "direct", "--strength", 0.5)
+def test_half_of_a_result_is_looked_at(tmp_path):
+    # of smaller heads even the flattest places hold some anatomy
+    run("phantom", "mr", tmp_path, "--size", 256, "--slices", 1)
+    run("denoise", tmp_path / "noisy", "-o", tmp_path / "out", "--method", "direct", "--strength", 0.5)
     row = row_of(tmp_path / "out" / "meddenoise-report.json")
     assert row["trust"]["verdict"] == "look" and "of the noise is left" in row["trust"]["reasons"][0]
     noise = row["noise"]
