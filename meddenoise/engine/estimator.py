@@ -45,8 +45,8 @@ MOST_COILS = 1.43
 over both can lose no more."""
 RADIOGRAPHS = "DX", "CR", "XA", "RF"
 UNEVEN = "CT", "MR"
-"""Modalities whose levels came out worse when held against the quietest squares (`benchmarks/noise_estimate.py`:
-CT of iterative reconstruction, MR repeats): their noise differs from place to place."""
+"""Modalities whose levels came out worse when held against the quietest squares: CT of iterative
+reconstruction and MR repeats of `benchmarks/noise_estimate.py`. Their noise differs from place to place."""
 SMOOTH = 0.65
 """Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
 MAGNITUDES = "MR", ""
