@@ -6,7 +6,7 @@
 Every pilot begins with random weights and is given that many minutes of training, reading not counted; it
 changes one thing of `direct-fast`'s recipe. Networks that are there already, in RUNS, are not trained again.
 `benchmarks/truth.py` judges them: mean dB closer to the truth than the noisy image on phantoms, real
-repeats, still runs and photographs.
+repeats, still runs, photographs and contiguous slices.
 """
 
 import sys
@@ -21,23 +21,26 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from benchmarks.markdown import replace_between, table
 from benchmarks.script import names_of, run
 from meddenoise.training import TrainingSet
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.load import load_images
-from meddenoise.training.loop import train
+from meddenoise.training.loop import Share, train
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
-from meddenoise.training.supervised import SupervisedTask
+from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.version import __version__
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import Checkpoint
 
 MARKS = "<!-- pilots: begin -->", "<!-- pilots: end -->"
-GROUPS = "phantoms", "repeats", "cines", "natural"
+GROUPS = "phantoms", "repeats", "cines", "natural", "volumes"
 NATURAL = "natural/"
 Sides = tuple[list[TrainingImage], list[TrainingImage]]
 Change = Callable[[Recipe], Recipe]
@@ -61,6 +64,16 @@ def looped(**options: object) -> Change:
 def sized(channels: list[int]) -> Change:
     """Another width."""
     return lambda recipe: replace(recipe, network_options={**recipe.network_options, "channels": channels})
+
+
+def framed(frames: int) -> Change:
+    """Another number of planes."""
+    return lambda recipe: replace(recipe, network_options={**recipe.network_options, "frames": frames})
+
+
+def unwindowed(recipe: Recipe) -> Recipe:
+    """No exact reference is scanned as MR is, with the matrix ending k-space."""
+    return replace(recipe, noise=replace(recipe.noise, windowed=0.0))
 
 
 def plain(recipe: Recipe) -> Recipe:
@@ -89,10 +102,32 @@ PILOTS: dict[str, tuple[str, tuple[Change, ...]]] = {
     "short-average": ("the recipe, weights averaged over 100 steps", (looped(ema=0.99),)),
     "long-average": ("the recipe, weights averaged over 5,000 steps", (looped(ema=0.9998),)),
     "exact-then-all": ("half the time on exact references, half on the recipe", (plain,)),
+    "three-planes": ("the recipe, with the planes before and after", (framed(3),)),
+    "no-ringing": ("the recipe, its exact MR without the ringing of a k-space that ends", (unwindowed,)),
+    "square": ("the recipe, the loss the mean square error", (plain,)),
+    "psnr": ("the recipe, the loss the mean PSNR", (plain,)),
 }
 """Name -> what is told of it, and what it changes."""
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"square": torch.square, "psnr": torch.log}
+"""Pilots with another loss, and that of a patch with the root mean square error."""
+BY_KIND = "phantoms", "volumes"
+"""Groups with a column for each modality."""
 FIRST = {"exact-then-all": "exact"}
 """Pilots with two halves, and the pilot whose images the first half has."""
+
+
+class Pilot(SupervisedTask):
+    """`training.supervised.SupervisedTask` with the loss of the pilot `name`."""
+
+    def __init__(self, name: str, *of: Any) -> None:
+        """As of `SupervisedTask`."""
+        super().__init__(*of)
+        self.of_patch = LOSSES.get(name, torch.clone)
+
+    def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
+        """Mean over the step's patches of what the pilot takes for the loss of one."""
+        batch = self.source.batch(step, self.recipe.loop.batch)
+        return self.of_patch(patch_errors(network, batch, share.device)).mean()
 
 
 class Silence:
@@ -146,7 +181,7 @@ def _train(
         [_without_own(image) if image.source in clean else image for image in side if image.source in kept]
         for side in sides
     )
-    task = SupervisedTask(recipe, training, validation or sides[1], start)
+    task = Pilot(name, recipe, training, validation or sides[1], start)
     path = train(task, recipe.loop, folder, resume=False, progress=Silence().step)
     return load(str(path))
 
@@ -180,7 +215,8 @@ def as_table(names: list[str], rows: list[dict[str, object]], folder: Path) -> s
     for row in rows:
         if row.get("gain_db") is None:
             continue
-        column = f"{row['modality']} phantom" if row["group"] == "phantoms" else str(row["group"])
+        group, modality = str(row["group"]), row["modality"]
+        column = f"{modality} {group.removesuffix('s')}" if group in BY_KIND else group
         if column not in columns:
             columns.append(column)
         gains[str(row["method"]), column].append(float(str(row["gain_db"])))

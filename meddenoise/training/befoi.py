@@ -17,7 +17,7 @@ from meddenoise.training.data.pairs import RANGE
 from meddenoise.training.loop import Share
 from meddenoise.training.medcdiff import TRUTH
 from meddenoise.training.recipe import Recipe
-from meddenoise.training.supervised import SupervisedTask, mean_error
+from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import Checkpoint, load_state
 
@@ -30,7 +30,7 @@ class StudentTask(SupervisedTask):
 
     It begins as the weights that the recipe names: those of BeFOI, a network of volumes, or one of single
     frames, then blind to the neighbours. The noise that the frames have themselves is in what the teacher
-    makes of them too, and the loss takes it out of both (`training.supervised.mean_error`).
+    makes of them too, and the loss takes it out of both (`training.supervised.patch_errors`).
     Source: Hu, Huang 2024 (BeFOI), equation 9, with the distillation of `training.medcdiff`.
     """
 
@@ -70,4 +70,4 @@ class StudentTask(SupervisedTask):
             self.teacher.network.to(share.device)
             taught = (self.teacher.mean(Condition(told.to(share.device))) + 1) * (RANGE / 2)
         wanted[mine] = TRUTH * wanted[mine] + (1 - TRUTH) * taught
-        return mean_error(network, replace(batch, clean=wanted), share.device)
+        return patch_errors(network, replace(batch, clean=wanted), share.device).mean()

@@ -111,7 +111,7 @@ class SupervisedTask:
         batch = self.source.batch(step, self.recipe.loop.batch)
         part = slice(share.index, None, share.count)
         mine = Batch(*(getattr(batch, field.name)[part] for field in fields(Batch)))
-        return mean_error(network, mine, share.device)
+        return patch_errors(network, mine, share.device).mean()
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
@@ -140,8 +140,8 @@ class SupervisedTask:
         save_checkpoint(path, {name: w.half() for name, w in network.state_dict().items()}, metadata)
 
 
-def mean_error(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
-    """Root mean square error of the network on `batch`, in units of the true sigma, mean over the patches.
+def patch_errors(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """Root mean square error [B] of the network on each patch of `batch`, in units of its true sigma.
 
     Of a reference y with noise of its own, the noisy patch z and the result D, it is that of
     (1 - H) * D + H * z - y, H the reference's own share of the noise power at each frequency: least where D
@@ -156,7 +156,7 @@ def mean_error(network: nn.Module, batch: Batch, device: torch.device) -> Tensor
     if bool(share.any()):
         error = error + _given_back(result, batch.noisy.to(device), share)
     error = error / scale[:, None, None, None]
-    return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR).mean()
+    return torch.sqrt(error.square().mean(dim=(1, 2, 3)) + FLOOR)
 
 
 def _given_back(result: Tensor, noisy: Tensor, share: Tensor) -> Tensor:

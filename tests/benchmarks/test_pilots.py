@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.pilots import FIRST, PILOTS, as_table, make
+from benchmarks.pilots import FIRST, PILOTS, Pilot, as_table, make
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data import SCENES, TrainingImage
 from meddenoise.training.recipe import Recipe, read_recipe
@@ -17,6 +18,24 @@ def changed(name: str) -> Recipe:
     for change in PILOTS[name][1]:
         recipe = change(recipe)
     return recipe
+
+
+def small(recipe: Recipe) -> Recipe:
+    return replace(
+        recipe,
+        network_options={"channels": [4, 8], "blocks": [1, 1], "unshuffle": 2, "bands": 16},
+        loop=replace(recipe.loop, batch=2, patch=32, precision="fp32"),
+    )
+
+
+def drawn(recipe: Recipe) -> list[TrainingImage]:
+    plane = np.clip(np.random.default_rng(0).normal(100, 20, (96, 96)), 0, 255).astype(np.float32)
+    return [
+        TrainingImage(plane, "CT", row.source, f"{row.source}-{side}", NoiseEstimate(2.0))
+        for row in recipe.data
+        if row.source != SCENES
+        for side in range(2)
+    ]
 
 
 def test_data_of_the_pilots_is_what_they_are_told_to_learn_from() -> None:
@@ -38,21 +57,25 @@ def test_loops_differ_in_what_is_told(name: str, key: str, value: float) -> None
     assert getattr(changed("all").loop, key) != value
 
 
+def test_pilots_of_planes_and_ringing_change_that() -> None:
+    assert changed("three-planes").network_options["frames"] == 3
+    assert changed("no-ringing").noise.windowed == 0 < changed("all").noise.windowed
+
+
+def test_losses_of_the_pilots_are_what_they_are_told() -> None:
+    errors = torch.tensor([1.0, 3.0])
+    recipe = small(changed("all"))
+    images = drawn(recipe)
+    means = {
+        name: float(Pilot(name, recipe, images, images).of_patch(errors).mean())
+        for name in ("all", "square", "psnr")
+    }
+    assert means == pytest.approx({"all": 2.0, "square": 5.0, "psnr": 0.5 * np.log(3)})
+
+
 def test_a_pilot_in_two_halves_is_trained_and_told_with_its_steps(tmp_path: Path) -> None:
-    base = replace(read_recipe("direct-fast"), start="")
-    base = replace(
-        base,
-        network_options={"channels": [4, 8], "blocks": [1, 1], "unshuffle": 2, "bands": 16},
-        loop=replace(base.loop, batch=2, patch=32, precision="fp32"),
-    )
-    rng = np.random.default_rng(0)
-    plane = np.clip(rng.normal(100, 20, (96, 96)), 0, 255).astype(np.float32)
-    made = [
-        TrainingImage(plane, "CT", row.source, f"{row.source}-{side}", NoiseEstimate(2.0))
-        for row in base.data
-        if row.source != SCENES
-        for side in range(2)
-    ]
+    base = small(changed("all"))
+    made = drawn(base)
     sides = made[::2], made[1::2]
     arguments = type("Arguments", (), {"minutes": 0.05, "output": tmp_path})()
     make("exact-then-all", base, sides, arguments)

@@ -23,7 +23,7 @@ from meddenoise.training.loop import Share
 from meddenoise.training.muon import Muon, orthogonalise
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
 from meddenoise.training.state import read_notes
-from meddenoise.training.supervised import SupervisedTask, mean_error
+from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
 
 TOLD_EXACTLY = NoiseMix(none=0, clipped=0, told_error=0, map_unknown=0, bands_unknown=0)
@@ -161,10 +161,10 @@ def test_the_loss_is_least_at_the_truth_whatever_noise_the_reference_has(rho: fl
         drawn.append((degrade(reference, own, "DX", mix, rng), reference))
     batch, shares = to_batch(drawn), np.linspace(0.6, 1.2, 61)
     cpu = torch.device("cpu")
-    losses = [float(mean_error(Remover(float(share)), batch, cpu)) for share in shares]
+    losses = [float(patch_errors(Remover(float(share)), batch, cpu).mean()) for share in shares]
     assert shares[int(np.argmin(losses))] == pytest.approx(1, abs=0.025)
     plain = dataclasses.replace(batch, own_share=torch.zeros_like(batch.own_share))
-    losses = [float(mean_error(Remover(float(share)), plain, cpu)) for share in shares]
+    losses = [float(patch_errors(Remover(float(share)), plain, cpu).mean()) for share in shares]
     assert shares[int(np.argmin(losses))] == pytest.approx(1 - rho, abs=0.03)
 
 
