@@ -99,6 +99,23 @@ SPECTRA: dict[str, Callable[[tuple[int, int]], Plane]] = {
 }
 
 
+def soft_ramp(shape: tuple[int, int]) -> Plane:
+    """Amplitudes of filtered back-projection under a kernel that ends at half the Nyquist frequency."""
+    f = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :])
+    gain = np.sqrt(f) * np.cos(np.pi * np.minimum(f, 0.25) / 0.5)
+    return np.asarray(gain / np.sqrt(mean_power(gain, shape[1])), np.float32)
+
+
+def half_band(shape: tuple[int, int]) -> Plane:
+    """Amplitudes of images brought to twice the matrix by zeros in k-space."""
+    fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+    gain = ((np.abs(fy) < 0.25) & (np.abs(fx) < 0.25)).astype(float)
+    return np.asarray(gain / np.sqrt(mean_power(gain, shape[1])), np.float32)
+
+
+COARSE = {"gauss 1.5": gauss(1.5, 1.5), "soft ramp": soft_ramp, "half band": half_band}
+
+
 def noise_of(
     shape: tuple[int, int], spectrum: Callable[[tuple[int, int]], Plane], rng: np.random.Generator
 ) -> tuple[Plane, NDArray[np.float64]]:
@@ -249,4 +266,20 @@ def dose(data: Path) -> Iterator[Case]:
                 yield Case("physics", label, noisy[0], sigma, span, modality, cells, False)
 
 
-EXACT = (matrix, texture, eight_bit, jpeg, near_clean, unknown, soft_ct, rician, dose)
+def coarse(data: Path) -> Iterator[Case]:
+    """Noise without a white part, of kernels wide for the pixels: interpolation, small fields of view."""
+    rng = np.random.default_rng(9)
+    for kind in KINDS:
+        for seed in (22, 23):
+            plane, span = truth(kind, 256, seed)
+            for name, spectrum in COARSE.items():
+                for percent in (1.5, 4):
+                    noise, cells = noise_of(plane.shape, spectrum, rng)
+                    sigma = span * percent / 100
+                    noisy = plane + np.float32(sigma) * noise
+                    noisy = np.rint(noisy) if kind == "ct" else noisy
+                    label = f"{kind} {name} {percent:g} %"
+                    yield Case("coarse", label, noisy, sigma, span, PHANTOMS[kind].modality, cells, False)
+
+
+EXACT = (matrix, texture, eight_bit, jpeg, near_clean, unknown, soft_ct, coarse, rician, dose)

@@ -188,12 +188,9 @@ def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watc
     from meddenoise.training.begin import no_smaller
     from meddenoise.training.data.load import load_images
     from meddenoise.training.supervised import SupervisedTask
-    from meddenoise.weights import load
 
-    weights = _weights(manner)
-    recipe = no_smaller(recipe, weights)
-    if weights is None and recipe.start:
-        weights = load(recipe.start)
+    weights = _weights(recipe, manner)
+    recipe = no_smaller(recipe, weights if manner.start else None)
     training, validation = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
     _tell_split((training, validation), watch)
     return SupervisedTask(recipe, training, validation, weights)
@@ -207,7 +204,7 @@ def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Wa
 
     if images.references is not None:
         raise UsageError(f"{recipe.method!r} learns from clean images only: leave out --ref.")
-    weights, patch, score = _weights(manner), recipe.loop.patch, recipe.score
+    weights, patch, score = _weights(recipe, manner), recipe.loop.patch, recipe.score
     if score.dataset not in ("", NAME):
         raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
     if score.dataset:
@@ -222,10 +219,11 @@ def _estimator_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch
     from meddenoise.training.data.load import load_images
     from meddenoise.training.noise_level import NoiseLevelTask
 
-    if images.references is not None or manner.start is not None:
-        raise UsageError(f"{recipe.method!r} has no use for --ref and --from: leave them out.")
+    if images.references is not None:
+        raise UsageError(f"{recipe.method!r} has no use for --ref: leave it out.")
+    weights = _weights(recipe, manner)
     sides = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
-    return NoiseLevelTask(recipe, *sides)
+    return NoiseLevelTask(recipe, *sides, weights)
 
 
 _TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask"]] = {
@@ -236,10 +234,12 @@ _TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask
 """Training task of each method with one stage; regression for those not listed."""
 
 
-def _weights(manner: Manner) -> "Checkpoint | None":
+def _weights(recipe: "Recipe", manner: Manner) -> "Checkpoint | None":
+    """What a network begins as: the weights that were given, else those that the recipe names."""
     from meddenoise.weights import load
 
-    return None if manner.start is None else load(manner.start)
+    start = manner.start or recipe.start
+    return load(start) if start else None
 
 
 def _train_conditional(
@@ -285,7 +285,7 @@ def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Ma
     patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
     radii = tuple(stages.blind_network.get("radii", RADII))
     reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
-    start = _weights(manner)
+    start = _weights(recipe, manner)
     recipe = no_smaller(recipe, start)
     exact = [row for row in recipe.data if row.exact]
     found = load_noisy(images, [row for row in recipe.data if not row.exact], reading, watch.reading)

@@ -22,7 +22,7 @@ from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
-from meddenoise.weights.checkpoint import save_checkpoint
+from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 METHOD = "noise-estimator"
 SIZES = 64, 96, 128, 192
@@ -65,9 +65,13 @@ class NoiseLevelTask:
     """
 
     def __init__(
-        self, recipe: Recipe, training: Sequence[TrainingImage], validation: Sequence[TrainingImage]
+        self,
+        recipe: Recipe,
+        training: Sequence[TrainingImage],
+        validation: Sequence[TrainingImage],
+        start: Checkpoint | None = None,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.start = recipe, start
         weights = {row.source: row.weight for row in recipe.data}
         self.source = PatchSource(list(training), weights, recipe.noise, recipe.loop.patch, recipe.loop.seed)
         self.cases = _cases(recipe, validation)
@@ -77,11 +81,15 @@ class NoiseLevelTask:
             **recipe.noise.settings(),
             data=[(row.source, row.weight) for row in recipe.data],
             **name_images(training),
+            start=start.sha256 if start else None,
         )
 
     def network(self) -> nn.Module:
-        """A freshly initialised network of the recipe."""
-        return build(self.recipe.network, self.recipe.network_options)
+        """A freshly initialised network of the recipe, or the one to begin as."""
+        network = build(self.recipe.network, self.recipe.network_options)
+        if self.start is not None:
+            load_state(network, self.start)
+        return network
 
     def loss(self, network: nn.Module, step: int, share: Share) -> Tensor:
         """The loss of this share of the step's patches."""

@@ -45,6 +45,8 @@ SPECTRA = {"CT": (0.1, 0.75, 0.1, 0.05), "MR": (0.3, 0.05, 0.55, 0.1)}
 OTHER_SPECTRA = (0.3, 0.1, 0.05, 0.55)
 EDGE = 0.02
 """Width, in cycles a pixel, in which k-space ends."""
+PURE = 0.4
+"""Share of spectra without a white part: reconstruction and interpolation filter all there is."""
 CORNERS = 0.15
 """Share of windows that leave out nothing but the corners of k-space."""
 
@@ -56,8 +58,8 @@ def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generat
     u, v = np.cos(angle) * fx + np.sin(angle) * fy, np.cos(angle) * fy - np.sin(angle) * fx
     f = np.hypot(u * stretch, v)
     kind = rng.choice(4, p=SPECTRA.get(modality, OTHER_SPECTRA))
-    if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.5 pixels
-        amplitude = gaussian_amplitude(rng.uniform(0.3, 1.5))(f)
+    if kind == 0:  # interpolation, smoothing: Gaussian kernel of 0.3 to 1.8 pixels
+        amplitude = gaussian_amplitude(rng.uniform(0.3, 1.8))(f)
     elif kind == 1:  # CT: ramp times a reconstruction kernel's roll-off
         cutoff, fall = rng.uniform(0.12, 0.5), rng.uniform(1.5, 4)
         amplitude = ct_amplitude(cutoff, rng.uniform(0.3, 1.0), fall)(f)
@@ -67,7 +69,7 @@ def draw_amplitude(shape: tuple[int, ...], modality: str, rng: np.random.Generat
     else:  # scintillator: MTF with 0.1 to 0.6 left at the Nyquist frequency
         amplitude = detector_mtf(rng.uniform(0.1, 0.6), rng.uniform(0.7, 2.0))(f)
     amplitude = unit_gain(amplitude, shape[1])
-    white = rng.uniform(0.0, 0.35)  # electronic noise stays white
+    white = 0.0 if rng.random() < PURE else rng.uniform(0.0, 0.35)  # electronic noise stays white
     mixed: Image = np.sqrt((1 - white**2) * amplitude**2 + white**2).astype(np.float32)
     return mixed
 

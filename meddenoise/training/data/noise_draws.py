@@ -25,9 +25,10 @@ FAINT_SHARE = 0.03
 MOST_CLIPPED = 0.05
 """Share of pixels out of range from which an 8-bit file would have had another window."""
 MODALITIES = "CT", "MR", "DX", "XA"
-ACROSS, ALONG = (0.3, 0.7), 1.3
+ACROSS, ALONG = (0.3, 1.0), 1.6
 """Gaussian kernels of CT in pixels: least and most of the shorter one, most of the longer. Neighbour
-correlations of 0.72 and 0.26, measured on a soft kernel, are about 0.9 and 0.4 pixels; 0.81 is 1.1."""
+correlations of 0.72 and 0.26, measured on a soft kernel, are about 0.9 and 0.4 pixels; 0.81 is 1.1. A small
+field of view has more pixels to a kernel."""
 STREAKED = 0.25
 """Share of CT noise with streaks: where few photons arrive, as across shoulders, it has a direction."""
 STREAK_WIDTH = 0.015, 0.1
