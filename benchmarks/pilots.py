@@ -3,10 +3,10 @@
     python benchmarks/pilots.py DATA -o RUNS [--minutes 10] [--only NAME,...] [--cache FOLDER]
         [--markdown docs/training.md]
 
-Every pilot begins with random weights and is given that many minutes of training, reading not counted; it
-changes one thing of `direct-fast`'s recipe. Networks that are there already, in RUNS, are not trained again.
-`benchmarks/truth.py` judges them: mean dB closer to the truth than the noisy image on phantoms, real
-repeats, still runs, photographs and contiguous slices.
+Every pilot begins with random weights and is given that many minutes of one processor core, reading not
+counted, whatever else the machine does; it changes one thing of `direct-fast`'s recipe. Networks that are
+there already, in RUNS, are not trained again. `benchmarks/truth.py` judges them: mean dB closer to the truth
+than the noisy image on phantoms, real repeats, still runs, photographs and contiguous slices.
 """
 
 import sys
@@ -21,7 +21,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -29,10 +31,10 @@ from torch import Tensor, nn
 
 from benchmarks.markdown import replace_between, table
 from benchmarks.script import names_of, run
-from meddenoise.training import TrainingSet
+from meddenoise.training import TrainingSet, loop
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.load import load_images
-from meddenoise.training.loop import Share, train
+from meddenoise.training.loop import Share
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
 from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.version import __version__
@@ -182,7 +184,9 @@ def _train(
         for side in sides
     )
     task = Pilot(name, recipe, training, validation or sides[1], start)
-    path = train(task, recipe.loop, folder, resume=False, progress=Silence().step)
+    torch.set_num_threads(1)
+    with patch.object(loop, "perf_counter", process_time):
+        path = loop.train(task, recipe.loop, folder, resume=False, progress=Silence().step)
     return load(str(path))
 
 
