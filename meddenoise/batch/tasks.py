@@ -76,7 +76,7 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
     files = list(task.item.files)
     if options.weights is not None and Path(options.weights).is_file():
         files.append(Path(options.weights))
-    stamps = [(str(origin(file.resolve())), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stamps = [(str(origin(file.resolve()).absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     place = _digest([str(target.resolve()) for target in task.targets])
     return f"{place}-{_digest([__version__, settings, extras, stamps])}"
 

@@ -20,8 +20,8 @@ MOST_FILES = 200_000
 
 _MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _BLOCK = 1 << 20
-_unpacked: dict[tuple[Path, int, int], Path] = {}
-"""Path, size and time of an archive -> the folder that stands for it."""
+_unpacked: dict[tuple[Path, int, int], tuple[Path, Path]] = {}
+"""Path, size and time of an archive -> the folder that stands for it, and the path as it was given."""
 
 
 def is_archive(path: Path) -> bool:
@@ -39,20 +39,20 @@ def unpack(path: Path) -> Path:
     status = path.stat()
     key = path.absolute(), status.st_size, status.st_mtime_ns
     if key not in _unpacked:
-        _unpacked[key] = _unpack(path)
-    return _unpacked[key]
+        _unpacked[key] = _unpack(path), path
+    return _unpacked[key][0]
 
 
 def archive_of(folder: Path) -> Path | None:
     """The archive that `folder` was unpacked from; None for any other folder."""
-    return next((key[0] for key, there in _unpacked.items() if there == folder), None)
+    return next((given for there, given in _unpacked.values() if there == folder), None)
 
 
 def origin(path: Path) -> Path:
     """A path as a user knows it: below the archive it was unpacked from, else as it is."""
-    for (archive, _, _), folder in _unpacked.items():
+    for folder, given in _unpacked.values():
         if path.is_relative_to(folder):
-            return archive / path.relative_to(folder)
+            return given / path.relative_to(folder)
     return path
 
 

@@ -39,6 +39,14 @@ def test_a_zipped_study_is_read_like_its_folder(study: Path, tmp_path: Path) -> 
     }
 
 
+def test_files_of_an_archive_are_named_by_the_path_it_was_given_by(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(study.parent)
+    series = read(Path("study.zip"))
+    assert {archives.origin(file).parts[0] for one in series for file in one.files} == {"study.zip"}
+
+
 def test_an_archive_in_a_folder_is_skipped_with_the_way_to_use_it(study: Path, tmp_path: Path) -> None:
     found = discover([tmp_path])
     assert [str(problem.error) for problem in found.skipped] == [
