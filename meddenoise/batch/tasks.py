@@ -76,7 +76,8 @@ def fingerprint(task: Task, options: Options, *extras: str) -> str:
     files = list(task.item.files)
     if options.weights is not None and Path(options.weights).is_file():
         files.append(Path(options.weights))
-    stamps = [(str(origin(file.resolve()).absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    states = [(str(origin(file.resolve()).absolute()), file.stat()) for file in files]
+    stamps = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
     place = _digest([str(target.resolve()) for target in task.targets])
     return f"{place}-{_digest([__version__, settings, extras, stamps])}"
 
