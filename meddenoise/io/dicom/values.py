@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.valuerep import PersonName
 
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -37,7 +38,13 @@ def integer(dataset: Dataset, keyword: str, default: int = 0) -> int:
 
 def text(dataset: Dataset, keyword: str) -> str:
     """The element as text, values joined by a backslash; empty where absent."""
+    if keyword not in dataset:
+        return ""
+    element: Any = dataset.get_item(keyword)
     value = value_of(dataset, keyword)
+    if isinstance(element, RawDataElement):
+        # pydicom puts the decoded text in its place, and what did not decode would be lost to the result
+        dataset[element.tag] = element
     if value is None:
         return ""
     if isinstance(value, str | PersonName):

@@ -9,10 +9,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import DataElement, Dataset, dcmwrite
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
-from pydicom.valuerep import VR
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, VR, PersonName
 
 from meddenoise.errors import OutputError, first_line
 from meddenoise.io.atomic import staged
@@ -64,6 +66,7 @@ def _object(series: Series, source: Source) -> Dataset:
     if series.finer != (1.0, 1.0):
         refine_header(dataset, series)
     _describe_pixels(dataset, series, source)
+    _keep_texts(dataset)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID", ""))
     meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID", ""))
@@ -89,7 +92,9 @@ def _header(source: Dataset) -> Dataset:
         )
     if source.original_encoding[1] is False:
         # pydicom turns numbers around but leaves the words of an OW value as they were read
+        texts = [element for element in dataset.elements() if element.VR in CUSTOMIZABLE_CHARSET_VR]
         dataset.walk(_swap_words)
+        dataset.update({element.tag: element for element in texts})
     return dataset
 
 
@@ -99,9 +104,22 @@ def _settle(dataset: Dataset, tag: BaseTag) -> None:
     if raw.VR in _KNOWN:
         return
     try:
-        dataset[tag]
+        vr = dataset[tag].VR
     except Exception:
         dataset[tag] = DataElement(tag, "UN", raw.value)
+    else:
+        if vr in CUSTOMIZABLE_CHARSET_VR:
+            dataset[tag] = raw._replace(VR=vr)
+
+
+def _keep_texts(dataset: Dataset) -> None:
+    """Have texts that are as they were read written so: pydicom would lose what is not in the stated set."""
+    encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
+    for tag in list(dataset.keys()):
+        raw: Any = dataset.get_item(tag)
+        if isinstance(raw, RawDataElement) and raw.value and raw.VR in CUSTOMIZABLE_CHARSET_VR:
+            value = PersonName(raw.value, encodings) if raw.VR == VR.PN else raw.value
+            dataset[tag] = DataElement(tag, str(raw.VR), value, already_converted=True)
 
 
 def _swap_words(dataset: Dataset, element: DataElement) -> None:

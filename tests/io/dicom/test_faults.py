@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom import dcmread, dcmwrite
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
@@ -187,3 +187,30 @@ def test_network_commands_and_a_missing_class_do_not_stop_the_result(tmp_path: P
     result = dcmread(target)
     assert 0x00000100 not in result
     assert result.SOPClassUID == dataset.SOPClassUID == result.file_meta.MediaStorageSOPClassUID
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_texts_in_another_character_set_than_the_stated_one_stay(syntax: UID, tmp_path: Path) -> None:
+    """An archive would file the result under somebody else."""
+    texts = {
+        "PatientName": b"M\xfcller^J\xf6rg ",
+        "PatientID": b"ID \xfc1 ",
+        "StudyDescription": b"Sch\xe4del ",
+    }
+    for number in range(2):
+        dataset = ct_slice(number, SpecificCharacterSet="ISO_IR 192")
+        little = syntax != ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+        for keyword, value in texts.items():
+            setattr(dataset, keyword, "@" * (len(value) - 2) + keyword[-2:])
+        path = tmp_path / "in" / f"{number}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        dcmwrite(path, dataset, implicit_vr=syntax.is_implicit_VR, little_endian=little)
+        data = path.read_bytes()
+        for keyword, value in texts.items():
+            data = data.replace(b"@" * (len(value) - 2) + keyword[-2:].encode(), value)
+        path.write_bytes(data)
+    (series,) = read(path.parent)
+    for target in write(series.with_pixels(series.pixels, DONE), tmp_path / "out"):
+        kept = dcmread(target)
+        assert {keyword: kept.get_item(keyword).value for keyword in texts} == texts
