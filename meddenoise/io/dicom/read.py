@@ -244,4 +244,4 @@ def _named(first: int, last: int) -> str:
 def _lossy(dataset: Dataset) -> list[str]:
     if text(dataset, "LossyImageCompression") != "01":
         return []
-    return ["the image was compressed lossily before: the the artefacts of that are not noise"]
+    return ["the image was compressed lossily before: the artefacts of that are not noise"]
