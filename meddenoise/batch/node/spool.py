@@ -220,7 +220,7 @@ class Spool:
     def _broken(self, key: str) -> list[Path]:
         """The marks on a series of associations that ended without a release."""
         marks = (self.root / "receiving" / key).glob(f"{_OPEN}*")
-        return [mark for mark in marks if mark.name.removeprefix(_OPEN) not in self._open]
+        return [mark for mark in marks if key not in self._open.get(mark.name.removeprefix(_OPEN), ())]
 
 
 def digest(*parts: str) -> str:

@@ -83,6 +83,17 @@ def test_the_next_process_knows_what_was_released_and_what_was_not(spool):
     last.leave()
 
 
+def test_an_association_of_the_next_process_does_not_make_a_broken_off_series_whole(spool):
+    receive(spool, "1", token="0")
+    other = again(spool)
+    with other.incoming(b"image") as path:
+        other.keep(path, ("1.2", "1.2.4"), "2", "0")  # associations are counted anew
+    ((job, failed),) = other.settle(0, 60)
+    assert not failed
+    assert key_of(job) != KEY
+    other.leave()
+
+
 def test_late_images_join_a_job_that_is_not_begun_else_make_one_of_their_own(spool):
     receive(spool, "1")
     spool.settle(0, 60)
