@@ -74,7 +74,7 @@ def read_subject(item: Item) -> Subject:
     tags = ("Modality", "SeriesDescription", "StationName", "DerivationDescription")
     dataset = read_header(item.files[0], tags).dataset
     modality, description, station, derivation = (text(dataset, tag).strip() for tag in tags)
-    return Subject(modality, description, station, is_result(derivation))
+    return Subject(modality.upper(), description, station, is_result(derivation))
 
 
 def parse_rule(table: dict[str, Any], where: str, folder: Path) -> Rule:
@@ -97,6 +97,8 @@ def parse_rule(table: dict[str, Any], where: str, folder: Path) -> Rule:
     skip = table.get("skip", False)
     check_value("skip", skip, bool, where)
     given = {key: value for key, value in table.items() if key in OPTIONS}
+    if "modality" in conditions:
+        conditions["modality"] = conditions["modality"].upper()
     return Rule(**conditions, skip=skip, options=_options(given, where, folder))
 
 

@@ -83,6 +83,11 @@ def test_mistakes_end_in_one_sentence(tmp_path, text, sentence):
     assert "\n" not in str(caught.value)
 
 
+def test_a_modality_in_small_letters_is_that_modality(tmp_path):
+    (rule,) = settings_of(tmp_path, '[[rule]]\nmodality = "ct"\n').rules
+    assert rule.fits(Subject("CT"))
+
+
 def test_the_first_rule_that_fits_is_taken():
     skip, lung, other = Rule(description="scout", skip=True), Rule("CT", "Lung"), Rule(station="MR2")
     rules = (skip, lung, other)
