@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from meddenoise.batch.node.rules import Rule, parse_rule
 from meddenoise.batch.node.tables import check_keys, check_range, check_value
@@ -130,8 +131,8 @@ def _checked_destination(one: Destination, where: str, folder: Path) -> Destinat
         raise UsageError(
             f"{where} needs host and ae_title for C-STORE, or url for DICOMweb: give one of them."
         )
-    if one.url and not one.url.startswith(("http://", "https://")):
-        raise UsageError(f"url of {where} is {one.url!r}: give http://... or https://...")
+    if one.url:
+        _check_url(one.url, where)
     if one.host:
         _check_title(one.ae_title, where)
     if not one.name.isidentifier():
@@ -139,6 +140,22 @@ def _checked_destination(one: Destination, where: str, folder: Path) -> Destinat
     check_range(f"port of {where}", one.port, 1, 65535)
     check_range(f"retry_s of {where}", one.retry_s, 1, 86400)
     return replace(one, token_file=str(folder / one.token_file) if one.token_file else "")
+
+
+def _check_url(url: str, where: str) -> None:
+    """Raises UsageError for what is no address of a service; its text may hold a password and is not told."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        known = False
+    if not (known and url.isascii() and url.isprintable() and " " not in url):
+        raise UsageError(f"url of {where} is not an address: give http://HOST:PORT/PATH or https://...")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(
+            f"url of {where} has more than host, port and path: leave out names, passwords and what follows "
+            "a ? or #; token_file holds a bearer token."
+        )
 
 
 def _check_title(title: str, where: str) -> None:

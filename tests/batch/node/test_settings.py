@@ -64,6 +64,11 @@ def test_all_keys_are_read_and_paths_are_relative_to_the_file(tmp_path):
         ("[[send]]\nname = 'x'", "give one of them"),
         ("[[send]]\nname = '../x'\nhost = 'h'\nae_title = 'A'", "names a folder"),
         ("[[send]]\nurl = 'ftp://x'", "give http://"),
+        ("[[send]]\nurl = 'http:///dicom-web'", "give http://"),
+        ("[[send]]\nurl = 'http://pacs:80a/'", "give http://"),
+        ("[[send]]\nurl = 'http://pacs:80000/'", "give http://"),
+        ("[[send]]\nurl = 'http://pacs/a b'", "give http://"),
+        ("[[send]]\nurl = 'https://user:word@pacs/'", "leave out names, passwords"),
         (SEND + SEND, "of the same name"),
         ("[[rule]]\nmetod = 'nlm'", "did you mean 'method'"),
         ("[[rule]]\nmethod = 'nln'", "did you mean 'nlm'"),
@@ -81,6 +86,7 @@ def test_mistakes_end_in_one_sentence(tmp_path, text, sentence):
         settings_of(tmp_path, text)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "user:word" not in str(caught.value)
 
 
 def test_a_modality_in_small_letters_is_that_modality(tmp_path):
