@@ -68,7 +68,7 @@ class Settings:
 def read_settings(path: Path) -> Settings:
     """The settings in a file; paths in it are relative to its folder. Raises UsageError, WeightsError."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror or error}): give a TOML file.") from error
     except ValueError as error:

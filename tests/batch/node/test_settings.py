@@ -89,6 +89,10 @@ def test_mistakes_end_in_one_sentence(tmp_path, text, sentence):
     assert "user:word" not in str(caught.value)
 
 
+def test_the_mark_that_windows_editors_begin_a_file_with_is_no_mistake(tmp_path):
+    assert settings_of(tmp_path, "\ufeffquiet_s = 5\n").quiet_s == 5
+
+
 def test_a_modality_in_small_letters_is_that_modality(tmp_path):
     (rule,) = settings_of(tmp_path, '[[rule]]\nmodality = "ct"\n').rules
     assert rule.fits(Subject("CT"))
