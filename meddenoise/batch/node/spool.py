@@ -12,6 +12,7 @@ trash/                      being removed
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from typing import BinaryIO
 from meddenoise.errors import OutputError
 
 _REMEMBERED = 10_000
+_JOB = re.compile(r"[0-9a-f]+-[0-9a-f]+")
+"""Begins the name of a job."""
 _OPEN = ".open-"
 """Begins the names of files that say which association a series is arriving by."""
 
@@ -146,7 +149,7 @@ class Spool:
 
     def waiting(self) -> list[Path]:
         """The jobs to be denoised, the oldest first."""
-        return _folders(self.root / "waiting")
+        return _jobs(self.root / "waiting")
 
     def begin(self, job: Path) -> Path:
         """Add nothing to a job from here on; the folder for its results, that of an earlier try removed."""
@@ -181,7 +184,7 @@ class Spool:
 
     def outbox(self, destination: str) -> list[Path]:
         """The jobs to be delivered there, the oldest first."""
-        return [job for job in _folders(self.root / "outbox" / destination) if job.name[0] != "."]
+        return _jobs(self.root / "outbox" / destination)
 
     def give_up(self, job: Path, why: str) -> None:
         """Put a job aside, with the reason and what to do to have it tried again."""
@@ -205,8 +208,9 @@ class Spool:
 
     def count(self) -> dict[str, object]:
         """Number of series in each state."""
-        where = {name: len(_folders(self.root / name)) for name in ("receiving", "waiting", "failed")}
-        return {**where, "sending": {name: len(self.outbox(name)) for name in self.destinations}}
+        where = {name: len(_folders(self.root / name)) for name in ("receiving", "failed")}
+        sending = {name: len(self.outbox(name)) for name in self.destinations}
+        return {**where, "waiting": len(self.waiting()), "sending": sending}
 
     def _join_earlier(self, key: str, folder: Path) -> None:
         """Take the images of jobs of the same series that nobody works on: what came late joins them."""
@@ -231,6 +235,11 @@ def digest(*parts: str) -> str:
 def key_of(job: Path) -> str:
     """The key of the series of a job, the only name a log gives it."""
     return job.name.split("-")[1]
+
+
+def _jobs(parent: Path) -> list[Path]:
+    """The jobs in a folder, the oldest first; folders that somebody else put there are none."""
+    return [path for path in _folders(parent) if _JOB.match(path.name)]
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -143,6 +143,13 @@ def test_what_one_destination_refuses_stays_on_its_way_to_the_other(spool):
     assert spool.count()["failed"] == 2
 
 
+def test_folders_of_others_are_no_jobs(spool):
+    for place in ("waiting/Mueller-Anna", "outbox/pacs/lost+found"):
+        (spool.root / place).mkdir()
+    assert spool.waiting() == spool.outbox("pacs") == []
+    assert spool.count()["waiting"] == 0
+
+
 def test_one_process_at_a_time(spool):
     with pytest.raises(OutputError, match="another `meddenoise serve` uses the spool"):
         Spool(spool.root, []).enter()
