@@ -1,6 +1,8 @@
 """Watching a folder: what has come to rest in it is denoised into another, by the same rules."""
 
 import hashlib
+import os
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from meddenoise.batch.node.rules import Rule, choose_rule, read_subject
 from meddenoise.batch.node.settings import Settings
 from meddenoise.batch.node.work import RunRecord, summary
 from meddenoise.batch.workers import Orders
-from meddenoise.errors import InputError, MeddenoiseError, OutputError, UsageError
+from meddenoise.errors import InputError, MeddenoiseError, NotAnImageError, OutputError, UsageError
 from meddenoise.io import Discovery, Item, discover
 from meddenoise.report import Failure
 
@@ -68,7 +70,10 @@ class FolderWatch:
 
     def _look(self) -> None:
         """Denoise every entry that came to rest."""
-        for path in self._list():
+        paths = self._list()
+        for gone in self._entries.keys() - set(paths):
+            del self._entries[gone]
+        for path in paths:
             if self._stop.is_set():
                 return
             entry = self._entries.setdefault(path, _Entry())
@@ -85,13 +90,13 @@ class FolderWatch:
                 entry.done = state
 
     def _list(self) -> list[Path]:
-        """The entries there are; the folder itself stands for the files directly in it."""
+        """The entries there are, links left out; the folder itself stands for the files directly in it."""
         try:
-            inside = sorted(self._folder.iterdir())
+            inside = sorted(path for path in self._folder.iterdir() if not path.is_symlink())
         except OSError as error:
             log.error("the watched folder cannot be read (%s)", error.strerror or error)
             return []
-        folders = [path for path in inside if path.is_dir()]
+        folders = [path for path in inside if os.path.isdir(path)]  # noqa: PTH112 (is_dir may raise)
         return folders + ([self._folder] if len(folders) < len(inside) else [])
 
     def _denoise(self, path: Path) -> None:
@@ -99,8 +104,12 @@ class FolderWatch:
         inputs: tuple[Path, ...] = (path,)
         output = self._output / path.name
         if path == self._folder:
-            inputs, output = tuple(one for one in sorted(path.iterdir()) if one.is_file()), self._output
+            loose = (one for one in sorted(path.iterdir()) if not one.is_symlink() and one.is_file())
+            inputs, output = tuple(loose), self._output
         found = discover(inputs, results=False)
+        # these files were not named by anybody: what is no image among them is no failure
+        others = {problem.path for problem in found.failed if isinstance(problem.error, NotAnImageError)}
+        inputs = tuple(one for one in inputs if one not in others)
         chosen = self._choose(found)
         rules = [rule for rule in (self._settings.rules or (Rule(),)) if rule in chosen.values()]
         for rule in rules:
@@ -119,7 +128,8 @@ class FolderWatch:
                 _tell_failure(path, failure)
         if not rules:
             for problem in found.failed:
-                _tell_failure(path, problem.error)
+                if problem.path not in others:
+                    _tell_failure(path, problem.error)
             log.info("%s: no series fits the rules", _name(path))
 
     def _choose(self, found: Discovery) -> dict[str, Rule]:
@@ -175,15 +185,19 @@ def _key(item: Item) -> str:
 
 
 def _state_of(path: Path, folder: Path) -> str:
-    files = path.iterdir() if path == folder else path.rglob("*")
     content = []
-    for file in files:
-        try:
-            status = file.stat()
-        except OSError:
-            continue
-        if file.is_file():
-            content.append(f"{file} {status.st_size} {status.st_mtime_ns}")
+    # unlike rglob, this takes folders that vanish while it looks
+    for place, folders, names in os.walk(path):
+        if path == folder:
+            folders.clear()
+        for name in names:
+            file = Path(place, name)
+            try:
+                status = file.stat()
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                content.append(f"{file} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(sorted(content)).encode(errors="surrogateescape")).hexdigest()
 
 

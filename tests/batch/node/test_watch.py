@@ -1,14 +1,19 @@
 """A watched folder: what comes to rest in it is denoised into another."""
 
 import json
+import shutil
 import signal
 import sys
+import threading
 import urllib.request
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from meddenoise.batch.node.rules import Rule
+from meddenoise.batch.node.settings import Settings
+from meddenoise.pipeline.options import Options
 from tests.batch.node.machines import HOST, Machine, free_port, kill_all, make_series, wait_for
 from tests.io_samples import png
 
@@ -74,3 +79,53 @@ def test_series_are_denoised_by_their_rules_and_again_when_they_grow(tmp_path):
         assert "Traceback" not in watch.log
     finally:
         kill_all(watch)
+
+
+@pytest.fixture
+def folder_watch(tmp_path):
+    """A watch that is looked through by hand, for what is quiet at once."""
+    from meddenoise.batch.node.watch import FolderWatch
+
+    (tmp_path / "in").mkdir()
+    settings = Settings(quiet_s=0, rules=(Rule(options=Options(method="gaussian", device="cpu")),))
+    return FolderWatch(tmp_path / "in", tmp_path / "out", settings, threading.Event())
+
+
+def test_what_vanishes_before_it_is_denoised_waits_no_longer(folder_watch, tmp_path):
+    make_series(tmp_path / "in" / "gone", "gone", 1)
+    folder_watch._look()
+    assert folder_watch.count() == {"waiting": 1}
+    shutil.rmtree(tmp_path / "in" / "gone")
+    folder_watch._look()
+    assert folder_watch.count() == {"waiting": 0}
+
+
+def test_folders_that_vanish_while_they_are_looked_through_end_nothing(folder_watch, tmp_path):
+    stop = threading.Event()
+
+    def come_and_go():
+        while not stop.is_set():
+            (tmp_path / "in" / "busy" / "a" / "b").mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(tmp_path / "in" / "busy")
+
+    coming = threading.Thread(target=come_and_go)
+    coming.start()
+    try:
+        for _ in range(3000):
+            folder_watch._look()
+    finally:
+        stop.set()
+        coming.join()
+
+
+def test_links_and_loose_files_that_are_no_images_are_left_alone(folder_watch, tmp_path, caplog):
+    make_series(tmp_path / "in", "loose", 1)
+    (tmp_path / "in" / "note.txt").write_text("not an image")
+    elsewhere = make_series(tmp_path / "elsewhere", "elsewhere", 1)
+    (tmp_path / "in" / "link").symlink_to(elsewhere)
+    (tmp_path / "in" / "nowhere").symlink_to("n" * 300)
+    for _ in range(2):
+        folder_watch._look()
+    assert folder_watch.count() == {"waiting": 0}
+    assert [path.name for path in (tmp_path / "out").rglob("*.dcm")] == ["000.dcm"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
