@@ -52,7 +52,14 @@ class FolderWatch:
         """Work until `stop` is set; what is not finished then is done by the next start."""
         observer = Observer()
         observer.schedule(_Handler(self._changed), str(self._folder), recursive=True)
-        observer.start()
+        try:
+            observer.start()
+        except OSError as error:
+            log.warning(
+                "the system tells of no changes (%s): the folder is looked through every %.0f s instead",
+                error.strerror or error,
+                RESCAN_S,
+            )
         log.info("watching; results go to the output folder")
         try:
             while not self._stop.is_set():
@@ -61,8 +68,9 @@ class FolderWatch:
                 waiting = any(entry.state != entry.done for entry in self._entries.values())
                 self._pause(min(1.0, self._settings.quiet_s) if waiting else RESCAN_S)
         finally:
-            observer.stop()
-            observer.join()
+            if observer.is_alive():
+                observer.stop()
+                observer.join()
 
     def count(self) -> dict[str, object]:
         """Number of entries that wait."""

@@ -1,5 +1,6 @@
 """A watched folder: what comes to rest in it is denoised into another."""
 
+import errno
 import json
 import shutil
 import signal
@@ -129,3 +130,18 @@ def test_links_and_loose_files_that_are_no_images_are_left_alone(folder_watch, t
     assert folder_watch.count() == {"waiting": 0}
     assert [path.name for path in (tmp_path / "out").rglob("*.dcm")] == ["000.dcm"]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_system_without_watches_left_is_no_obstacle(folder_watch, tmp_path, monkeypatch):
+    def refuse(observer):
+        raise OSError(errno.ENOSPC, "inotify watch limit reached")
+
+    monkeypatch.setattr("meddenoise.batch.node.watch.Observer.start", refuse)
+    make_series(tmp_path / "in", "loose", 1)
+    watching = threading.Thread(target=folder_watch.run)
+    watching.start()
+    try:
+        wait_for((tmp_path / "out" / "000.dcm").exists, "the result", 30)
+    finally:
+        folder_watch._stop.set()
+        watching.join()
