@@ -85,7 +85,7 @@ def read(item: Item) -> Series:
         )
     )
     series = _series(item, pixels, forms, ordered, sources)
-    return replace(series, warnings=(*series.warnings, *bits.warnings))
+    return replace(series, warnings=(*series.warnings, *bits.warnings, *_surplus(headers, forms)))
 
 
 def _series(
@@ -235,6 +235,16 @@ def _gaps(forms: list[PixelFormat], time: float | None) -> list[str]:
             done, lost = _named(1, form.frames), _named(form.frames + 1, form.declared)
             found.append(f"the file is cut short: {done} processed, {lost} missing; copy it again for those")
     return found
+
+
+def _surplus(headers: list[Header], forms: list[PixelFormat]) -> list[str]:
+    """A warning about frames that the files hold and do not declare."""
+    more = 0
+    for header, form in zip(headers, forms, strict=True):
+        if not header.syntax.is_encapsulated:
+            there = min(header.pixel_length, header.stream_length - header.pixel_offset)
+            more += max(there // form.native_bytes - form.declared, 0)
+    return [f"pixels of {more} more frames than declared are left out: correct NumberOfFrames"] * (more > 0)
 
 
 def _named(first: int, last: int) -> str:

@@ -414,6 +414,14 @@ def test_multi_frame_compressed_files_are_read_frame_by_frame(tmp_path: Path, sy
     assert np.array_equal(only(save(film, tmp_path / "c.dcm")).pixels, np.stack(frames))
 
 
+def test_frames_beyond_the_declared_ones_are_told(tmp_path: Path) -> None:
+    dataset = ct_slice()
+    dataset.PixelData *= 3
+    (series,) = read(save(dataset, tmp_path / "a.dcm"))
+    assert len(series) == 1
+    assert "pixels of 2 more frames than declared are left out" in " ".join(series.warnings)
+
+
 def test_an_offset_table_is_not_needed(tmp_path: Path) -> None:
     film = ct_slice()
     film.compress(RLELossless, encoding_plugin="pydicom")
