@@ -1,5 +1,6 @@
 """From what was typed to a run of `meddenoise.batch`: options, inputs, and how it goes."""
 
+import codecs
 import os
 import shlex
 import sys
@@ -100,6 +101,7 @@ def _read_list(source: str) -> list[Path]:
         raise UsageError(
             f"--files-from {source} cannot be read ({error.strerror or error}): give a text file."
         ) from error
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     lines = raw.split(b"\0") if b"\0" in raw else raw.splitlines()
     return [Path(os.fsdecode(line)) for line in lines if line.strip()]
 

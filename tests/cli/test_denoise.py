@@ -115,7 +115,8 @@ def test_a_failed_series_is_named_and_the_exit_code_is_1(study):
 
 def test_paths_can_come_from_a_list_or_stdin(study, tmp_path):
     listing = tmp_path / "list.txt"
-    listing.write_text(f"{study / 'ct.dcm'}\n\n{study / 'mr.dcm'}\n")
+    # as editors of Windows write it
+    listing.write_text(f"{study / 'ct.dcm'}\r\n\r\n{study / 'mr.dcm'}\r\n", encoding="utf-8-sig", newline="")
     denoise("--files-from", listing, *QUICK, "-o", tmp_path / "a")
     assert sorted(path.name for path in (tmp_path / "a").glob("*.dcm")) == ["ct.dcm", "mr.dcm"]
     done = call("--files-from", "-", *QUICK, "-o", tmp_path / "b", input=f"{study / 'ct.dcm'}\n")
