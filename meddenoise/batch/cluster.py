@@ -43,7 +43,7 @@ def parse_cluster(text: str) -> ClusterChoice:
         if (":" in text and not number.isdecimal()) or number == "0":
             raise UsageError(f"--cluster is {text!r}: give a number of workers, such as {kind}:4.")
         return ClusterChoice(kind, int(number) if number else None)
-    if re.fullmatch(r"(\w+://)?[^\s/]+:\d+", text):
+    if re.fullmatch(r"((tcp|tls|wss?)://)?[^\s/]+:\d+", text):
         return ClusterChoice(address=text)
     raise UsageError(
         f"--cluster is {text!r}: give local, local:N, slurm, slurm:N, or the address of a scheduler, "

@@ -46,7 +46,8 @@ def test_the_option_is_read(text: str, wanted: ClusterChoice) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "local:", "local:0", "local:two", "slurm:-1", "head", "tcp://head", "a b:1"]
+    "text",
+    ["", "local:", "local:0", "local:two", "slurm:-1", "head", "tcp://head", "a b:1", "http://head:8786"],
 )
 def test_what_is_no_cluster_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--cluster is"):
