@@ -1,5 +1,6 @@
 """Many series: found, read, denoised, written and reported, while a failure of one leaves the rest alone."""
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -94,7 +95,9 @@ def run(request: Request, listener: Listener) -> Outcome:
     loading.join()
     _work(orders, counting, jobs)
     pages = (page_path(path) for path in places) if request.report else ()
-    return replace(counting.outcome, reports=tuple(page for page in pages if page.is_file()))
+    # is_file raises where a name is too long
+    there = tuple(page for page in pages if os.path.isfile(page))  # noqa: PTH113
+    return replace(counting.outcome, reports=there)
 
 
 def _work(orders: Orders, listener: Listener, jobs: Sequence[Job]) -> None:

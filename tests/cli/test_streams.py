@@ -119,6 +119,14 @@ def test_a_path_longer_than_the_system_allows_is_a_sentence() -> None:
     assert "cannot be read (File name too long)" in done.stderr
 
 
+def test_a_name_too_long_for_its_result_is_a_failure_like_others(tmp_path: Path) -> None:
+    source = Path(shutil.copy(CT, tmp_path / f"{'n' * 250}.dcm"))
+    done = CliRunner().invoke(app, ["denoise", str(source), *QUICK.split()])
+    assert done.exit_code == 1
+    assert "cannot be written (File name too long)" in done.stderr
+    assert "0 series written, 1 failed" in done.stderr
+
+
 def test_lists_may_be_separated_by_nul_and_xargs_works(tmp_path: Path) -> None:
     for number, name in enumerate(("a b.dcm", "new\nline.dcm")):
         image = pydicom.dcmread(CT)
