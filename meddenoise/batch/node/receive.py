@@ -46,6 +46,8 @@ class Receiver:
     def __init__(self, node: Node, spool: Spool) -> None:
         self._node, self._spool = node, spool
         self._tokens: dict[Association, str] = {}
+        self._without_room: dict[str, set[str]] = {}
+        """UIDs of the images that an association has not got rid of."""
         self._names = count()
         self._stopping = False
         self._server: GuardedServer | None = None
@@ -120,6 +122,7 @@ class Receiver:
         for association, token in list(self._tokens.items()):
             if not association.is_alive():
                 del self._tokens[association]
+                self._without_room.pop(token, None)
                 for key in self._spool.close(token, released=False):
                     log.warning("series %s: the sender broke off; waiting for it to try again", key)
 
@@ -136,11 +139,17 @@ class Receiver:
         association = event.assoc
         if association not in self._tokens:
             self._tokens[association] = f"{next(self._names)}"
+        token = self._tokens[association]
+        missing = self._without_room.setdefault(token, set())
         try:
-            return self._keep(event, instance, self._tokens[association])
+            status = self._keep(event, instance, token)
         except OSError as error:
             log.error("image refused: the spool cannot be written (%s)", error.strerror or error)
+            missing.add(instance)
+            self._spool.close(token, released=False)
             return _OUT_OF_RESOURCES
+        missing.discard(instance)
+        return status
 
     def _keep(self, event: evt.Event, instance: str, token: str) -> int:
         data = cast(C_STORE, event.request).DataSet
@@ -170,7 +179,10 @@ class Receiver:
     def _released(self, event: evt.Event) -> None:
         """The sender says that it is done: noted before it is answered, so that a kill then loses nothing."""
         if isinstance(getattr(event, "primitive", None), A_RELEASE) and event.assoc in self._tokens:
-            self._spool.close(self._tokens.pop(event.assoc), released=True)
+            token = self._tokens.pop(event.assoc)
+            whole = not self._without_room.pop(token, ())
+            for key in self._spool.close(token, released=whole):
+                log.warning("series %s: there was no room for all; waiting for its sender to try again", key)
 
     def _rejected(self, event: evt.Event) -> None:
         log.warning(

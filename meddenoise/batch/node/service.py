@@ -77,7 +77,7 @@ def _settle(receiver: Receiver, spool: Spool, settings: Settings) -> None:
     for job, broken in spool.settle(settings.quiet_s, settings.node.broken_s):
         images = len(list(job.glob("*.dcm")))
         if broken:
-            why = f"the sender broke off after {images} images and did not try again."
+            why = f"the transfer broke off after {images} images and was not tried again."
             log.error("series %s: moved to failed: %s", key_of(job), why)
             spool.give_up(job, why)
         else:

@@ -9,7 +9,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from meddenoise.batch.node.settings import Node
 from meddenoise.batch.node.spool import Spool, digest
 from meddenoise.errors import OutputError
-from tests.batch.node.machines import HOST, free_port, make_series
+from tests.batch.node.machines import HOST, free_port, make_series, wait_for
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="the extra node is not installed")
 pytestmark = pytest.mark.network
@@ -68,6 +68,23 @@ def test_a_spool_without_room_is_told_to_the_sender(listening, tmp_path):
     (spool.root / "incoming").mkdir()
     assert association.send_c_store(image).Status == 0x0000
     association.release()
+
+
+def test_a_series_that_had_no_room_is_no_whole_one(listening, tmp_path):
+    receiver, spool = listening
+    images = [dcmread(file) for file in sorted(make_series(tmp_path / "in", "half", 2).iterdir())]
+    association = associate(receiver)
+    assert association.send_c_store(images[0]).Status == 0x0000
+    (spool.root / "incoming").rmdir()
+    assert association.send_c_store(images[1]).Status == 0xA700
+    assert spool.settle(0, 60) == []
+    association.release()
+    assert spool.settle(0, 60) == []
+    (spool.root / "incoming").mkdir()
+    association = associate(receiver)
+    assert association.send_c_store(images[1]).Status == 0x0000
+    association.release()
+    wait_for(lambda: [failed for _, failed in spool.settle(0, 60)] == [False], "the whole series", 10)
 
 
 def test_a_port_that_is_taken_is_named(listening):
