@@ -133,6 +133,11 @@ def decode(
         try:
             count = _fill(_gdcm_frames(header, form, path, gdcm), form, planes, places)
         except Exception as second:
+            # pydicom knows no decoder of this transfer syntax at all
+            if isinstance(error, NotImplementedError):
+                raise UnsupportedError(
+                    f"{path} is in {header.syntax.name}, which is not read: export it uncompressed."
+                ) from second
             raise _undecodable(path, header, second) from error
     if count < form.frames:
         raise CorruptError(f"{path} declares {form.frames} frames but holds {count}: export it again.")

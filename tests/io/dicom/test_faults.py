@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread, dcmwrite
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import MPEG2MPML, UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
-from meddenoise.errors import MeddenoiseError, OutputError
+from meddenoise.errors import MeddenoiseError, OutputError, UnsupportedError
 from meddenoise.io import discover, read, read_item, write
 from tests.io.test_faults import compressed, deflate_bomb
 from tests.io_samples import DONE, RNG, ct_slice, packaged, sample, save, tiff
@@ -61,6 +61,12 @@ def test_a_private_transfer_syntax_is_refused_in_a_sentence(tmp_path: Path) -> N
     assert done.exit_code == 3
     assert done.stderr.count("\n") == 1 and str(path) in done.stderr
     assert "transfer syntax that is not of the DICOM standard" in done.stderr
+
+
+def test_a_video_is_not_told_to_be_damaged(tmp_path: Path) -> None:
+    path = compressed(tmp_path, MPEG2MPML, b"\0\0\1\xba" * 40)
+    with pytest.raises(UnsupportedError, match=r"is in MPEG2 .*, which is not read: export it uncompressed"):
+        read(path)
 
 
 def test_a_meta_group_that_cannot_be_read_is_one_damaged_file_among_others(tmp_path: Path) -> None:
