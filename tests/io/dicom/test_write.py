@@ -17,6 +17,7 @@ from meddenoise.series import Geometry, Series
 from tests.conformance import DCIODVFY, errors_of
 from tests.io_samples import DONE, RNG, ct_folder, ct_slice, nifti, packaged, png, save
 
+STATEMENT = Path(__file__).parents[3] / "docs" / "conformance.md"
 MAY_CHANGE = {
     *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ImageType"),
     *("DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
@@ -73,9 +74,11 @@ def test_uids_follow_from_source_and_settings_alone(tmp_path: Path) -> None:
     source = save(ct_slice(), tmp_path / "a.dcm")
     first, again = derived(source, tmp_path), derived(source, tmp_path)
     other = derived(source, tmp_path, settings="method=median;size=5")
+    (root,) = re.findall(r"InstanceUID \| new, under \D*([0-9.]+)", STATEMENT.read_text(encoding="utf-8"))
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         assert first[keyword].value == again[keyword].value != other[keyword].value
         assert re.fullmatch(r"[0-9.]{1,64}", first[keyword].value)
+        assert first[keyword].value.startswith(f"{root}.")
 
 
 def test_the_files_of_a_series_share_one_new_series_and_keep_their_numbers(tmp_path: Path) -> None:
