@@ -119,7 +119,7 @@ def draw_from(generators: Sequence[torch.Generator]) -> Noise:
 
     def draw(like: Tensor) -> Tensor:
         planes = [
-            torch.randn(plane.shape, generator=generator)
+            torch.randn(plane.shape, generator=generator, dtype=torch.float32)
             for plane, generator in zip(like, generators, strict=True)
         ]
         return torch.stack(planes).to(like)

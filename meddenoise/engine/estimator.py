@@ -80,7 +80,7 @@ class NoiseEstimator:
             reading = self.network(
                 torch.stack([torch.from_numpy(filled)[None] * sign for sign in signs]),
                 torch.from_numpy(usable.astype(np.float32))[None, None].expand(len(signs), -1, -1, -1),
-                torch.full((len(signs),), float(magnitude)),
+                torch.full((len(signs),), float(magnitude), dtype=torch.float32),
             )
         level, floor = float(reading.level.mean()), float(reading.floor.mean())
         if level < floor + np.log(NONE):

@@ -159,10 +159,10 @@ def direct_bands(noise: NoiseEstimate | None, count: int) -> Tensor:
     """The spectrum as `count` numbers: that of the estimate where it is as fine, else each radial band again
     for its finer parts and both directions."""
     if noise is None:
-        return torch.zeros(count)
+        return torch.zeros(count, dtype=torch.float32)
     if noise.spectrum is not None and len(noise.spectrum) == count:
-        return torch.tensor(noise.spectrum)
-    return torch.tensor(noise.bands).repeat_interleave(count // len(noise.bands))
+        return torch.tensor(noise.spectrum, dtype=torch.float32)
+    return torch.tensor(noise.bands, dtype=torch.float32).repeat_interleave(count // len(noise.bands))
 
 
 DIRECT = Direct()

@@ -161,13 +161,14 @@ class Noisy:
 
     def of(self, noise: Sequence[NoiseEstimate]) -> "Noisy":
         """The same for planes with noise of these spectra."""
-        return self if self.bands is None else Noisy(torch.tensor([plane.bands for plane in noise]))
+        return self if self.bands is None else Noisy(torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
 
 
 def noisy_ends(setup: Setup) -> Ends:
     """Ends for the noise and the window of a set-up; older networks are not told the spectrum."""
     noise, condition = setup.noise, setup.checkpoint.metadata.network_options.get("condition", 2)
-    told = torch.tensor(WHITE if noise is None else noise.bands) if condition > 2 else None
+    bands = torch.tensor(WHITE if noise is None else noise.bands, dtype=torch.float32)
+    told = bands if condition > 2 else None
     return Ends(Noisy(told), setup.window, rician=noise is not None and noise.model == "rician")
 
 

@@ -56,7 +56,7 @@ def _of_plane(removed: Tensor) -> Tensor:
     waves = functional.unfold(padded, SIDE, stride=step)[0].T @ basis.T  # [blocks, SIDE * SIDE]
     waves = torch.where(_is_structure(waves, (grid[0], grid[1]), threshold), waves, 0.0)
     found = functional.fold((waves @ basis).T[None], size, SIDE, stride=step)
-    blocks = torch.ones(1, SIDE * SIDE, len(waves), device=removed.device)
+    blocks = waves.new_ones(1, SIDE * SIDE, len(waves))
     found = found / functional.fold(blocks, size, SIDE, stride=step).clamp(min=1)
     return found[0, :, SIDE : SIDE + height, SIDE : SIDE + width]
 
@@ -100,7 +100,8 @@ def _spectrum(size: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def _basis(device: torch.device) -> Tensor:
     """The cosine transform of blocks [SIDE * SIDE, SIDE * SIDE]: orthogonal."""
-    k, n = torch.arange(SIDE)[:, None], torch.arange(SIDE)[None]
+    steps = torch.arange(SIDE, dtype=torch.float32)
+    k, n = steps[:, None], steps[None]
     line = torch.cos(torch.pi * (2 * n + 1) * k / (2 * SIDE)) * (2 / SIDE) ** 0.5
     line[0] /= 2**0.5
     return torch.kron(line, line).to(device)

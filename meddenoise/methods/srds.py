@@ -69,7 +69,8 @@ class Srds:
         told = condition_channels(condition, sigma, bands).repeat(2, 1, 1, 1)
 
         def network(state: Tensor, index: int) -> Tensor:
-            time = torch.full((len(state),), (index + 1) / len(self.schedule), device=state.device)
+            share = (index + 1) / len(self.schedule)
+            time = torch.full((len(state),), share, dtype=torch.float32, device=state.device)
             out: Tensor = self.network(state, told, time)
             return out
 

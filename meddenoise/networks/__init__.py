@@ -25,4 +25,4 @@ def build(name: str, options: dict[str, Any]) -> nn.Module:
         raise unknown_name("network", name, NETWORKS)
     module, _, attribute = NETWORKS[name].partition(":")
     network: nn.Module = getattr(import_module(module), attribute)(**options)
-    return network
+    return network.float()

@@ -104,7 +104,7 @@ _NORMED = {"head": 1, "down1": 2, "down2": 4, "mid1": 4, "mid2": 4, "up1": 2, "u
 
 def _fourier(time: Tensor) -> Tensor:
     """[B, 32] sines and cosines of log sigma."""
-    steps = torch.arange(FREQUENCIES, device=time.device) / (FREQUENCIES - 1)
+    steps = torch.arange(FREQUENCIES, dtype=torch.float32, device=time.device) / (FREQUENCIES - 1)
     cycles = SLOWEST * (FASTEST / SLOWEST) ** steps
     angles = 2 * math.pi * cosine_levels(time)[1].log()[:, None] * cycles
     return torch.cat([angles.sin(), angles.cos()], dim=1)

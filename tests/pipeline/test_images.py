@@ -13,6 +13,8 @@ import torch
 
 import meddenoise
 from meddenoise import DenoisingWarning, InputError, Options, UnsupportedError, UsageError
+from meddenoise.engine.estimator import load_estimator
+from meddenoise.methods.recovered import _basis, _parts
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.series import Series
 
@@ -294,3 +296,22 @@ def test_an_array_needs_neither_torch_nor_simpleitk_to_become_a_series() -> None
         "assert not {'torch', 'SimpleITK', 'nibabel'}.intersection(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(method=name) for name in ("direct", "blindspot", "diffdenoise", "vpsde", "medcdiff", "befoi")]
+    + [Options(method=name, steps=2) for name in ("diffdenoise", "vpsde", "medcdiff")],
+    ids=lambda options: f"{options.method}-{options.steps}",
+)
+def test_the_default_dtype_of_torch_changes_nothing(options: Options) -> None:
+    image = noisy(48, 64)
+    expected = meddenoise.denoise(image, options, modality="MR")
+    for cache in (load_estimator, _basis, _parts):
+        cache.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        result = meddenoise.denoise(image, options, modality="MR")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.array_equal(result, expected)
