@@ -10,7 +10,6 @@ import torch
 from meddenoise.engine.device import choose_device
 from meddenoise.engine.threads import one_thread
 from meddenoise.errors import WeightsError
-from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet
 from meddenoise.noise import BAND_EDGES, NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
@@ -19,7 +18,7 @@ from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.quiet import most_noise
 from meddenoise.series import Mask, Plane
 from meddenoise.weights import load
-from meddenoise.weights.checkpoint import load_state
+from meddenoise.weights.checkpoint import load_network
 
 NAME = "noise-estimator"
 """The bundled checkpoint."""
@@ -105,10 +104,8 @@ def load_estimator(spec: str = NAME) -> NoiseEstimator:
     metadata = checkpoint.metadata
     if metadata.method != NAME:
         raise WeightsError(f"{checkpoint.path} is for {metadata.method!r}, not an estimator of noise.")
-    network = build(metadata.network, dict(metadata.network_options))
-    load_state(network, checkpoint)
+    network = load_network(checkpoint, metadata.network, metadata.network_options)
     assert isinstance(network, NoiseLevelNet)
-    network.eval().requires_grad_(False)
     if choose_device("cpu").precision == "bf16":
         network.lower_trunk(torch.bfloat16)
     return NoiseEstimator(network)

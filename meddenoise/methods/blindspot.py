@@ -11,11 +11,10 @@ from meddenoise.errors import UsageError
 from meddenoise.methods import Setup
 from meddenoise.methods.fusion import fuse
 from meddenoise.methods.stabilised import on_stable
-from meddenoise.networks import build
 from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import blind_radius, nearest_radius
-from meddenoise.weights.checkpoint import Checkpoint, load_state
+from meddenoise.weights.checkpoint import Checkpoint, load_network
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole."""
@@ -112,9 +111,7 @@ def load_part(setup: Setup, part: str) -> Any:
             f"the checkpoint {checkpoint.path.name} has no {part} network: "
             "use one made by `meddenoise train --method diffdenoise`."
         )
-    network: Any = build(name, dict(options))
-    load_state(network, checkpoint, prefix)
-    network.eval().requires_grad_(False).to(setup.device).float()
+    network: Any = load_network(checkpoint, name, options, prefix).to(setup.device)
     if setup.precision == "bf16":
         network.lower_trunk(torch.bfloat16)
     return network

@@ -10,10 +10,9 @@ from meddenoise.methods import Sampling, Setup
 from meddenoise.methods.compiled import run_compiled
 from meddenoise.methods.recovered import recovered
 from meddenoise.methods.stabilised import on_stable
-from meddenoise.networks import build
 from meddenoise.networks.noise_unet import NoiseUNet
 from meddenoise.noise import WHITE, NoiseEstimate
-from meddenoise.weights.checkpoint import load_state
+from meddenoise.weights.checkpoint import load_network
 
 LARGEST_PLANE = 1024
 """Planes up to this side go through whole: tiles of 144 take twice the time on a CPU."""
@@ -136,10 +135,10 @@ class Direct:
 
     def load(self, setup: Setup) -> DirectDenoiser:
         """The denoiser for one series. Raises WeightsError for a checkpoint of another network."""
-        network = build(setup.checkpoint.metadata.network, dict(setup.checkpoint.metadata.network_options))
-        load_state(network, setup.checkpoint)
+        metadata = setup.checkpoint.metadata
+        network = load_network(setup.checkpoint, metadata.network, metadata.network_options)
         assert isinstance(network, NoiseUNet)
-        network.eval().requires_grad_(False).to(setup.device)
+        network.to(setup.device)
         if setup.precision == "bf16":
             network.lower_trunk(torch.bfloat16)
         run_compiled(network, setup)

@@ -161,7 +161,9 @@ class Noisy:
 
     def of(self, noise: Sequence[NoiseEstimate]) -> "Noisy":
         """The same for planes with noise of these spectra."""
-        return self if self.bands is None else Noisy(torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
+        if self.bands is None:
+            return self
+        return Noisy(torch.tensor([plane.bands for plane in noise], dtype=torch.float32))
 
 
 def noisy_ends(setup: Setup) -> Ends:

@@ -89,6 +89,20 @@ def read_metadata(path: Path, *, sha256: str | None) -> tuple[CheckpointMetadata
     return _parse(path, sealed.metadata), sealed.sha256
 
 
+def load_network(
+    checkpoint: Checkpoint, name: str, options: Mapping[str, Any], prefix: str = ""
+) -> "nn.Module":
+    """The network `name` with the tensors of a checkpoint, as `load_state`; torch's random state stays."""
+    import torch
+
+    from meddenoise.networks import build
+
+    with torch.random.fork_rng(devices=[]):  # what is drawn to initialise it is thrown away
+        network = build(name, dict(options))
+    load_state(network, checkpoint, prefix)
+    return network.eval().requires_grad_(False)
+
+
 def load_state(network: "nn.Module", checkpoint: Checkpoint, prefix: str = "") -> None:
     """Copy the tensors whose names start with `prefix` into `network`, all of them and no others.
 

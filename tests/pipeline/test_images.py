@@ -315,3 +315,11 @@ def test_the_default_dtype_of_torch_changes_nothing(options: Options) -> None:
     finally:
         torch.set_default_dtype(torch.float32)
     assert np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", ["direct", "diffdenoise"])
+def test_the_random_state_of_torch_stays(name: str) -> None:
+    load_estimator.cache_clear()
+    before = torch.random.get_rng_state()
+    meddenoise.denoise(noisy(48, 64), Options(method=name), modality="MR")
+    assert torch.equal(torch.random.get_rng_state(), before)
