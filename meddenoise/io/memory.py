@@ -159,11 +159,20 @@ def _look_at_nibabel(image: Any) -> _Found:
     if values.ndim == 4 and values.shape[3] == 1:
         values = values[..., 0]
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ (np.eye(4) if image.affine is None else image.affine)
+    if "xyzt_units" in _names(image.header):
+        from meddenoise.io.nifti_new import millimetres
+
+        affine[:3] *= millimetres(image.header)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or lengths.min() <= 0:
         raise InputError(f"the {name} has an affine without an inverse: give it a valid one.")
     geometry = place(affine[:3, :3] / lengths, lengths.tolist(), affine[:3, 3].tolist(), f"the {name}")
     return _Found(values.T, name, geometry)
+
+
+def _names(header: Any) -> Sequence[str]:
+    """The fields of a nibabel header; none for kinds that hold no such."""
+    return list(header.keys()) if hasattr(header, "keys") else []
 
 
 def place(axes: NDArray[Any], spacing: Sequence[float], origin: Sequence[float], name: str) -> Geometry:
@@ -240,7 +249,7 @@ def _sitk_image(values: NDArray[Any], like: Any, description: str) -> Any:
 
 def _nibabel_image(values: NDArray[Any], like: Any, series: Series) -> Any:
     image = type(like)(values.T.reshape(like.shape), like.affine, like.header)
-    if "descrip" in image.header and series.derivation is not None:
+    if "descrip" in _names(image.header) and series.derivation is not None:
         image.header["descrip"] = f"meddenoise {series.derivation.method}"
     return image
 

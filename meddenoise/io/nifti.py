@@ -15,7 +15,7 @@ from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
-from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, new_file, refined
+from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, millimetres, new_file, refined
 from meddenoise.io.scratch import each_plane
 from meddenoise.series import RESULTS, Derivation, Geometry, Series, Vector
 
@@ -252,6 +252,7 @@ def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
 def _geometry(header: Any) -> Geometry:
     """LPS geometry of the affine nibabel's rules choose (sform, then qform, then pixdim)."""
     affine = RAS_LPS @ header.get_best_affine()
+    affine[:3] *= millimetres(header)
     steps = affine[:3, :3]
     lengths = np.linalg.norm(steps, axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-9:
@@ -266,7 +267,8 @@ def _geometry(header: Any) -> Geometry:
 
 def _frame_time_ms(header: Any) -> float | None:
     step = float(header["pixdim"][4])
-    factor = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}.get(header.get_xyzt_units()[1], 1000.0)
+    # those of other codes are taken for seconds
+    factor = {16: 1.0, 24: 0.001}.get(int(header["xyzt_units"]) & 0x38, 1000.0)
     return step * factor if step > 0 and np.isfinite(step) else None
 
 

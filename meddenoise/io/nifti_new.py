@@ -59,6 +59,11 @@ def new_file(series: Series, target: Path) -> tuple[KeptNifti, NDArray[Any]]:
     return KeptNifti(bytes(header.binaryblock) + bytes(4), b"", planes.dtype.str, True), planes
 
 
+def millimetres(header: Any) -> float:
+    """Millimetres in the unit of length of a header; 1 where the header states none that NIfTI knows."""
+    return {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
+
+
 def refined(kept: KeptNifti, series: Series) -> KeptNifti:
     """The header for a grid `series.finer` times as fine; the same one where it is not finer."""
     if series.finer == (1.0, 1.0):

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import meddenoise
 from meddenoise.io import read, write
 from meddenoise.series import Series
 from tests.io_samples import DONE, RNG, ct_folder, nifti
@@ -120,6 +121,28 @@ def test_one_slice_over_time_is_a_cine(tmp_path: Path) -> None:
     pixels = RNG(5).integers(0, 99, (3, 4, 1, 6), np.int16)
     source = volume(tmp_path / "a.nii", pixels, pixdim=[1, 1, 1, 1, 0.04, 0, 0, 0], xyzt_units=2 | 8)
     assert only(source).frame_time_ms == pytest.approx(40)
+
+
+def test_a_unit_of_time_that_does_not_exist_is_taken_for_seconds(tmp_path: Path) -> None:
+    pixels = RNG(5).integers(0, 99, (3, 4, 1, 6), np.int16)
+    source = volume(tmp_path / "a.nii", pixels, pixdim=[1, 1, 1, 1, 0.04, 0, 0, 0], xyzt_units=0xFF)
+    assert only(source).frame_time_ms == pytest.approx(40)
+
+
+@pytest.mark.parametrize(("code", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001), (7, 1)])
+def test_places_are_in_millimetres_whatever_the_unit_of_the_file(
+    code: int, factor: float, tmp_path: Path
+) -> None:
+    """SimpleITK reads the spacing of such files the same way."""
+    image = nibabel.Nifti1Image(RNG(5).integers(0, 99, (3, 4, 5), np.int16), np.diag([0.5, 0.75, 4, 1]))
+    image.header["xyzt_units"] = code
+    source, steps = tmp_path / "a.nii", np.array([0.5, 0.75, 4]) * factor
+    nibabel.save(image, source)
+    there, here = only(source).geometry, meddenoise.as_series(image).geometry
+    np.testing.assert_allclose(there.spacing_mm, steps[::-1], rtol=1e-6)
+    np.testing.assert_allclose(SimpleITK.ReadImage(str(source)).GetSpacing(), steps, rtol=1e-6)
+    np.testing.assert_allclose(here.spacing_mm, there.spacing_mm, rtol=1e-6)
+    np.testing.assert_allclose(here.origin_mm, there.origin_mm, rtol=1e-6)
 
 
 def test_nan_and_infinity_are_counted_and_kept(tmp_path: Path) -> None:

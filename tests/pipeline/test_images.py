@@ -130,7 +130,9 @@ AFFINE = np.array([[0, -0.5, 0, 3], [0.75, 0, 0, 4], [0, 0, 2, 5], [0, 0, 0, 1.0
 
 
 @pytest.mark.parametrize("shape", [(80, 96, 3), (80, 96, 3, 1), (80, 96, 3, 2)])
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image, nibabel.MGHImage])
+@pytest.mark.parametrize(
+    "kind", [nibabel.Nifti1Image, nibabel.Nifti2Image, nibabel.MGHImage, nibabel.spatialimages.SpatialImage]
+)
 def test_a_nibabel_image_comes_back_in_its_place(shape: tuple[int, ...], kind: Any) -> None:
     image = kind(noisy(*shape[::-1], dtype=np.int16).T, AFFINE)
     clean = meddenoise.denoise(image, FAST, sigma=20)
@@ -139,7 +141,7 @@ def test_a_nibabel_image_comes_back_in_its_place(shape: tuple[int, ...], kind: A
     assert clean.get_data_dtype() == image.get_data_dtype()
     np.testing.assert_array_equal(clean.affine, image.affine)
     assert np.asarray(clean.dataobj)[:10, :10].std() < 0.6 * np.asarray(image.dataobj)[:10, :10].std()
-    if "descrip" in clean.header:
+    if isinstance(clean, nibabel.Nifti1Image):
         assert clean.header["descrip"].item().startswith(b"meddenoise gaussian")
 
 
