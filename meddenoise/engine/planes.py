@@ -143,7 +143,7 @@ def noise_map(series: Series, noise: Noise) -> Series:
 
 
 def as_map(series: Series, values: Image) -> Series:
-    """`values` [N, Y, X] as a float32 series in the unit and place of `series`."""
+    """`values` [N, Y, X] as a float32 series in the unit and place of `series`, to be written as NIfTI."""
     limits = np.finfo(np.float32)
     return replace(
         series,
@@ -152,4 +152,7 @@ def as_map(series: Series, values: Image) -> Series:
         intercept=np.zeros(len(values)),
         stored_range=(float(limits.min), float(limits.max)),
         padding=None,
+        # headers of other formats say of what type their values are
+        format="nifti",
+        files=series.files[:1],
     )

@@ -15,7 +15,7 @@ from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
-from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, millimetres, new_file, refined
+from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, millimetres, new_file, refined, scale, typed
 from meddenoise.io.scratch import each_plane
 from meddenoise.series import RESULTS, Derivation, Geometry, Series, Vector
 
@@ -66,7 +66,9 @@ def read(item: Item) -> Series:
     tail = _read_voxels(path, len(head), pixels, warnings)
     if not dtype.isnative:
         pixels.byteswap(inplace=True)
-    slope, intercept = _scale(header, warnings)
+    slope, intercept = scale(header)
+    if slope == header["scl_slope"] and not np.isfinite(header["scl_inter"]):
+        warnings.append("the stated intercept is not a number: 0 is used")
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     if bad:
         warnings.append(f"{bad} voxels are NaN or infinite: they stay as they are")
@@ -93,7 +95,7 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     """Write one file, gzipped where its name says so. Raises OutputError."""
     (target,) = targets
     if series.format == "nifti" and isinstance(series.header, KeptNifti):
-        kept, planes = refined(series.header, series), series.pixels
+        kept, planes = typed(refined(series.header, series), series), series.pixels
     else:
         kept, planes = new_file(series, target)
     head = _described(kept.head, series.derivation)
@@ -220,16 +222,6 @@ def _read_voxels(path: Path, begin: int, pixels: NDArray[Any], warnings: list[st
                 return b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise CorruptError(f"{path} is truncated or damaged ({first_line(error)}): copy it again.") from error
-
-
-def _scale(header: Any, warnings: list[str]) -> tuple[float, float]:
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0 or not np.isfinite(slope):
-        return 1.0, 0.0
-    if not np.isfinite(intercept):
-        warnings.append("the stated intercept is not a number: 0 is used")
-        return slope, 0.0
-    return slope, intercept
 
 
 def _texts(header: Any) -> str:

@@ -64,12 +64,19 @@ def millimetres(header: Any) -> float:
     return {1: 1000.0, 3: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
 
 
+def scale(header: Any) -> tuple[float, float]:
+    """Slope and intercept of a header; 1 and 0 where it states none, or none that is a number."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not np.isfinite(slope):
+        return 1.0, 0.0
+    return slope, intercept if np.isfinite(intercept) else 0.0
+
+
 def refined(kept: KeptNifti, series: Series) -> KeptNifti:
     """The header for a grid `series.finer` times as fine; the same one where it is not finer."""
     if series.finer == (1.0, 1.0):
         return kept
-    size = next(size for size in HEADERS if size in (int.from_bytes(kept.head[:4], o) for o in _ORDERS))
-    header = HEADERS[size](kept.head[:size], check=False)
+    header = _parsed(kept)
     header["dim"][1:3] = series.pixels.shape[2], series.pixels.shape[1]
     rows, columns = series.finer
     shrink = np.diag([1 / columns, 1 / rows, 1.0, 1.0])
@@ -82,7 +89,29 @@ def refined(kept: KeptNifti, series: Series) -> KeptNifti:
         header.set_qform(qform @ shrink, code=codes[0], strip_shears=False)
     if codes[1] > 0:
         header.set_sform(sform @ shrink, code=codes[1])
-    return replace(kept, head=bytes(header.binaryblock) + kept.head[size:])
+    return _with_header(kept, header)
+
+
+def typed(kept: KeptNifti, series: Series) -> KeptNifti:
+    """The header for values of another type or scale, such as those of a map; as it is where they agree."""
+    header, dtype = _parsed(kept), np.dtype(kept.dtype)
+    slope, intercept = float(series.slope[0]), float(series.intercept[0])
+    if series.pixels.dtype == dtype.newbyteorder("=") and scale(header) == (slope, intercept):
+        return kept
+    header.set_data_dtype(series.pixels.dtype)
+    header["scl_slope"], header["scl_inter"] = slope, intercept
+    header["cal_min"] = header["cal_max"] = 0  # the display range was that of the image
+    order = series.pixels.dtype.newbyteorder(header.endianness)
+    return replace(_with_header(kept, header), dtype=order.str)
+
+
+def _parsed(kept: KeptNifti) -> Any:
+    size = next(size for size in HEADERS if size in (int.from_bytes(kept.head[:4], o) for o in _ORDERS))
+    return HEADERS[size](kept.head[:size], check=False)
+
+
+def _with_header(kept: KeptNifti, header: Any) -> KeptNifti:
+    return replace(kept, head=bytes(header.binaryblock) + kept.head[header.sizeof_hdr :])
 
 
 def _affine(geometry: Geometry) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import meddenoise
+from meddenoise.engine.planes import as_map
 from meddenoise.io import read, write
 from meddenoise.series import Series
 from tests.io_samples import DONE, RNG, ct_folder, nifti
@@ -179,3 +180,30 @@ def test_a_singular_affine_is_no_place(tmp_path: Path) -> None:
     flat = {"sform_code": 1, "srow_x": [0] * 4, "srow_y": [0] * 4, "srow_z": [0] * 4}
     series = only(volume(tmp_path / "a.nii", np.ones((2, 3, 4), np.int16), **flat))
     assert not series.geometry.known
+
+
+@pytest.mark.parametrize("kind", ["u1", "<i2", ">i2", "u4", "<f4", ">f8"])
+@pytest.mark.parametrize(("slope", "inter"), [(1, 0), (0, 0), (0.5, -7)])
+def test_a_map_of_an_image_holds_its_own_values_whatever_type_and_scale_the_image_has(
+    kind: str, slope: float, inter: float, tmp_path: Path
+) -> None:
+    pixels = RNG(8).integers(0, 99, (3, 4, 5, 2)).astype(kind)
+    source = only(volume(tmp_path / "a.nii", pixels, scl_slope=slope, scl_inter=inter, cal_max=90))
+    values = RNG(9).normal(0, 0.3, source.pixels.shape).astype(np.float32)
+    write(as_map(source, values), tmp_path / "map.nii", format="nifti")
+    written = nibabel.load(tmp_path / "map.nii")
+    assert written.get_data_dtype().newbyteorder("=") == np.float32
+    assert written.header["cal_max"] == (90 if kind == "<f4" and slope != 0.5 else 0)
+    np.testing.assert_array_equal(written.get_fdata().T.reshape(values.shape), values)
+    np.testing.assert_array_equal(written.affine, nibabel.load(tmp_path / "a.nii").affine)
+
+
+@pytest.mark.parametrize("format", ["dicom", "nrrd", "mha", "png", "tiff"])
+def test_a_map_of_an_image_of_any_format_is_written_as_nifti(format: str, tmp_path: Path) -> None:
+    pixels = RNG(8).integers(0, 99, (3, 4, 5)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(pixels, np.diag([1, 2, 3, 1])), tmp_path / "a.nii")
+    write(only(tmp_path / "a.nii"), tmp_path / "in", format=format, root=tmp_path)
+    source = read(tmp_path / "in")[0]
+    values = RNG(9).normal(0, 0.3, source.pixels.shape).astype(np.float32)
+    write(as_map(source, values), tmp_path / "map.nii")
+    assert np.array_equal(nibabel.load(tmp_path / "map.nii").get_fdata().T, values)
