@@ -16,7 +16,7 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.listener import Listener
 from meddenoise.batch.rows import Images, compare, draw, row_of, sentence_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
-from meddenoise.errors import ClusterError, OutputError, UsageError
+from meddenoise.errors import ClusterError, OutputError, UnsupportedError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.io.archive import origin
 from meddenoise.pipeline import prepare
@@ -168,6 +168,9 @@ class Crew:
         """Read, denoise, write and record one series."""
         task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
+        if orders.maps and series.channels > 1:
+            maps = " and ".join(orders.maps).replace("_", " ")
+            raise UnsupportedError(f"{series.path} is in colour, which NIfTI cannot hold: ask for no {maps}.")
         self.check()
         with self._beside():
             plan = prepare(series, orders.options, orders.mask)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 
 from meddenoise.batch import Request, run
@@ -334,6 +335,14 @@ def test_the_residual_goes_beside_a_file_and_into_a_folder_of_its_own(study, tmp
     start(study, output=tmp_path / "out", residual=True)
     assert files(tmp_path / "out_residual") == ["ct_residual.nii", "mr/IM0001_residual.nii"]
     assert not [name for name in files(tmp_path / "out") if "residual" in name]
+
+
+def test_a_map_of_a_colour_image_is_refused_before_anything_is_written(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "a.png")
+    _, ears = start(tmp_path / "a.png", output=tmp_path / "b.png", report=False, residual=True)
+    assert "is in colour" in ears.failures[0].error and "no residual" in ears.failures[0].error
+    assert files(tmp_path) == ["a.png"]
 
 
 def test_a_reference_gives_metrics_and_one_that_does_not_fit_gives_null_and_a_warning(study, tmp_path):
