@@ -85,6 +85,8 @@ class Series:
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""
+    volumes: int = 1
+    """Volumes of one place, such as a diffusion series has: so many equal parts of the planes."""
     exposures: tuple[float, ...] = ()
     """Exposure or tube current of each slice or frame; empty where it does not change or one lacks it."""
     padding: tuple[float, float] | None = None

@@ -10,6 +10,7 @@ from meddenoise.errors import (
     CopyError,
     InputError,
     NothingReadableError,
+    OutputError,
     OutsideError,
     OwnResultError,
     UsageError,
@@ -29,6 +30,8 @@ FORMATS: dict[str, str] = {
 """Name -> module that satisfies `Format`, imported when first needed; sniffed in this order."""
 WRITTEN_AS = {"jpeg": "png"}
 """Formats that are only read -> the one their results have."""
+STACKING = ("dicom", "nrrd", "mha")
+"""Formats whose new files place every plane above the one before."""
 KNOWN = "DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
 
 
@@ -224,5 +227,11 @@ def write(
 
     targets = plan(series, Path(output), format, None if root is None else Path(root))
     refuse_sources(series.files, targets)
-    get_format(written_format(series.format, format)).write(series, targets)
+    name = written_format(series.format, format)
+    if series.volumes > 1 and name != series.format and name in STACKING:
+        raise OutputError(
+            f"{series.path} holds {series.volumes} volumes, which {name} would put one above the other: "
+            "write it as NIfTI."
+        )
+    get_format(name).write(series, targets)
     return targets

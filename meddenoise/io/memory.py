@@ -76,7 +76,9 @@ def as_series(
         series = take(series, modality).series
     frames = values.ndim == 3 and found.geometry is None and series.modality in CINES
     in_time = values.ndim == 4 and values.shape[1] == 1 < values.shape[0]
-    return replace(series, frame_time_ms=0.0) if frames or in_time else series
+    if frames or in_time:
+        return replace(series, frame_time_ms=0.0)
+    return replace(series, volumes=values.shape[0]) if values.ndim == 4 else series
 
 
 def as_image(series: Series, like: Any) -> Any:

@@ -72,7 +72,8 @@ def read(item: Item) -> Series:
     bad = int((~np.isfinite(pixels)).sum()) if dtype.kind == "f" else 0
     if bad:
         warnings.append(f"{bad} voxels are NaN or infinite: they stay as they are")
-    if volumes > 1 and slices > 1:
+    several = volumes if slices > 1 else 1
+    if several > 1:
         warnings.append(f"{volumes} volumes follow each other: their planes are taken as one stack")
     return Series(
         pixels=pixels,
@@ -84,6 +85,7 @@ def read(item: Item) -> Series:
         path=path,
         files=(path,),
         frame_time_ms=_frame_time_ms(header) if item.cine else None,
+        volumes=several,
         hint=_texts(header),
         shown=_window(header),
         warnings=tuple(warnings),

@@ -42,7 +42,8 @@ def new_file(series: Series, target: Path) -> tuple[KeptNifti, NDArray[Any]]:
     wide = max(planes.shape) > 32767
     header = HEADERS[540 if wide else 348]()
     cine = series.frame_time_ms is not None
-    depth = (1, len(planes)) if cine else (len(planes),)
+    volumes = (series.volumes,) if series.volumes > 1 else ()
+    depth = (1, len(planes)) if cine else (len(planes) // series.volumes, *volumes)
     header.set_data_dtype(planes.dtype)
     header.set_data_shape((planes.shape[2], planes.shape[1], *depth))
     affine = _affine(series.geometry)

@@ -105,8 +105,9 @@ def read_series(item: Item, header: VolumeHeader) -> Series:
     bad = int((~np.isfinite(pixels)).sum()) if pixels.dtype.kind == "f" else 0
     if bad:
         warnings.append(f"{bad} voxels are NaN or infinite: they stay as they are")
-    if len(header.sizes) == 4 and min(header.sizes[2:]) > 1:
-        warnings.append(f"{header.sizes[3]} volumes follow each other: their planes are taken as one stack")
+    volumes = header.sizes[3] if len(header.sizes) == 4 and header.sizes[2] > 1 else 1
+    if volumes > 1:
+        warnings.append(f"{volumes} volumes follow each other: their planes are taken as one stack")
     info: Any = np.finfo(pixels.dtype) if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype)
     return Series(
         pixels=pixels,
@@ -120,6 +121,7 @@ def read_series(item: Item, header: VolumeHeader) -> Series:
         modality=header.modality,
         unit="HU" if header.modality == "CT" and pixels.dtype.kind != "u" else "",
         frame_time_ms=0.0 if header.is_cine else None,
+        volumes=volumes,
         hint=header.hint,
         warnings=tuple(warnings),
         header=header,

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 import meddenoise
 from meddenoise.engine.planes import as_map
+from meddenoise.errors import OutputError
 from meddenoise.io import read, write
 from meddenoise.series import Series
 from tests.io_samples import DONE, RNG, ct_folder, nifti
@@ -207,3 +208,21 @@ def test_a_map_of_an_image_of_any_format_is_written_as_nifti(format: str, tmp_pa
     values = RNG(9).normal(0, 0.3, source.pixels.shape).astype(np.float32)
     write(as_map(source, values), tmp_path / "map.nii")
     assert np.array_equal(nibabel.load(tmp_path / "map.nii").get_fdata().T, values)
+
+
+@pytest.mark.parametrize("source", ["a.nii", "a.mha", "memory"])
+def test_volumes_stay_at_their_place_in_new_files_or_are_refused(source: str, tmp_path: Path) -> None:
+    pixels = RNG(4).integers(0, 99, (2, 5, 4, 3), np.int16)
+    if source == "a.nii":
+        nibabel.save(nibabel.Nifti1Image(pixels.T, np.eye(4)), tmp_path / source)
+    elif source == "a.mha":
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(pixels, isVector=False), tmp_path / source)
+    series = meddenoise.as_series(pixels) if source == "memory" else only(tmp_path / source)
+    assert series.volumes == 2
+    for written in (series, as_map(series, series.values(0, 10))):
+        write(written, tmp_path / "b.nii", format="nifti")
+        assert np.array_equal(nibabel.load(tmp_path / "b.nii").get_fdata().T, pixels)
+    for format in {"dicom", "nrrd", "mha"} - {source[2:]}:
+        with pytest.raises(OutputError, match="holds 2 volumes"):
+            write(series, tmp_path / "out", format=format)
+    assert not (tmp_path / "out").exists()
