@@ -30,8 +30,6 @@ DISAGREE = 1.5
 """Factor between the two levels from which a user is warned."""
 DOUBT = 0.15
 """Relative error that the network expects of its level, from which the quietest squares are asked."""
-MOST_DOUBT = 1.5
-"""Times the error that the network expects of its level, up to which a higher classical level is believed."""
 MOST_BRIGHT = 6.0
 """Times the network's level up to which noise that follows the brightness is believed."""
 MOST_ANATOMY = 1.1
@@ -46,8 +44,13 @@ RADIOGRAPHS = "DX", "CR", "XA", "RF"
 UNEVEN = "CT", "MR"
 """Modalities whose levels came out worse when held against the quietest squares: CT of iterative
 reconstruction and MR repeats of `benchmarks/noise_estimate.py`. Their noise differs from place to place."""
-SMOOTH = 0.65
-"""Amplitude of the highest band, relative to white, below which noise is that of a soft kernel."""
+COARSE = 0.65
+"""Amplitude of the highest band, relative to white, below which noise is coarse for the pixels."""
+BLIND = 0.5
+"""Share of the network's level of coarse noise below which the classical estimate is blind to it."""
+MOST_SOFT = 1.4
+"""Times the network's level up to which a higher classical one is believed of coarse noise in CT: of streaks
+the network sees too little."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -137,10 +140,10 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     The classical one rules where `benchmarks/noise_estimate.py` and `benchmarks/truth.py` show it to be the
     better one: on Rician noise that it recognises, on magnitudes of several coils, on the level of
     radiographs whose noise follows the brightness and whose bright parts the network reads too low (anatomy
-    is in its spectrum, though), and on the smooth noise of soft CT kernels. In other CT, one is too high and
-    the other too low, and both count alike. On texture, and on small matrices with anatomy everywhere, it can
-    be many times too high: it counts as no higher than the network's own doubt allows in CT, and a few times
-    the network's level elsewhere.
+    is in its spectrum, though), and on CT of soft kernels, where it is the higher one. On texture, and on
+    small matrices with anatomy everywhere, it can be many times too high: there it counts as no higher than a
+    few times the network's level. To noise without a fine part, of soft kernels and interpolation, it is
+    blind, and has no second opinion.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
@@ -157,19 +160,20 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(ruled, bands=learned.bands, spectrum=learned.spectrum, second=second)
     if learned.sigma == 0:
         return replace(learned, second=classical.sigma)
-    if modality in RADIOGRAPHS and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
+    coarse = learned.bands[-1] < COARSE
+    blind = coarse and classical.sigma < BLIND * learned.sigma
+    if modality in RADIOGRAPHS and not blind and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
         learned = replace(learned, sigma=MOST_ANATOMY * classical.sigma)
-    believed = min(classical.sigma, learned.sigma * (1 + MOST_DOUBT * (learned.uncertainty or 0.0)))
-    if modality == "CT" and believed > 0:
-        smooth = learned.bands[-1] < SMOOTH
-        learned = replace(learned, sigma=believed if smooth else float(np.sqrt(learned.sigma * believed)))
+    if modality == "CT" and coarse:
+        believed = min(max(classical.sigma, learned.sigma), MOST_SOFT * learned.sigma)
+        learned = replace(learned, sigma=believed)
     # Thermal noise of MR is the same everywhere: what grows with the signal there is texture.
     even = learned.model == "rician" or modality == "MR"
     return replace(
         learned,
         variance=None if even else _scaled(classical, learned.sigma).variance,
         field=None if even else classical.field,
-        second=classical.sigma,
+        second=None if blind else classical.sigma,
     )
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
-from meddenoise.engine.estimator import NoiseEstimator, doubts, load_estimator, rule
+from meddenoise.engine.estimator import NoiseEstimator, doubts, estimate, load_estimator, rule
 from meddenoise.errors import WeightsError
 from meddenoise.networks.noise_level import NoiseLevelNet
 from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise, SignalVariance
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
 from meddenoise.noise.steady import steady
+from meddenoise.phantom import PHANTOMS, make_phantom
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 FLAT = (1.0,) * CELLS
@@ -107,17 +109,31 @@ def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
     assert ruled.spectrum == FLAT
 
 
-def test_a_classical_level_counts_as_far_as_the_network_doubts_its_own() -> None:
-    read = NoiseEstimate(4.0, uncertainty=0.5)
-    assert rule(NoiseEstimate(6.25), read, "CT").sigma == 5.0
-    assert rule(NoiseEstimate(64.0), read, "CT").sigma == pytest.approx((4 * 7) ** 0.5)
-    smooth = NoiseEstimate(4.0, (1.0, 1.0, 1.0, 0.3), uncertainty=0.5)
-    assert [rule(NoiseEstimate(level), smooth, "CT").sigma for level in (6.0, 64.0)] == [6.0, 7.0]
+def test_a_classical_level_counts_as_far_as_it_is_known_to_be_the_better_one() -> None:
+    assert rule(NoiseEstimate(6.25), NoiseEstimate(4.0), "CT").sigma == 4.0
+    coarse = NoiseEstimate(5.0, (1.0, 1.0, 1.0, 0.3))
+    levels = [rule(NoiseEstimate(level), coarse, "CT") for level in (0.1, 6.0, 64.0)]
+    assert [(one.sigma, one.second) for one in levels] == [(5.0, None), (6.0, 6.0), (7.0, 64.0)]
+    assert rule(NoiseEstimate(0.1), coarse, "DX").sigma == 5.0
+    assert rule(NoiseEstimate(4.0), coarse, "DX").sigma == pytest.approx(4.4)
     bright = NoiseEstimate(60.0, variance=SignalVariance(2.0, 500.0))
     assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
     ruled = rule(bright, NoiseEstimate(5.0), "XA")
     assert ruled.sigma == 30.0 and ruled.variance == SignalVariance(0.5, 125.0)
     assert rule(NoiseEstimate(64.0, variance=SignalVariance(1.0, 1.0)), NoiseEstimate(0.0), "XA").sigma == 0.0
+
+
+@pytest.mark.parametrize("kind", PHANTOMS)
+@pytest.mark.parametrize("kernel_px", [1.0, 1.5])
+def test_coarse_noise_without_a_white_part_is_seen(kind: str, kernel_px: float) -> None:
+    """As of a small field of view, or of an image brought to a finer grid: its finest band is empty."""
+    clean = make_phantom(kind, size=256, planes=1, seed=9100).truth[0]
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(clean.shape), kernel_px, mode="wrap")
+    sigma = 0.04 * np.ptp(np.quantile(clean, (0.005, 0.995)))
+    plane = (clean + sigma * noise / noise.std()).astype(np.float32)
+    found = estimate(plane, whole(plane), PHANTOMS[kind].modality)
+    assert found.sigma == pytest.approx(sigma, rel=0.4)
+    assert found.bands[-1] < 0.3 < found.bands[0]
 
 
 def test_radiographs_have_the_learned_spectrum_and_a_level_without_the_anatomy_of_the_lowest_band() -> None:
