@@ -1,6 +1,6 @@
 """How much closer to the truth: our methods next to NLM and BM3D, with no noise in any reference.
 
-    python benchmarks/truth.py DATA [--groups phantoms,repeats,cines,natural,medical,contrast,harm]
+    python benchmarks/truth.py DATA [--groups phantoms,repeats,cines,natural,coarse,...]
         [--methods nlm,bm3d,bm3d+model,direct,diffdenoise,befoi] [--weights NAME=PATH]... [--given]
         [--quick] [--images N] [--cache FOLDER] [--json FILE]
 
@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.pictures import load_pictures
 from benchmarks.script import names_of, run
 from benchmarks.truth_contrast import acr, inserted
-from benchmarks.truth_exact import SIDE, harm, natural, phantoms
+from benchmarks.truth_exact import SIDE, coarse, harm, natural, phantoms
 from benchmarks.truth_medical import medical, volumes
 from benchmarks.truth_methods import Cache, Column, choose_columns, fits
 from benchmarks.truth_real import cines, repeats
@@ -142,6 +142,7 @@ GROUPS: dict[str, Callable[[argparse.Namespace], Iterator[Trial]]] = {
     "natural": _natural,
     "medical": _medical,
     "volumes": _volumes,
+    "coarse": lambda arguments: coarse(),
     "contrast": _contrast,
     "harm": _harm,
 }

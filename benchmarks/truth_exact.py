@@ -42,6 +42,8 @@ DOSES = {"ct": (0.25, 0.1), "xray": (0.25, 0.1), "fluoro": (1.0, 0.3)}
 RICIAN_PERCENT = (3.0, 6.0)
 PLANES = 4
 SIDE = 256
+COARSE = 10
+"""Level, 255ths of the peak, of noise that is coarse for the pixels."""
 FAINT = (0, 1, 2, 3)
 """Levels of white noise, 255ths of the peak, at which nothing may get worse."""
 
@@ -165,6 +167,19 @@ def noisy_case(picture: Picture, clean: Plane, noise: NoiseOptions, seed: int) -
     sigma = float(np.sqrt(np.mean(np.square(info.sigma))))
     nps = None if isinstance(noise, GaussianNoise) else info.nps
     return Case("", "", picture.name, picture.modality, clean, noisy, picture.peak, sigma, sigma, nps)
+
+
+def coarse() -> Iterator[Trial]:
+    """Phantoms with noise of COARSE whose kernel is wide for the pixels, so that nothing of it is fine."""
+    for kind in KINDS:
+        phantom = held_back(kind)
+        sigma = COARSE / 255 * peak_of(phantom)
+        noises = (
+            ("kernel 1.5 px", CorrelatedNoise(sigma, 1.5)),
+            ("soft CT-like", _spectral(sigma, ct_amplitude(0.13))),
+        )
+        for name, noise in noises:
+            yield phantom_trial(phantom, noise, "coarse", f"{kind} {name}")
 
 
 def harm(pictures: list[Picture], side: int) -> Iterator[Trial]:

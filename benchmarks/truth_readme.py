@@ -31,6 +31,7 @@ PLACES = {
     "cines": "real cine of a still scene",
     "natural": "photographs, noise added",
     "volumes": "contiguous slices, noise added",
+    "coarse": "phantom, coarse noise",
 }
 NAMES = {"CT": "CT", "MR": "MR", "DX": "X-ray", "XA": "fluoroscopy", "photo": ""}
 

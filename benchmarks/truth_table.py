@@ -20,6 +20,7 @@ TITLES = {
     "natural": "photographs",
     "medical": "medical, little own noise",
     "volumes": "contiguous slices",
+    "coarse": "noise coarse for the pixels",
     "contrast": "contrast of discs kept",
     "harm": "little noise, and none",
 }
