@@ -35,6 +35,8 @@ FIXED_SHARE = 0.2
 """Frames differing by less than this share of their spatial noise repeat one noise pattern."""
 MOVED = 1.3
 """Frames differing by more than this factor of their spatial noise show motion."""
+EMPTY = 0.1
+"""Amplitude of the highest band, relative to white, below which noise has no fine part."""
 CELL = 16
 """Side in pixels of the means by which the contrast of two frames is compared."""
 LEAST_GAIN, MOST_GAIN = 0.5, 2.0
@@ -191,7 +193,12 @@ def _compare(scene: Scene, index: int, spatial: Sequence[NoiseEstimate], modalit
     blocks = measure_blocks(change, usable, size, brightness=np.where(usable, plane, np.float32(0)))
     if not len(blocks):
         return None
-    return _Compared(estimate_blocks(blocks, plane, usable, modality), partners, gain)
+    total = estimate_blocks(blocks, plane, usable, modality)
+    if spatial[index].bands[-1] < EMPTY:
+        # Anatomy that stays is not in a difference: its coarse part is noise, however little is fine.
+        floors = ring_floors(blocks, modality, steepest=())
+        total = replace(spatial[index], sigma=float(np.sqrt(total_variance(floors))))
+    return _Compared(total, partners, gain)
 
 
 def _partners(index: int, spatial: Sequence[NoiseEstimate]) -> list[int]:

@@ -1,5 +1,7 @@
 """The noise floor under anatomy: what the flattest blocks hold, corrected for being the lowest."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
@@ -20,13 +22,15 @@ SHARED = 0.5
 """Part of the fall common to all rings that is put down to the noise changing from place to place."""
 
 
-def ring_floors(blocks: Blocks, modality: str = "") -> NDArray[np.float64]:
+def ring_floors(
+    blocks: Blocks, modality: str = "", steepest: Sequence[float] = STEEPEST
+) -> NDArray[np.float64]:
     """Noise power in each ring [rings], from two low quantiles of the blocks' powers.
 
     In pure noise a ring's power is Gamma distributed with known shape, so each quantile is a known multiple
     of the mean and both quantiles tell the same mean. Anatomy only adds power; where even the flattest
     blocks hold some, the quantiles still fall with the share, and that fall is continued to where blocks
-    free of anatomy would be.
+    free of anatomy would be. A ring has no more than `steepest` times the power of the next.
     """
     low = float(np.clip(FEWEST / max(len(blocks), 1), LOW_SHARE, 0.2))
     shares = np.array([low, 3 * low])
@@ -40,8 +44,8 @@ def ring_floors(blocks: Blocks, modality: str = "") -> NDArray[np.float64]:
     fall = np.nan_to_num(fall - 0.85 / np.sqrt(shape * max(blocks.independent, 1)))
     fall = np.clip(fall - SHARED * max(float(fall[1:].min()), 0), 0, 0.6)
     floors: NDArray[np.float64] = levels[0] * np.exp(-reach * fall)
-    for ring, steepest in reversed(list(enumerate(STEEPEST))):
-        floors[ring] = min(floors[ring], floors[ring + 1] * steepest)
+    for ring, most in reversed(list(enumerate(steepest))):
+        floors[ring] = min(floors[ring], floors[ring + 1] * most)
     return floors
 
 

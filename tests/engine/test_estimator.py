@@ -8,7 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.engine.estimator import NoiseEstimator, doubts, estimate, load_estimator, rule
+from meddenoise.engine.level import estimate_series
 from meddenoise.errors import WeightsError
+from meddenoise.io.memory import as_series
 from meddenoise.networks.noise_level import NoiseLevelNet
 from meddenoise.noise import WHITE, NoiseEstimate, SeriesNoise, SignalVariance
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares
@@ -134,6 +136,15 @@ def test_coarse_noise_without_a_white_part_is_seen(kind: str, kernel_px: float) 
     found = estimate(plane, whole(plane), PHANTOMS[kind].modality)
     assert found.sigma == pytest.approx(sigma, rel=0.4)
     assert found.bands[-1] < 0.3 < found.bands[0]
+
+
+def test_coarse_noise_of_a_cine_is_not_taken_for_what_stays() -> None:
+    clean = make_phantom("fluoro", size=128, planes=4, seed=9100).truth
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(clean.shape), (0, 1.5, 1.5), mode="wrap")
+    sigma = 0.04 * np.ptp(np.quantile(clean, (0.005, 0.995)))
+    run = as_series((clean + sigma * noise / noise.std()).astype(np.float32), modality="XA")
+    assert run.frame_time_ms is not None
+    assert estimate_series(run).levels == pytest.approx([sigma] * 4, rel=0.35)
 
 
 def test_radiographs_have_the_learned_spectrum_and_a_level_without_the_anatomy_of_the_lowest_band() -> None:
