@@ -46,6 +46,9 @@ UNEVEN = "CT", "MR"
 reconstruction and MR repeats of `benchmarks/noise_estimate.py`. Their noise differs from place to place."""
 COARSE = 0.65
 """Amplitude of the highest band, relative to white, below which noise is coarse for the pixels."""
+COARSEST, CAUTION = 3.7, 0.83
+"""Amplitude of the lowest band, relative to white, from which noise is as coarse as anatomy, and the share of
+its level that counts: anatomy is in what was read, and to take that out costs more than some noise left."""
 BLIND = 0.5
 """Share of the network's level of coarse noise below which the classical estimate is blind to it."""
 MOST_SOFT = 1.4
@@ -162,6 +165,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(learned, second=classical.sigma)
     coarse = learned.bands[-1] < COARSE
     blind = coarse and classical.sigma < BLIND * learned.sigma
+    if learned.bands[0] > COARSEST:
+        learned = replace(learned, sigma=CAUTION * learned.sigma)
     if modality in RADIOGRAPHS and not blind and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
         learned = replace(learned, sigma=MOST_ANATOMY * classical.sigma)
     if modality == "CT" and coarse:
