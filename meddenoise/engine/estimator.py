@@ -51,9 +51,6 @@ COARSEST, CAUTION = 3.7, 0.83
 its level that counts: anatomy is in what was read, and to take that out costs more than some noise left."""
 BLIND = 0.5
 """Share of the network's level of coarse noise below which the classical estimate is blind to it."""
-MOST_SOFT = 1.4
-"""Times the network's level up to which a higher classical one is believed of coarse noise in CT: of streaks
-the network sees too little."""
 MAGNITUDES = "MR", ""
 """Modalities whose images may be magnitudes, with Rician noise; not known is one of them."""
 
@@ -143,10 +140,11 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     The classical one rules where `benchmarks/noise_estimate.py` and `benchmarks/truth.py` show it to be the
     better one: on Rician noise that it recognises, on magnitudes of several coils, on the level of
     radiographs whose noise follows the brightness and whose bright parts the network reads too low (anatomy
-    is in its spectrum, though), and on CT of soft kernels, where it is the higher one. On texture, and on
-    small matrices with anatomy everywhere, it can be many times too high: there it counts as no higher than a
-    few times the network's level. To noise without a fine part, of soft kernels and interpolation, it is
-    blind, and has no second opinion.
+    is in its spectrum, though), and on CT of soft kernels, where it is the higher one, as far as the network
+    doubts its own: of streaks that sees too little. On texture, and on small matrices with anatomy
+    everywhere, the classical one can be many times too high: there it counts as no higher than a few times
+    the network's level. To noise without a fine part, of soft kernels and interpolation, it is blind, and has
+    no second opinion.
     """
     if learned.sigma == 0 and modality not in MAGNITUDES:
         return replace(learned, second=classical.sigma)
@@ -170,8 +168,8 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     if modality in RADIOGRAPHS and not blind and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
         learned = replace(learned, sigma=MOST_ANATOMY * classical.sigma)
     if modality == "CT" and coarse:
-        believed = min(max(classical.sigma, learned.sigma), MOST_SOFT * learned.sigma)
-        learned = replace(learned, sigma=believed)
+        most = learned.sigma * (1 + (learned.uncertainty or 0.0))
+        learned = replace(learned, sigma=min(max(classical.sigma, learned.sigma), most))
     # Thermal noise of MR is the same everywhere: what grows with the signal there is texture.
     even = learned.model == "rician" or modality == "MR"
     return replace(

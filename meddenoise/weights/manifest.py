@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from meddenoise.errors import UsageError, WeightsError
@@ -118,12 +119,18 @@ def _rows_of(methods: Collection[str]) -> list[WeightsRow]:
     return [row for row in published().values() if row.method in methods]
 
 
+def _rank(row: WeightsRow, modality: str) -> tuple[float, float]:
+    """Its score in tenths of a dB, less is chance; of level ones the better on the mean counts."""
+    every = [row.scores[_validation(code)] for code in row.modality]
+    return round(row.scores[_validation(modality)], 1), fmean(every)
+
+
 def _best(rows: Iterable[WeightsRow], modality: str, where: str) -> WeightsRow:
     rows = list(rows)
     for wanted in (modality, OTHER):
         fitting = [row for row in rows if wanted in row.modality]
         if fitting:
-            return max(fitting, key=lambda row: row.scores[_validation(wanted)])
+            return max(fitting, key=lambda row: _rank(row, wanted))
     has = ", ".join(sorted({code for row in rows for code in row.modality})) or "none"
     raise WeightsError(
         f"{where} has no checkpoint for modality {modality or 'unknown'!r} (it has: {has}): "

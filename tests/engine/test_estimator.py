@@ -113,7 +113,7 @@ def test_the_learned_level_rules_and_the_dependence_follows_it() -> None:
 
 def test_a_classical_level_counts_as_far_as_it_is_known_to_be_the_better_one() -> None:
     assert rule(NoiseEstimate(6.25), NoiseEstimate(4.0), "CT").sigma == 4.0
-    coarse = NoiseEstimate(5.0, (1.0, 1.0, 1.0, 0.3))
+    coarse = NoiseEstimate(5.0, (1.0, 1.0, 1.0, 0.3), uncertainty=0.4)
     levels = [rule(NoiseEstimate(level), coarse, "CT") for level in (0.1, 6.0, 64.0)]
     assert [(one.sigma, one.second) for one in levels] == [(5.0, None), (6.0, 6.0), (7.0, 64.0)]
     assert rule(NoiseEstimate(0.1), coarse, "DX").sigma == 5.0

@@ -136,7 +136,7 @@ def test_the_noise_given_is_the_total_and_mostly_added(seed: int) -> None:
     added = drawn.sigma**2 - 9
     assert mix.own_limit * drawn.sigma**2 * 1.001 >= 9, "too little noise is added to learn from"
     assert np.mean(drawn.told**2) == pytest.approx(added + 9, rel=0.2)
-    assert drawn.own_share.min() > 0 and drawn.own_share.max() < 1
+    assert drawn.own_share.min() > 0 and drawn.own_share.max() <= 1  # 1 where nothing was added
 
 
 @pytest.mark.parametrize("rho", [0.1, 0.25])

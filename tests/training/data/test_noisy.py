@@ -116,7 +116,7 @@ def test_dicom_brings_its_modality_and_its_field_of_noise(tmp_path: Path) -> Non
     assert len(everything(found)) == 4
     error = phantom.truth[0].std() * 255 / 2000
     for image in everything(found):
-        assert 1 < image.noise.sigma < error
+        assert 0.8 < image.noise.sigma < error  # 1.1 is true
         assert image.plane.min() < 20, "air is near 0"
         assert image.rho > 0, "reconstructed noise is correlated"
 
