@@ -138,10 +138,11 @@ def half_matrix(fine: Image) -> Image:
 @dataclass(frozen=True, slots=True)
 class Scan:
     """Making of the noise of slices: it ends at the `window` of the signal, if there is one, and the part
-    `rho` of it is shared from each slice to the next."""
+    `rho` of it is shared from each slice to the next; its level `sigma`, None to draw it."""
 
     window: KSpaceWindow | None = None
     rho: float = 0.0
+    sigma: float | None = None
 
 
 PLAIN = Scan()

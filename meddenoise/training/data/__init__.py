@@ -18,11 +18,13 @@ from meddenoise.training.data.degradation import (
     blank,
     degrade,
     degrade_like,
+    draw_level,
     pair,
     recorrupt,
 )
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.scenes import draw_scene
+from meddenoise.training.data.spots import add_spots
 from meddenoise.training.spectra import KSpaceWindow, Scan, half_matrix
 
 SCENES = "phantom:scenes"
@@ -152,6 +154,15 @@ class PatchSource:
         fits = min(image.plane.shape) >= 2 * self.patch
         return image.modality == "MR" and exact and fits and rng.random() < RINGING
 
+    def spotted(
+        self, clean: Image, image: TrainingImage, rng: np.random.Generator
+    ) -> tuple[Image, float | None]:
+        """`clean`, now and then with faint spots, and the level of noise for which they are faint."""
+        if self.mix.spotted == 0 or rng.random() >= self.mix.spotted:
+            return clean, None
+        sigma = draw_level(self.mix, rng, image.own)
+        return add_spots(clean, sigma, rng), sigma
+
     def _degrade(
         self, image: TrainingImage, patch: Image, noise: Image | None, rng: np.random.Generator
     ) -> tuple[Degraded, Image]:
@@ -170,7 +181,8 @@ class PatchSource:
         if exact and magnitude and patch.min() >= 0 and rng.random() < self.mix.windowed:
             window = KSpaceWindow.draw(rng)
             patch = window.scan(patch)
-        degraded = degrade(patch, image.own, image.modality, self.mix, rng, Scan(window))
+        patch, sigma = self.spotted(patch, image, rng)
+        degraded = degrade(patch, image.own, image.modality, self.mix, rng, Scan(window, sigma=sigma))
         if exact and rng.random() < self.mix.blanked:
             return blank(degraded, patch, rng)
         return degraded, patch

@@ -88,7 +88,7 @@ def degrade(
     if kind == "none" and own.sigma < EXACT:
         nothing = np.zeros(shape, np.float32)
         return tell(Truth(clean, nothing, white_spectrum(shape), own), magnitude, mix, rng)
-    sigma = draw_level(mix, rng, own)
+    sigma = draw_level(mix, rng, own) if scan.sigma is None else scan.sigma
     amplitude = white_spectrum(shape) if kind == "white" else draw_amplitude(shape, modality, rng)
     if kind == "rician" and rng.random() < 0.6:
         amplitude = white_spectrum(shape)

@@ -44,11 +44,13 @@ class NoiseMix:
     """Share of exact references made MR scans whose signal and noise end at one window in k-space."""
     blanked: float = 0.0
     """Share of patches of exact references with a part that is one value without noise: masked, padded."""
+    spotted: float = 0.0
+    """Share of patches with simulated noise that get faint spots, as strong as it, before it."""
     models: Shares = ()
     """Kinds of noise of `meddenoise simulate`, in its words, and the share of patches that get each: the
     recipe's table [noise_models]. The shares above are of the other patches."""
 
     def settings(self) -> dict[str, Any]:
-        """All of it by name, for the digest of a run; without `models` if there are none, as runs from before
-        them can go on."""
-        return {name: value for name, value in asdict(self).items() if name != "models" or value}
+        """All of it by name, for the digest of a run; without `models` and `spotted` if there are none, as
+        runs from before them can go on."""
+        return {k: value for k, value in asdict(self).items() if k not in ("models", "spotted") or value}

@@ -56,8 +56,9 @@ class SliceSource:
         if exact and magnitude and clean.min() >= 0 and rng.random() < self.mix.windowed:
             window = KSpaceWindow.draw(rng)
             clean = window.scan(clean)
+        clean, sigma = self.patches.spotted(clean, image, rng)
         rho = float(rng.uniform(0, MOST_SHARED)) if rng.random() < SHARED else 0.0
-        made = degrade(clean, image.own, image.modality, self.mix, rng, Scan(window, rho))
+        made = degrade(clean, image.own, image.modality, self.mix, rng, Scan(window, rho, sigma))
         noisy, truth = _without_some(made, rng), clean[1]
         if exact and rng.random() < self.mix.blanked:
             return blank(noisy, truth, rng)
