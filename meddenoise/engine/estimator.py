@@ -13,7 +13,7 @@ from meddenoise.errors import WeightsError
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet
 from meddenoise.noise import BAND_EDGES, NoiseEstimate
 from meddenoise.noise.blocks import usable_pixels
-from meddenoise.noise.cells import bands_of_cells
+from meddenoise.noise.cells import bands_of_cells, cell_shares
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.quiet import most_noise
 from meddenoise.series import Mask, Plane
@@ -22,6 +22,10 @@ from meddenoise.weights.checkpoint import load_network
 
 NAME = "noise-estimator"
 """The bundled checkpoint."""
+NEARLY_WHITE = 0.1
+"""Root mean square, over all frequencies, of the log of the amplitude relative to white noise up to which a
+spectrum counts as white. The network reads most white noise that near, most often a little too strong where
+anatomy is: in the lowest band, where that would take faint contrast away."""
 SMALLEST = 2 * CELL
 """Planes with a shorter side have too few cells to tell noise from anatomy."""
 NONE = 1.5
@@ -87,7 +91,7 @@ class NoiseEstimator:
         level, floor = float(reading.level.mean()), float(reading.floor.mean())
         if level < floor + np.log(NONE):
             return NoiseEstimate(0.0)
-        spectrum = tuple(reading.spectrum.mean(dim=0).exp().tolist())
+        spectrum = _white_if_near(tuple(reading.spectrum.mean(dim=0).exp().tolist()))
         return NoiseEstimate(
             float(np.exp(level)),
             bands_of_cells(spectrum),
@@ -132,6 +136,11 @@ def settle(
     """Of both estimates of a plane the one to go by, held against the plane where the network is in doubt."""
     ruled = rule(classical, learned, modality)
     return ruled if modality in UNEVEN else _held_down(ruled, learned.uncertainty or 0.0, plane, valid)
+
+
+def _white_if_near(spectrum: tuple[float, ...]) -> tuple[float, ...]:
+    away = np.sqrt(np.dot(cell_shares(), np.log(np.maximum(spectrum, 1e-6)) ** 2))
+    return (1.0,) * len(spectrum) if away < NEARLY_WHITE else spectrum
 
 
 def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> NoiseEstimate:

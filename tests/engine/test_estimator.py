@@ -54,6 +54,16 @@ def test_noise_along_one_direction_shows_in_the_cells_of_that_direction(estimato
     assert np.all(along_x < 0.8 * along_y)
 
 
+@pytest.mark.parametrize(("kernel_px", "white"), [(0.0, True), (0.45, False)])
+def test_a_spectrum_near_white_is_white(kernel_px: float, white: bool) -> None:
+    """Phantoms in whose lowest band the network sees some anatomy, and noise that is just not white."""
+    plane = make_phantom("mr", size=192, planes=1, seed=9001).truth[0]
+    noise = gaussian_filter(noisy(1.0, plane.shape), kernel_px)
+    found = load_estimator().estimate(plane + np.float32(60 / noise.std()) * noise, whole(plane), "")
+    assert found.spectrum is not None
+    assert (found.spectrum == FLAT) is white
+
+
 @pytest.mark.parametrize(("gain", "offset"), [(1e-3, 0.0), (50.0, -1000.0), (1.0, 30000.0)])
 def test_scale_goes_with_the_level_and_offset_with_nothing(
     estimator: NoiseEstimator, gain: float, offset: float
