@@ -130,7 +130,7 @@ Uncertainty = Annotated[
     typer.Option(
         "--uncertainty",
         help="Also write the standard deviation of every pixel, as float32 NIfTI named "
-        "NAME_uncertainty.nii; selects --mode diffusion.",
+        "NAME_uncertainty.nii; the sampler makes it, which takes long.",
         rich_help_panel=_WRITING,
     ),
 ]

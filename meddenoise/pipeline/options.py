@@ -55,7 +55,7 @@ class Options:
     blind_radius: int | None = None
     """In pixels, of methods with a blind-spot network; None measures how far the noise is correlated."""
     uncertainty: bool = False
-    """Also give a map of uncertainty; needs the sampler, and so selects it."""
+    """Also give a map of uncertainty; the sampler makes it, whichever makes the image."""
     task: Literal["denoise", "upscale", "inpaint"] = "denoise"
     """Kind of processing; each but denoising has only one method."""
     factor: float = 1.0
@@ -151,7 +151,7 @@ def _check_noise(options: Options) -> None:
 
 
 def _check_method(options: Options, row: MethodRow) -> None:
-    asked = ["--mode diffusion"] if options.mode == "diffusion" else _needing_sampler(options)
+    asked = _asking_for_sampler(options) + ["--uncertainty"] * options.uncertainty
     if asked and not row.sampler:
         raise UsageError(
             f"{asked[0]} needs a method with a sampler, and {options.method!r} works in one pass: "
@@ -182,7 +182,7 @@ def _check_quality(options: Options) -> None:
         raise UsageError(
             f"--quality is {options.quality!r}: give {', '.join(QUALITIES[:-1])} or {QUALITIES[-1]}."
         )
-    sampler = _needing_sampler(options) or ["--mode diffusion"] * (options.mode == "diffusion")
+    sampler = _asking_for_sampler(options)
     if options.quality != "standard" and sampler:
         raise UsageError(
             f"--quality {options.quality} is for one pass, {sampler[0]} for the sampler: leave one out."
@@ -202,13 +202,13 @@ def _check_quality(options: Options) -> None:
 
 
 def _needing_sampler(options: Options) -> list[str]:
-    """The options given that ask for a sampler by what they mean."""
-    given = {
-        "--steps": options.steps is not None,
-        "--samples": options.samples > 1,
-        "--uncertainty": options.uncertainty,
-    }
+    """The options given that ask for an image of the sampler by what they mean."""
+    given = {"--steps": options.steps is not None, "--samples": options.samples > 1}
     return [option for option, is_given in given.items() if is_given]
+
+
+def _asking_for_sampler(options: Options) -> list[str]:
+    return ["--mode diffusion"] if options.mode == "diffusion" else _needing_sampler(options)
 
 
 def _having(what: str, has: Callable[[MethodRow], bool]) -> str:

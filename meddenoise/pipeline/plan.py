@@ -1,7 +1,7 @@
 """One series with all that is chosen and estimated for it, and the run over its planes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from meddenoise.engine.planes import as_map, chunks, shown, store_planes
 from meddenoise.errors import UsageError
 from meddenoise.io.modality import Taken
 from meddenoise.io.scratch import copy_planes, make_planes, release
-from meddenoise.methods import Setup
+from meddenoise.methods import Sampling, Setup
 from meddenoise.methods.choice import Choice
 from meddenoise.noise import SeriesNoise
 from meddenoise.pipeline.options import Options
@@ -90,9 +90,11 @@ class Plan:
             made = _leave(grid, self.options.uncertainty)
             tick(len(grid))
             return self._report(made, None, self.seconds + perf_counter() - started)
-        options = engine_options(self.options, self.device)
-        engine = Engine(self.choice.method, self.setup, options, lambda: tick(0))
+        engine = self._engine(self.setup.sampling, tick)
         made = _make_room(grid, self.options.uncertainty)
+        sampler = engine
+        if self.options.uncertainty and not engine.samples:
+            sampler = self._engine(replace(self.setup.sampling, mode="diffusion", averaged=False), tick)
         for start, stop in chunks(grid, engine):
             planes, sigma = self.work.feed(start, stop, engine.context)
             denoised = engine.run(planes, sigma, start)
@@ -101,6 +103,9 @@ class Plan:
             clean = self.work.finish(shown(grid, clean), start)
             made.pixels[start:stop] = store_planes(grid, start, stop, clean, self.options.share)
             if made.spread is not None:
+                if sampler is not engine:
+                    fed = self.work.feed(start, stop, sampler.context)
+                    denoised = _about(denoised, sampler.run(*fed, start))
                 made.spread[start:stop] = _spread(
                     denoised, grid.valid(start, stop) & (sigma > 0), self.options
                 )
@@ -108,6 +113,10 @@ class Plan:
             release(self.taken.series.pixels, grid.pixels, made.pixels)
             tick(stop - start)
         return self._report(made, engine, self.seconds + perf_counter() - started)
+
+    def _engine(self, sampling: Sampling, tick: Tick) -> Engine:
+        setup, options = replace(self.setup, sampling=sampling), engine_options(self.options, self.device)
+        return Engine(self.choice.method, setup, options, lambda: tick(0))
 
     def _report(self, made: "_Made", engine: Engine | None, seconds: float) -> Result:
         device = self.device if engine is None else engine.device
@@ -170,6 +179,13 @@ def _leave(grid: Series, uncertainty: bool) -> _Made:
     """The series as it is: nothing changed, so nothing uncertain."""
     spread = np.broadcast_to(np.float32(0), grid.pixels.shape) if uncertainty else None
     return _Made(copy_planes(grid.pixels, grid.path), spread)
+
+
+def _about(image: Denoised, drawn: Denoised) -> Denoised:
+    """The image, with the root mean square distance of the draws to it."""
+    if drawn.spread is None:
+        return drawn
+    return replace(image, spread=np.hypot(drawn.spread, drawn.clean - image.clean))
 
 
 def _spread(denoised: Denoised, counts: NDArray[np.bool_], options: Options) -> Image:

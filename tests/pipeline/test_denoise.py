@@ -284,7 +284,7 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
             {"quality": "best", "method": "nlm"},
             "--quality best needs a network of one pass, and 'nlm' has none",
         ),
-        ({"mode": "distilled", "uncertainty": True}, "--uncertainty needs the sampler"),
+        ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_in_one_sentence(wrong, words):
@@ -303,16 +303,22 @@ def drawing(monkeypatch):
     return "drawing"
 
 
-@pytest.mark.parametrize(
-    "asked", [{"mode": "diffusion"}, {"steps": 3}, {"samples": 2}, {"uncertainty": True}]
-)
+@pytest.mark.parametrize("asked", [{"mode": "diffusion"}, {"steps": 3}, {"samples": 2}])
 def test_what_only_a_sampler_can_do_selects_it(drawing, asked):
     options = Options(method=drawing, **asked)
     check_options(options)
     assert choose_sampling(options).mode == "diffusion"
     result = denoise_series(make_series(1), options)
-    assert result.mode == "diffusion"
-    assert (result.uncertainty is not None) == options.uncertainty
+    assert result.mode == "diffusion" and result.uncertainty is None
+
+
+@pytest.mark.parametrize("mode", [None, "distilled"])
+def test_the_uncertainty_leaves_the_image_as_it_is(drawing, mode):
+    plain = denoise_series(make_series(2), Options(method=drawing, mode=mode))
+    result = denoise_series(make_series(2), Options(method=drawing, mode=mode, uncertainty=True))
+    assert result.mode == plain.mode == "distilled"
+    assert result.series.pixels.tobytes() == plain.series.pixels.tobytes()
+    assert result.uncertainty.pixels.min() > 0
 
 
 def test_the_sampling_asked_for_reaches_the_method(monkeypatch):
@@ -354,8 +360,8 @@ def test_the_uncertainty_is_a_map_in_the_unit_of_the_series(drawing, dtype):
     assert spread.geometry == series.geometry
     assert (spread.pixels >= 0).all()
     assert (spread.pixels[0, :20] == 0).all()
-    # |difference| / sqrt(2) of two draws of sigma / 4
-    assert spread.values(1, 2).mean() == pytest.approx(2 * np.sqrt(2 / np.pi), rel=0.03)
+    # two draws of variance 4 have a spread of 4, and a mean of variance 2 about the image
+    assert np.sqrt(np.square(spread.values(1, 2)).mean()) == pytest.approx(np.sqrt(4 + 2), rel=0.03)
     half = denoise_series(series, Options(method=drawing, uncertainty=True, sigma=8.0, strength=0.5))
     np.testing.assert_allclose(half.uncertainty.pixels, spread.pixels / 2, rtol=1e-6)
 
@@ -377,7 +383,7 @@ def test_a_method_without_a_spread_refuses_to_make_one_up(monkeypatch):
 
 
 def test_the_draws_follow_the_seed_and_not_the_batches(drawing):
-    options = Options(method=drawing, uncertainty=True, seed=3, tile=48, overlap=16)
+    options = Options(method=drawing, mode="diffusion", uncertainty=True, seed=3, tile=48, overlap=16)
     first = denoise_series(make_series(3, np.float32), options)
     batched = denoise_series(make_series(3, np.float32), replace(options, batch_size=5))
     other = denoise_series(make_series(3, np.float32), replace(options, seed=4))
