@@ -56,6 +56,8 @@ def bench(
 
     Example: meddenoise bench scan/ --methods direct,nlm
     """
+    from dataclasses import replace
+
     from meddenoise.cli.bench_table import show
     from meddenoise.cli.display import show_bar
     from meddenoise.cli.streams import tell as say
@@ -72,6 +74,9 @@ def bench(
     series = taken.series
     chosen = _choose(methods, taken.seen.modality)
     sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
+    if sample.is_its_own_reference:
+        say(f"warning: --ref {ref} is {input} itself, noise and all: it is judged without a reference.")
+        sample = replace(sample, reference=None)
     order = {name: place for place, name in enumerate(chosen.names)}
     with show_bar(quiet) as tell:
         trials = try_methods(

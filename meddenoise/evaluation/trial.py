@@ -45,6 +45,15 @@ class Sample:
     planes_in_all: int
     reference: Series | None = None
 
+    @property
+    def is_its_own_reference(self) -> bool:
+        """True where the reference is the noisy image itself."""
+        noisy, clean = self.noisy, self.reference
+        count = len(noisy)
+        return clean is not None and np.array_equal(
+            noisy.values(0, count), clean.values(0, count), equal_nan=True
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:

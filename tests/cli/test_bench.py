@@ -43,6 +43,13 @@ def test_a_table_of_80_columns_a_picture_and_a_suggestion(study, tmp_path):
     assert pixels[40:280, 6:246].std() > 10
 
 
+def test_the_image_itself_is_no_reference(study, tmp_path):
+    noisy = study / "noisy"
+    done = run("bench", noisy, "--ref", noisy, "--methods", "gaussian", "-o", tmp_path / "sheet.png")
+    assert "itself, noise and all: it is judged without a reference." in done.stderr
+    assert "PSNR" not in done.stderr
+
+
 def test_the_table_tells_the_noise_left_as_the_trust_check_does(study, tmp_path):
     options = ("bench", study / "noisy", "--methods", "gaussian,wavelet,nlm", "-o", tmp_path / "sheet.png")
     rows = {row["method"]: row for row in json.loads(run(*options, "--json").stdout)["methods"]}
