@@ -8,7 +8,8 @@ and of its fusion with the noisy image, whose weight is the best leak there is; 
 255, told.
 The second: pixel spread over `--seeds` seeds of a single run of the sampler and of a symmetric pair, and
 the PSNR of pairs of 10 and of 100 steps, without fusion. The third: the share of pixels whose error lies
-within two of the standard deviations that --mode diffusion --uncertainty writes, and the root mean square of both, in sigmas.
+within two of the standard deviations that --mode diffusion --uncertainty writes, and the root mean square
+of both, in sigmas.
 """
 
 import sys
