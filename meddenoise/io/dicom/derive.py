@@ -68,9 +68,10 @@ _LOSSY_METHODS = {
 }
 
 
-def derive(dataset: Dataset, series: Series, source: Source) -> None:
+def derive(dataset: Dataset, series: Series, source: Source, *, shared: bool = False) -> None:
     """Change a copy of the source's header into that of the derived object.
 
+    Where its identifier is `shared` by other objects of the series, the new one is not.
     Private elements stay: they hold acquisition facts (diffusion, spectroscopy, scale) other tools need.
     """
     done = series.derivation
@@ -85,6 +86,8 @@ def derive(dataset: Dataset, series: Series, source: Source) -> None:
     if source.cut:
         # the whole file may be denoised later: another object
         origin += f" frames {len(source.planes)}"
+    if shared:
+        origin += f" plane {source.planes[0]}"
     dataset.SOPInstanceUID = _uid("instance", origin, done)
     dataset.SeriesInstanceUID = _uid("series", old_series or origin, done)
     name = text(dataset, "SeriesDescription")

@@ -2,6 +2,7 @@
 
 import copy
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -44,10 +45,11 @@ def write(series: Series, targets: Sequence[Path]) -> None:
     if series.format != "dicom" or series.header is None:
         series = create(series, len(targets))
     sources: tuple[Source, ...] = series.header
+    times = Counter(text(source.dataset, "SOPInstanceUID") for source in sources)
     with staged(targets) as staging:
         for source, target in zip(sources, targets, strict=True):
             try:
-                dataset = _object(series, source)
+                dataset = _object(series, source, times[text(source.dataset, "SOPInstanceUID")] > 1)
             # damaged elements make pydicom raise all sorts of types
             except Exception as error:
                 raise _unwritable(target, error) from error
@@ -58,11 +60,11 @@ def write(series: Series, targets: Sequence[Path]) -> None:
                 _verify(stream, dataset, size, target)
 
 
-def _object(series: Series, source: Source) -> Dataset:
-    """The data set of one file, all but its pixels."""
+def _object(series: Series, source: Source, shared: bool) -> Dataset:
+    """The data set of one file, all but its pixels; its identifier may be `shared` by other files."""
     dataset = _header(source.dataset)
     if series.derivation is not None:
-        derive(dataset, series, source)
+        derive(dataset, series, source, shared=shared)
     if series.finer != (1.0, 1.0):
         refine_header(dataset, series)
     _describe_pixels(dataset, series, source)

@@ -91,6 +91,12 @@ def test_the_files_of_a_series_share_one_new_series_and_keep_their_numbers(tmp_p
     assert [dataset.InstanceNumber for dataset in found] == [1, 2, 3, 4]
 
 
+def test_slices_that_share_an_identifier_get_one_each(tmp_path: Path) -> None:
+    series = only(ct_folder(tmp_path / "in", SOPInstanceUID="1.2.3"))
+    paths = write(series.with_pixels(series.pixels, DONE), tmp_path / "out")
+    assert len({dcmread(path).SOPInstanceUID for path in paths}) == len(paths) == 4
+
+
 def test_writing_changes_nothing_in_the_series_it_writes(tmp_path: Path) -> None:
     series = only(packaged("CT_small.dcm"))
     result = series.with_pixels(series.pixels, DONE)
