@@ -3,7 +3,8 @@
 import copy
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -83,21 +84,30 @@ def _header(source: Dataset) -> Dataset:
     """A copy without damaged elements, whose words are little endian."""
     # a shallow copy would share its elements with the source
     dataset = copy.deepcopy(source)
-    for tag in list(dataset.keys()):
-        if tag.group in _NOT_OURS:
-            del dataset[tag]
-        else:
-            _settle(dataset, tag)
+    for level in _levels(dataset):
+        for tag in list(level.keys()):
+            if tag.group in _NOT_OURS:
+                del level[tag]
+            else:
+                _settle(level, tag)
     if not text(dataset, "SOPClassUID"):
         dataset.SOPClassUID = (
             text(source.file_meta, "MediaStorageSOPClassUID") or SecondaryCaptureImageStorage
         )
     if source.original_encoding[1] is False:
-        # pydicom turns numbers around but leaves the words of an OW value as they were read
-        texts = [element for element in dataset.elements() if element.VR in CUSTOMIZABLE_CHARSET_VR]
-        dataset.walk(_swap_words)
-        dataset.update({element.tag: element for element in texts})
+        for level in _levels(dataset):
+            _turn_around(level)
     return dataset
+
+
+def _levels(dataset: Dataset) -> Iterator[Dataset]:
+    """The data set and all items inside it, each after what it is in; a sequence that is damaged has none."""
+    yield dataset
+    for element in list(dataset.elements()):
+        if element.VR == VR.SQ:
+            with suppress(Exception):  # whatever pydicom raises
+                for item in dataset[element.tag].value:
+                    yield from _levels(item)
 
 
 def _settle(dataset: Dataset, tag: BaseTag) -> None:
@@ -116,17 +126,22 @@ def _settle(dataset: Dataset, tag: BaseTag) -> None:
 
 def _keep_texts(dataset: Dataset) -> None:
     """Have texts that are as they were read written so: pydicom would lose what is not in the stated set."""
-    encodings = convert_encodings(dataset.get("SpecificCharacterSet", ""))
-    for tag in list(dataset.keys()):
-        raw: Any = dataset.get_item(tag)
-        if isinstance(raw, RawDataElement) and raw.value and raw.VR in CUSTOMIZABLE_CHARSET_VR:
-            value = PersonName(raw.value, encodings) if raw.VR == VR.PN else raw.value
-            dataset[tag] = DataElement(tag, str(raw.VR), value, already_converted=True)
+    stated = dataset.get("SpecificCharacterSet", "")
+    for level in _levels(dataset):
+        encodings = convert_encodings(level.get("SpecificCharacterSet", stated))
+        for tag in list(level.keys()):
+            raw: Any = level.get_item(tag)
+            if isinstance(raw, RawDataElement) and raw.value and raw.VR in CUSTOMIZABLE_CHARSET_VR:
+                value = PersonName(raw.value, encodings) if raw.VR == VR.PN else raw.value
+                level[tag] = DataElement(tag, str(raw.VR), value, already_converted=True)
 
 
-def _swap_words(dataset: Dataset, element: DataElement) -> None:
-    if element.VR == "OW" and element.value:
-        element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
+def _turn_around(dataset: Dataset) -> None:
+    """Have the elements read in little endian, all but texts: pydicom leaves the words of OW as they are."""
+    for tag in [element.tag for element in dataset.elements() if element.VR not in CUSTOMIZABLE_CHARSET_VR]:
+        element = dataset[tag]
+        if element.VR == VR.OW and element.value:
+            element.value = np.frombuffer(element.value, ">u2").astype("<u2").tobytes()
 
 
 def _describe_pixels(dataset: Dataset, series: Series, source: Source) -> None:

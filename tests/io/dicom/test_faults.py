@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread, dcmwrite
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.uid import MPEG2MPML, UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from typer.testing import CliRunner
 
@@ -203,20 +203,25 @@ def test_texts_in_another_character_set_than_the_stated_one_stay(syntax: UID, tm
         "PatientID": b"ID \xfc1 ",
         "StudyDescription": b"Sch\xe4del ",
     }
+    inside = {"RequestingService": b"H\xe4matologie "}
     for number in range(2):
         dataset = ct_slice(number, SpecificCharacterSet="ISO_IR 192")
         little = syntax != ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = syntax
-        for keyword, value in texts.items():
-            setattr(dataset, keyword, "@" * (len(value) - 2) + keyword[-2:])
+        dataset.RequestAttributesSequence = [Dataset()]
+        for keyword, value in (texts | inside).items():
+            level = dataset if keyword in texts else dataset.RequestAttributesSequence[0]
+            setattr(level, keyword, "@" * (len(value) - 2) + keyword[-2:])
         path = tmp_path / "in" / f"{number}.dcm"
         path.parent.mkdir(exist_ok=True)
         dcmwrite(path, dataset, implicit_vr=syntax.is_implicit_VR, little_endian=little)
         data = path.read_bytes()
-        for keyword, value in texts.items():
+        for keyword, value in (texts | inside).items():
             data = data.replace(b"@" * (len(value) - 2) + keyword[-2:].encode(), value)
         path.write_bytes(data)
     (series,) = read(path.parent)
     for target in write(series.with_pixels(series.pixels, DONE), tmp_path / "out"):
         kept = dcmread(target)
         assert {keyword: kept.get_item(keyword).value for keyword in texts} == texts
+        (item,) = kept.RequestAttributesSequence
+        assert {keyword: item.get_item(keyword).value for keyword in inside} == inside
