@@ -36,9 +36,12 @@ DOUBT = 0.15
 """Relative error that the network expects of its level, from which the quietest squares are asked."""
 MOST_BRIGHT = 6.0
 """Times the network's level up to which noise that follows the brightness is believed."""
-MOST_ANATOMY = 1.1
-"""Times the classical level up to which the network's is believed in radiographs: in small ones it takes ribs
-for noise, and the flattest places, which have some anatomy too, know better."""
+MOST_ANATOMY = 1.05
+"""Times the classical level up to which the network's is believed in radiographs, and of fine noise in images
+of no known modality: it takes ribs and dense texture for noise, and the flattest places, which have some too,
+know better."""
+MOST_LOWERED = 1.4
+"""By what factor they may lower it where the network is in no DOUBT: noise may be weak in places."""
 MOST_RICIAN = 2.5
 """Times the network's level up to which Rician noise that the classical estimate recognises is believed."""
 MOST_COILS = 1.43
@@ -174,8 +177,11 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     blind = coarse and classical.sigma < BLIND * learned.sigma
     if learned.bands[0] > COARSEST:
         learned = replace(learned, sigma=CAUTION * learned.sigma)
-    if modality in RADIOGRAPHS and not blind and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
-        learned = replace(learned, sigma=MOST_ANATOMY * classical.sigma)
+    flatter = (modality in RADIOGRAPHS and not blind) or (modality == "" and not coarse)
+    if flatter and 0 < MOST_ANATOMY * classical.sigma < learned.sigma:
+        sure = learned.uncertainty is not None and learned.uncertainty <= DOUBT
+        least = learned.sigma / MOST_LOWERED if sure else 0.0
+        learned = replace(learned, sigma=max(MOST_ANATOMY * classical.sigma, least))
     if modality == "CT" and coarse:
         most = learned.sigma * (1 + (learned.uncertainty or 0.0))
         learned = replace(learned, sigma=min(max(classical.sigma, learned.sigma), most))

@@ -127,7 +127,7 @@ def test_a_classical_level_counts_as_far_as_it_is_known_to_be_the_better_one() -
     levels = [rule(NoiseEstimate(level), coarse, "CT") for level in (0.1, 6.0, 64.0)]
     assert [(one.sigma, one.second) for one in levels] == [(5.0, None), (6.0, 6.0), (7.0, 64.0)]
     assert rule(NoiseEstimate(0.1), coarse, "DX").sigma == 5.0
-    assert rule(NoiseEstimate(4.0), coarse, "DX").sigma == pytest.approx(4.4)
+    assert rule(NoiseEstimate(4.0), coarse, "DX").sigma == pytest.approx(4.2)
     bright = NoiseEstimate(60.0, variance=SignalVariance(2.0, 500.0))
     assert rule(bright, NoiseEstimate(12.0), "XA").sigma == 60.0
     ruled = rule(bright, NoiseEstimate(5.0), "XA")
@@ -190,7 +190,11 @@ def test_rician_noise_has_one_level_everywhere() -> None:
 
 
 def test_a_radiograph_has_hardly_more_noise_than_its_flattest_places() -> None:
-    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "DX").sigma == pytest.approx(11.0)
+    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "DX").sigma == pytest.approx(10.5)
+    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "").sigma == pytest.approx(10.5)
+    assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0, (2.0, 1.0, 0.6, 0.3)), "").sigma == 30.0  # coarse
+    sure = NoiseEstimate(28.0, uncertainty=0.05)  # noise that is weak in places
+    assert rule(NoiseEstimate(10.0), sure, "DX").sigma == pytest.approx(20.0)
     assert rule(NoiseEstimate(10.0), NoiseEstimate(30.0), "MR").sigma == 30.0
     assert rule(NoiseEstimate(0.0), NoiseEstimate(30.0), "DX").sigma == 30.0
 
