@@ -19,6 +19,7 @@ from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing,
 from meddenoise.errors import ClusterError, OutputError, UnsupportedError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.io.archive import origin
+from meddenoise.io.own import MAPS
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
@@ -66,12 +67,8 @@ class Orders:
     @property
     def maps(self) -> tuple[str, ...]:
         """The maps written beside every result."""
-        asked = {
-            "residual": self.residual,
-            "uncertainty": self.options.uncertainty,
-            "noise_map": self.noise_map,
-        }
-        return tuple(kind for kind, is_asked in asked.items() if is_asked)
+        asked = (self.residual, self.options.uncertainty, self.noise_map)
+        return tuple(kind for kind, is_asked in zip(MAPS, asked, strict=True) if is_asked)
 
 
 @dataclass(frozen=True, slots=True)

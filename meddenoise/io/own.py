@@ -7,14 +7,14 @@ from meddenoise.series import DENOISED, INPAINTED, UPSCALED
 
 MARKS = {"denoise": f"_{DENOISED}", "upscale": f"_{UPSCALED}", "inpaint": f"_{INPAINTED}"}
 """Marks at the end of the names of results next to their sources, by task."""
-MAPS = ("residual", "uncertainty")
+MAPS = ("residual", "uncertainty", "noise_map")
 """Maps that may be written with a result, each under its name and this one."""
 DRAWN = "Drawn by meddenoise"
 """Beginning of the description of a picture for people."""
 
 _MARKED = re.compile(rf"(?:{'|'.join(MARKS.values())})(?:_(?:{'|'.join(MAPS)}))?")
 _BY = "by meddenoise"
-# How the last sentence of a result or a picture begins (pipeline, restoration): simulated noise makes none.
+# How the last sentence of a result or a picture begins (pipeline, report): simulated noise makes none.
 _RESULTS = ("Noise reduced", "times in plane", "Partly filled in", "Drawn")
 
 

@@ -79,6 +79,7 @@ def test_a_folder_of_results_alone_was_meant(image: Path) -> None:
         ("a_denoised_residual.nii", True),
         ("b_inpainted/x/a.dcm", True),
         ("b_denoised_uncertainty/a.dcm", True),
+        ("a_denoised_noise_map.nii", True),
         ("a_denoised_later.png", False),
         ("denoised.png", False),
         ("study_denoisedx/a.png", False),
