@@ -1,6 +1,5 @@
 """`meddenoise bench`: which method should I use for this image?"""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +55,7 @@ def bench(
 
     Example: meddenoise bench scan/ --methods direct,nlm
     """
+    import json
     from dataclasses import replace
 
     from meddenoise.cli.bench_table import show

@@ -1,6 +1,5 @@
 """`meddenoise eval`: measure results against references, or by what was removed."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -163,6 +162,8 @@ def _measure(
 
 def _write(evaluation: "Evaluation", output: Path, phi: bool) -> list[Path]:
     """Numbers, table and page, whose paths are given back; what could not be drawn is told."""
+    import shlex
+
     from meddenoise.cli.streams import tell
     from meddenoise.evaluation.document import as_document, write_document
     from meddenoise.evaluation.page import write_evaluation

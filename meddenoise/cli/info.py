@@ -1,6 +1,5 @@
 """`meddenoise info`: what would be read."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +31,8 @@ def info(
 
     Example: meddenoise info study/
     """
+    import json
+
     from meddenoise.errors import InputError
     from meddenoise.io import discover, read_item
     from meddenoise.io.modality import check_code, take

@@ -1,6 +1,5 @@
 """`meddenoise methods`: what there is to choose from."""
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +29,8 @@ def methods(as_json: AsJson = False) -> None:
 
     Example: meddenoise methods --json
     """
+    import json
+
     from meddenoise.methods import rows
 
     facts = [_describe(name, row) for name, row in rows().items()]

@@ -1,6 +1,5 @@
 """`meddenoise noise`: measure the noise of a device and keep it as a profile."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +49,8 @@ def noise(
 
     Example: meddenoise noise scan1/ scan2/ scan3/ -o profile.toml
     """
+    import json
+
     from meddenoise.errors import OutputError
     from meddenoise.noise.profile.file import write_profile
     from meddenoise.pipeline.profile import measure_profile

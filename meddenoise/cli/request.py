@@ -2,7 +2,6 @@
 
 import codecs
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +53,8 @@ def start(
     **orders: Any,
 ) -> None:
     """Run what the command line asks for; `orders` are fields of `crew.Orders`. Raises as `run_request`."""
+    import shlex
+
     from meddenoise.batch import Request
     from meddenoise.batch.workers import Orders
 

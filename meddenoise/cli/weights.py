@@ -1,6 +1,5 @@
 """`meddenoise weights`: list, show, pull, verify and locate checkpoints."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -187,10 +186,14 @@ def _place(row: "WeightsRow") -> "tuple[str, Path | None]":
 
 
 def _as_text(value: Any) -> str:
+    import json
+
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    import json
+
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
