@@ -222,7 +222,7 @@ def _mean(values: list[float | None]) -> str:
 def _thresholds() -> str:
     lines = []
     for name, row in CHECKS.items():
-        limits = ("-" if limit is None else f"{limit:.2g}" for limit in (row.look, row.no_effect, row.reject))
+        limits = ("-" if limit is None else f"{limit:.3g}" for limit in (row.look, row.no_effect, row.reject))
         lines.append([f"`{name}`", row.what, *limits])
     return table(["check", "what is measured", "look", "no effect", "reject"], lines)
 

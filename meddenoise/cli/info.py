@@ -122,5 +122,6 @@ def _as_text(facts: dict[str, Any]) -> str:
 def _noise_line(noise: dict[str, Any], unit: str) -> str:
     """The level, and its range along the series where two of its digits can tell the ends apart."""
     line = f"  noise {noise['sigma']:.4g} {unit}".rstrip() + f" ({noise['model']})"
-    low, high = (f"{level:.2g}" for level in noise["range"])
-    return line if low == high else f"{line}, {low} to {high} along the series"
+    low, high = noise["range"]
+    apart = f"{low:.2g}" != f"{high:.2g}"
+    return f"{line}, {low:.4g} to {high:.4g} along the series" if apart else line

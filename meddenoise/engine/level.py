@@ -110,7 +110,7 @@ def map_noise(seen: SeriesNoise, given: NDArray[np.float32]) -> SeriesNoise:
 def _by_map(seen: NoiseEstimate, given: NDArray[np.float32]) -> NoiseEstimate:
     power = np.square(given[given > 0], dtype=np.float64)
     sigma = float(np.sqrt(power.mean())) if power.size else 0.0
-    return replace(seen, sigma=sigma, variance=None, field=None, given=given)
+    return replace(seen, sigma=sigma, variance=None, field=None, given=given, second=None)
 
 
 def _load(series: Series, channel: int, frame: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

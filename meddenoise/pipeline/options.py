@@ -73,11 +73,6 @@ class Options:
         """The share of the change that is made."""
         return min(self.strength, 1.0)
 
-    @property
-    def noise_is_given(self) -> bool:
-        """True where level, profile or map of the noise come from the user."""
-        return (self.sigma, self.noise_profile, self.noise_map) != (None, None, None)
-
 
 DEFAULTS = Options()
 

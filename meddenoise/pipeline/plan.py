@@ -144,7 +144,6 @@ class Plan:
             result,
             self.seen_noise,
             None if engine is None else Run(engine, self.noise, self.options.share),
-            noise_is_given=self.options.noise_is_given,
             self_checked=self.self_checked,
         )
 

@@ -39,7 +39,7 @@ class Run:
 class Change:
     """A series, what was made of it, and how: all that there is to judge.
 
-    `noise` is what the noisy series shows: a level that a user gave (`noise_is_given`) may be wrong. `run` is
+    `noise` is what the noisy series shows: a level that a user gave may be wrong. `run` is
     None where nothing was done. `self_checked` methods are measured without a reference too.
     """
 
@@ -47,7 +47,6 @@ class Change:
     result: Series
     noise: SeriesNoise
     run: Run | None
-    noise_is_given: bool = False
     self_checked: bool = False
 
 
@@ -65,8 +64,7 @@ def judge_change(change: Change) -> Judgement:
 
     Lesion survival takes two passes over the middle of one plane, and is left out for samplers.
     """
-    estimated = None if change.noise_is_given else change.noise
-    removal = measure_removal(change.noisy, change.result, estimated)
+    removal = measure_removal(change.noisy, change.result, change.noise)
     return Judgement(removal.of_noise(), _check(change), _conclude(change, removal))
 
 
