@@ -6,6 +6,8 @@ Dask is imported when a cluster is opened only (extra `cluster`).
 import logging
 import os
 import re
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -167,8 +169,32 @@ def _local(workers: int | None, device: str) -> Iterator[Any]:
                 env["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
             spec[number] = {"cls": Nanny, "options": {**options, "env": env}}
         scheduler = {"cls": Scheduler, "options": {"host": LOOPBACK, "port": 0, "dashboard": False}}
-        with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL) as cluster:
+        with ExitStack() as stack:
+            with _interrupts_held():
+                cluster = stack.enter_context(
+                    SpecCluster(workers=spec, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                )
             yield cluster
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A block whose threads, and what these ever start, get no SIGINT; one sent to this process comes after.
+
+    Ctrl-C goes to every process of the terminal: the workers, which end with this process, would each print
+    a traceback. Dask starts them, and those that take the place of lost ones, from threads of the block.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its start, from one of the threads, would let SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _gpus(device: str) -> list[str]:

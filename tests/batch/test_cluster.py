@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from meddenoise.batch.cluster import ClusterChoice, parse_cluster
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import ClusterError, UsageError
 from meddenoise.pipeline.options import Options
+from tests.batch.node.machines import wait_for
 from tests.batch.test_batch import QUICK, Ears
 from tests.io_samples import ct_slice, packaged, save
 
@@ -264,6 +265,40 @@ def test_with_the_scheduler_gone_finished_series_stay_and_the_same_command_goes_
     again, _ = denoise(study, output, "local:1", SLOW)
     assert again.failed == 0 and again.kept >= written and again.kept + again.written == SERIES
     assert images(output) == alone
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_at_the_terminal_is_told_in_one_sentence_whatever_the_workers_are_at(
+    study: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    command = ["denoise", str(study), "-o", str(output), "--method", "nlm", "--device", "cpu", "-q"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "meddenoise", *command, "--cluster", "local:1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        wait_for(lambda: list(output.rglob("*.dcm")), "a result")
+        (first,) = worker_processes(program.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: worker_processes(program.pid) - {first}, "one in its place, which begins to import")
+        os.killpg(program.pid, signal.SIGINT)
+        _, told = program.communicate(timeout=180)
+    assert (program.returncode, told.strip()) == (130, "meddenoise: interrupted; finished results are kept.")
+    assert not list(output.rglob("*.tmp"))
+
+
+def worker_processes(program: int) -> set[int]:
+    """The workers that a program has on this machine."""
+    import psutil
+
+    found = set()
+    for child in psutil.Process(program).children():
+        with suppress(psutil.NoSuchProcess):  # a killed one, too
+            found |= {child.pid} if "spawn_main" in " ".join(child.cmdline()) else set()
+    return found
 
 
 def test_a_scheduler_that_does_not_answer_is_named(
