@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from meddenoise.batch.slurm import SlurmJobs, missing_package, open_slurm
 from meddenoise.errors import ClusterError, UsageError
+from meddenoise.io.temporary import temporary_folder
 
 KINDS = ("local", "slurm")
 LOOPBACK = "127.0.0.1"
@@ -151,15 +151,12 @@ def _local(workers: int | None, device: str) -> Iterator[Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = _gpus(device)
     count = workers or len(gpus) or max(1, cores // CORES)
-    with (
-        tempfile.TemporaryDirectory(prefix="meddenoise-", ignore_cleanup_errors=True) as scratch,
-        dask.config.set({"temporary-directory": scratch}),
-    ):
+    with temporary_folder() as scratch, dask.config.set({"temporary-directory": str(scratch)}):
         options = {
             "host": LOOPBACK,
             "nthreads": THREADS,
             "memory_limit": 0,
-            "local_directory": scratch,
+            "local_directory": str(scratch),
             "silence_logs": logging.CRITICAL,
         }
         spec = {}

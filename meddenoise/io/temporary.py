@@ -6,9 +6,10 @@ import platform
 import re
 import secrets
 import shutil
+import tempfile
 import zlib
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
 
@@ -32,6 +33,20 @@ def temporary_name() -> str:
 def own_pattern() -> str:
     """A glob pattern of the names of all unfinished files of this process."""
     return f"{OWN_PREFIX}{_HOST}-{os.getpid()}-{_RUN}-*.tmp"
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A private folder for a block; one that a killed process left goes with the next."""
+    room, process = Path(tempfile.gettempdir()), os.getpid()
+    sweep(room)
+    folder = room / temporary_name()
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        if process == os.getpid():  # not by one that was forked off
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_unfinished(folders: Iterable[Path], pattern: str) -> None:

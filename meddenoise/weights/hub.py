@@ -1,15 +1,18 @@
 """Files of the Hugging Face Hub in meddenoise's own cache folder; knows nothing of what is in them."""
 
+import atexit
 import hashlib
 import re
 import tempfile
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Self
 
 from meddenoise.errors import UsageError, WeightsError
+from meddenoise.io.temporary import temporary_folder
 from meddenoise.version import __version__
 
 SCHEME = "hf://"
@@ -133,12 +136,14 @@ def _writable_cache() -> Path:
         "files fetched now are gone after this run",
         stacklevel=3,
     )
-    return Path(_session_folder().name)
+    return _session_folder()
 
 
 @cache
-def _session_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="meddenoise-")
+def _session_folder() -> Path:
+    until_the_end = ExitStack()
+    atexit.register(until_the_end.close)
+    return until_the_end.enter_context(temporary_folder())
 
 
 def _explain(error: Exception, source: HubFile, folder: Path) -> str:

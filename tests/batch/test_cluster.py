@@ -19,6 +19,7 @@ from meddenoise.batch import Outcome, Request, cluster, run
 from meddenoise.batch.cluster import ClusterChoice, parse_cluster
 from meddenoise.batch.workers import Orders
 from meddenoise.errors import ClusterError, UsageError
+from meddenoise.io.temporary import is_own_file, temporary_name
 from meddenoise.pipeline.options import Options
 from tests.batch.node.machines import wait_for
 from tests.batch.test_batch import QUICK, Ears
@@ -272,32 +273,38 @@ def test_with_the_scheduler_gone_finished_series_stay_and_the_same_command_goes_
 def test_an_interrupt_at_the_terminal_is_told_in_one_sentence_whatever_the_workers_are_at(
     study: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "out"
+    output, scratch = tmp_path / "out", tmp_path / "scratch"
+    left = scratch / temporary_name().replace(f"-{os.getpid()}-", f"-{1 << 30}-")  # no process has it
+    (left / "dask-scratch-space").mkdir(parents=True)
     command = ["denoise", str(study), "-o", str(output), "--method", "nlm", "--device", "cpu", "-q"]
     with subprocess.Popen(
         [sys.executable, "-m", "meddenoise", *command, "--cluster", "local:1"],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=os.environ | {"TMPDIR": str(scratch)},
     ) as program:
         wait_for(lambda: list(output.rglob("*.dcm")), "a result")
+        assert not left.exists(), "as a killed run leaves it"
+        assert [is_own_file(path) for path in scratch.iterdir()] == [True]
         (first,) = worker_processes(program.pid)
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: worker_processes(program.pid) - {first}, "one in its place, which begins to import")
+        wait_for(lambda: worker_processes(program.pid) - {first}, "another one")
         os.killpg(program.pid, signal.SIGINT)
         _, told = program.communicate(timeout=180)
     assert (program.returncode, told.strip()) == (130, "meddenoise: interrupted; finished results are kept.")
-    assert not list(output.rglob("*.tmp"))
+    assert not [*output.rglob("*.tmp"), *scratch.iterdir()]
 
 
 def worker_processes(program: int) -> set[int]:
-    """The workers that a program has on this machine."""
-    import psutil
+    """The workers of a program on this machine that have begun to import: Python itself is smaller."""
+    psutil = pytest.importorskip("psutil")
 
     found = set()
     for child in psutil.Process(program).children():
         with suppress(psutil.NoSuchProcess):  # a killed one, too
-            found |= {child.pid} if "spawn_main" in " ".join(child.cmdline()) else set()
+            if "spawn_main" in " ".join(child.cmdline()) and child.memory_info().rss > 40 << 20:
+                found.add(child.pid)
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from meddenoise.errors import UsageError
+from meddenoise.io.temporary import temporary_name
 from meddenoise.weights.hub import HubFile, forget
 from tests.hub_server import COMMIT, REPO, HubServer, environment, run, start
 
@@ -266,11 +267,14 @@ def test_a_cache_that_cannot_be_made_is_replaced_for_this_run_with_a_warning(tmp
     (tmp_path / "file").write_text("no folder")
     env = environment(tmp_path, hub.endpoint, XDG_CACHE_HOME=str(tmp_path / "file" / "cache"))
     env["TMPDIR"] = str(tmp_path)
+    left = tmp_path / temporary_name().replace(f"-{os.getpid()}-", f"-{1 << 30}-")  # no process has it
+    (left / "models").mkdir(parents=True)
     keep = FETCH.replace("print(fetch(", "path = (fetch(") + "print(len(path.read_bytes()))"
     code, out, err = run(keep, SPEC, SHA256, env=env)
     assert (code, out) == (0, f"{len(CONTENT)}\n"), err
     assert "cannot be used (Not a directory)" in err
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("meddenoise-")] == []
+    assert not left.exists(), "as a killed run leaves it"
+    assert [path.name for path in tmp_path.iterdir() if "meddenoise-" in path.name] == []
     assert run(FIND, SPEC, env=env)[:2] == (0, "None\n")
 
 
