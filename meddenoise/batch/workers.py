@@ -167,7 +167,9 @@ class Crew:
         series = read_item(task.item)
         if orders.maps and series.channels > 1:
             maps = " and ".join(orders.maps).replace("_", " ")
-            raise UnsupportedError(f"{series.path} is in colour, which NIfTI cannot hold: ask for no {maps}.")
+            # several series may share the folder that is the path of each
+            file = task.item.files[0]
+            raise UnsupportedError(f"{file} is in colour, which NIfTI cannot hold: ask for no {maps}.")
         self.check()
         with self._beside():
             plan = prepare(series, orders.options, orders.mask)
