@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,21 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 def missing() -> str:
     """Why the tests cannot run here; empty where they can."""
-    names = [name for name in ("Orthanc", "storescu") if shutil.which(name) is None]
+    found = {"Orthanc": shutil.which("Orthanc"), "storescu": storescu()}
+    names = [name for name, path in found.items() if path is None]
     return f"not installed: {', '.join(names)} (packages orthanc and dcmtk)" if names else ""
+
+
+@cache
+def storescu() -> str | None:
+    """Path of DCMTK's storescu: pynetdicom's, of the same name, comes first in its environment."""
+    for folder in os.get_exec_path():
+        path = shutil.which("storescu", path=folder)
+        if path is not None:
+            told = subprocess.run([path, "--version"], capture_output=True, check=False)
+            if b"dcmtk" in told.stdout:
+                return path
+    return None
 
 
 def free_port() -> int:
@@ -68,7 +82,9 @@ def make_series(folder: Path, name: str, planes: int = 2, **changes: Any) -> Pat
 
 def store(files: Sequence[Path], port: int, *, calling: str = "CT1", called: str = "MEDDENOISE") -> int:
     """The exit code of storescu, which sends files over one association."""
-    command = ["storescu", "-aet", calling, "-aec", called, HOST, str(port), *map(str, files)]
+    program = storescu()
+    assert program is not None
+    command = [program, "-aet", calling, "-aec", called, HOST, str(port), *map(str, files)]
     return subprocess.run(command, capture_output=True, timeout=60).returncode
 
 
