@@ -71,14 +71,18 @@ class Cluster:
         comm = self.client.scheduler_comm
         return self.client.status != "running" or comm is None or comm.comm.closed()
 
-    def check_sight(self, path: Path) -> None:
-        """Raises ClusterError where a worker cannot read a file of this machine under the same path."""
-        for address, sees in self.client.run(os.access, str(path), os.R_OK).items():
-            if not sees:
-                raise ClusterError(
-                    f"the worker {address} cannot read {path}: inputs and output must be in folders that all "
-                    "workers see under the same path."
-                )
+    def check_sight(self, source: Path, output: Path) -> None:
+        """Raises ClusterError where a worker cannot read the file `source` of this machine under the same
+        path, or write to the folder `output`, or into which it is to be made."""
+        # exists raises where a name is too long
+        there = next(place for place in (output, *output.parents) if os.path.exists(place))  # noqa: PTH110
+        for path, access, do in ((source, os.R_OK, "read"), (there, os.W_OK, "write to")):
+            for address, may in self.client.run(os.access, str(path), access).items():
+                if not may:
+                    raise ClusterError(
+                        f"the worker {address} cannot {do} {path}: inputs and output must be in folders that "
+                        "all workers see under the same path."
+                    )
 
     def listen(self, topic: str, handler: Callable[[Any], None]) -> None:
         """Call `handler` with every message of workers on a topic."""

@@ -41,7 +41,8 @@ class Fleet(Crew):
     def work(self, jobs: Sequence[Job]) -> None:
         """As of a crew. Raises ClusterError where workers do not see the files, or the cluster ends early."""
         if jobs:
-            self._cluster.check_sight(jobs[0].task.item.files[0])
+            task = jobs[0].task
+            self._cluster.check_sight(task.item.files[0], task.targets[0].parent)
         super().work(jobs)
 
     def tidy(self, jobs: Sequence[Job]) -> None:

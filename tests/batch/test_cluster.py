@@ -8,19 +8,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from meddenoise.batch import Outcome, Request, cluster, run
-from meddenoise.batch.cluster import ClusterChoice, parse_cluster
+from meddenoise.batch.cluster import ClusterChoice, open_cluster, parse_cluster
 from meddenoise.batch.workers import Orders
+from meddenoise.cli.display import Display
 from meddenoise.errors import ClusterError, UsageError
 from meddenoise.io.temporary import is_own_file, temporary_name
 from meddenoise.pipeline.options import Options
+from meddenoise.version import __version__
+from tests import commands
 from tests.batch.node.machines import wait_for
 from tests.batch.test_batch import QUICK, Ears
 from tests.io_samples import ct_slice, packaged, save
@@ -69,6 +74,38 @@ def test_jobs_are_of_this_machine(study: Path, tmp_path: Path) -> None:
     orders = Orders(options=QUICK, jobs=2, cluster="local:2")
     with pytest.raises(UsageError, match="--jobs is for this machine"):
         run(Request(inputs=(study,), output=tmp_path / "out", orders=orders), Ears())
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "count", "given"),
+    [
+        ("auto", None, 2, ["0", "1"]),
+        ("cuda", "3,5", 2, ["3", "5"]),
+        ("auto", "GPU-1f,GPU-2e,-1,GPU-3d", 2, ["GPU-1f", "GPU-2e"]),
+        ("auto", "", 0, []),
+        ("cpu", None, 2, []),
+        ("cuda:1", None, 2, []),
+    ],
+)
+def test_workers_get_the_gpus_that_are_visible_unless_the_user_chose_one(
+    device: str, visible: str | None, count: int, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert cluster._gpus(device) == given
+
+
+@pytest.mark.parametrize(("workers", "given"), [(None, ["3", "5"]), (3, ["3", "5", "3"])])
+def test_a_worker_on_this_machine_gets_one_gpu(
+    workers: int | None, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_gpus", lambda device: ["3", "5"])
+    monkeypatch.setattr("distributed.deploy.spec.SpecCluster", lambda **asked: nullcontext(asked["workers"]))
+    with cluster._local(workers, "auto") as spec:
+        assert [worker["options"]["env"]["CUDA_VISIBLE_DEVICES"] for worker in spec.values()] == given
 
 
 def test_nothing_heavy_is_imported_without_a_cluster(study: Path, tmp_path: Path) -> None:
@@ -229,9 +266,10 @@ def busy_worker(site: Running) -> Process:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_with_a_series_in_hand_loses_nothing(
-    site: Running, study: Path, alone: dict[str, bytes], tmp_path: Path
+def test_workers_that_do_not_fit_are_refused_and_a_killed_one_with_a_series_in_hand_loses_nothing(
+    site: Running, study: Path, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    check_refusals(site.address, study, tmp_path, monkeypatch)
     killed: list[int] = []
 
     def kill() -> None:
@@ -248,18 +286,60 @@ def test_a_worker_killed_with_a_series_in_hand_loses_nothing(
     assert not list(output.rglob("*.lock"))
 
 
+def check_refusals(address: str, study: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All in one cluster: it is what takes long to start."""
+    here = os.getpid()
+
+    def another(name: str) -> str:
+        return "0.0.1" if os.getpid() == here else __version__
+
+    def none(name: str) -> str:
+        return "0.0.1" if os.getpid() == here else version("no-such-package")
+
+    for theirs, has in ((another, f"version {__version__}"), (none, "none")):
+        monkeypatch.setattr(cluster, "version", theirs)
+        with (
+            pytest.raises(ClusterError, match=rf"tcp://\S+ needs meddenoise 0\.0\.1, as here, and has {has}"),
+            open_cluster(ClusterChoice(address=address), "cpu"),
+        ):
+            pass
+    monkeypatch.undo()
+    first, second, new = study / "s0" / "0.dcm", study / "s0" / "1.dcm", folder / "new" / "newer"
+
+    def sees(path: str, access: int) -> bool:
+        return Path(path) not in (first, folder)
+
+    with open_cluster(ClusterChoice(address=address), "cpu") as opened:
+        opened.check_sight(first, new)
+        monkeypatch.setattr(os, "access", sees)
+        with pytest.raises(ClusterError, match=rf"tcp://\S+ cannot read {first}: inputs and output"):
+            opened.check_sight(first, new)
+        with pytest.raises(ClusterError, match=rf"tcp://\S+ cannot write to {folder}: inputs and output"):
+            opened.check_sight(second, new)
+    monkeypatch.undo()
+
+
 @pytest.mark.slow
 def test_with_the_scheduler_gone_finished_series_stay_and_the_same_command_goes_on(
-    site: Running, study: Path, alone: dict[str, bytes], tmp_path: Path
+    site: Running,
+    study: Path,
+    alone: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ears, output = Acting(site.scheduler.kill), tmp_path / "out"
-    request = Request(inputs=(study,), output=output, orders=Orders(options=SLOW, cluster=site.address))
-    with pytest.raises(ClusterError, match="is gone: finished results stay; give the same command"):
-        run(request, ears)
-    written = len(ears.rows)
-    assert 1 <= written < SERIES
+    output, show = tmp_path / "out", Display.written
+
+    def show_and_kill(display: Display, row: Any) -> None:
+        show(display, row)
+        site.scheduler.kill()
+
+    monkeypatch.setattr(Display, "written", show_and_kill)
+    slow = ("--method", "nlm", "--sigma", "20", "--device", "cpu", "--cluster", site.address)
+    told = commands.run("denoise", study, "-o", output, *slow, code=1).output
+    assert "is gone: finished results stay; give the same command to go on." in " ".join(told.split())
     report = json.loads((output / "meddenoise-report.json").read_text())
-    assert len(report["series"]) == written
+    written = len(report["series"])
+    assert 1 <= written < SERIES
     for worker in site.workers:
         worker.kill()
         worker.wait()
