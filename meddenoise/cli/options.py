@@ -94,7 +94,9 @@ Precision = Annotated[
 Tile = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Side of the patches. Default: that of the method.", rich_help_panel=_COMPUTING
+        metavar="N",
+        help="Side of the patches of a network. Default: that of the method.",
+        rich_help_panel=_COMPUTING,
     ),
 ]
 Overlap = Annotated[

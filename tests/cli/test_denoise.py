@@ -140,8 +140,8 @@ def test_the_same_settings_give_the_same_bytes(study, tmp_path):
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
 
 
-def test_tiles_give_nearly_the_same_image(study, tmp_path):
-    common = ("--method", "nlm", "--sigma", "20", "--device", "cpu")
+def test_tiles_give_nearly_the_same_image(study, drawing, tmp_path):
+    common = (*drawing, "--sigma", "20")
     denoise(study / "ct.dcm", *common, "-o", tmp_path / "whole.dcm")
     denoise(
         study / "ct.dcm", *common, "--tile", "64", "--overlap", "32", "--batch-size", "2",
@@ -151,6 +151,24 @@ def test_tiles_give_nearly_the_same_image(study, tmp_path):
         pydicom.dcmread(tmp_path / name).pixel_array.astype(float) for name in ("whole.dcm", "tiled.dcm")
     )
     assert np.sqrt(np.mean((whole - tiled) ** 2)) < 4
+
+
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.family == "classical"])
+def test_tiles_that_would_show_are_refused_for_methods_without_a_network(study, tmp_path, method):
+    done = denoise(
+        study / "ct.dcm",
+        "--method",
+        method,
+        "--tile",
+        "64",
+        "--overlap",
+        "8",
+        "-o",
+        tmp_path / "a.dcm",
+        code=2,
+    )
+    assert "--tile needs a method with a network" in done.stderr
+    assert not (tmp_path / "a.dcm").exists()
 
 
 def test_a_reference_gives_metrics(study, tmp_path):

@@ -276,6 +276,8 @@ def test_frames_of_a_cine_are_estimated_as_planes_are():
         ({"method": "nlm", "samples": 2}, "--samples needs a method with a sampler"),
         ({"method": "nlm", "mode": "diffusion"}, "--mode diffusion needs a method with a sampler"),
         ({"method": "nlm", "uncertainty": True}, "--uncertainty needs a method with a sampler"),
+        ({"method": "nlm", "tile": 128}, "--tile needs a method with a network, and 'nlm' fits"),
+        ({"method": "median", "overlap": 32}, "--overlap needs a method with a network"),
         ({"method": "nlm", "fusion": False}, "--no-fusion needs a method with a blind-spot network"),
         ({"mode": "distilled", "steps": 5}, "--steps needs the sampler, and --mode distilled is one pass"),
         ({"mode": "distilled", "samples": 2}, "--samples needs the sampler"),
