@@ -67,17 +67,17 @@ class Logarithm:
         return values
 
 
-def phantoms(seeds: int) -> Iterator[Trial]:
-    """All kinds of phantoms, from FIRST_SEED on, at two doses each."""
+def phantoms(seeds: int, first: int = FIRST_SEED) -> Iterator[Trial]:
+    """All kinds of phantoms, of `seeds` seeds from `first` on, at two doses each."""
     for kind in KINDS:
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        for seed in range(first, first + seeds):
             phantom = held_back(kind, seed)
             for name, noise in noises_of(phantom):
                 yield phantom_trial(phantom, noise, "phantoms", f"{kind} {name}")
 
 
 def held_back(kind: str, seed: int = FIRST_SEED) -> Phantom:
-    """A phantom that was never trained on."""
+    """A phantom; one of FIRST_SEED and above was never trained on."""
     return make_phantom(kind, size=SIDE, planes=1 if kind == "xray" else PLANES, seed=seed)
 
 
