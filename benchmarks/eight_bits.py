@@ -183,12 +183,12 @@ def measure_losses(name: str, bodies: Bodies, trials: Iterable[Trial]) -> Losses
 
 
 def _print(speed: Speed, losses: Losses) -> None:
-    print(f"{'run by':28}    ms  times as fast as {BASE}  dB lost, mean  worst")
+    print(f"{'run by':40}    ms  times as fast as {BASE}  dB lost, mean  worst")
     for way, (milliseconds, ratio) in speed.items():
         rows = losses.get(way, {"": 0.0})
         worst = max(rows, key=rows.__getitem__)
         lost = f"{fmean(rows.values()):13.3f}  {rows[worst]:5.3f}  {worst}"
-        print(f"{way:28} {milliseconds:5.0f} {ratio:28.2f}  {lost if way.startswith('int8') else ''}")
+        print(f"{way:40} {milliseconds:5.0f} {ratio:28.2f}  {lost if way.startswith('int8') else ''}")
 
 
 def _parse() -> argparse.Namespace:
