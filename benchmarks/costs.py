@@ -1,4 +1,4 @@
-"""What a run costs beside its seconds: floating-point operations, start-up, memory."""
+"""Costs of a run other than its time: floating-point operations, start-up, memory."""
 
 import os
 import subprocess

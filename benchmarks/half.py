@@ -1,4 +1,4 @@
-"""What half precision in weight files changes: one network in float32 and float16, in dB on exact truth.
+"""Effect of half precision in weight files: one network in float32 and float16, in dB on exact truth.
 
     python benchmarks/half.py RUN/state.safetensors [--recipe direct]
 

@@ -174,7 +174,7 @@ class Watch:
 
 
 def describe(watch: Watch, outcome: Outcome, seconds: float) -> dict[str, Any]:
-    """What came of it, and the slopes of memory and open files a thousand files."""
+    """The outcome, and the slopes of memory and open files a thousand files."""
     samples = np.array(watch.samples, dtype=float)
     late = samples[len(samples) // 3 :]
     return {

@@ -1,4 +1,4 @@
-"""What each method costs: processor time on one plane, relative to `direct`.
+"""Cost of each method: processor time on one plane, relative to `direct`.
 
     python benchmarks/method_costs.py [--size 256] [--methods a,b] [--check]
 

@@ -1,4 +1,4 @@
-"""How often the modality of files that state none is guessed right: `python benchmarks/modality.py DATA`.
+"""Accuracy of the guessed modality of files that state none: `python benchmarks/modality.py DATA`.
 
 All NIfTI, PNG and TIFF files below the folders of FOLDERS, which say what they hold. One table on stdout.
 """

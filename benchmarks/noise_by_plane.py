@@ -1,4 +1,4 @@
-"""How well the noise of each plane and frame is known where it varies along a series.
+"""Accuracy of the noise of each plane and frame if it varies along a series.
 
     python benchmarks/noise_by_plane.py [DATA] [--size N] [--seeds N]
 

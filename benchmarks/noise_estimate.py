@@ -88,7 +88,7 @@ def run(case: Case, weights: str) -> list[Result]:
 
 
 def score(case: Case, method: str, estimate: NoiseEstimate) -> Result:
-    """How right one estimate is."""
+    """Errors of one estimate."""
     row: Result = {
         "group": case.group,
         "case": case.name,

@@ -1,4 +1,4 @@
-"""How much of the time of a run over series the network works, and what is done while it does not."""
+"""Share of a run over series during which the network works, and of other work while it does not."""
 
 import tempfile
 from collections import defaultdict
@@ -31,7 +31,7 @@ STATIONS = {
     "writing": (Crew, "_write"),
     "row, pictures": (Crew, "_account"),
 }
-"""What is timed, the network first: it is part of others too."""
+"""The work that is timed, the network first: it is part of others too."""
 
 
 def measure_overlap(series: int, slices: int, size: int, options: Options) -> dict[str, float]:
@@ -76,7 +76,7 @@ def write_series(folder: Path, count: int, slices: int, size: int) -> None:
 
 @contextmanager
 def watched() -> Iterator[dict[str, list[tuple[float, float]]]]:
-    """When each of STATIONS began and ended, in whatever thread."""
+    """Start and end of each call of STATIONS, in whatever thread."""
     spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with ExitStack() as stack:
         for name, (owner, attribute) in STATIONS.items():

@@ -58,7 +58,7 @@ def given_peer(name: str) -> Peer:
 
 
 def unusable(peer: Peer, case: Case) -> str | None:
-    """Why a peer cannot run here, None where it can."""
+    """The reason why a peer cannot run here, None if it can."""
     try:
         peer(case)
     except MeddenoiseError as error:

@@ -108,7 +108,7 @@ def _pictures(path: Path, folder: Path, modality: str) -> list[Picture]:
 
 
 def peak_of_series(series: Series, modality: str) -> float:
-    """What 255 grey levels stand for: 2000 HU, 255 of an 8-bit image, else the 99.9 percentile."""
+    """Range of 255 grey levels: 2000 HU, 255 of an 8-bit image, else the 99.9 percentile."""
     if modality == "CT":
         return 2000.0
     low, high = series.stored_range

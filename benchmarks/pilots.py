@@ -1,4 +1,4 @@
-"""What each step towards the truth is worth: networks trained for the same time, judged by the truth.
+"""Gain of each step towards the truth: networks trained for the same time, judged by the truth.
 
     python benchmarks/pilots.py DATA -o RUNS [--minutes 10] [--only NAME,...] [--cache FOLDER]
         [--markdown docs/training.md]

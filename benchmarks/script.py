@@ -1,4 +1,4 @@
-"""How a benchmark ends: its exit code, or the sentence of an error."""
+"""End of a benchmark: its exit code, or the sentence of an error."""
 
 import argparse
 import json
@@ -34,7 +34,7 @@ def write_document(description: str, compose: Callable[[list[Document]], str]) -
 
 
 def names_of(what: str, valid: Collection[str] | None = None) -> Callable[[str], list[str]]:
-    """What argparse turns an argument into names of a `what` by; refuses names outside `valid`, if given."""
+    """Converter of argparse from an argument to names of a `what`; refuses names outside `valid`, if any."""
 
     def parse(text: str) -> list[str]:
         names = [name.strip() for name in text.split(",") if name.strip()]

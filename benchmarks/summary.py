@@ -81,7 +81,7 @@ def _gain(rows: list[Row], name: str, peers: tuple[str, ...]) -> float | None:
 
 
 def _mismatch_table(rows: list[Row]) -> Table:
-    """What a wrong level costs each method, dB against being told the right one."""
+    """Loss of each method with a wrong level, dB against the right one."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     table = Table("modality", "case", *methods, title=f"mismatch: change in dB (limit -{MISMATCH_LIMIT})")
     for modality in dict.fromkeys(row["modality"] for row in rows):

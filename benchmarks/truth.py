@@ -1,4 +1,4 @@
-"""How much closer to the truth: our methods next to NLM and BM3D, with no noise in any reference.
+"""Gain towards the truth: our methods next to NLM and BM3D, with no noise in any reference.
 
     python benchmarks/truth.py DATA [--groups phantoms,repeats,cines,natural,coarse,...]
         [--methods nlm,bm3d,bm3d+model,direct,diffdenoise,befoi] [--weights NAME=PATH]... [--given]

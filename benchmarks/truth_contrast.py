@@ -165,7 +165,7 @@ def judge_pairs(discs: Discs, drawn: Plane, peak: float) -> Judge:
 
 @dataclass(frozen=True)
 class Insert:
-    """Where the low-contrast insert of an ACR series is: the planes of slices 8 to 11, a square in pixels."""
+    """Place of the low-contrast insert of an ACR series: the planes of slices 8 to 11, a square in pixels."""
 
     planes: tuple[int, ...]
     centre: tuple[int, int]

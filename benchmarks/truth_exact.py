@@ -119,7 +119,7 @@ def middle_planes(count: int) -> list[int]:
 
 
 def peak_of(phantom: Phantom) -> float:
-    """What 255 grey levels stand for: 2000 HU, else the 99.9 percentile."""
+    """Range of 255 grey levels: 2000 HU, else the 99.9 percentile."""
     return 2000.0 if phantom.kind.modality == "CT" else float(np.percentile(phantom.truth, 99.9))
 
 

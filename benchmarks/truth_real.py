@@ -21,7 +21,7 @@ from meddenoise.io import read
 from meddenoise.series import Mask, Plane, Series
 
 DRIFT_PX = 6.0
-"""What changes over more than about that many pixels is drift."""
+"""Changes over more than about that many pixels are drift."""
 RIM_PX = 4
 LOCAL_PX, MOVED = 4.0, 3.0
 """Times the median of the local power of a difference above which something moved."""
@@ -81,7 +81,7 @@ def repeats(folder: Path) -> Iterator[Trial]:
 
 
 def still_part(first: Plane, second: Plane) -> Mask:
-    """Where two acquisitions of one object show the same: the object with its rim, but for what has moved.
+    """Mask of what two acquisitions of one object share: the object with its rim, but for what has moved.
 
     A rim that moved by a tenth of a pixel differs, with its ringing, by far more than noise. What is left
     out is chosen by the pair alone, the same for all methods.
@@ -98,7 +98,7 @@ def still_part(first: Plane, second: Plane) -> Mask:
 
 @dataclass(frozen=True)
 class Witness:
-    """What a frame is judged by: a mean of other frames, and the noise power that this mean still has."""
+    """Reference of a frame: a mean of other frames, and the noise power that this mean still has."""
 
     mean: Plane
     noise_ms: float

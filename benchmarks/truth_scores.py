@@ -1,4 +1,4 @@
-"""What the manifest and the model card say of a denoising checkpoint, from what `truth.py` measured."""
+"""Scores of a denoising checkpoint for the manifest and the model card, from the rows of `truth.py`."""
 
 from collections.abc import Sequence
 from statistics import fmean

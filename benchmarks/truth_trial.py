@@ -17,7 +17,7 @@ BEST_DB = 20.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is left of the noise in one part of a trial (a frame, a pair), or the share of contrast kept.
+    """Noise left in one part of a trial (a frame, a pair), or the share of contrast kept.
 
     `noise_ms` and `left_ms` are mean squares of the error before and after, in units²; None where the part
     is judged by contrast. `peak` is what 255 grey levels stand for.
@@ -31,7 +31,7 @@ class Outcome:
 
     @property
     def gain_db(self) -> float | None:
-        """How much closer to the truth, dB; at most BEST_DB; None where there was no noise."""
+        """Gain towards the truth, dB; at most BEST_DB; None if there was no noise."""
         if not self.noise_ms or self.left_ms is None:
             return None
         left = max(self.left_ms, self.noise_ms * 10 ** (-BEST_DB / 10))

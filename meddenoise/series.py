@@ -81,7 +81,7 @@ class Series:
     subject: str = ""
     """Tells patients apart: a hash, never the identifier itself; empty where the file says nothing."""
     identity: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
-    """Who is on the images and when they were made, label and value: shown only if the user asks for it."""
+    """Patient and dates of the images, label and value: shown only if the user asks for it."""
     channels: int = 1
     frame_time_ms: float | None = None
     """Time between frames that follow each other in time (a cine), 0 where unknown; None for slices."""

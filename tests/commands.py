@@ -6,7 +6,7 @@ from meddenoise.cli.main import app
 
 
 def run(*arguments: object, code: int = 0) -> Result:
-    """What `meddenoise ARGUMENTS` told; it must end with exit code `code`."""
+    """Result of `meddenoise ARGUMENTS`, which must end with exit code `code`."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result

@@ -1,4 +1,4 @@
-"""What all tests share: one thread a process, a cache folder of their own, and the slow files first."""
+"""Setup of all tests: one thread a process, a cache folder of their own, and the slow files first."""
 
 import os
 import tempfile

@@ -44,7 +44,7 @@ class Deadly(Silence):
 
 
 def arrange(attempt: dict[str, Any]) -> Silence:
-    """What is to go wrong in this process."""
+    """Arrange the failure of this process, and the listener to its training."""
     if "sync" in attempt:
         left = [attempt["sync"]]
         sync = os.fsync

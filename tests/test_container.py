@@ -43,7 +43,7 @@ def open_folder():
 
 @pytest.fixture(scope="module")
 def image():
-    """What the image holds: the files that the build takes, read-only, and a program that runs them."""
+    """Contents of the image: the files that the build takes, read-only, and a program that runs them."""
     with open_folder() as root:
         fill(root)
         yield root
@@ -83,7 +83,7 @@ class Container:
         self.before = next((words for words in WAYS if self._works(words)), [])
 
     def _works(self, words):
-        """Whether a way of running a command is open to this user and reaches Python and its libraries."""
+        """True if a way of running a command is open to this user and reaches Python and its libraries."""
         command = [*words, str(self.image / "bin" / "python3"), "-c", "import numpy, pydicom, meddenoise"]
         try:
             done = subprocess.run(command, capture_output=True, cwd="/", env=self.variables)

@@ -42,7 +42,7 @@ def find_imports() -> set[tuple[str, str]]:
 
 
 def describe(room: str) -> tuple[bool, str]:
-    """Whether a room is a shelf, and what it is in a line."""
+    """True if a room is a shelf, and a line on what it is."""
     path = PACKAGE / f"{room}.py"
     home = path if path.exists() else PACKAGE / room / "__init__.py"
     text = (ast.get_docstring(ast.parse(home.read_text(encoding="utf-8"))) or "").splitlines()[0]

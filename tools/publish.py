@@ -60,7 +60,7 @@ NOISE = {
     "photographs, phantoms and random scenes",
 }
 KINDS = {"noise-estimator": "Estimator of noise"}
-"""What a network is called that is not of a method."""
+"""Names of networks that are not of a method."""
 
 MEASURED = (
     "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the others "
@@ -173,7 +173,7 @@ def _row(
 
 
 def _overall(rows: Rows, method: str) -> float:
-    """What `--method auto` compares: the mean over white noise, the noise of the modality and little noise.
+    """Score that `--method auto` compares: the mean over white, low and the modality's noise.
 
     Little noise counts as much as strong: most clinical images have little, and must not be harmed.
     """

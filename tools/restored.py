@@ -1,4 +1,4 @@
-"""What the manifest and the model card say of a restoring checkpoint, from what `medcdiff.py` measured."""
+"""Scores of a restoring checkpoint for the manifest and the model card, from the rows of `medcdiff.py`."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean

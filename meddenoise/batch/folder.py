@@ -192,7 +192,7 @@ class Place:
 
 
 def _next(began: float, every: float) -> float:
-    """When to save again what was saved since `began`."""
+    """Time of the next save, after one that began at `began`."""
     now = monotonic()
     return now + max(every, (now - began) / SAVING)
 

@@ -1,4 +1,4 @@
-"""Who is told what happens in a run: the terminal, a script, the sender of an errand."""
+"""Listeners to the events of a run: the terminal, a script, the sender of an errand."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -16,7 +16,7 @@ GONE = 2
 """Looks in a row that must find no job before they count as ended: one may be on its way."""
 
 UNKNOWN = "Invalid job id"
-"""What `squeue` says of a single job that is over."""
+"""Answer of `squeue` about a single job that is over."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class SlurmJobs:
         self.cluster.scale(jobs=self.count)
 
     def look(self, begun: bool) -> str:
-        """Why no job has begun yet; nothing where one has, and those that are over are asked for again.
+        """The reason why no job has begun; empty once one has, and jobs that are over are then renewed.
 
         Raises ClusterError where all jobs ended without one having begun to work.
         """

@@ -33,7 +33,7 @@ class Device:
     precision: Precision
     reason: str
     backend: Backend = "torch"
-    """What runs the networks that can be compiled."""
+    """Runtime of the networks that can be compiled."""
 
     @property
     def label(self) -> str:

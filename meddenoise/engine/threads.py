@@ -1,4 +1,4 @@
-"""How many threads torch computes with: all for the network, one for what is done beside it."""
+"""Number of threads of torch: all for the network, one for the work that runs at the same time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -116,7 +116,7 @@ class Setup:
     checkpoint: Any = None
     sampling: Sampling = Sampling()
     backend: Literal["torch", "openvino"] = "torch"
-    """What a `CompilingMethod` runs its network with."""
+    """Runtime of the network of a `CompilingMethod`."""
     window: tuple[float, float] | None = None
     """Values (low, high) that are -1 and 1 (`normalize.fit_window`); None gives every plane its own."""
     planes: Noise | None = None

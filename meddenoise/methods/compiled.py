@@ -50,7 +50,7 @@ def run_compiled(network: NoiseUNet, setup: Setup) -> None:
 
 
 def compiled_folder() -> Path | None:
-    """Where compiled networks are kept, beside the weights that were fetched."""
+    """Folder of the compiled networks, next to the weights that were fetched."""
     folder = cache_folder()
     return None if folder is None else folder.with_name("compiled")
 

@@ -86,7 +86,7 @@ class Ends:
 
 
 def trusted(change: Tensor, level: Tensor) -> Tensor:
-    """How much of a change to trust, 0 to 1: little where the noise is below the networks' own error.
+    """Share of a change to trust, 0 to 1: little where the noise is below the networks' own error.
 
     Weights of Wiener's kind, level^2 / (level^2 + OWN_ERROR^2), all in network units. Changes above
     IMPULSE are of impulses, which the level does not tell, and count as noise.

@@ -62,7 +62,7 @@ def _of_plane(removed: Tensor) -> Tensor:
 
 
 def _is_structure(waves: Tensor, grid: tuple[int, int], threshold: float) -> Tensor:
-    """Which coefficients [blocks, SIDE * SIDE] stand out of the noise of their block and frequency.
+    """Mask of the coefficients [blocks, SIDE * SIDE] above the noise of their block and frequency.
 
     The blocks are on a `grid` of rows and columns; `threshold` is in standard deviations of that noise.
     """

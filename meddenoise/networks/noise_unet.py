@@ -44,7 +44,7 @@ class NoiseUNet(Trunk):
         self.told = nn.Linear(bands + 1, first)
         self.tail = nn.Conv2d(first, unshuffle**2, 3, padding=1)
         self.body: Callable[[Tensor], Tensor] | None = None
-        """What runs instead of `mix` and the tail, which are between entry and residual sum."""
+        """A replacement for `mix` and the tail, which are between entry and residual sum."""
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""What a network fills a hole with: as smooth as it can be known there, and with grain if asked for."""
+"""Filled holes: as smooth as they can be known, and with grain if asked for."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -128,7 +128,7 @@ class Restoring:
         return planes, np.ones((len(planes), *planes.shape[2:]), np.float32)
 
     def finish(self, planes: Image, start: int) -> Image:
-        """What one pass filled in as smooth as it can be known, with grain if asked for; else as it is."""
+        """Planes filled by one pass, smoothed, with grain if asked for; those of the sampler as they are."""
         if self.hole is None:
             return planes
         hole = self.hole[start : start + len(planes)]

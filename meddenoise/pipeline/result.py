@@ -39,7 +39,7 @@ class Result:
     modality: str = ""
     """Modality the series was taken for; empty if unknown."""
     modality_from: str = ""
-    """Who or what told, as a part of a sentence."""
+    """Source of the modality, as a part of a sentence."""
     change: Change | None = field(default=None, repr=False)
     """Images to judge; None for other tasks, and after judging."""
 

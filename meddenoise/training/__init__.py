@@ -235,7 +235,7 @@ _TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask
 
 
 def _weights(recipe: "Recipe", manner: Manner) -> "Checkpoint | None":
-    """What a network begins as: the weights that were given, else those that the recipe names."""
+    """The weights that a network begins with: those that were given, else those that the recipe names."""
     from meddenoise.weights import load
 
     start = manner.start or recipe.start

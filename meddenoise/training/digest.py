@@ -21,7 +21,7 @@ class Named(Protocol):
 
     @property
     def plane(self) -> NDArray[np.float32]:
-        """What is learnt from."""
+        """Pixels to train on."""
 
     @property
     def source(self) -> str:

@@ -126,7 +126,7 @@ def hold_out(members: Sequence[Member]) -> HeldOut | None:
 
 
 def why_empty(side: str, patch: int, members: Sequence[Member], listed: bool) -> str:
-    """What a data folder lacks, and what to do, where a `side` of its split, `listed` or not, is empty.
+    """The reason why a `side` of a data folder's split, `listed` or not, is empty, and what to do.
 
     `members` are the series with usable images: of `patch` pixels a side, and not blank.
     """
@@ -165,7 +165,7 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
 
 
 def patient_of(series: Series) -> str:
-    """Whose series it is; every file without a patient is its own."""
+    """The patient of a series; every file without one is its own."""
     return series.subject or str(series.path)
 
 

@@ -159,7 +159,7 @@ class _Frame:
 
     @property
     def ratio(self) -> float | None:
-        """What the places show, relative to the estimate; None where there is none."""
+        """Noise that the places show, relative to the estimate; None if nothing is expected."""
         return self.pair[0] / self.expected if self.expected > 0 else None
 
 

@@ -87,7 +87,7 @@ def main() -> int:
 
 
 def versions() -> dict[str, str | None]:
-    """What numbers depend on."""
+    """Versions of the packages that the numbers depend on."""
     found: dict[str, str | None] = {"meddenoise": __version__, "python": platform.python_version()}
     for package in ("torch", "numpy", "bm3d", "scikit-image"):
         try:

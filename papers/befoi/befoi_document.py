@@ -210,7 +210,7 @@ def _ablation(rows: list[Row]) -> Iterator[str]:
 
 
 def _ghosts(rows: list[Row]) -> Iterator[str]:
-    """What of the neighbours is left in what moved."""
+    """Section on the share of the neighbours that is left in what moved."""
     known = [row for row in rows if row["ghost"] is not None]
     if not known:
         return

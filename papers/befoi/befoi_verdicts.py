@@ -1,4 +1,4 @@
-"""What of the wanted numbers the fluoroscopy benchmark reached, and by how much."""
+"""Verdicts on the wanted numbers of the fluoroscopy benchmark: met or not, and by how much."""
 
 from collections.abc import Iterator
 from statistics import fmean

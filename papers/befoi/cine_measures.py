@@ -21,7 +21,7 @@ BRIGHT = 0.25
 REBLUR = 11
 REBLUR_METRIC: Callable[..., float] = blur_effect
 CHANGE = 0.5
-"""What counts as moved, in standard deviations of the noise."""
+"""Least change that counts as moved, in standard deviations of the noise."""
 MOVED = 0.005
 """Least share of the pixels that must move for the ghosts of a frame to be counted."""
 
@@ -88,7 +88,7 @@ def region_snr(plane: Plane, region: tuple[slice, slice]) -> float:
 
 
 def moved_mask(scene: Scene) -> Mask | None:
-    """Where a neighbouring frame differs from the middle one by more than half the noise, None if hardly."""
+    """Mask of what differs in a neighbouring frame by more than half the noise, None if hardly any."""
     if scene.truth is None:
         return None
     middle = scene.truth[scene.middle]
@@ -98,7 +98,7 @@ def moved_mask(scene: Scene) -> Mask | None:
 
 
 def ghost_of(result: Plane, scene: Scene) -> float | None:
-    """How much of the neighbours is in a result, where something moved.
+    """Share of the neighbours in a result, in what moved.
 
     0: no trace of them; 1: their mean in place of the frame; 2/3: the mean of the three.
     """

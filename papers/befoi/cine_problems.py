@@ -68,7 +68,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to make scenes of: up to `images` images or phantoms, central crops of `size` (0: whole)."""
+    """Sources of scenes: up to `images` images or phantoms, central crops of `size` (0: whole)."""
 
     folder: Path
     images: int

@@ -1,4 +1,4 @@
-"""How real simulated noise is: the physics core, and white noise, against real repeats.
+"""Realism of simulated noise: the physics core, and white noise, against real repeats.
 
     python papers/befoi/noise_realism.py DATA [--seed 0] [--json FILE]
 
@@ -82,7 +82,7 @@ def compare_run(series: Series, seed: int) -> dict[str, Realism]:
 
 
 def core_of(profile: NoiseProfile) -> ProfileNoise:
-    """What `simulate --noise profile.toml` adds to a cine."""
+    """The noise that `simulate --noise profile.toml` adds to a cine."""
     return ProfileNoise(profile.gain, profile.offset, profile.frequency, profile.power, rho=profile.rho)
 
 

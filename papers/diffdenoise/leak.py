@@ -1,11 +1,11 @@
-"""What `diffdenoise` weights keep of the noise; how steady and how sure their sampler is: three tables.
+"""Leak of `diffdenoise` weights; spread and calibration of their sampler: three tables.
 
     python papers/diffdenoise/leak.py DATA [--weights NAME|PATH] [--images 2] [--crop 192] [--seeds 50]
         [--markdown docs/diffdenoise-weights.md]
 
 The first: leak (share of a pixel's own noise that stays) and PSNR of the student, of the blind-spot network
 and of its fusion with the noisy image, whose weight is the best leak there is; white noise of 6 to 50 of
-255, told.
+255, given.
 The second: pixel spread over `--seeds` seeds of a single run of the sampler and of a symmetric pair, and
 the PSNR of pairs of 10 and of 100 steps, without fusion. The third: the share of pixels whose error lies
 within two of the standard deviations that --mode diffusion --uncertainty writes, and the root mean square

@@ -53,7 +53,7 @@ def accuracy(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
 
 
 def area_under_curve(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """How often an image of label 1 scores above one of label 0, ties as half: the area under the ROC curve.
+    """Area under the ROC curve: how often an image of label 1 scores above one of label 0, ties as half.
 
     NaN where a label is missing. Source: Mann and Whitney 1947.
     """

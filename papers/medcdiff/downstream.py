@@ -1,4 +1,4 @@
-"""What noise and denoising do to a classifier of chest radiographs, normal against pneumonia.
+"""Effect of noise and denoising on a classifier of chest radiographs, normal against pneumonia.
 
     OMP_NUM_THREADS=1 python papers/medcdiff/downstream.py DATA --weights CHECKPOINT --json FILE [--keep
         FOLDER]

@@ -133,7 +133,7 @@ def _against(rows: list[Row], task: str) -> str:
 
 
 def _calibration(rows: list[Row]) -> Iterator[str]:
-    """Whether the stated uncertainty is true, for the modes that state one."""
+    """Verdicts on the stated uncertainty, for the modes that state one."""
     low, high = CALIBRATED
     for name in dict.fromkeys(row["method"] for row in rows if row["within"] is not None):
         mine = [row for row in rows if row["method"] == name]

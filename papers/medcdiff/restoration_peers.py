@@ -42,7 +42,7 @@ CLASSICAL: dict[Task, tuple[str, ...]] = {
     "medcdiff-inpaint": ("biharmonic",),
 }
 INPUT = {"medcdiff": "noisy", "medcdiff-upscale": "bicubic", "medcdiff-inpaint": "hole"}
-"""What the degraded image itself is called: of super-resolution it is the bicubic interpolation."""
+"""Names of the degraded image itself: of super-resolution it is the bicubic interpolation."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the samplers are compared on: the diffusion network of a checkpoint over test images."""
+"""Problems to compare samplers on: the diffusion network of a checkpoint over test images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What `samplers.py` measured, as a document: which fast sampler keeps the mean of the full one."""
+"""Document of the measurements of `samplers.py`: which fast sampler keeps the mean of the full one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.markdown import page, table
 
 PSNR_LIMIT, SSIM_LIMIT, NFE_LIMIT = 0.05, 0.001, 15
-"""What a fast sampler may lose, in dB and of SSIM, with how many evaluations."""
+"""Limits of a fast sampler: loss in dB and of SSIM, and evaluations."""
 FULL = "full"
 HEAD = "sampler", "evaluations", "mean, dB", "difference", "once, dB", "SSIM", "difference", "ms an image"
 ABOUT = """\

@@ -1,4 +1,4 @@
-"""What `vpsde.py` measured, as a document: every number from the values of single patches."""
+"""Document of the measurements of `vpsde.py`: every number from the values of single patches."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What must hold of every result, end to end: symmetries, independence of planes, structures, privacy."""
+"""Guarantees for every result, end to end: symmetries, independence of planes, structures, privacy."""
 
 import socket
 from dataclasses import replace
@@ -27,7 +27,7 @@ SHIPPED = [name for name, row in published().items() if row.method in methods.ro
 WINDOWED = [name for name in SHIPPED if published()[name].method == "vpsde"]
 """Checkpoints whose network attends to a tile as a whole: another tile is another result."""
 TILED_HU = {"medcdiff": 0.5 * 20, "befoi": 0.8 * 20}
-"""Where networks see farther than tiles overlap: under a sigma, and no step, as tiles are blended. `befoi`
+"""For networks that see farther than tiles overlap: under a sigma, and no step, as tiles are blended. `befoi`
 does so in some tens of pixels at edges of 50 sigmas, which a cine seldom has; its frames go through whole."""
 
 

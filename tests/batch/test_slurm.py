@@ -37,7 +37,7 @@ def slurm(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def jobs(*command: str) -> list[str]:
-    """What a command of Slurm says, line by line."""
+    """Output of a command of Slurm, line by line."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 

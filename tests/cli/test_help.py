@@ -90,7 +90,7 @@ def test_what_is_proposed_shares_more_than_half_its_letters(typed: str) -> None:
 
 
 def tab(shell: str, line: str) -> list[str]:
-    """What a shell would propose at the end of a command line."""
+    """Proposals of a shell at the end of a command line."""
     words = line.split(" ")
     state = {
         "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},

@@ -1,4 +1,4 @@
-"""What a series is taken for: its file's statement, its user's, hints in its header, its values."""
+"""Modality of a series: its file's statement, its user's, hints in its header, its values."""
 
 from functools import cache
 from pathlib import Path

@@ -228,7 +228,7 @@ def test_magnitudes_stay_magnitudes() -> None:
 
 @cache
 def drawn(first: int, planes: int, batch: int, seed: int = 4) -> np.ndarray:
-    """What the engine makes of so many planes from the `first` on: clean and spread, [2, N, Y, X]."""
+    """Results of the engine for so many planes from the `first` on: clean and spread, [2, N, Y, X]."""
     noisy, sigma = image(130, 120, count=3).numpy(), np.ones((3, 130, 120), np.float32)
     options = EngineOptions(CPU, tile=128, overlap=32, batch_size=batch, seed=seed)
     part = slice(first, first + planes)

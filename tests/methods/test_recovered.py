@@ -1,4 +1,4 @@
-"""What is found in removed noise: structure that is there, and next to nothing where there is none."""
+"""Structure found in removed noise: that which is there, and next to nothing if there is none."""
 
 import pytest
 import torch

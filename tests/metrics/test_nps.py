@@ -139,7 +139,7 @@ def edge(blur: float, angle: float = 5.0) -> Planes:
 
 
 def half_frequency(blur: float, level: float) -> float:
-    """Where the transfer of Gaussian blur and of the area of a pixel falls to `level`, by bisection."""
+    """Frequency at which the transfer of Gaussian blur and of the area of a pixel falls to `level`."""
     f = np.linspace(0, 1, 100001)
     return float(f[np.argmax(np.exp(-2 * (np.pi * blur * f) ** 2) * np.sinc(f) < level)])
 

@@ -52,7 +52,7 @@ def test_a_folder_without_the_weights_is_named_and_nothing_is_fetched(tmp_path: 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """What a server on loopback answers with, by path; SOURCES points there and torch's cache is empty."""
+    """Answers of a server on loopback, by path; SOURCES points there and torch's cache is empty."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     answers: dict[str, bytes] = {}
 

@@ -1,4 +1,4 @@
-"""What must hold for every image: symmetry, shifts, scales, mirrors, perfect scores."""
+"""Properties that hold for every image: symmetry, shifts, scales, mirrors, perfect scores."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How far noise is correlated, and fresh noise drawn like an estimate."""
+"""Correlation length of noise, and fresh noise drawn like an estimate."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ RADIUS = np.hypot(*np.meshgrid(*[np.fft.fftfreq(256)] * 2)).astype(np.float32)
 
 
 def bands_of(amplitude: Amplitude) -> tuple[float, ...]:
-    """What `NoiseEstimate.bands` is for noise of this amplitude."""
+    """`NoiseEstimate.bands` of noise of this amplitude."""
     power = np.square(amplitude(RADIUS), dtype=np.float64)
     inside = [power[(low <= RADIUS) & (high > RADIUS)] for low, high in pairwise(BAND_EDGES)]
     return tuple(float(np.sqrt(part.mean() / power.mean())) for part in inside)

@@ -1,4 +1,4 @@
-"""What is filled in: smooth where nothing is known, softer steps at its border, with grain if asked for."""
+"""Filled holes: smooth where nothing is known, softer steps at the border, with grain if asked for."""
 
 from pathlib import Path
 

@@ -52,7 +52,7 @@ def use(monkeypatch, method):
 
 
 def count_calls(monkeypatch, where):
-    """How often a function ran, counted as it runs."""
+    """Calls of a function, counted as it runs."""
     module, name = where.rsplit(".", 1)
     real, calls = getattr(sys.modules[module], name), []
 

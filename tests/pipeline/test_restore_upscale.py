@@ -43,7 +43,7 @@ def upscale(weights: Path, *arguments: Any, code: int = 0) -> Any:
 
 
 def corner(affine: np.ndarray[Any, Any], shape: tuple[int, ...], last: bool) -> np.ndarray[Any, Any]:
-    """Where the field of view begins, half a voxel before the first centre, or ends in the plane."""
+    """Corner of the field of view, the first or the `last` in the plane: half a voxel from a centre."""
     place = [size - 0.5 for size in shape[:2]] if last else [-0.5, -0.5]
     return np.asarray(affine @ [*place, 0, 1])
 

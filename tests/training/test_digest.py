@@ -35,7 +35,7 @@ def test_a_checksum_tells_values_apart_whatever_their_layout_in_memory() -> None
     "others", [[clean(2)], [clean(1, "b.png")], [clean(1)] * 2], ids=["content", "name", "number"]
 )
 def test_other_images_are_told_from_another_recipe(others: list[TrainingImage]) -> None:
-    """What is measured in the images, such as the reach of their noise, changes with them."""
+    """Values measured in the images, such as the reach of their noise, change with them."""
     before = describe(rate=1, **name_images([clean(1)]), radii=[0])
     with pytest.raises(TrainingError, match=r"state.*folder given with -o holds a training on other images:"):
         refuse_change(STATE, before, describe(rate=1, **name_images(others), radii=[2]))

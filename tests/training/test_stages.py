@@ -41,7 +41,7 @@ KEPT = [
     "diffusion/checkpoint.safetensors",
     "student/checkpoint.safetensors",
 ]
-"""What an interrupted run must have to the byte."""
+"""Files that an interrupted run must have to the byte."""
 Change = Callable[[Stages], Stages]
 
 
@@ -75,7 +75,7 @@ def copy(whole: Path, tmp_path: Path) -> Path:
 
 
 def attempts(folder: Path, output: Path, *tries: dict[str, Any]) -> list[dict[str, Any]]:
-    """What became of each of the tries, every one a process that goes on where the one before ended."""
+    """Outcome of each of the tries, every one a process that goes on where the one before ended."""
     done = subprocess.run(
         [sys.executable, str(INTERRUPTED), str(folder), str(output), json.dumps(tries)],
         capture_output=True,

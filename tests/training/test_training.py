@@ -459,7 +459,7 @@ def test_recorrupted_patches_of_steady_noise_do_not_depend_on_the_estimate_betwe
 
 
 def test_the_folder_of_another_method_is_refused_and_left_as_it_is(images: Path, tmp_path: Path) -> None:
-    """Whether its run is marked, or only its checkpoint tells."""
+    """By the note in its folder, and by its checkpoint if there is no note."""
     out = tmp_path / "run"
     out.mkdir()
     (out / "method.txt").write_text("diffdenoise\n")

@@ -1,4 +1,4 @@
-"""What a method shows without a reference: measured through the engine, on a crop, as it is written."""
+"""Checks of a method without a reference: measured through the engine, on a crop, as it is written."""
 
 import numpy as np
 import pytest

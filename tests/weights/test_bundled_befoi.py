@@ -70,7 +70,7 @@ def test_frames_come_nearer_to_the_truth_than_one_by_one_and_than_their_average(
 
 
 def ghost(made: Values, truth: Values) -> float:
-    """What of the neighbours is in the frames where something moved; what is merely blurred left out."""
+    """Share of the neighbours in what moved of the frames; what is merely blurred left out."""
     mask, exact = moved(truth), inner(truth).astype(np.float64)
     beside = (truth[:-2] + truth[2:]) / 2
     lost = [np.stack([gaussian_filter(frame, width) for frame in exact]) for width in (0.7, 1.5, 3.0)]

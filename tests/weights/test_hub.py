@@ -61,7 +61,7 @@ def refused(folder, endpoint, spec=SPEC, sha256=SHA256, **more):
 
 
 def cached_bytes(folder):
-    """What lies in the cache folder, locks and notes left out."""
+    """Files in the cache folder, locks and notes left out."""
     return [path for path in (folder / "cache").rglob("*") if path.is_file() and "blobs" in path.parts]
 
 

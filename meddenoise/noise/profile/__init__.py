@@ -15,7 +15,7 @@ from meddenoise.noise.spectrum import Amplitude, sampled_amplitude
 Source = Literal["frames", "repeats", "one image"]
 SOURCES: tuple[Source, ...] = ("frames", "repeats", "one image")
 SCHEDULE = "linear-1000"
-"""Whose steps `NoiseProfile.steps` counts. Source: BeFOI (Hu, Huang 2024)."""
+"""Schedule whose steps `NoiseProfile.steps` counts. Source: BeFOI (Hu, Huang 2024)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ SCENES = "phantom:scenes"
 ANY = "*"
 """Modality of images that stand for every one: each patch gets the noise of another."""
 NAMES = {"": "image", ANY: "natural"}
-"""How scores name what is of no modality."""
+"""Names of images without a modality in the scores."""
 LEAST_SCALE = 0.3
 """Errors are weighed in units of sigma down to this level, in 255ths; of less noise no one sees any."""
 MODALITIES = ("CT", "MR", "MR", "DX", "XA")
@@ -149,7 +149,7 @@ class PatchSource:
         return image, patch, None
 
     def _rings(self, image: TrainingImage, rng: np.random.Generator) -> bool:
-        """Whether the next patch of an image is drawn twice as large, to be scanned with half the matrix."""
+        """True if the next patch of an image is drawn twice as large, to be scanned with half the matrix."""
         exact = image.noise is None and image.like is None and image.own.sigma < EXACT
         fits = min(image.plane.shape) >= 2 * self.patch
         return image.modality == "MR" and exact and fits and rng.random() < RINGING

@@ -33,7 +33,7 @@ class Finding:
     done: str
 
     def as_json(self) -> dict[str, Any]:
-        """What `Finding(**values)` takes."""
+        """The values that `Finding(**values)` takes."""
         return asdict(self)
 
 

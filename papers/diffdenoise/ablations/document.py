@@ -42,7 +42,7 @@ def write_document(path: Path, scale: Scale, findings: dict[str, Finding]) -> No
 
 
 def command(scale: Scale) -> str:
-    """What makes the document again."""
+    """The command that writes the document again."""
     data = " --data DATA" if scale.name == "full" else ""
     return f"python papers/diffdenoise/diffdenoise.py --scale {scale.name}{data}"
 

@@ -117,7 +117,7 @@ class Lab:
         return condition_of(self.blind.network)
 
     def targets(self, options: TargetOptions) -> list[Image | None]:
-        """What the main sampler makes of every training image, by the product's own code."""
+        """Results of the main sampler for every training image, by the product's own code."""
         diffusion = self.diffusion("masked")
         network, blind = diffusion.network.cpu(), self.blind.network.cpu()
         srds = Srds(network, diffusion.schedule, diffusion.prediction, options.steps, options.pairs)

@@ -54,7 +54,7 @@ class Test:
         return Test(self.noisy, torch.full_like(self.sigma, noise.sigma), bands, self.source)
 
     def batch(self, rho: int = 0) -> NoisyBatch:
-        """What a condition is computed from."""
+        """The batch that a condition is computed from."""
         return NoisyBatch(self.noisy, self.sigma, self.bands, rho)
 
     def fused(self, mean: Tensor) -> Tensor:

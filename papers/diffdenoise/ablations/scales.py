@@ -1,4 +1,4 @@
-"""How large the ablations are: images, networks, lengths of training."""
+"""Sizes of the ablations: images, networks, lengths of training."""
 
 from dataclasses import dataclass, field
 from typing import Any

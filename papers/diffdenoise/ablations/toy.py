@@ -25,7 +25,7 @@ class Noisy:
     noise: NoiseEstimate
 
     def images(self, rho: int = 0) -> list[NoisyImage]:
-        """What training may see."""
+        """The images that training may see."""
         return [
             NoisyImage(plane, self.noise, "", SOURCE, str(number), rho)
             for number, plane in enumerate(self.noisy)

@@ -25,7 +25,7 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 def missing() -> str:
-    """Why the tests cannot run here; empty where they can."""
+    """The reason why the tests cannot run here; empty if they can."""
     found = {"Orthanc": shutil.which("Orthanc"), "storescu": storescu()}
     names = [name for name, path in found.items() if path is None]
     return f"not installed: {', '.join(names)} (packages orthanc and dcmtk)" if names else ""
@@ -136,7 +136,7 @@ class Archive(Machine):
         wait_for(self._answers, "Orthanc")
 
     def get(self, path: str) -> Any:
-        """What the REST interface answers."""
+        """Answer of the REST interface."""
         with urllib.request.urlopen(f"http://{HOST}:{self.web}{path}", timeout=10) as answer:
             content = answer.read()
         return (
@@ -177,7 +177,7 @@ class Node(Machine):
         wait_for(self.health, "the node")
 
     def health(self) -> Any:
-        """What the health endpoint answers, None where nothing does."""
+        """Answer of the health endpoint, None if there is none."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.health_port}/health", timeout=5) as answer:
                 return json.loads(answer.read())
@@ -186,7 +186,7 @@ class Node(Machine):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is on its way."""
+        """True if nothing is on its way."""
         state = self.health()
         return state is not None and not (
             state["receiving"] or state["waiting"] or any(state["sending"].values())

@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.skipif(bool(machines.missing()), reason=machines.missing()),
 ]
 BAD_LINES = re.compile(r"Traceback|Error:|^(?!\d{4}-).", re.MULTILINE)
-"""What no line of the log may be: a traceback, or of another library."""
+"""Lines that the log must not have: a traceback, or those of another library."""
 BROKEN = (0xA700, 0xA900, 0xC000, 0x0117)
 
 
@@ -84,7 +84,7 @@ def associate(node, calling="CT1"):
 
 
 def lingering(node):
-    """Whether the node refuses an association for want of room."""
+    """True if the node refuses an association for want of room."""
     association = associate(node)
     if association.is_established:
         association.release()

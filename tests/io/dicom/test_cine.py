@@ -24,7 +24,7 @@ DERIVED = {
     *("DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
     *("ContributingEquipmentSequence", "SourceImageEvidenceSequence", "ReferencedSeriesSequence"),
 }
-"""What a derived object says of itself."""
+"""Elements in which a derived object describes itself."""
 
 
 def denoise(path: Path, *options: str, code: int = 0) -> tuple[Dataset | None, str]:

@@ -271,7 +271,7 @@ def test_left_aligned_bits_and_overlay_bits_beside_them_are_understood(tmp_path:
        shift=st.integers(1, 4), upper=st.booleans(), rle=st.booleans())  # fmt: skip
 @settings(deadline=None, max_examples=60)
 def test_an_odd_high_bit_keeps_values_and_words(values, signed, shift, upper, rle) -> None:
-    """Whether the values are where the header says, or in the lowest bits all the same."""
+    """With the values where the header says, and in the lowest bits all the same."""
     values = np.clip(values, -2048, 2047) if signed else np.clip(values, 0, 4095)
     values[0, 0], values[0, 1] = 1, 2047 if signed else 4095  # neither all empty nor all small
     kind = np.int16 if signed else np.uint16

@@ -38,7 +38,7 @@ RUNNER = CliRunner()
 
 
 def unpack(text: str, shape: tuple[int, int], smooth: bool) -> np.ndarray:
-    """What page.js does, slowly."""
+    """The same as page.js does, slowly."""
     raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).astype(np.int64)
     count = shape[0] * shape[1]
     folded = (raw[:count] << 8) | raw[count:]

@@ -1,4 +1,4 @@
-"""What the page shows of a series: planes with their reasons, regions in the patient, frames to play."""
+"""Views of a series on the page: planes with their reasons, regions in the patient, frames to play."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What Med-cDiff learns to undo: noise and impulses, coarse grids, holes."""
+"""Degradations that Med-cDiff learns to undo: noise and impulses, coarse grids, holes."""
 
 import numpy as np
 import pytest
