@@ -64,7 +64,7 @@ KINDS = {"noise-estimator": "Estimator of noise"}
 
 MEASURED = (
     "Mean PSNR in dB on validation images; methods marked `auto` estimate the noise themselves, the others "
-    "are told the true level, `bm3d+model` the true spectrum and variance stabilisation too. Written by "
+    "are given the true level, `bm3d+model` the true spectrum and variance stabilisation too. Written by "
     "`tools/publish.py` from what `benchmarks/quality.py` measured."
 )
 JUDGED = (

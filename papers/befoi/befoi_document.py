@@ -63,13 +63,13 @@ Written by `python papers/befoi/befoi_document.py` from what `papers/befoi/befoi
 noise not stated): they rank the paper's methods among themselves, and are not to be held against ours.
 
 SNR is mean over standard deviation in the flattest 48 x 48 pixels of the clean frame; it rewards
-flattening, so read it beside REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean
+flattening, so read it with REBLUR (0 sharp, 1 blurred; noise lowers it too: best is that of the clean
 frame, and a result that is still noisy seems sharp). PSNR is in dB over 255. The last column is the gain
 in PSNR of `befoi`, which estimates the noise by itself, over the method, frame by frame, with its 95 %
 bootstrap interval over images. Times are of one thread of a busy machine.
 
 * `told`: given the true level, dependence on signal and spectrum; all other rows of ours estimate it. NLM and
-  BM3D are told the true level, `bm3d+model` spectrum and dependence too.
+  BM3D are given the true level, `bm3d+model` spectrum and dependence too.
 * `noise2self` was trained on the noisy frames that are scored, and on others with such noise; `gcbd-*` on
   clean training frames with noise from frames that are not scored: `bootstrap` the blocks as they are,
   `wgan` made by a network, both with DnCNN-17; `unet` is bootstrap with the U-Net of our student.

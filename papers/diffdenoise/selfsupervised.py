@@ -10,7 +10,7 @@ Central crops of the `train` images of one modality (SPLITS.csv; see quality.py)
 one realisation of noise each, of `sigma` grey levels, blurred by a Gaussian of `kernel` pixels, and are
 written as a folder of NIfTI files. Every method that trains sees these noisy images alone, for the same
 minutes, on one thread, one after another. Then it denoises them ("own": a user's folder) and crops of `val`
-images with noise of the same kind ("others"). NLM and BM3D are told the true level (`true`), our estimate
+images with noise of the same kind ("others"). NLM and BM3D are given the true level (`true`), our estimate
 of each image's (`auto`), and BM3D the true spectrum too where the noise is not white (`bm3d+model`);
 `direct` is the supervised control. PSNR is over 255; nothing is clipped.
 

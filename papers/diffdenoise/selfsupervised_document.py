@@ -21,7 +21,7 @@ ABOUT = """\
 Every method that trains sees the noisy images alone, for the same minutes, on one thread. "own": these
 images, denoised; "others": images of other patients with noise of the same kind. PSNR in dB over 255 / SSIM.
 Noise2Void is that of CAREamics; Neighbor2Neighbor trains the network of our student. `direct` is the
-supervised control, `true` methods are told the level of the noise, `auto` ones our estimate of each image's.
+supervised control, `true` methods are given the level of the noise, `auto` ones our estimate of each image's.
 The minutes of `diffdenoise` are those of the whole command with reading and all stages."""
 
 

@@ -11,7 +11,7 @@ from papers.diffdenoise.ablations.scales import Scale
 
 INTRODUCTION = """\
 Every network here is trained by the tasks of `meddenoise train` (blind-spot network, conditional diffusion,
-targets, student) and told the exact noise level and spectrum; the last weights are used, not the best of a
+targets, student) and given the exact noise level and spectrum; the last weights are used, not the best of a
 validation, but in A12, a whole run of the product. Clean images serve for evaluation alone, and for the
 supervised control of A10.
 

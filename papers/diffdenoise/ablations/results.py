@@ -45,17 +45,17 @@ def fusion(lab: Lab) -> Finding:
     low, high = (found[f"30 % too {side}, all"] - found["true, off"] for side in ("low", "high"))
     return Finding(
         title=f"Fusion with the noisy image (SRDS, masked, {PAIRS} pairs)",
-        claim="Fusion adds what a blind estimate cannot know, and stands an error of 30 % in the level.",
+        claim="Fusion adds what a blind estimate cannot know, and tolerates an error of 30 % in the level.",
         columns=[
-            *("level told", "no fusion, dB", "fusion alone told so, dB", "leak"),
-            *[f"all told so, {name}" for name in SCORES],
+            *("level given", "no fusion, dB", "fusion given it, dB", "leak"),
+            *[f"all given it, {name}" for name in SCORES],
         ],
         rows=rows,
         numbers=found | {"estimated / true": estimated.sigma / sigma},
         verdict=judge(gain > CLEARLY, lost < CLEARLY, min(low, high) > -CLEARLY),
         seen=(
             f"fusion adds {gain:+.2f} dB; with our estimate of the level {-lost:+.2f} dB against the true "
-            f"one; told 30 % too little it is {low:+.2f} dB, too much {high:+.2f} dB against no fusion at "
+            f"one; with 30 % too little it is {low:+.2f} dB, too much {high:+.2f} dB against no fusion at "
             "the true level."
         ),
         done=(
