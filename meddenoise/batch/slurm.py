@@ -44,8 +44,8 @@ class SlurmJobs:
         self._empty = 0 if states else self._empty + 1
         if self._empty >= GONE:
             raise ClusterError(
-                "the jobs of Slurm ended before they began to work: their logs (slurm-*.out, or where "
-                "jobqueue.slurm.log-directory of Dask's configuration says) tell why."
+                "the jobs of Slurm ended before they began to work: their logs (slurm-*.out, or in "
+                "jobqueue.slurm.log-directory of Dask's configuration) say why."
             )
         if not states or any(" RUNNING " in state for state in states):
             return ""

@@ -67,15 +67,15 @@ Networks = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Folder with the weights of lpips and fid, which are fetched on first use without.",
+        help="Folder with the weights of lpips and fid. Default: fetched on first use.",
     ),
 ]
 Discs = Annotated[
     bool,
     typer.Option(
         "--lesions",
-        help="Put small discs into --noisy, denoise again as the report next to the result says, and tell "
-        "what is left of them.",
+        help="Put small discs into --noisy, denoise again as the report next to the result says, and "
+        "measure what is left of them.",
     ),
 ]
 MethodName = Annotated[
@@ -121,7 +121,7 @@ def evaluate(
 ) -> None:
     """Measure results against references (--ref), and by what was removed (--noisy).
 
-    Results find their partners by the images they were made from, file name, place in the patient, or order.
+    Results find their partners by the images they were made from, name, position in the patient, or order.
 
     Example: meddenoise eval nlm/ direct/ --ref clean/ --noisy noisy/
     """

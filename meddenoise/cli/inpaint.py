@@ -13,8 +13,8 @@ Mask = Annotated[
     Path,
     typer.Option(
         "--mask",
-        help="The part to fill in: an image, a series or a DICOM "
-        "segmentation that is not 0 there. A single plane is used for every plane.",
+        help="The pixels to fill in: those that are not 0 in this image, series or DICOM segmentation. "
+        "A single plane is used for every plane.",
     ),
 ]
 

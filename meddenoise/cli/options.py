@@ -9,7 +9,7 @@ from meddenoise.cli import complete
 
 _COMPUTING = "Computing"
 _WRITING = "Writing"
-_TALKING = "Telling"
+_TALKING = "Messages"
 
 Inputs = Annotated[list[Path] | None, typer.Argument(metavar="INPUT", help="Files or folders.")]
 FilesFrom = Annotated[
@@ -21,7 +21,7 @@ def _output(mark: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(
         "-o",
         "--output",
-        help=f"Where to write. Default: NAME_{mark}.EXT beside a file, NAME_{mark}/ beside a folder.",
+        help=f"Where to write. Default: NAME_{mark}.EXT next to a file, NAME_{mark}/ next to a folder.",
         rich_help_panel=_WRITING,
     )
     return option

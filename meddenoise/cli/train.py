@@ -46,7 +46,7 @@ RecipeName = Annotated[
     str | None,
     typer.Option(
         "--recipe",
-        help="A shipped recipe by name, or a TOML file. Default: one for --data.",
+        help="A shipped recipe by name, or a TOML file. Default: the one that fits --data.",
         autocompletion=complete.recipe,
     ),
 ]
@@ -77,7 +77,7 @@ BlindRadius = Annotated[
         "measures it.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -105,11 +105,11 @@ def train(
     Example: meddenoise train --data scans/ -o run/ && meddenoise denoise new.dcm --weights
     run/checkpoint.safetensors
 
-    From noisy images alone: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
+    From noisy images only: meddenoise train --method diffdenoise --data noisy/ -o run/ --budget 30m
 
     For the noise of one device: meddenoise train --data clean/ --noise-profile profile.toml -o run/
 
-    For one's own fluoroscopy: meddenoise noise fluoro.dcm -o p.toml && meddenoise train --method befoi
+    For your own fluoroscopy: meddenoise noise fluoro.dcm -o p.toml && meddenoise train --method befoi
     --noise-profile p.toml --data cines/ -o run/
     """
     from meddenoise.training.budget import Budget

@@ -119,7 +119,7 @@ def pull(
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: every one of the list.")
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all of the list.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,7 +150,7 @@ def verify(
 
 
 def path(name: Spec) -> None:
-    """Print where a checkpoint's file lies on this machine, without fetching it.
+    """Print the path of a checkpoint's file on this machine, without fetching it.
 
     Example: meddenoise weights path NAME
     """
@@ -164,7 +164,7 @@ def path(name: Spec) -> None:
 
 
 def _describe(row: "WeightsRow") -> dict[str, Any]:
-    """A row of the manifest as JSON holds it, with its place and, where it lies here, its path."""
+    """A row of the manifest as JSON holds it, with its place and, if it is on this machine, its path."""
     from dataclasses import asdict
 
     place, path = _place(row)

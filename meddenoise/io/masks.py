@@ -108,7 +108,7 @@ def _from_frames(segmentation: Segmentation, series: Series) -> Mask:
         number = _plane_of(frame, series)
         if number is None:
             raise InputError(
-                f"the mask {path} has a frame that lies on no plane of {series.path}: "
+                f"the mask {path} has a frame that is on no plane of {series.path}: "
                 "draw the segmentation on that series."
             )
         hole[number] |= frame.pixels

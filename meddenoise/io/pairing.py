@@ -154,7 +154,7 @@ def _by_place(result: Series, other: Series, both: str) -> Order:
         at = ", ".join(f"{value:.2f}" for value in places[far[0]])
         raise InputError(
             f"{both} differ in place: the second has no plane at ({at}) mm, where plane {far[0] + 1} "
-            "of the first lies."
+            "of the first is."
         )
     return nearest
 

@@ -96,7 +96,7 @@ METHODS: dict[str, MethodRow] = {
     ),
     "medcdiff": MethodRow(
         "meddenoise.methods.medcdiff:MEDCDIFF",
-        "conditional diffusion told the spectrum of the noise, and for impulses: one pass, or the sampler",
+        "conditional diffusion given the spectrum of the noise, also for impulses: one pass, or the sampler",
         "Hung et al. 2023, Bioengineering 10(11):1258",
         "diffusion",
         _OWN,

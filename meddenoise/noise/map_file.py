@@ -78,7 +78,7 @@ def _fit(path: Path, values: Image, noise: Series, series: Series) -> Image:
 
 def _check_levels(path: Path, levels: Image, valid: NDArray[np.bool_]) -> None:
     """Raises where a level is NaN, infinite or below 0 on a pixel that is image."""
-    for wrong, what in ((~np.isfinite(levels), "that are no number"), (levels < 0, "below 0")):
+    for wrong, what in ((~np.isfinite(levels), "that are not numbers"), (levels < 0, "below 0")):
         count = int(np.count_nonzero(wrong & valid))
         if count:
             plane, row, column = (int(index) + 1 for index in np.argwhere(wrong & valid)[0])

@@ -159,7 +159,7 @@ def split_notes(training: Iterable[str], validation: Iterable[str]) -> list[str]
     if name in trained:
         return [
             f"validation is on the last {count} planes of {name}, the only series: its scores are of this "
-            f"patient alone; add others, or choose with --val."
+            f"patient only; add others, or choose with --val."
         ]
     return [f"validation is only on {name}, one of {others + 1} series; the others train."]
 

@@ -83,7 +83,7 @@ def fetch(source: HubFile, sha256: str | None) -> Path:
         forget(path)
         raise WeightsError(
             f"{source} is not the published file (SHA-256 {found[:12]}..., expected {sha256[:12]}...) and "
-            "was deleted: try again, and if it stays so, update meddenoise or tell its authors."
+            "was deleted: try again, and if it stays so, update meddenoise or write to its authors."
         )
     return path
 

@@ -108,8 +108,8 @@ def test_a_map_need_not_say_anything_where_there_is_no_image(tmp_path: Path) -> 
 
 
 BAD = {
-    "nan": (np.nan, "1 values that are no number, the first in plane 2, row 3, column 4"),
-    "infinite": (np.inf, "1 values that are no number"),
+    "nan": (np.nan, "1 values that are not numbers, the first in plane 2, row 3, column 4"),
+    "infinite": (np.inf, "1 values that are not numbers"),
     "negative": (-0.5, "1 values below 0, the first in plane 2, row 3, column 4"),
 }
 

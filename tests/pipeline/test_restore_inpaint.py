@@ -203,7 +203,7 @@ def test_a_segmentation_of_another_place_is_refused(height: float, x: float, tmp
     frames = np.ones((2, 8, 6), np.uint8)
     frames[:, 0] = 0
     path = segmentation(tmp_path / "seg.dcm", frames, [0.0, height], x)
-    with pytest.raises(InputError, match="lies on no plane"):
+    with pytest.raises(InputError, match="is on no plane"):
         read_hole(path, series)
 
 

@@ -56,7 +56,7 @@ class FolderWatch:
             observer.start()
         except OSError as error:
             log.warning(
-                "the system tells of no changes (%s): the folder is looked through every %.0f s instead",
+                "the system cannot report changes (%s): the folder is scanned every %.0f s instead",
                 error.strerror or error,
                 RESCAN_S,
             )
