@@ -1,4 +1,4 @@
-"""Documents in Markdown: tables, pages, and text between two marks of a file."""
+"""Documents in Markdown: tables, pages, and text between two comments of a file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ def page(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
-def replace_between(path: Path, marks: tuple[str, str], text: str) -> None:
-    """Put `text` between the two marks of a file. Raises ValueError if it does not have them."""
-    begin, end = marks
+def replace_between(path: Path, comments: tuple[str, str], text: str) -> None:
+    """Put `text` between the two comments of a file. Raises ValueError if it does not have them."""
+    begin, end = comments
     before, found, rest = path.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):

@@ -41,7 +41,7 @@ from meddenoise.version import __version__
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import Checkpoint
 
-MARKS = "<!-- pilots: begin -->", "<!-- pilots: end -->"
+COMMENTS = "<!-- pilots: begin -->", "<!-- pilots: end -->"
 GROUPS = "phantoms", "repeats", "cines", "natural", "volumes"
 NATURAL = "natural/"
 Sides = tuple[list[TrainingImage], list[TrainingImage]]
@@ -156,7 +156,7 @@ def main() -> int:
     if arguments.markdown is None:
         print(text)
     else:
-        replace_between(arguments.markdown, MARKS, text)
+        replace_between(arguments.markdown, COMMENTS, text)
     return 0
 
 
@@ -252,7 +252,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--only", type=names_of("pilot", PILOTS), help=",".join(PILOTS))
     parser.add_argument("--cache", type=Path, help="folder that keeps what NLM gave")
-    parser.add_argument("--markdown", type=Path, help="a document with marks for the table")
+    parser.add_argument("--markdown", type=Path, help="a document with the comments around the table")
     return parser.parse_args()
 
 

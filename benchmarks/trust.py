@@ -83,7 +83,7 @@ SPOILERS = {
     "diffdenoise as another modality": Spoiler("wrong modality", "diffdenoise", modality="other"),
 }
 VERDICTS = "ok", "no effect", "look", "reject"
-MARKS = "<!-- tables: begin -->", "<!-- tables: end -->"
+COMMENTS = "<!-- tables: begin -->", "<!-- tables: end -->"
 OTHER = {"CT": "MR", "MR": "CT", "DX": "MR", "XA": "MR"}
 """The modality that images of one are taken for."""
 
@@ -104,7 +104,7 @@ def main() -> None:
         document = {"command": _head(arguments), "tables": tables, "runs": shown}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown is not None:
-        replace_between(arguments.markdown, MARKS, text)
+        replace_between(arguments.markdown, COMMENTS, text)
 
 
 def _subjects(arguments: argparse.Namespace) -> Iterator[Subject]:

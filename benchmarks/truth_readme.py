@@ -23,7 +23,7 @@ from benchmarks.truth_table import cells, methods_of
 Row = dict[str, Any]
 
 README = Path(__file__).parent.parent / "README.md"
-MARKS = "<!-- from benchmarks/truth_readme.py -->", "<!-- end -->"
+COMMENTS = "<!-- from benchmarks/truth_readme.py -->", "<!-- end -->"
 PLACES = {
     "phantoms": "phantom, exact truth",
     "medical": "clinical images, noise added",
@@ -43,7 +43,7 @@ def main() -> int:
     arguments = parser.parse_args()
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in arguments.measured]
     rows = [row for document in documents for row in document["rows"]]
-    replace_between(README, MARKS, table(rows))
+    replace_between(README, COMMENTS, table(rows))
     return 0
 
 

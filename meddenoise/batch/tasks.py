@@ -1,4 +1,4 @@
-"""Places of the results of all series: names, collisions, and the marks of a finished one."""
+"""Places of the results of all series: names, collisions, and the fingerprint of a finished one."""
 
 import hashlib
 import json

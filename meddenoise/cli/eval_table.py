@@ -28,7 +28,7 @@ _WIDTH = 80
 _NAME = 12
 """Columns of the name of a result above its numbers."""
 _LABEL, _NUMBER = 21, 9
-"""Columns of the name of a metric with its unit, and of a number with its mark."""
+"""Columns of the name of a metric with its unit, and of a number with its asterisk."""
 _MOST = 40
 """Single series that are listed."""
 _PATHS = ("warning: ", "failed: ", "trust: ")
@@ -80,8 +80,8 @@ def _means(evaluation: "Evaluation", standings: "Sequence[Standing]") -> Table:
             continue
         best = winner(metric, evaluation) if len(evaluation.standings) > 1 else None
         cells = [_cell(before, metric)] if before else []
-        marks = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
-        cells += [_cell(s.mean, metric) + marks.get(s.name, "") for s in standings]
+        stars = {s.name: "*" if s.name == best else " " for s in standings if len(evaluation.standings) > 1}
+        cells += [_cell(s.mean, metric) + stars.get(s.name, "") for s in standings]
         cells += [_cell(truth, metric)] if truth and truth.values else []
         table.add_row(escape(_label(metric, evaluation)), _best(metric), *cells)
     return table
@@ -93,8 +93,8 @@ def _add_noise(table: Table, evaluation: "Evaluation", standings: "Sequence[Stan
     if len(units) > 1:
         return
     cells = [format_number(evaluation.standings[0].sigma_before)]
-    mark = " " if len(evaluation.standings) > 1 else ""
-    cells += [format_number(standing.sigma_after) + mark for standing in standings]
+    blank = " " if len(evaluation.standings) > 1 else ""
+    cells += [format_number(standing.sigma_after) + blank for standing in standings]
     unit = units.pop()
     table.add_row(escape(f"noise in flat places{f' [{unit}]' if unit else ''}"), "", *cells)
 

@@ -115,8 +115,8 @@ class Spool:
             for key in keys:
                 self._heard[key] = monotonic()
                 if released:
-                    for mark in self._broken(key):
-                        mark.unlink(missing_ok=True)
+                    for file in self._broken(key):
+                        file.unlink(missing_ok=True)
             return [] if released else keys
 
     def settle(self, quiet_s: float, broken_s: float) -> list[tuple[Path, bool]]:
@@ -134,8 +134,8 @@ class Spool:
                 broken = bool(self._broken(key))
                 if broken and now - heard < broken_s:
                     continue
-                for mark in folder.glob(f"{_OPEN}*"):
-                    mark.unlink()
+                for file in folder.glob(f"{_OPEN}*"):
+                    file.unlink()
                 for keys in self._open.values():
                     keys.discard(key)
                 target = self.root / ("failed" if broken else "waiting") / f"{time_ns():016x}-{key}"
@@ -222,9 +222,9 @@ class Spool:
                 self.drop(job)
 
     def _broken(self, key: str) -> list[Path]:
-        """The marks on a series of associations that ended without a release."""
-        marks = (self.root / "receiving" / key).glob(f"{_OPEN}*")
-        return [mark for mark in marks if key not in self._open.get(mark.name.removeprefix(_OPEN), ())]
+        """The files on a series by associations that ended without a release."""
+        files = (self.root / "receiving" / key).glob(f"{_OPEN}*")
+        return [file for file in files if key not in self._open.get(file.name.removeprefix(_OPEN), ())]
 
 
 def digest(*parts: str) -> str:
