@@ -63,7 +63,7 @@ class Cluster:
     threads: int
     """Of all workers that there are or were asked for: series that can be worked on at a time."""
     jobs: SlurmJobs | None = None
-    """Where its workers are jobs of Slurm."""
+    """The jobs of Slurm, if its workers are such."""
 
     @property
     def is_gone(self) -> bool:
