@@ -91,7 +91,7 @@ def load(name: str) -> NoiseUNet:
 
 
 def features_of(network: NoiseUNet, name: str, trials: Sequence[Trial]) -> list[Any]:
-    """What the program gives the body of the network for every plane, each [1, C, H, W]."""
+    """Features that the program gives the body of the network for every plane, each [1, C, H, W]."""
     found: list[Any] = []
 
     def body(features: Tensor) -> Tensor:
