@@ -21,7 +21,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LARGEST_WHEEL = 100 * 10**6
 """Bytes that the public index takes for a file."""
-FIELDS = ("Name", "Version", "Summary", "License-Expression", "Requires-Python", "Keywords", "Classifier")
+FIELDS = (
+    "Name",
+    "Version",
+    "Summary",
+    "Author",
+    "License-Expression",
+    "Requires-Python",
+    "Keywords",
+    "Classifier",
+)
+KINDS = ("Intended Audience", "Operating System", "Programming Language :: Python :: 3.", "Topic")
+"""Beginnings of classifiers by which an index lets people find a package."""
 NEEDED = (
     "weights_manifest.toml",
     "py.typed",
@@ -83,6 +94,12 @@ def check_wheel(wheel: Path) -> Iterator[str]:
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         fields = HeaderParser().parsestr(archive.read(metadata).decode())
     yield from (f"the metadata state no {field}" for field in FIELDS if not fields.get(field))
+    classifiers = fields.get_all("Classifier", [])
+    yield from (
+        f"no classifier begins with {kind}"
+        for kind in KINDS
+        if not any(line.startswith(kind) for line in classifiers)
+    )
     if not str(fields.get_payload()).strip():
         yield "the metadata have no description"
     shipped = ROOT / "meddenoise"

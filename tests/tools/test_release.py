@@ -1,7 +1,9 @@
 """`tools/release.py --check`: the checkout builds, and what is wrong with a wheel is told."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -24,12 +26,23 @@ def test_versions_that_differ_are_told(tmp_path: Path) -> None:
     assert "meddenoise/version.py does not" in line
 
 
+def test_the_versions_of_python_that_are_tested_are_stated() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    (tested,) = re.findall(r"python: \[(.*)\]", workflow)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stated = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python :: 3." in line]
+    assert stated == re.findall(r"[\d.]+", tested)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert [f"- name: {author['name']}" in citation for author in project["authors"]] == [True]
+
+
 def test_what_a_wheel_lacks_is_told(tmp_path: Path) -> None:
     wheel = tmp_path / "meddenoise-0.1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("meddenoise-0.1.0.dist-info/METADATA", "Name: meddenoise\nVersion: 0.1.0\n\n")
         archive.writestr("tests/x.py", "")
     lines = list(check_wheel(wheel))
+    assert {"the metadata state no Author", "no classifier begins with Topic"} <= set(lines)
     assert "the metadata state no Requires-Python" in lines and "the metadata have no description" in lines
     assert any(line.endswith("lacks weights_manifest.toml") for line in lines)
     assert any(line.endswith("lacks checkpoints/direct.safetensors") for line in lines)
