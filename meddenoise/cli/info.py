@@ -1,12 +1,13 @@
 """`meddenoise info`: what would be read."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meddenoise.cli.image_options import Modality
-from meddenoise.cli.streams import printable, tell
+from meddenoise.cli.streams import fitted, printable, tell
 
 if TYPE_CHECKING:
     from meddenoise.io import Item
@@ -48,7 +49,7 @@ def info(
             failures.append(error)
             continue
         shown += 1
-        typer.echo(json.dumps(facts) if as_json else _as_text(facts))
+        typer.echo(json.dumps(facts) if as_json else fitted(_as_text(facts), sys.stdout, indent="    "))
     if found.skipped:
         tell(f"meddenoise: files without an image, skipped: {len(found.skipped)}.")
         for problem in found.skipped if verbose else ():

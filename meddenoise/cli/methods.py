@@ -1,11 +1,13 @@
 """`meddenoise methods`: what there is to choose from."""
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meddenoise.cli.tables import name_codes, render_table
+from meddenoise.cli.streams import columns_of, fitted
+from meddenoise.cli.tables import WIDTH, name_codes, render_table
 
 if TYPE_CHECKING:
     from meddenoise.methods import MethodRow
@@ -34,11 +36,15 @@ def methods(as_json: AsJson = False) -> None:
     from meddenoise.methods import rows
 
     facts = [_describe(name, row) for name, row in rows().items()]
-    typer.echo(json.dumps(facts, ensure_ascii=False, indent=2) if as_json else _as_text(facts))
+    if as_json:
+        typer.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+        return
+    width = min(columns_of(sys.stdout) or WIDTH, WIDTH)
+    typer.echo(fitted(_as_text(facts, width), sys.stdout, indent="    "))
 
 
-def _as_text(facts: list[dict[str, Any]]) -> str:
-    """Two tables that fit 80 columns, then what is particular to single methods."""
+def _as_text(facts: list[dict[str, Any]], width: int) -> str:
+    """Two tables that fit `width` columns, then what is particular to single methods."""
     shelf = [
         (f["name"], f["purpose"], name_codes(f["modalities"]), f["work"], _times(f["cost"])) for f in facts
     ]
@@ -53,12 +59,12 @@ def _as_text(facts: list[dict[str, Any]]) -> str:
         if f["own"] and checkpoint["over_nlm_db"]
     ]
     parts = [
-        render_table(("method", "for what", "modalities", "works by", "cost"), shelf),
+        render_table(("method", "for what", "modalities", "works by", "cost"), shelf, width),
         "cost: processor time for a plane as the method runs by default, 1 for direct\n"
         "(benchmarks/method_costs.py measures it; blank where it has not).\n",
         "dB closer to the truth than NLM / BM3D given the true noise (docs/truth.md), and\n"
         "for which modalities --method auto takes it:\n",
-        render_table(("checkpoint", *_JUDGED, "default for"), scores),
+        render_table(("checkpoint", *_JUDGED, "default for"), scores, width),
         "Papers, and options of single methods:\n",
     ]
     return "\n".join([*parts, *(_particulars(entry) for entry in facts)])

@@ -1,11 +1,17 @@
 """Standard streams that are closed, full or without a reader, and names no terminal should see raw."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import shlex
 import shutil
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
@@ -13,6 +19,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
 
+from meddenoise.cli import streams
 from meddenoise.cli.main import app
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and streams")
@@ -145,6 +152,52 @@ def test_a_list_that_is_no_text_names_what_it_takes_for_a_path() -> None:
     done = CliRunner().invoke(app, ["denoise", "--files-from", "-"], input=CT.read_bytes()[:2000])
     assert done.exit_code == 3
     assert "cannot be read" in done.stderr and "Traceback" not in done.stderr
+
+
+def on_terminal(columns: int, *arguments: str) -> list[str]:
+    """The lines that the program prints on a terminal of so many columns, stdout and stderr."""
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    settings = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meddenoise", *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=settings | {"TERM": "xterm", "OMP_NUM_THREADS": "1"},
+    )
+    os.close(terminal)
+    shown = b""
+    # Linux ends a terminal that nobody holds any more with an error
+    with suppress(OSError):
+        while part := os.read(reader, 65536):
+            shown += part
+    os.close(reader)
+    process.wait(timeout=60)
+    return shown.decode().replace("\r\n", "\n").splitlines()
+
+
+def test_a_terminal_gets_the_whole_of_methods_with_no_word_broken() -> None:
+    lines = on_terminal(80, "methods")
+    assert max(map(len, lines)) <= 80
+    piped = shell(f"{PROGRAM} methods").stdout.decode()
+    assert max(map(len, piped.splitlines())) > 80
+    assert " ".join(lines).split() == piped.split()
+
+
+def test_a_terminal_gets_errors_with_no_word_broken_and_a_pipe_one_line() -> None:
+    arguments = ("info", "a study that is nowhere on this disk.dcm")
+    lines = on_terminal(80, *arguments)
+    assert len(lines) > 1 and max(map(len, lines)) <= 80
+    piped = shell(f"{PROGRAM} {shlex.join(arguments)}").stderr.decode()
+    assert piped.count("\n") == 1 and " ".join(lines) == piped.strip()
+
+
+def test_a_word_longer_than_the_terminal_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "columns_of", lambda stream: 20)
+    path = "/data/" + 30 * "x"
+    told = streams.fitted(f"a: {path} cannot be read\n  so it 画像画像画像画像", sys.stderr, indent="    ")
+    assert told == f"a:\n    {path}\n    cannot be read\n  so it\n    画像画像画像画像"
 
 
 @pytest.mark.parametrize(("settings", "colour"), [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False)])
