@@ -54,9 +54,7 @@ def choose_device(name: str = "auto", precision: str = "auto") -> Device:
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise UsageError(f"--precision is {precision!r}: give auto, fp32 or bf16.")
-    device, reason = (
-        _find_auto() if name == "auto" else (_find_named(name), "if the method or --device asks for it")
-    )
+    device, reason = _find_auto() if name == "auto" else (_find_named(name), "as --device says")
     given: Precision = "bf16" if precision == "bf16" else "fp32"
     chosen = quick_precision(device) if precision == "auto" else given
     return Device(device, chosen, reason, _choose_backend(device, chosen))

@@ -144,10 +144,13 @@ def choose_for(series: Series, options: Options) -> tuple[Choice, Device]:
     choice = choose(options.method, options.asked_weights, series.modality, series.is_cine)
     check_options(replace(options, method=choice.method.name))
     name, precision = options.device, options.precision
-    if not choice.method.uses_weights:
-        name = "cpu" if name == "auto" else name
-        precision = "fp32" if precision == "auto" else precision
-    device = choose_device(name, precision)
+    is_filter = not choice.method.uses_weights
+    if is_filter and precision == "auto":
+        precision = "fp32"
+    if is_filter and name == "auto":
+        device = replace(choose_device("cpu", precision), reason="filters run on the CPU")
+    else:
+        device = choose_device(name, precision)
     return choice, fit(device, choice.method, choose_sampling(options), series.pixels.size)
 
 

@@ -16,7 +16,7 @@ from meddenoise.methods.choice import Choice
 from meddenoise.noise.models import RicianNoise
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import acquire, to_series
-from meddenoise.pipeline.denoise import denoise_series
+from meddenoise.pipeline.denoise import choose_for, denoise_series
 from meddenoise.pipeline.options import Options, check_options, choose_sampling
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.selfcheck import MEASURES
@@ -224,6 +224,14 @@ def test_filters_without_weights_run_on_the_cpu_in_full_precision_unless_told_ot
     assert (str(result.device), result.device.precision) == ("cpu", "fp32")
     told = denoise_series(make_series(1), Options(method="gaussian", precision="bf16"))
     assert told.device.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"), [("auto", "filters run on the CPU"), ("cpu", "as --device says")]
+)
+def test_the_reason_for_the_device_is_what_was_asked_for(device, reason):
+    _, chosen = choose_for(make_series(), Options(method="nlm", device=device))
+    assert (str(chosen), chosen.precision, chosen.reason) == ("cpu", "fp32", reason)
 
 
 def test_ticks_count_every_plane_once_and_can_stop_the_run():
