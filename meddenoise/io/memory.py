@@ -143,6 +143,10 @@ def _look_at_sitk(image: Any) -> _Found:
     import SimpleITK
 
     name = "SimpleITK image"
+    labels = [getattr(SimpleITK, f"sitkLabelUInt{bits}") for bits in (8, 16, 32, 64)]
+    # first of all: to ask a label map for anything else can end the process
+    if image.GetPixelID() in labels:
+        raise UnsupportedError(f"the {name} is a label map: give SimpleITK.Cast(image, SimpleITK.sitkUInt8).")
     samples = image.GetNumberOfComponentsPerPixel()
     if samples != 1:
         raise UnsupportedError(f"the {name} holds {samples} values a pixel: give one channel at a time.")

@@ -247,6 +247,7 @@ BAD_IMAGES = {
         UnsupportedError,
         "3 values a pixel",
     ),
+    "labels": (lambda: SimpleITK.Image([4, 4], SimpleITK.sitkLabelUInt8), UnsupportedError, "is a label map"),
     "a flat affine": (
         lambda: nibabel.spatialimages.SpatialImage(noisy(4, 4, 4), np.diag([1.0, 0, 1, 1])),
         InputError,
