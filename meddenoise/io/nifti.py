@@ -15,9 +15,10 @@ from meddenoise.errors import CorruptError, UnsupportedError, first_line
 from meddenoise.io import Entry, Item, one_each
 from meddenoise.io.atomic import staged
 from meddenoise.io.limits import allocate
+from meddenoise.io.memory import place
 from meddenoise.io.nifti_new import HEADERS, RAS_LPS, KeptNifti, millimetres, new_file, refined, scale, typed
 from meddenoise.io.scratch import each_plane
-from meddenoise.series import RESULTS, Derivation, Geometry, Series, Vector
+from meddenoise.series import RESULTS, Derivation, Geometry, Series
 
 SUFFIX = ".nii.gz"
 LEVEL = 1
@@ -47,6 +48,7 @@ def scan(path: Path) -> Entry:
     """The entry of one NIfTI file. Raises CorruptError or UnsupportedError."""
     header, _, _ = _head(path)
     shape = _shape(header, path)
+    _geometry(header, path)
     last = bytes(header["descrip"]).rpartition(_MADE)[2]
     made = last != bytes(header["descrip"]) and not last.startswith(_ADDED)
     return Entry(path, shape[2] * shape[3], shape[2] == 1 and shape[3] > 1, result=made)
@@ -80,7 +82,7 @@ def read(item: Item) -> Series:
         slope=np.full(len(pixels), slope),
         intercept=np.full(len(pixels), intercept),
         stored_range=_range(dtype),
-        geometry=_geometry(header),
+        geometry=_geometry(header, path),
         format="nifti",
         path=path,
         files=(path,),
@@ -243,20 +245,18 @@ def _range(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(info.min), float(info.max)
 
 
-def _geometry(header: Any) -> Geometry:
-    """LPS geometry of the affine nibabel's rules choose (sform, then qform, then pixdim)."""
+def _geometry(header: Any, path: Path) -> Geometry:
+    """LPS geometry of the affine nibabel's rules choose (sform, then qform, then pixdim).
+
+    Raises UnsupportedError where it is sheared.
+    """
     affine = RAS_LPS @ header.get_best_affine()
     affine[:3] *= millimetres(header)
     steps = affine[:3, :3]
     lengths = np.linalg.norm(steps, axis=0)
     if not np.isfinite(affine).all() or lengths.min() < 1e-9:
         return Geometry(known=False)
-    units = steps / lengths
-    return Geometry(
-        spacing_mm=_vector(lengths[::-1]),
-        origin_mm=_vector(affine[:3, 3]),
-        axes=(_vector(units[:, 2]), _vector(units[:, 1]), _vector(units[:, 0])),
-    )
+    return place(steps / lengths, lengths.tolist(), affine[:3, 3].tolist(), str(path))
 
 
 def _frame_time_ms(header: Any) -> float | None:
@@ -279,8 +279,3 @@ def _described(head: bytes, done: Derivation | None) -> bytes:
     room = _DESCRIP_LENGTH - 1 - len(tail) - 2
     text = before[:room] + b"; " + tail if before and room > 0 else tail
     return head[:start] + text.ljust(_DESCRIP_LENGTH, b"\0") + head[start + _DESCRIP_LENGTH :]
-
-
-def _vector(values: NDArray[np.float64]) -> Vector:
-    x, y, z = (float(value) for value in values)
-    return x, y, z

@@ -11,11 +11,12 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
 
 import meddenoise
 from meddenoise.engine.planes import as_map
-from meddenoise.errors import OutputError
-from meddenoise.io import read, write
+from meddenoise.errors import OutputError, UnsupportedError
+from meddenoise.io import discover, read, write
 from meddenoise.series import Series
 from tests.io_samples import DONE, RNG, ct_folder, nifti
 
@@ -29,7 +30,7 @@ def only(path: Path) -> Series:
 
 def volume(path: Path, pixels: np.ndarray[Any, Any], **fields: Any) -> Path:
     """A file by nibabel from voxels [X, Y, Z, ...]; `fields` set header fields afterwards, in the bytes."""
-    affine = np.array([[0, -2, 0, 7], [1.5, 0, 0, -3], [0, 0.3, 4, 11], [0, 0, 0, 1]], float)
+    affine = np.array([[0, -2, 0.6, 7], [1.5, 0, 0, -3], [0, 0.3, 4, 11], [0, 0, 0, 1]], float)
     image = nibabel.Nifti1Image(pixels, affine, dtype=pixels.dtype)
     image.header["descrip"] = b"from a scanner"
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"kept aside"))
@@ -181,6 +182,18 @@ def test_a_singular_affine_is_no_place(tmp_path: Path) -> None:
     flat = {"sform_code": 1, "srow_x": [0] * 4, "srow_y": [0] * 4, "srow_z": [0] * 4}
     series = only(volume(tmp_path / "a.nii", np.ones((2, 3, 4), np.int16), **flat))
     assert not series.geometry.known
+
+
+def test_a_sheared_affine_is_refused_and_the_rounding_of_its_float32_is_not(tmp_path: Path) -> None:
+    pixels, sheared = np.ones((4, 5, 6), np.int16), np.eye(4)
+    sheared[0, 1] = 0.3
+    nibabel.save(nibabel.Nifti1Image(pixels, sheared), tmp_path / "a.nii")
+    with pytest.raises(UnsupportedError, match=r"a\.nii has directions that are not orthogonal: resample it"):
+        read(tmp_path / "a.nii")
+    assert len(discover([tmp_path]).failed) == 1
+    turned = Rotation.from_euler("xyz", (0.1, -0.7, 2)).as_matrix() * (0.9, 0.45, 3.3)
+    nibabel.save(nibabel.Nifti1Image(pixels, nibabel.affines.from_matvec(turned)), tmp_path / "a.nii")
+    np.testing.assert_allclose(only(tmp_path / "a.nii").geometry.spacing_mm, (3.3, 0.45, 0.9), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["u1", "<i2", ">i2", "u4", "<f4", ">f8"])
