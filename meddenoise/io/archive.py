@@ -1,6 +1,7 @@
 """Zipped studies as inputs: unpacked into a private temporary folder that goes with the process."""
 
 import atexit
+import errno
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from meddenoise.errors import CorruptError, InputError, UnsupportedError, first_line
+from meddenoise.io.layout import IMAGE_SUFFIXES
 from meddenoise.io.temporary import sweep, temporary_name
 
 LARGE, RATIO = 1 << 30, 100
@@ -78,6 +80,11 @@ def _unpack(path: Path) -> Path:
         raise UnsupportedError(f"{path} is packed in a way that is not read: unpack it first.") from error
     except OSError as error:
         _remove(home, os.getpid())
+        if error.errno == errno.ENAMETOOLONG:
+            name = Path(error.filename).name[:60]
+            raise UnsupportedError(
+                f"{path} holds a name too long for {room} ({name}...): pack it again with shorter names."
+            ) from error
         raise InputError(
             f"{path} cannot be unpacked into {room} ({error.strerror or error}): make room there, or set "
             "TMPDIR to another folder."
@@ -107,9 +114,21 @@ def _files(path: Path, archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, 
         if info.flag_bits & 1:
             raise UnsupportedError(f"{path} is encrypted: unpack it first.")
         if name.suffix.lower() == ".zip":
-            raise UnsupportedError(f"{path} holds another archive ({info.filename}): unpack it first.")
+            raise _nested(path, info)
         files.append((info, name))
+    _check_names(path, [name for _, name in files])
     return files
+
+
+def _check_names(path: Path, names: list[PurePosixPath]) -> None:
+    """Raises UnsupportedError where two files would have one place."""
+    taken: set[PurePosixPath] = set()
+    folders = {folder for name in names for folder in name.parents}
+    for name in names:
+        if name in taken or name in folders:
+            what = "a file and a folder" if name in folders else "two files"
+            raise UnsupportedError(f"{path} holds {what} of the name {name}: pack it again with other names.")
+        taken.add(name)
 
 
 def _check_room(path: Path, files: list[tuple[zipfile.ZipInfo, PurePosixPath]], room: Path) -> None:
@@ -133,6 +152,8 @@ def _write(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: 
     target.parent.mkdir(parents=True, exist_ok=True)
     left = info.file_size
     with archive.open(info) as stream, target.open("xb") as out:
+        if _says_image(target.name) and stream.peek(4)[:4] in _MAGICS:
+            raise _nested(path, info)
         while block := stream.read(_BLOCK):
             left -= len(block)
             if left < 0:
@@ -142,6 +163,17 @@ def _write(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: 
             out.write(block)
     seconds = time.mktime((*info.date_time, 0, 0, -1))
     os.utime(target, (seconds, seconds))
+
+
+def _says_image(name: str) -> bool:
+    """True for a name that images have, the last part of a UID among them: office documents are archives too,
+    and lie among images."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return name.lower().endswith(IMAGE_SUFFIXES) or not suffix.strip(".0123456789")
+
+
+def _nested(path: Path, info: zipfile.ZipInfo) -> UnsupportedError:
+    return UnsupportedError(f"{path} holds another archive ({info.filename}): unpack it first.")
 
 
 def _remove(home: Path, process: int) -> None:

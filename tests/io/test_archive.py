@@ -160,6 +160,40 @@ def test_what_cannot_be_unpacked_safely_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["s/a.dcm", "s/a.dcm"], "holds two files of the name s/a.dcm: pack it again with other names"),
+        (["s", "s/t/a.dcm"], "holds a file and a folder of the name s: pack it again"),
+        (["s/t/a.dcm", "s/t"], "holds a file and a folder of the name s/t: pack it again"),
+        (
+            ["s/" + "n" * 300],
+            r"holds a name too long for \S+ \(n{60}\.\.\.\): pack it again with shorter names",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_fit_no_folder_are_told_as_such(names: list[str], sentence: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(UnsupportedError, match=sentence):
+        read(tmp_path / "odd.zip")
+
+
+@pytest.mark.parametrize("name", ["in.dcm", "b.nii.gz", "IM0001", "1.2.840.113"])
+def test_an_archive_by_the_name_of_an_image_is_refused_and_a_document_is_not(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    png(tmp_path / "in" / "x.png", np.zeros((9, 9), np.uint8))
+    zipped(tmp_path / "in" / "report.docx", tmp_path / "in")
+    assert len(read(zipped(tmp_path / "a.zip", tmp_path / "in"))) == 1
+    (tmp_path / "in" / "report.docx").rename(tmp_path / "in" / name)
+    with pytest.raises(UnsupportedError, match=rf"holds another archive \({name}\): unpack it first"):
+        read(zipped(tmp_path / "b.zip", tmp_path / "in"))
+
+
 def test_an_archive_that_would_be_far_larger_than_itself_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
