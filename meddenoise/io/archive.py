@@ -152,9 +152,9 @@ def _write(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: 
     target.parent.mkdir(parents=True, exist_ok=True)
     left = info.file_size
     with archive.open(info) as stream, target.open("xb") as out:
-        if _says_image(target.name) and stream.peek(4)[:4] in _MAGICS:
-            raise _nested(path, info)
         while block := stream.read(_BLOCK):
+            if not out.tell() and block[:4] in _MAGICS and _says_image(target.name):
+                raise _nested(path, info)
             left -= len(block)
             if left < 0:
                 raise UnsupportedError(
