@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from meddenoise.errors import InputError
+from meddenoise.errors import InputError, UsageError
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
 from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series, shared_unit
 from meddenoise.evaluation.rerun import lesions_again
@@ -41,9 +42,9 @@ class Evaluation:
 
 
 def evaluate(
-    results: Sequence[Path],
-    reference: Path | None = None,
-    noisy: Path | None = None,
+    results: Sequence[Path | str],
+    reference: Path | str | None = None,
+    noisy: Path | str | None = None,
     options: EvaluationOptions = DEFAULTS,
     tell: Callable[[str, float, float], None] = lambda what, done, total: None,
 ) -> Evaluation:
@@ -66,9 +67,10 @@ def evaluate(
     >>> scores.mean.values["rmse"], scores.mean.values["bias"]
     (2.0, 2.0)
     """
-    references = None if reference is None else items_under([reference])[0]
-    noisies = None if noisy is None else items_under([noisy])[0]
-    sets, failed = result_sets(results, references or noisies)
+    paths = _paths(results)
+    references = None if reference is None else items_under(_paths([reference]))[0]
+    noisies = None if noisy is None else items_under(_paths([noisy]))[0]
+    sets, failed = result_sets(paths, references or noisies)
     measured: list[tuple[str, list[Pair]]] = []
     done, total = 0, sum(len(items) for _, items in sets)
     for name, items in sets:
@@ -85,6 +87,19 @@ def evaluate(
             done += 1
         measured.append((name, pairs))
     return _summarise(measured, failed)
+
+
+def _paths(given: Any) -> list[Path]:
+    """The paths in a list. Raises UsageError for anything else, such as images."""
+    wrong = [given]
+    if isinstance(given, list | tuple):
+        wrong = [path for path in given if not isinstance(path, str | Path)]
+    if wrong:
+        raise UsageError(
+            f"evaluate was given an object of type {type(wrong[0]).__name__}: give a list of the paths of "
+            "results, and paths to compare with; meddenoise.write makes files of images."
+        )
+    return [Path(path) for path in given]
 
 
 def _partners(items: list[Item], others: list[Item] | None, option: str) -> Sequence[Item | None]:

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
 from meddenoise.errors import InputError, UsageError
+from meddenoise.evaluation import evaluate
 from meddenoise.evaluation.comparison import bootstrap_interval, compare, signed_rank, stand
+from meddenoise.io.memory import as_series
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.downstream import accuracy, dice
 from meddenoise.metrics.measure import Measurement
@@ -16,6 +19,22 @@ from meddenoise.metrics.presets import data_range, parse_preset
 from meddenoise.series import Geometry, Series
 
 RNG = np.random.default_rng(4)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ((np.zeros((9, 9)), np.zeros((9, 9))), "ndarray"),
+        ((["r.nii"], np.zeros((9, 9))), "ndarray"),
+        (([as_series(np.zeros((9, 9)))],), "Series"),
+        ((as_series(np.zeros((9, 9))), as_series(np.zeros((9, 9)))), "Series"),
+        (("r.nii", "t.nii"), "str"),
+        ((None,), "NoneType"),
+    ],
+)
+def test_only_lists_of_paths_are_evaluated(given: tuple[Any, ...], kind: str) -> None:
+    with pytest.raises(UsageError, match=f"was given an object of type {kind}: give a list of the paths"):
+        evaluate(*given)
 
 
 def measured(**values: float | None) -> Measurement:
