@@ -188,11 +188,12 @@ def read(path: Path | str) -> list[Series]:
     >>> [series.pixels.shape for series in meddenoise.read(folder.name)]
     [(2, 64, 48)]
     """
-    found = discover([Path(path)])
+    there = _path(path)
+    found = discover([there])
     if found.failed:
         raise found.failed[0].error
     if not found.items:
-        raise found.nothing_readable([Path(path)])
+        raise found.nothing_readable([there])
     return [read_item(item) for item in found.items]
 
 
@@ -214,7 +215,9 @@ def write(
 ) -> list[Path]:
     """Write the series as `output_paths` says and return those paths: complete, or not at all.
 
-    Raises OutputError where a target is one of the sources or cannot be written.
+    A series that comes from no file has no "same" format: there the suffix of `output` says it.
+    Raises OutputError where a target is one of the sources or cannot be written, InputError for what is no
+    series and UsageError for a format that there is not.
 
     >>> import numpy as np, meddenoise
     >>> from tempfile import TemporaryDirectory
@@ -223,11 +226,13 @@ def write(
     >>> [path.name for path in meddenoise.write(slices, folder.name, format="png")]
     ['0001.png', '0002.png']
     """
-    from meddenoise.io.layout import plan, refuse_sources
+    from meddenoise.io.layout import plan, refuse_sources, target_format
 
-    targets = plan(series, Path(output), format, None if root is None else Path(root))
+    _check_series(series)
+    place = _path(output)
+    targets = plan(series, place, format, None if root is None else _path(root))
     refuse_sources(series.files, targets)
-    name = written_format(series.format, format)
+    name = target_format(series, place, format)
     if series.volumes > 1 and name != series.format and name in STACKING:
         raise OutputError(
             f"{series.path} holds {series.volumes} volumes, which {name} would put one above the other: "
@@ -235,3 +240,21 @@ def write(
         )
     get_format(name).write(series, targets)
     return targets
+
+
+def _path(given: Any) -> Path:
+    """The path given. Raises UsageError for what is none."""
+    try:
+        return Path(given)
+    except TypeError as error:
+        what = type(given).__name__
+        raise UsageError(f"an object of type {what} is not a path: give that of a file or folder.") from error
+
+
+def _check_series(given: Any) -> None:
+    """Raises InputError for anything but a series."""
+    if not isinstance(given, Series):
+        raise InputError(
+            f"an object of type {type(given).__name__} is not a series: give meddenoise.as_series(image), or "
+            "the .series of a result."
+        )

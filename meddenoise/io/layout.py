@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from meddenoise.errors import OutputError
-from meddenoise.io import Item, get_format, written_format
+from meddenoise.errors import OutputError, UsageError
+from meddenoise.io import FORMATS, Item, get_format, written_format
 from meddenoise.series import Series
 
 SUFFIXES = {
@@ -27,12 +27,28 @@ _ATTACHED = {".nhdr": ".nrrd", ".mhd": ".mha"}
 
 def plan(source: Item | Series, output: Path, format: str, root: Path | None) -> list[Path]:
     """The result files, see `meddenoise.io.output_paths`."""
-    target = written_format(source.format, format)
+    target = target_format(source, output, format)
     suffix = get_format(target).SUFFIX
     names = _names(source, target, suffix, root)
     if len(names) == 1 and root is None:
         return [output]
     return [output / name for name in names]
+
+
+def target_format(source: Item | Series, output: Path, format: str) -> str:
+    """The format of a result; of a series that comes from no file, the one that the name of `output` means.
+
+    Raises UsageError for an unknown format, one that is only read, or none.
+    """
+    if format != "same" or source.format in FORMATS:
+        return written_format(source.format, format)
+    meant = meant_format(output)
+    if meant is None:
+        raise UsageError(
+            f"{output} does not say in which format to write {source.path}, which comes from no file: "
+            "give format, such as format='nifti'."
+        )
+    return written_format(meant, meant)
 
 
 def refuse_sources(sources: Iterable[Path], targets: Sequence[Path]) -> None:

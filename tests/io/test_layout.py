@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meddenoise.errors import NothingReadableError, OutputError
+import meddenoise
+from meddenoise.errors import InputError, NothingReadableError, OutputError, UsageError
 from meddenoise.io import Item, discover, output_paths, read, write
 from meddenoise.io.atomic import staged
+from meddenoise.io.layout import meant_format
 from tests.io_samples import DONE, ct_folder, ct_slice, nifti, packaged, png, save
 
 
@@ -41,6 +43,35 @@ def test_a_file_named_by_the_user_must_be_an_image(tmp_path: Path) -> None:
 def test_nothing_readable_says_so(tmp_path: Path) -> None:
     with pytest.raises(NothingReadableError, match="holds no image"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz", "x.nrrd", "x.mha", "x.TIF", "x.png", "x.dcm"])
+def test_an_image_from_memory_is_written_in_the_format_of_the_suffix(name: str, tmp_path: Path) -> None:
+    image = np.arange(4096, dtype=np.uint8).reshape(64, 64)
+    written = write(meddenoise.as_series(image, modality="CT"), tmp_path / name)
+    assert written == [tmp_path / name]
+    (series,) = read(tmp_path / name)
+    assert series.format == meant_format(tmp_path / name) and np.array_equal(series.values(0, 1)[0], image)
+
+
+def test_what_cannot_be_written_or_read_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    series = meddenoise.as_series(np.zeros((9, 9), np.uint8))
+    for name, sentence in (
+        ("x", r"x does not say in which format to write the array, .*: give format, such as format='nifti'"),
+        ("x.jpg", "jpeg is only read, .*: give png instead"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            write(series, tmp_path / name)
+    for wrong in (np.zeros((9, 9)), None):
+        with pytest.raises(
+            InputError, match=rf"type {type(wrong).__name__} is not a series: give meddenoise.as"
+        ):
+            write(wrong, tmp_path / "x.nii")
+    with pytest.raises(UsageError, match="type int is not a path: give that of a file or folder"):
+        read(3)
+    with pytest.raises(UsageError, match="type NoneType is not a path"):
+        write(series, None, format="nifti")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_given_twice_counts_once(tmp_path: Path) -> None:
