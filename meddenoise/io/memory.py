@@ -130,6 +130,8 @@ def _look_at_tensor(tensor: Any) -> _Found:
             f"the tensor is on {tensor.device}: give tensor.cpu(); Options(device=...) chooses where to "
             "compute."
         )
+    if tensor.is_nested:
+        raise UnsupportedError("the tensor is nested: give one of tensor.unbind() at a time.")
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise UnsupportedError("the tensor is sparse or quantized: give tensor.to_dense() of plain values.")
     plain = tensor.detach()

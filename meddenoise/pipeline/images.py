@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 from meddenoise.errors import DenoisingWarning, UsageError
 from meddenoise.io.memory import as_image, as_series
 from meddenoise.pipeline.denoise import denoise_series
-from meddenoise.pipeline.options import DEFAULTS, Options
+from meddenoise.pipeline.options import DEFAULTS, Options, check_options
 from meddenoise.pipeline.plan import ignore
 from meddenoise.pipeline.result import Result
 from meddenoise.series import Series
@@ -23,7 +23,7 @@ Progress = Callable[[int], Any]
 def denoise(
     image: Series,
     options: Options = ...,
-    progress: Progress = ...,
+    progress: Progress | None = ...,
     *,
     sigma: float | None = ...,
     modality: str | None = ...,
@@ -35,7 +35,7 @@ def denoise(
 def denoise(
     image: Image,
     options: Options = ...,
-    progress: Progress = ...,
+    progress: Progress | None = ...,
     *,
     sigma: float | None = ...,
     modality: str | None = ...,
@@ -46,7 +46,7 @@ def denoise(
 def denoise(
     image: Any,
     options: Options = DEFAULTS,
-    progress: Progress = ignore,
+    progress: Progress | None = None,
     *,
     sigma: float | None = None,
     modality: str | None = None,
@@ -62,7 +62,7 @@ def denoise(
     `modality` is a DICOM code (CT, MR, DX, XA, ...), which arrays do not state; None guesses it. `spacing_mm`
     as of `as_series`. `options` has the rest: method, weights, strength, device, seed. `progress` is called
     with the number of planes finished since its last call, as `tqdm.update` wants it, and before every batch
-    with 0; it may raise to stop.
+    with 0; it may raise to stop; None follows nothing.
 
     Warns with DenoisingWarning, one for each fallback and for a verdict that is not `ok`, where no `Result`
     says so. Raises InputError for an image that cannot be used, UsageError for options that do not fit and
@@ -75,12 +75,13 @@ def denoise(
     ((64, 64), dtype('float32'), True)
     """
     asked = _asked(options, sigma, modality)
+    tick = ignore if progress is None else progress
     if isinstance(image, Series):
         if spacing_mm is not None:
             raise UsageError("a series states its own spacing: leave spacing_mm out.")
-        return denoise_series(image, asked, progress)
+        return denoise_series(image, asked, tick)
     series = as_series(image, modality=asked.modality, spacing_mm=spacing_mm)
-    result = denoise_series(series, replace(asked, modality=None), progress)
+    result = denoise_series(series, replace(asked, modality=None), tick)
     _warn(result)
     return as_image(result.series, image)
 
@@ -98,7 +99,10 @@ def _asked(options: Any, sigma: Any, modality: Any) -> Options:
     asked: Options = options
     if sigma is not None:
         asked = replace(asked, sigma=float(sigma))
-    return asked if modality is None else replace(asked, modality=modality)
+    if modality is not None:
+        asked = replace(asked, modality=modality)
+    check_options(asked)
+    return asked
 
 
 def _warn(result: Result) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -20,6 +21,16 @@ STRONGEST = 2.0
 QUALITIES = ("fast", "standard", "best")
 SMALL = "direct-fast"
 """The checkpoint of the quality "fast"."""
+_KINDS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (str, "text", ("method", "quality", "mode", "modality", "device", "precision", "task")),
+    (
+        Integral,
+        "a whole number",
+        ("steps", "samples", "seed", "tile", "overlap", "batch_size", "blind_radius"),
+    ),
+    (Real, "a number", ("sigma", "strength", "factor")),
+)
+"""Kinds of options, in words, and their names."""
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -82,6 +93,7 @@ def check_options(options: Options) -> None:
 
     What `auto` has use for shows once it stands for a method: `pipeline.prepare` asks again then.
     """
+    _check_kinds(options)
     for option, value, least in (
         ("--steps", options.steps, 1),
         ("--samples", options.samples, 1),
@@ -125,6 +137,17 @@ def choose_sampling(options: Options) -> Sampling:
         options.blind_radius,
         options.quality == "best",
     )
+
+
+def _check_kinds(options: Options) -> None:
+    """Raises UsageError for a value of another kind: no command line gives one, but a script may."""
+    for kind, what, names in _KINDS:
+        for name in names:
+            value = getattr(options, name)
+            if value is None and getattr(DEFAULTS, name) is None:
+                continue
+            if not isinstance(value, kind):
+                raise UsageError(f"{name} of Options is {value!r}: give {what}.")
 
 
 def _check_noise(options: Options) -> None:

@@ -234,6 +234,11 @@ BAD_IMAGES = {
         "tensor is on meta: give tensor.cpu",
     ),
     "sparse": (lambda: torch.zeros(4, 4).to_sparse(), UnsupportedError, "sparse or quantized"),
+    "nested": (
+        lambda: torch.nested.nested_tensor([torch.zeros(4, 4)]),
+        UnsupportedError,
+        "tensor is nested: give one of tensor.unbind",
+    ),
     "8 bits": (lambda: torch.zeros(4, 4).to(torch.float8_e5m2), UnsupportedError, "give tensor.float"),
     "a complex tensor": (lambda: torch.zeros(4, 4, dtype=torch.cfloat), UnsupportedError, "holds complex64"),
     "skewed": (skewed_sitk, UnsupportedError, "SimpleITK image has directions that are not orthogonal"),
@@ -279,12 +284,22 @@ def test_what_is_no_image_is_refused_in_one_sentence(name: str) -> None:
         ({"modality": "MRI"}, "did you mean 'MR'"),
         ({"modality": 3}, "modality is 3"),
         ({"options": 12.0}, "options is 12.0: give meddenoise.Options"),
+        ({"options": Options(strength="x")}, "strength of Options is 'x': give a number"),
+        ({"options": Options(seed="x")}, "seed of Options is 'x': give a whole number"),
+        ({"options": Options(seed=None)}, "seed of Options is None: give a whole number"),
+        ({"options": Options(method=None)}, "method of Options is None: give text"),
+        ({"options": Options(modality=3)}, "modality of Options is 3: give text"),
         ({"options": Options(method="nlmm")}, "did you mean 'nlm'"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         meddenoise.denoise(noisy(16, 16), **given)
+
+
+def test_no_progress_is_none() -> None:
+    image = noisy(16, 16)
+    assert np.array_equal(meddenoise.denoise(image, FAST, None), meddenoise.denoise(image, FAST))
 
 
 def test_images_that_state_their_spacing_are_given_none() -> None:
