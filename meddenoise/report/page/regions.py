@@ -26,6 +26,11 @@ LEAST = 0.02
 """Share of a plane below which what carries noise tells nothing: all that is image counts then."""
 SURROUNDED = 0.7
 """Share of the border that is dark where the patient is surrounded by air."""
+END, FLAT = 0.05, 0.0125
+"""Air beside the patient, in shares of the range: values so near one end of it, which scatter so little.
+What is but the darkest or the densest part of a patient is shaded, and fills all of that."""
+PART = 0.01
+"""Share of a plane below which a part is too small to be air, or lies in air as a letter of lead does."""
 DETAIL = (1.0, 4.0)
 """Detail is what differs between blurs of these widths, in pixels."""
 PLAIN = 4.0
@@ -54,8 +59,9 @@ def spread_planes(count: int, pixels: int) -> list[int]:
 def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
     """True where a plane [Y, X] shows the patient: no padding, no collimator, no air around.
 
-    Air is recognised by the border: if most of it is dark, the patient is the brighter part within. An
-    image that fills its frame, as of fluoroscopy, is patient throughout.
+    Air is recognised by the border: if most of it is dark, the patient is the brighter part within. In
+    radiographs neck and abdomen touch the border: air is what is flat beside them. An image that fills
+    its frame, as of fluoroscopy, is patient throughout.
     """
     usable = usable_pixels(plane, valid)
     if np.count_nonzero(usable) < LEAST * plane.size:
@@ -66,13 +72,37 @@ def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
     bright = guide > low + DARK * (high - low)
     border = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
     if border.mean() > 1 - SURROUNDED:
-        return usable
+        return usable & ~_air_beside(guide, usable, (low, high))
     parts, _ = label(bright)
     sizes = np.bincount(parts.ravel())[1:]
     if not sizes.size:
         return usable
     body: Mask = binary_fill_holes(parts == 1 + int(sizes.argmax()))
     return body & valid
+
+
+def _air_beside(guide: Plane, usable: Mask, ends: tuple[float, float]) -> Mask:
+    """True in parts at the border that are flat and at the dark end, or else at the bright one.
+
+    Which end is air is not known of a file that states no photometric interpretation.
+    """
+    (low, high), least = ends, PART * guide.size
+    air = np.zeros_like(usable)
+    for near in (guide < low + END * (high - low), guide > high - END * (high - low)):
+        parts, _ = label(near & usable)
+        sizes = np.bincount(parts.ravel())
+        edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+        for part in edge[(edge > 0) & (sizes[edge] >= least)]:
+            inside = parts == part
+            # quartiles: the rim of the patient is within the blur
+            first, third = np.percentile(guide[inside], (25, 75))
+            if third - first < FLAT * (high - low):
+                air |= inside
+        if air.any():
+            break
+    others, _ = label(~air)
+    small: Mask = np.bincount(others.ravel())[others] < least
+    return air | small
 
 
 def find_regions(residual: Plane, patient: Mask, plane: int) -> list[Region]:

@@ -43,6 +43,24 @@ def test_an_image_that_fills_its_frame_is_patient_throughout_but_for_the_collima
     assert not found[:, :40].any() and found[:, 40:].mean() > 0.99
 
 
+@pytest.mark.parametrize("negative", [False, True])
+def test_air_beside_a_chest_that_touches_the_border_is_no_patient(negative: bool) -> None:
+    neck = np.abs(X - 128) < 40
+    chest = (np.abs(X - 128) < 100) & (Y > 60) | neck
+    shade = 3000.0 + 2000 * np.cos((X - 128) / 50) + 8 * Y
+    plane = np.where(chest, shade, 200) + RNG(0).normal(0, 30, chest.shape)
+    plane[10:30, 215:225] = 4000  # a letter of lead
+    values = (-plane if negative else plane).astype(np.float32)
+    found = find_patient(values, np.ones_like(chest))
+    assert np.mean(found == chest) > 0.97
+    assert not found[10:30, 215:225].any() and found[250, 60:190].all()
+
+
+def test_a_frame_with_a_shaded_dark_end_and_a_bright_one_is_patient_throughout() -> None:
+    plane = 2000 - 7.0 * np.hypot(Y, X) + RNG(0).normal(0, 30, BODY.shape)
+    assert find_patient(plane.astype(np.float32), np.ones_like(BODY)).all()
+
+
 def test_regions_lie_in_the_patient_though_the_air_holds_more_structure() -> None:
     residual = RNG(1).normal(0, 20, BODY.shape).astype(np.float32)
     residual[10:60, 10:14] += 200
