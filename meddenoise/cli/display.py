@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from meddenoise.cli.streams import drop_stdout, printable
-from meddenoise.cli.tables import format_number
+from meddenoise.cli.tables import format_number, name_series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,7 +187,7 @@ class Display:
 
 def _named(row: "Row") -> str:
     """The input, and which of its series."""
-    return ", ".join(filter(None, (row.input, row.description, row.name)))
+    return name_series(row.input, row.description, row.name)
 
 
 def _verdict(row: "Row") -> str:

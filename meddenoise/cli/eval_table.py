@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from meddenoise.cli.streams import printable
-from meddenoise.cli.tables import format_number
+from meddenoise.cli.tables import format_number, name_series
 from meddenoise.evaluation.document import general_warnings, key_metrics, winner
 from meddenoise.evaluation.pair import shared_unit
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
@@ -109,7 +109,7 @@ def _singles(evaluation: "Evaluation") -> Table:
     for pair in evaluation.pairs[:_MOST]:
         units = {name: f" {unit}" for name in odd if (unit := METRICS[name].unit_in(pair.protocol))}
         cells = (escape(_cell(pair.metrics, name) + units.get(name, "")) for name in metrics)
-        table.add_row(escape(printable(str(pair.result))), *cells)
+        table.add_row(escape(printable(_named(pair))), *cells)
     return table
 
 
@@ -154,10 +154,15 @@ def _lines(evaluation: "Evaluation") -> list[str]:
     sentences = [(text, pair) for pair in evaluation.pairs for text in pair.warnings]
     for text, times in Counter(text for text, _ in sentences).items():
         first = next(pair for sentence, pair in sentences if sentence == text)
-        where = str(first.result) + (f" and {times - 1} more" if times > 1 else "")
+        where = _named(first) + (f" and {times - 1} more" if times > 1 else "")
         lines.append(f"warning: {where}: {text}")
     lines += [f"warning: {text}" for text in general_warnings(evaluation)]
     return lines + [f"failed: {error}" for _, error in evaluation.failed]
+
+
+def _named(pair: "Pair") -> str:
+    """The path of a result, and which of its series where that is not told by it."""
+    return name_series(str(pair.result), pair.description, pair.name)
 
 
 def _trust(pair: "Pair") -> str:
@@ -170,7 +175,7 @@ def _trust(pair: "Pair") -> str:
     parts += [*pair.trust.reasons, *pair.trust.notes]
     parts += [f"try {' or '.join(pair.trust.advice)}"] if pair.trust.advice else []
     return (
-        f"trust: {pair.result}: {pair.trust.verdict or 'not judged'}"
+        f"trust: {_named(pair)}: {pair.trust.verdict or 'not judged'}"
         + (": " if parts else "")
         + "; ".join(parts)
     )

@@ -8,6 +8,7 @@ import typer
 
 from meddenoise.cli.image_options import Modality
 from meddenoise.cli.streams import fitted, printable, tell
+from meddenoise.cli.tables import name_series
 
 if TYPE_CHECKING:
     from meddenoise.io import Item
@@ -75,6 +76,8 @@ def _describe(item: "Item", taken: "Taken") -> dict[str, Any]:
     is_float = series.pixels.dtype.kind == "f"
     return {
         "input": str(origin(item.path)),
+        "name": series.label,
+        "description": series.name,
         "files": len(item.files),
         "format": series.format,
         "modality": series.modality,
@@ -107,7 +110,7 @@ def _as_text(facts: dict[str, Any]) -> str:
     spacing = facts["spacing_mm"]
     bits = f"{facts['bits']} bits" if facts["bits"] else facts["pixel_type"]
     lines = [
-        printable(facts["input"]),
+        printable(name_series(facts["input"], facts["description"], facts["name"])),
         f"  {facts['format']}, files: {facts['files']}",
         "  modality " + ", ".join(filter(None, (facts["modality"], facts["modality_from"]))),
         "  " + " x ".join(map(str, facts["shape"])) + f" pixels, {bits}, {facts['photometric']}",

@@ -13,6 +13,11 @@ def name_codes(codes: Sequence[str]) -> str:
     return "all" if "other" in codes else " ".join(codes)
 
 
+def name_series(path: str, description: str, label: str) -> str:
+    """A series as lines tell of it: a folder may hold several, whose descriptions may be the same."""
+    return ", ".join(filter(None, (path, description, label)))
+
+
 def format_number(value: float | None, metric: str = "", *, digits: int = 4, sign: str = "") -> str:
     """The value with the decimals of its metric, else with so many digits; a dash for none.
 

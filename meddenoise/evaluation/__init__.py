@@ -1,5 +1,6 @@
 """Measure results that are on disk: find their references, align the planes, run the metrics."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,7 +116,8 @@ def _evaluate_items(triple: Triple, options: EvaluationOptions, tick: Callable[[
     result = read_item(triple[0])
     clean, before = (None if item is None else read_item(item) for item in triple[1:])
     pair = evaluate_series(result, clean, before, options, tick)
-    return replace(pair, items=triple, trust=_trust(result, (clean, before), pair, options))
+    trust = _trust(result, (clean, before), pair, options)
+    return replace(pair, items=triple, trust=trust, name=result.label, description=result.name)
 
 
 def _trust(
@@ -135,6 +137,8 @@ def _trust(
 
 
 def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:
+    paths = Counter(str(pair.result) for _, found in sets for pair in found)
+    sets = [(name, [_without_name(p) if paths[str(p.result)] == 1 else p for p in ps]) for name, ps in sets]
     measured = [pair for _, found in sets for pair in found]
     odd, sentences = _without_mean(measured)
     sets = [(name, [_comparable(pair, odd) for pair in found]) for name, found in sets if found]
@@ -158,6 +162,11 @@ def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]
         tuple(comparisons),
         average(truth) if truth else None,
     )
+
+
+def _without_name(pair: Pair) -> Pair:
+    """The same where its path tells it from all others."""
+    return replace(pair, name="", description="")
 
 
 def _without_mean(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:

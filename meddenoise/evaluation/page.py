@@ -114,7 +114,8 @@ def _entry(pair: Pair) -> PageEntry:
     protocol = pair.protocol
     return PageEntry(
         key=_key(pair),
-        title=str(pair.result),
+        title=" · ".join(filter(None, (str(pair.result), pair.name))),
+        short=pair.name,
         about=(f"measured with {protocol.describe()}",),
         facts=(
             ("Result", str(pair.result)),

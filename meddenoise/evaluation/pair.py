@@ -75,6 +75,12 @@ class Pair:
     """Paths of result, reference and noisy image; None for images given in memory."""
     trust: Trust | None = None
     """The verdict on the result; None without the noisy image."""
+    name: str = ""
+    description: str = ""
+    """Label and description of the series of the result, which tell it from others of its folder.
+
+    Empty where its path does that.
+    """
 
     @property
     def removal(self) -> Removal:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import typer
 from numpy.typing import NDArray
@@ -259,3 +260,23 @@ def test_nothing_readable_and_missing_files_have_their_own_errors(tmp_path: Path
         run(tmp_path / "empty")
     with pytest.raises(NothingReadableError, match="nowhere"):
         run(tmp_path / "nowhere.nii")
+
+
+def test_two_series_of_one_folder_are_told_apart(tmp_path: Path) -> None:
+    planes = np.pad(CLEAN[:2], ((0, 0), (20, 20), (20, 20)), mode="symmetric")
+    for n in (1, 2):
+        for name, shift in (("noisy", 0), ("result", n)):
+            dicom(tmp_path / f"{name}{n}", planes + np.int16(shift), [0, 1], first=100.0 * n)
+            (tmp_path / name).mkdir(exist_ok=True)
+            for path in (tmp_path / f"{name}{n}").iterdir():
+                dataset = pydicom.dcmread(path)
+                dataset.SeriesDescription, dataset.SeriesNumber = "Head", n
+                dataset.save_as(tmp_path / name / path.name)
+    done = run(tmp_path / "result", "--noisy", tmp_path / "noisy")
+    for n in (1, 2):
+        told = [line for line in done.stderr.splitlines() if f", Head, series {n} (..." in line]
+        assert sum(line.startswith("trust: ") for line in told) == 1
+    table = done.stderr.split("measured with")[0]
+    assert "series 1" in " ".join(table.split()) and "series 2" in " ".join(table.split())
+    alone = run(tmp_path / "result1", "--noisy", tmp_path / "noisy1")
+    assert ", Head, " not in alone.stderr and "(..." not in alone.stderr

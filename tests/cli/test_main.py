@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
@@ -151,6 +152,16 @@ def test_info_tells_what_would_be_read():
     assert 0 < low <= facts["noise"]["sigma"] <= high
     text = RUNNER.invoke(app, ["info", CT]).stdout
     assert "1 x 128 x 128 pixels, 16 bits, MONOCHROME2" in text
+
+
+def test_info_tells_two_series_of_a_folder_apart(tmp_path):
+    for n in (1, 2):
+        dataset = pydicom.dcmread(CT)
+        dataset.SeriesInstanceUID, dataset.SeriesNumber, dataset.SeriesDescription = f"1.2.{n}", n, "Head"
+        dataset.save_as(tmp_path / f"{n}.dcm")
+    done = RUNNER.invoke(app, ["info", str(tmp_path)])
+    for n in (1, 2):
+        assert f", Head, series {n} (...1.2.{n})\n" in done.stdout
 
 
 def test_info_names_what_is_damaged_and_shows_the_rest(tmp_path):
