@@ -9,6 +9,8 @@ from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 
 FEWEST = 3
 """Planes below which there is no curve to see."""
+TOLD = 1.1
+"""Ratio of the noisiest plane to the quietest from which it is worth a sentence."""
 
 Pair = Sequence[float | None]
 
@@ -37,6 +39,6 @@ def _caption(by_plane: Sequence[Pair]) -> str:
     levels = [pair[0] for pair in by_plane if pair[0]]
     text = "Each was denoised by its own level."
     missing = sum(pair[0] is None for pair in by_plane)
-    if levels and max(levels) > min(levels):
+    if levels and max(levels) >= TOLD * min(levels):
         text += f" The noisiest had {max(levels) / min(levels):.2g} times the noise of the quietest."
     return text + (f" {missing} of {len(by_plane)} could not be measured." if missing else "")

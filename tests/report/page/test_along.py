@@ -19,6 +19,10 @@ def test_the_noise_along_a_series_is_a_curve_without_the_planes_that_were_not_me
     assert draw_along([(None, 2.0)] * 3, "").count("<polyline") == 1
 
 
+def test_levels_that_hardly_differ_are_not_compared():
+    assert "times the noise" not in draw_along([(10.0, 1.0), (10.5, 1.0), (10.9, 1.0)], "HU")
+
+
 def test_a_page_shows_the_noise_along_a_series():
     curve = 'aria-label="Noise along the series"'
     assert curve in compose(page(entry(by_plane=((9.0, 1.0), (8.0, 1.0), (7.0, 1.0)))))
