@@ -21,12 +21,17 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Noise before and after, and what was removed, on the same flat places; None where not measured."""
+    """Noise before and after, and what was removed, on the same flat places; None where not measured.
+
+    `used` is the level that the method was given, for where there is no flat place, and `source` of whom.
+    """
 
     before: float | None = None
     after: float | None = None
     removed: float | None = None
     unit: str = ""
+    used: float | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from meddenoise.io.atomic import write_whole
-from meddenoise.report.page import Drawing, Page
+from meddenoise.report.page import Drawing, Levels, Page
 from meddenoise.report.page.sections import anchor, facts, section
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.report.page.verdicts import chip
@@ -132,7 +132,7 @@ def _table(page: Page) -> str:
         rows.append(
             f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
             f"<td>{chip(entry.trust)}</td>"
-            f'<td class="n">{escape(number(noise.before, 3))}</td>'
+            f'<td class="n">{_before(noise)}</td>'
             f'<td class="n">{escape(number(noise.after, 3))}</td>'
             f'<td class="n">{escape(with_unit(noise.removed, noise.unit, 3))}</td>'
             f'{values}<td class="n">{len(entry.warnings) or "–"}</td></tr>'
@@ -143,6 +143,14 @@ def _table(page: Page) -> str:
         '<th scope="col" class="n">Warnings</th>'
     )
     return table("all", _count(page), heads, rows) + _left_out(page, drawn)
+
+
+def _before(noise: Levels) -> str:
+    """The noise before; where there is no flat place the level that was used, which says so."""
+    if noise.before is not None or noise.after is not None or noise.used is None:
+        return escape(number(noise.before, 3))
+    why = escape(", ".join(filter(None, (noise.source, "no flat place to compare"))))
+    return f'<span title="{why}">≈ {escape(with_unit(noise.used, noise.unit, 3))}</span>'
 
 
 def _count(page: Page) -> str:

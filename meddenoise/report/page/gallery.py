@@ -95,6 +95,14 @@ def _level(row: Row) -> str:
     return f"{with_unit(level, str(row.noise['unit'] or ''))}, {row.noise['source']}"
 
 
+def _levels(row: Row) -> Levels:
+    noise = row.noise
+    measured = noise["sigma_before"], noise["sigma_after"], noise.get("removed_rms")
+    return Levels(
+        *measured, str(noise["unit"] or ""), noise.get("sigma_used") or None, str(noise.get("source") or "")
+    )
+
+
 def _entry(row: Row) -> PageEntry:
     planes, height, width = row.shape
     size = f"{f'{planes} × ' if planes > 1 else ''}{height} × {width}"
@@ -122,7 +130,7 @@ def _entry(row: Row) -> PageEntry:
         short=row.name or Path(row.input).name,
         about=tuple(filter(None, (row.modality, size, row.method, strength, done))),
         facts=facts,
-        noise=Levels(row.noise["sigma_before"], row.noise["sigma_after"], row.noise.get("removed_rms"), unit),
+        noise=_levels(row),
         metrics=row.metrics,
         metrics_before=row.noisy_metrics,
         units=_units(unit, row.spacing_mm and row.spacing_mm[1:]),

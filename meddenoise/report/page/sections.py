@@ -67,6 +67,9 @@ def _cards(entry: PageEntry) -> str:
         before = "" if noise.before is None else f"{number(noise.before, 3)} → "
         gone = "" if noise.removed is None else f"{with_unit(noise.removed, noise.unit, 3)} removed"
         cards.append(("Noise in flat places", f"{before}{with_unit(noise.after, noise.unit, 3)}", gone))
+    elif noise.used is not None:
+        why = ", ".join(filter(None, (noise.source, "no flat place to compare")))
+        cards.append(("Noise before", with_unit(noise.used, noise.unit, 3), why))
     for name in ("psnr", "ssim"):
         value, noisy = entry.metrics.get(name), entry.metrics_before.get(name)
         if value is not None:
