@@ -234,7 +234,9 @@
 
     // of differences: the values shown black and white
     ends(layer) {
-      return ["removed", "error"].includes(layer) ? [" ", make("i", {}, `±${short(this.data.scale)}`)] : [];
+      if (!["removed", "error"].includes(layer)) return [];
+      const unit = this.data.unit ? ` ${this.data.unit}` : "";
+      return [" ", make("i", {}, `±${short(this.data.scale)}${unit}`)];
     }
 
     async choose(k) {

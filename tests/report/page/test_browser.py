@@ -223,6 +223,24 @@ def test_nothing_sticks_out_of_the_window(
     assert browser.run(sticking) == []
 
 
+def test_on_a_phone_all_columns_of_the_means_are_reached(browser: Browser, evaluated: Path) -> None:
+    folder = evaluated.parent
+    found = evaluate([next(folder.glob("a*"))], folder / "ref", folder / "noisy", EvaluationOptions())
+    assert write_evaluation(found, folder / "one.html") == ()
+    browser.resize(400)
+    table = "const s = document.querySelector('.standings').parentElement; "
+    hidden = f"{table} return s.scrollWidth - s.clientWidth"
+    browser.open(folder / "one.html", READY)
+    assert browser.run(hidden) == 0
+    # of several results the names of the measures stay where the rest scrolls
+    browser.open(evaluated, READY)
+    assert browser.run(hidden) > 0
+    end = f"{table} s.scrollLeft = 9999;"
+    place = "s.querySelector('{}').getBoundingClientRect()"
+    assert browser.run(f"{end} return {place.format('tbody th')}.left") < 20
+    assert browser.run(f"{end} return {place.format('thead th:nth-last-child(2)')}.right") <= 400
+
+
 def test_all_controls_are_reached_by_tab_and_show_their_focus(ready: Browser) -> None:
     seen = set()
     for _ in range(14):
@@ -283,7 +301,7 @@ def test_every_picture_has_the_scale_of_its_greys(ready: Browser) -> None:
     )
     assert ready.run(scales) == ["−6060 HU", "−160240 HU"]
     small = ready.run("return [...document.querySelectorAll('.row small')].map(s => s.textContent)")
-    assert "Removed ±60" in small
+    assert "Removed ±60 HU" in small
 
 
 def test_two_results_of_one_image_are_swiped_against_each_other(browser: Browser, evaluated: Path) -> None:
