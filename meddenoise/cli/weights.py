@@ -213,5 +213,5 @@ def _raise_all(failures: "Sequence[Exception]", total: int, done: str) -> None:
     if len(failures) == 1 and total == 1:
         raise failures[0]
     if failures:
-        told = "\n".join(f"  {failure}" for failure in failures)
-        raise WeightsError(f"{len(failures)} of {total} checkpoints could not be {done}:\n{told}")
+        reasons = " ".join(map(str, failures))
+        raise WeightsError(f"{len(failures)} of {total} checkpoints could not be {done}. {reasons}")

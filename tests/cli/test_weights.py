@@ -214,5 +214,6 @@ def test_a_pull_that_fails_for_one_still_does_the_others(shelf, tmp_path):
     assert code == 1
     assert out == f"{folder / 'checkpoints' / BUNDLED}.safetensors\n"
     assert "WeightsError: 1 of 2 checkpoints could not be pulled" in err
+    assert "\\n" not in err
     assert "and was deleted" in err
     assert "\tremote\t" in call("list")[0]
