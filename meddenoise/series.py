@@ -112,6 +112,11 @@ class Series:
         """True where several frames follow each other in time."""
         return self.frame_time_ms is not None and len(self) > self.channels
 
+    @property
+    def pixel_spacing_mm(self) -> tuple[float, ...]:
+        """Between rows and between columns; empty where the file states none."""
+        return self.geometry.spacing_mm[1:] if self.geometry.known else ()
+
     def values(self, start: int, stop: int) -> NDArray[np.float32]:
         """Planes `start` to `stop` in physical units, float32 [n, Y, X]; padding and NaN as stored."""
         # what float32 cannot hold becomes infinite, and infinity stays what it is

@@ -20,6 +20,9 @@ from meddenoise.series import Series, fill_holes
 
 LARGEST = 1e15
 """Sums of squares of a plane with larger values leave the range of float32."""
+SAME_SPACING = 0.2
+"""Share by which the pixel spacings of a profile and a series may differ: its spectrum is in cycles a pixel,
+and moves by as much. Fields of view of patients differ by less."""
 MOST_WORKERS = 8
 """Planes measured at a time, each with some 20 MiB of blocks."""
 
@@ -89,7 +92,7 @@ def expect_noise(series: Series, profile: NoiseProfile, measured: MeasuredNoise 
 
 
 def check_profile(series: Series, profile: NoiseProfile) -> None:
-    """Raises UnsupportedError where unit or modality of a profile are not those of the series."""
+    """Raises UnsupportedError where unit, modality or spacing of a profile are not those of the series."""
     if series.unit != profile.unit and series.unit and profile.unit:
         raise UnsupportedError(
             f"{series.path} is in {series.unit}, the noise profile in {profile.unit}: "
@@ -99,6 +102,13 @@ def check_profile(series: Series, profile: NoiseProfile) -> None:
         raise UnsupportedError(
             f"{series.path} is {series.modality}, the noise profile is of {profile.modality}: "
             "measure a profile of such images."
+        )
+    theirs, mine = profile.spacing_mm, series.pixel_spacing_mm
+    if theirs and mine and not np.allclose(theirs, mine, rtol=SAME_SPACING):
+        sizes = [" x ".join(f"{side:.3g}" for side in pixel) for pixel in (mine, theirs)]
+        raise UnsupportedError(
+            f"{series.path} has pixels of {sizes[0]} mm, the noise profile is of {sizes[1]} mm, and the "
+            "noise differs: measure a profile of such images."
         )
 
 

@@ -196,6 +196,7 @@ def _from_repeats(
         window=window,
         sigmas=sigmas,
         steps=_steps(sigmas, window),
+        spacing_mm=_spacing(series),
         counts=Counts(
             series=len(series), planes=count, settled=found.settled, moved=found.moved, saturated=saturated
         ),
@@ -235,6 +236,7 @@ def _from_image(series: Sequence[Series]) -> MeasuredProfile:
         window=window,
         sigmas=sigmas,
         steps=_steps(sigmas, window),
+        spacing_mm=one.pixel_spacing_mm,
         counts=Counts(series=1, planes=len(one), settled=len(one)),
     )
     return MeasuredProfile(profile, tuple(notes))
@@ -246,6 +248,12 @@ def _is_subtracted(series: Series) -> bool:
     middle = len(series) // 2
     plane, valid = series.values(middle, middle + 1)[0], series.valid(middle, middle + 1)[0]
     return float(np.mean(local_mean(plane, valid)[valid] < 0)) > BELOW
+
+
+def _spacing(series: Sequence[Series]) -> tuple[float, ...]:
+    """The pixel spacing of the series, if all have one."""
+    spacings = {one.pixel_spacing_mm for one in series}
+    return spacings.pop() if len(spacings) == 1 else ()
 
 
 def _steps(sigmas: Sequence[float], window: tuple[float, float]) -> tuple[int, ...]:

@@ -16,12 +16,13 @@ from meddenoise.io import read
 from meddenoise.noise.map_file import read_noise_map
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options, check_options
-from meddenoise.series import Series
+from meddenoise.series import Geometry, Series
 from tests.commands import run
 from tests.io_samples import RNG, ct_folder, nifti, png, tiff
 from tests.plain import profile
 
 SHAPE = (3, 48, 40)
+SPACED = Geometry(spacing_mm=(3.0, 0.7, 0.7))
 QUICK = ("--method", "gaussian", "--device", "cpu", "--no-report")
 
 
@@ -183,6 +184,9 @@ def test_a_changed_map_is_another_result(tmp_path: Path) -> None:
     [
         ({"modality": "MR"}, {"modality": "CT"}, "is MR, the noise profile is of CT"),
         ({"unit": "HU"}, {"unit": "GREY"}, "is in HU, the noise profile in GREY"),
+        ({"geometry": SPACED}, {"spacing_mm": (0.7, 0.9)}, "has pixels of 0.7 x 0.7 mm, the noise profile"),
+        ({"geometry": SPACED}, {"spacing_mm": (0.75, 0.75)}, ""),
+        ({"geometry": replace(SPACED, known=False)}, {"spacing_mm": (0.2, 0.2)}, ""),
         ({"modality": "RF"}, {"modality": "XA"}, ""),
         ({}, {"modality": "XA", "unit": "HU"}, ""),
     ],

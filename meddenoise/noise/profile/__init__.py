@@ -66,6 +66,8 @@ class NoiseProfile:
     sigmas: tuple[float, ...]
     steps: tuple[int, ...]
     counts: Counts
+    spacing_mm: tuple[float, ...] = ()
+    """Between rows and between columns of the pixels that `frequency` counts in; empty where not known."""
 
     def describe(self) -> str:
         """Line with its level and the images it was measured from."""

@@ -17,14 +17,16 @@ SUFFIX = ".toml"
 """Suffix that marks a profile among the words for noise."""
 MODELS = ("gaussian", "rician")
 TABLES: dict[str, tuple[str, ...]] = {
-    "": ("unit", "modality", "source"),
+    "": ("unit", "modality", "source", "spacing_mm"),
     "noise": ("model", "gain", "offset", "sigma", "correlation_px", "rho", "means", "deviations"),
     "nps": ("frequency", "power"),
     "planes": ("window", "sigmas", "steps"),
     "counts": tuple(field.name for field in fields(Counts)),
 }
 _TEXTS = ("unit", "modality", "source", "model")
-_LISTS = ("means", "deviations", "frequency", "power", "window", "sigmas")
+_LISTS = ("means", "deviations", "frequency", "power", "window", "sigmas", "spacing_mm")
+_LATER: dict[str, tuple[float, ...]] = {"spacing_mm": ()}
+"""Fields that files of before do not have, with what is known without them."""
 _WHOLE = ("series", "planes", "settled")
 
 
@@ -78,6 +80,8 @@ def _values(path: Path, table: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def _value(path: Path, name: str, value: Any) -> Any:
+    if value is None and name in _LATER:
+        return _LATER[name]
     if value is None:
         raise UsageError(f"{path} has no {name}: measure it again with `meddenoise noise`.")
     if name in _TEXTS:
@@ -118,6 +122,11 @@ def _check(path: Path, values: dict[str, Any]) -> None:
         ("power", max(power, default=0) > 0, "above 0 somewhere"),
         ("window", low < high, "two rising numbers"),
         ("sigmas", min(values["sigmas"], default=0) >= 0, "at least 0"),
+        (
+            "spacing_mm",
+            len(values["spacing_mm"]) in (0, 2) and min(values["spacing_mm"], default=1) > 0,
+            "two numbers above 0",
+        ),
         ("steps", len(values["steps"]) == len(values["sigmas"]), "as long as sigmas"),
     )
     for name, holds, wanted in rules:

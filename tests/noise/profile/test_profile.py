@@ -279,6 +279,7 @@ def profiles(draw):
         rho=draw(st.floats(0, 0.95)), window=(-draw(numbers), draw(numbers)),
         sigmas=tuple(draw(numbers) for _ in range(frames)), steps=tuple(range(frames)),
         counts=Counts(series=1, planes=frames, settled=frames, moved=draw(st.floats(0, 0.5))),
+        spacing_mm=draw(st.sampled_from([(), (0.3, 0.7)])),
     )  # fmt: skip
 
 
@@ -317,6 +318,8 @@ EXAMPLE = NoiseProfile(
         ("sigma = 20.0", "sigma = -1", "at least 0"),
         ("sigma = 20.0", "sigma = 20.0\nsigmaa = 2", "did you mean 'sigma'"),
         ("format = 1", "format = 2", "format is 2"),
+        ("spacing_mm = []", "", None),  # as profiles were written before
+        ("spacing_mm = []", "spacing_mm = [0.3]", "it must be two numbers above 0"),
         ("[counts]", "[counted]", "no field 'counted'"),
         ("[noise]", "[noise", "not a noise profile"),
     ],
