@@ -13,6 +13,9 @@ from meddenoise.io.modality import same_kind
 from meddenoise.noise import SeriesNoise
 from meddenoise.series import Image, Series
 
+ROUNDED = 0.01
+"""Share by which the pixel spacings of a map and its image may differ: files round them."""
+
 
 def read_noise_map(path: Path, series: Series) -> Image:
     """Noise standard deviations [N, Y, X] of the planes of `series`, in its unit; 0 where nothing is known.
@@ -57,6 +60,12 @@ def _check_kind(path: Path, noise: Series, series: Series) -> None:
         raise InputError(
             f"the noise map {path} is elsewhere in the patient than {series.path}: "
             "give the map of that image."
+        )
+    mine, theirs = series.pixel_spacing_mm, noise.pixel_spacing_mm
+    if mine and theirs and not np.allclose(mine, theirs, rtol=ROUNDED):
+        raise InputError(
+            f"the noise map {path} has pixels of {theirs[0]:.3g} x {theirs[1]:.3g} mm, {series.path} of "
+            f"{mine[0]:.3g} x {mine[1]:.3g}: give the map of that image."
         )
 
 

@@ -141,6 +141,9 @@ def test_a_map_of_another_size_place_unit_or_modality_is_refused(tmp_path: Path)
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), moved), tmp_path / "moved.nii")
     with pytest.raises(InputError, match="is elsewhere in the patient"):
         read_noise_map(tmp_path / "moved.nii", series)
+    nifti(tmp_path / "wide.nii", np.ones((1, *SHAPE[1:]), np.float32), (1.4, 1.6, 3.0))  # a plane for all
+    with pytest.raises(InputError, match=r"has pixels of 1.6 x 1.4 mm, .* of 0.8 x 0.7"):
+        read_noise_map(tmp_path / "wide.nii", series)
     ct = ct_folder(tmp_path / "ct")
     one = read(ct)[0]
     with pytest.raises(InputError, match=r"is of modality CT, .* of MR"):
