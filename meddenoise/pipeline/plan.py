@@ -112,6 +112,8 @@ class Plan:
                 release(made.spread)
             release(self.taken.series.pixels, grid.pixels, made.pixels)
             tick(stop - start)
+        if sampler is not engine:
+            engine.warnings += sampler.warnings
         return self._report(made, engine, self.seconds + perf_counter() - started)
 
     def _engine(self, sampling: Sampling, tick: Tick) -> Engine:

@@ -20,7 +20,7 @@ from meddenoise.pipeline.denoise import choose_for, denoise_series
 from meddenoise.pipeline.options import Options, check_options, choose_sampling
 from meddenoise.series import Geometry, Series
 from meddenoise.trust.selfcheck import MEASURES
-from tests.drawing import ROW
+from tests.drawing import ROW, Draws
 
 SIGMA = 20.0
 Y, X = np.indices((96, 96))
@@ -360,6 +360,20 @@ def test_auto_is_asked_again_once_it_stands_for_a_method(monkeypatch):
         denoise_series(make_series(1), Options(steps=3))
     monkeypatch.setitem(METHODS, "direct", replace(METHODS["direct"], sampler=True, fusion=True))
     assert denoise_series(make_series(1), Options(steps=3, fusion=False)).mode == "distilled"
+
+
+def test_a_retreat_of_the_sampler_is_told_too(drawing, monkeypatch):
+    draw, asked = Draws.sample, []
+
+    def short_of_memory_at_first(self, noisy, sigma, noise):
+        asked.append(len(noisy))
+        if len(asked) == 1:
+            raise MemoryError
+        return draw(self, noisy, sigma, noise)
+
+    monkeypatch.setattr(Draws, "sample", short_of_memory_at_first)
+    options = Options(method=drawing, uncertainty=True, batch_size=2, device="cpu")
+    assert any("memory" in warning for warning in denoise_series(make_series(2), options).warnings)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
