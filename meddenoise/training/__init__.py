@@ -4,19 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Protocol
 
-from meddenoise.errors import MeddenoiseError, UsageError
+from meddenoise.errors import MeddenoiseError, TrainingError, UsageError
 from meddenoise.training.budget import Budget
+from meddenoise.training.table import find_row
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
     from meddenoise.training.data import TrainingImage
-    from meddenoise.training.loop import TrainingTask
     from meddenoise.training.recipe import Recipe
-    from meddenoise.weights.checkpoint import Checkpoint
-
-    Sides = tuple[list[TrainingImage], list[TrainingImage]]
 
 FEWEST_FRAMES = 3
 """Of a run that shows what a recursive filter passes on: two differences."""
@@ -68,6 +66,12 @@ class Manner:
     """Of self-supervised methods; None measures it."""
 
 
+Sides = tuple[list["TrainingImage"], list["TrainingImage"]]
+"""The images for training, and those for validation."""
+Trainer = Callable[["Recipe", TrainingSet, Path, Manner, Watch], Path]
+"""The training of a recipe into a folder, its options checked: the checkpoint written there."""
+
+
 def run_training(
     recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner = Manner(), *, watch: Watch
 ) -> Path:
@@ -77,33 +81,24 @@ def run_training(
     recipes and resumes that cannot be used, and for an `output` that holds the run of another method.
     """
     try:
-        from meddenoise.training.loop import train
+        train: Trainer = resolve_name(find_row(recipe.method).trainer)
     except ModuleNotFoundError as error:
         raise UsageError(f"training needs the package {error.name!r}: pip install {error.name}.") from error
-    _check_profile(recipe, images)
+    _check_options(recipe.method, images, manner)
     with _claimed(output, recipe.method):
-        if recipe.stages is not None:
-            return _train_noisy(recipe, images, output, manner, watch)
-        if recipe.conditional is not None:
-            return _train_conditional(recipe, images, output, manner, watch)
-        if manner.blind_radius is not None:
-            raise UsageError(
-                f"--blind-radius is for self-supervised methods, and {recipe.method!r} is not one."
-            )
-        from dataclasses import replace
-
-        task = _TASKS.get(recipe.method, _supervised_task)(recipe, images, manner, watch)
-        loop = replace(recipe.loop, seconds=manner.budget.take(1.0))
-        return train(task, loop, output, resume=manner.resume, progress=watch.step)
+        return train(recipe, images, output, manner, watch)
 
 
-def _tell_split(sides: "Sides", watch: Watch) -> None:
-    """Note a split that says little, as that of a small folder."""
-    from meddenoise.training.split import split_notes
-
-    groups = [[image.group for image in side if not image.source.startswith("phantom:")] for side in sides]
-    for note in split_notes(*groups):
-        watch.note(note)
+def _check_options(method: str, images: TrainingSet, manner: Manner) -> None:
+    row, profile = find_row(method), images.profile
+    given = {"--noise-profile": profile, "--ref": images.references, "--blind-radius": manner.blind_radius}
+    if None not in (profile, images.references) and "--noise-profile" not in row.refused:
+        raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
+    for option, sentence in row.refused.items():
+        if given[option] is not None:
+            raise UsageError(sentence.format(method=method, option=option))
+    if profile is not None and row.frames:
+        _check_frames(profile)
 
 
 @contextmanager
@@ -124,7 +119,6 @@ def _claimed(output: Path, method: str) -> Iterator[None]:
 
 
 def _claim(output: Path, method: str) -> None:
-    from meddenoise.errors import TrainingError
     from meddenoise.io.atomic import write_whole
 
     note = output / METHOD
@@ -154,21 +148,6 @@ def _method_of(output: Path) -> str:
         return ""
 
 
-def _check_profile(recipe: "Recipe", images: TrainingSet) -> None:
-    profile, by_frame = images.profile, recipe.method == "befoi"
-    if profile is None:
-        return
-    no_use = (
-        recipe.stages or recipe.conditional or _TASKS.get(recipe.method) in (_score_task, _estimator_task)
-    )
-    if no_use and not by_frame:
-        raise UsageError(f"{recipe.method!r} has no use for --noise-profile: leave it out.")
-    if images.references is not None:
-        raise UsageError("--ref gives real noise and --noise-profile simulated: leave one of them out.")
-    if by_frame:
-        _check_frames(profile)
-
-
 def _check_frames(profile: "NoiseProfile") -> None:
     """Raises UsageError for a profile that does not tell what frames share of their noise."""
     advice = "measure a fluoroscopy run with `meddenoise noise`."
@@ -181,118 +160,3 @@ def _check_frames(profile: "NoiseProfile") -> None:
         )
     if not profile.sigma > 0:
         raise UsageError(f"--noise-profile is of images without noise: {advice}")
-
-
-def _supervised_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
-    """Regression towards clean images."""
-    from meddenoise.training.begin import no_smaller
-    from meddenoise.training.data.load import load_images
-    from meddenoise.training.supervised import SupervisedTask
-
-    weights = _weights(recipe, manner)
-    recipe = no_smaller(recipe, weights if manner.start else None)
-    training, validation = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
-    _tell_split((training, validation), watch)
-    return SupervisedTask(recipe, training, validation, weights)
-
-
-def _score_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
-    """An unconditional score network, from clean images."""
-    from meddenoise.training.data.organamnist import NAME, load_organamnist
-    from meddenoise.training.data.windowed import load_windowed
-    from meddenoise.training.vpsde import ScoreTask
-
-    if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from clean images only: leave out --ref.")
-    weights, patch, score = _weights(recipe, manner), recipe.loop.patch, recipe.score
-    if score.dataset not in ("", NAME):
-        raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
-    if score.dataset:
-        planes = load_organamnist(images.folder, patch)
-    else:
-        planes = load_windowed(images, recipe.data, score.window, patch, watch.reading)
-    return ScoreTask(recipe, planes, weights)
-
-
-def _estimator_task(recipe: "Recipe", images: TrainingSet, manner: Manner, watch: Watch) -> "TrainingTask":
-    """The noise estimator, from images with little noise and drawn ones."""
-    from meddenoise.training.data.load import load_images
-    from meddenoise.training.noise_level import NoiseLevelTask
-
-    if images.references is not None:
-        raise UsageError(f"{recipe.method!r} has no use for --ref: leave it out.")
-    weights = _weights(recipe, manner)
-    sides = load_images(images, recipe.data, recipe.loop.patch, watch.reading)
-    return NoiseLevelTask(recipe, *sides, weights)
-
-
-_TASKS: dict[str, Callable[["Recipe", TrainingSet, Manner, Watch], "TrainingTask"]] = {
-    "direct": _supervised_task,
-    "vpsde": _score_task,
-    "noise-estimator": _estimator_task,
-}
-"""Training task of each method with one stage; regression for those not listed."""
-
-
-def _weights(recipe: "Recipe", manner: Manner) -> "Checkpoint | None":
-    """The weights that a network begins with: those that were given, else those that the recipe names."""
-    from meddenoise.weights import load
-
-    start = manner.start or recipe.start
-    return load(start) if start else None
-
-
-def _train_conditional(
-    recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner, watch: Watch
-) -> Path:
-    """The diffusion network of Med-cDiff, and one pass distilled from it."""
-    from meddenoise.training.data.load import load_images
-    from meddenoise.training.distil import train_distilled
-
-    for option, given in (
-        ("--ref", images.references is not None),
-        ("--blind-radius", manner.blind_radius is not None),
-    ):
-        if given:
-            raise UsageError(f"{recipe.method!r} has no use for {option}: leave it out.")
-    assert recipe.conditional is not None
-    patch = max(recipe.conditional.loop.patch, recipe.loop.patch)
-    sides = load_images(images, recipe.data, patch, watch.reading)
-    _tell_split(sides, watch)
-    return train_distilled(recipe, sides, output, manner, watch)
-
-
-def _train_noisy(recipe: "Recipe", images: TrainingSet, output: Path, manner: Manner, watch: Watch) -> Path:
-    """All stages of a self-supervised method."""
-    from dataclasses import replace
-
-    import torch
-
-    from meddenoise.networks.blind_spot import RADII
-    from meddenoise.training.begin import no_smaller
-    from meddenoise.training.data.load import load_images
-    from meddenoise.training.data.noisy import NoisyReading, load_noisy
-    from meddenoise.training.stages import StagesRun, train_stages
-
-    assert recipe.stages is not None
-    if torch.distributed.is_available() and torch.distributed.is_torchelastic_launched():
-        raise UsageError(f"{recipe.method!r} is trained by one process: start it without torchrun.")
-    if images.references is not None:
-        raise UsageError(f"{recipe.method!r} learns from noisy images only: leave out --ref.")
-    if manner.blind_radius is not None and manner.blind_radius not in RADII:
-        raise UsageError(f"--blind-radius is {manner.blind_radius}: give auto or one of {RADII}.")
-    stages = recipe.stages
-    patch = max(stages.blind.patch, stages.diffusion.patch, recipe.loop.patch)
-    radii = tuple(stages.blind_network.get("radii", RADII))
-    reading = NoisyReading(patch, radii, stages.simulated, manner.blind_radius, stages.blind.seed)
-    start = _weights(recipe, manner)
-    recipe = no_smaller(recipe, start)
-    exact = [row for row in recipe.data if row.exact]
-    found = load_noisy(images, [row for row in recipe.data if not row.exact], reading, watch.reading)
-    for note in found.notes:
-        watch.note(note)
-    sides: Sides = load_images(images, exact, recipe.loop.patch, watch.reading, alone=False)
-    if stages.simulated is None:
-        recipe = replace(recipe, modalities=found.modalities())
-    run = StagesRun(recipe, found, output, manner.resume, watch, manner.budget, sides, start)
-    return train_stages(run)

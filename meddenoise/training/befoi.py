@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.methods.conditional import Condition, Diffusion
-from meddenoise.networks import build
 from meddenoise.training.begin import no_smaller, part_of
 from meddenoise.training.data import TrainingImage, to_batch
 from meddenoise.training.data.frames import FrameSource, tell_frames
@@ -19,7 +18,7 @@ from meddenoise.training.medcdiff import TRUTH
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.weights import load
-from meddenoise.weights.checkpoint import Checkpoint, load_state
+from meddenoise.weights.checkpoint import Checkpoint, load_network
 
 TAUGHT = 4
 """One of so many sequences is learnt from the diffusion network, whose mean takes as long as a step."""
@@ -50,9 +49,7 @@ class StudentTask(SupervisedTask):
             start = given
         student = None if start is None else part_of(start, "student")
         super().__init__(no_smaller(recipe, student), training, validation, student)
-        network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
-        load_state(network, teacher)
-        network.eval().requires_grad_(False)
+        network = load_network(teacher, teacher.metadata.network, teacher.metadata.network_options)
         schedule = get_schedule(recipe.conditional.schedule)
         self.teacher = Diffusion(network, schedule, recipe.conditional.prediction)
         self.digest = f"{self.digest} taught by {teacher.sha256}"

@@ -10,17 +10,17 @@ import torch
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import STEPS, Diffusion
-from meddenoise.networks import build
-from meddenoise.training import Manner, Watch
+from meddenoise.training import Manner, Sides, Watch
 from meddenoise.training.befoi import StudentTask
 from meddenoise.training.begin import part_of, with_condition
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.pairs import BEFOI, Case, count_channels, validation_pairs
+from meddenoise.training.data.pairs import Case, validation_pairs
 from meddenoise.training.medcdiff import OnePassTask, RestorationTask
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.stages import STATE, pack, train_stage
+from meddenoise.training.table import find_row
 from meddenoise.weights import load
-from meddenoise.weights.checkpoint import Checkpoint, load_state
+from meddenoise.weights.checkpoint import Checkpoint, load_network
 
 SHARES = {"diffusion": 0.57, "calibration": 0.05, "student": 0.38}
 """Of a time budget, once the images are read."""
@@ -32,13 +32,7 @@ WITHIN = 0.9545
 """Share of normal errors within two standard deviations."""
 
 
-def train_distilled(
-    recipe: Recipe,
-    sides: tuple[list[TrainingImage], list[TrainingImage]],
-    output: Path,
-    manner: Manner,
-    watch: Watch,
-) -> Path:
+def train_distilled(recipe: Recipe, sides: Sides, output: Path, manner: Manner, watch: Watch) -> Path:
     """Train both networks on the training `sides[0]`; the checkpoint that holds them.
 
     The diffusion network of weights to begin with stays as it is: only the one pass is trained.
@@ -47,7 +41,6 @@ def train_distilled(
     """
     training, cases = sides[0], validation_pairs(recipe.method, sides[1])
     given = None if manner.start is None else load(manner.start)
-    student_folder = output / "student"
     if given is None:
         diffusion = _train_diffusion(recipe, (training, cases), output, manner, watch)
     else:
@@ -56,10 +49,10 @@ def train_distilled(
     seconds = manner.budget.take(SHARES["student"] if given is None else 1.0)
     student = train_stage(
         StudentTask(recipe, *sides, diffusion, given)
-        if recipe.method == BEFOI
+        if find_row(recipe.method).frames
         else OnePassTask(recipe, training, cases, diffusion),
         replace(recipe.loop, seconds=seconds),
-        (student_folder, None),
+        (output / "student", None),
         manner.resume,
         watch,
     )
@@ -76,7 +69,7 @@ def _kept(weights: Checkpoint, recipe: Recipe) -> Checkpoint:
             f"{weights.path} has no diffusion network of {recipe.method!r} that fits the recipe: give --from "
             "weights of that method."
         )
-    return with_condition(found, count_channels(recipe.method))
+    return with_condition(found, find_row(recipe.method).channels)
 
 
 def _train_diffusion(
@@ -91,7 +84,7 @@ def _train_diffusion(
     training, cases = images
     start = part_of(load(recipe.start), "diffusion") if recipe.start else None
     if start is not None:
-        start = with_condition(start, count_channels(recipe.method))
+        start = with_condition(start, find_row(recipe.method).channels)
     watch.stage("diffusion network")
     diffusion = train_stage(
         RestorationTask(recipe, training, cases, start),
@@ -108,11 +101,9 @@ def calibrated(checkpoint: Checkpoint, cases: Sequence[Case], seconds: float = 0
     """The checkpoint of a diffusion network, with the "widening" of its uncertainty, found in that time."""
     metadata = checkpoint.metadata
     assert metadata.schedule is not None
-    network = build(metadata.network, dict(metadata.network_options))
-    load_state(network, checkpoint)
-    network.eval().requires_grad_(False)
+    network = load_network(checkpoint, metadata.network, metadata.network_options)
     diffusion = Diffusion(network, get_schedule(metadata.schedule["name"]), metadata.schedule["prediction"])
-    widening = find_widening(diffusion, cases, metadata.method == BEFOI, seconds)
+    widening = find_widening(diffusion, cases, find_row(metadata.method).frames, seconds)
     options = {**metadata.method_options, "widening": round(widening, 3)}
     return replace(checkpoint, metadata=replace(metadata, method_options=options))
 

@@ -19,7 +19,13 @@ from meddenoise.training.described import describe_checkpoint
 from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
-from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.weights.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    load_network,
+    load_state,
+    save_checkpoint,
+)
 
 NETWORK = "cond-unet"
 RATIOS = (0.01, 10.0)
@@ -58,7 +64,7 @@ class RestorationTask:
                 raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
         self.schedule = get_schedule(self.options.schedule)
         self.source = PairSource(recipe, training, self.options.loop)
-        self.described = {**self.options.network, "condition": self.source.channels}
+        self.described = {**self.options.network, "condition": self.source.row.channels}
         spoken = {"name": self.schedule.name, "prediction": self.options.prediction}
         alike = start is not None and start.metadata.network_options == self.described
         self.start = start if alike and start is not None and start.metadata.schedule == spoken else None
@@ -136,12 +142,10 @@ class OnePassTask:
         assert recipe.conditional is not None
         self.recipe, self.cases = recipe, validation
         self.source = PairSource(recipe, training, recipe.loop)
-        self.described = {**recipe.network_options, "condition": self.source.channels}
+        self.described = {**recipe.network_options, "condition": self.source.row.channels}
         self.start, prediction = teacher, recipe.conditional.prediction
         self.alike = prediction == "v" and self.described == teacher.metadata.network_options
-        network = build(teacher.metadata.network, dict(teacher.metadata.network_options))
-        load_state(network, teacher)
-        network.eval().requires_grad_(False)
+        network = load_network(teacher, teacher.metadata.network, teacher.metadata.network_options)
         self.teacher = Diffusion(network, get_schedule(recipe.conditional.schedule), prediction)
         self.digest = describe(
             network=[NETWORK, self.described],

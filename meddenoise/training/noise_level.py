@@ -24,7 +24,6 @@ from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
-METHOD = "noise-estimator"
 SIZES = 64, 96, 128, 192
 """Sides of the patches, a batch of one size at a time: small matrices too."""
 LEAST_AMPLITUDE = 0.05

@@ -14,6 +14,7 @@ from meddenoise.training.data.degradation import EXACT
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import check_shares
 from meddenoise.training.loop import LoopOptions
+from meddenoise.training.table import find_row
 
 T = TypeVar("T")
 CONDITIONAL = ("prediction", "loss", "schedule")
@@ -208,6 +209,11 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
     missing = [key for key in ("method", "network", "modalities", "data") if key not in table]
     if missing:
         raise TrainingError(f"{path} is not a recipe: it has no {missing[0]!r}; see the shipped ones.")
+    section = find_row(str(table["method"])).section
+    for name in ("blind", "conditional"):
+        if (name in table) != (name == section):
+            fault, remedy = ("has no", "add it") if name == section else ("has a", "leave it out")
+            raise TrainingError(f"{path} {fault} table [{name}] for {table['method']!r}: {remedy}.")
     options = dict(table["network"])
     limits = [(str(pattern), float(most)) for pattern, most in table.get("own_noise", {}).items()]
     return Recipe(
@@ -220,9 +226,9 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
         loop=_fill(path, LoopOptions, table.get("training", {})),
         noise=_noise(path, table),
         data=tuple(_fill(path, DataRow, {**row, "limits": limits}) for row in table["data"]),
-        stages=_stages(path, table) if "blind" in table else None,
+        stages=_stages(path, table) if section == "blind" else None,
         score=_fill(path, ScoreOptions, table.get("score", {})),
-        conditional=_conditional(path, table) if "conditional" in table else None,
+        conditional=_conditional(path, table) if section == "conditional" else None,
         start=str(table.get("start", "")),
     )
 

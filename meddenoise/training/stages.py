@@ -7,16 +7,15 @@ Later iterations, whose condition is the student before, lie in OUT/iteration-2 
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from meddenoise.diffusion.schedules import get_schedule
 from meddenoise.errors import UsageError
 from meddenoise.methods.srds import Srds
-from meddenoise.networks import build
 from meddenoise.noise import WHITE
-from meddenoise.training import Watch
+from meddenoise.training import Sides, Watch
 from meddenoise.training.begin import part_of
 from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.budget import Budget
@@ -37,10 +36,7 @@ from meddenoise.training.targets import (
     make_targets,
     write_previews,
 )
-from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, load_state, save_checkpoint
-
-if TYPE_CHECKING:
-    from meddenoise.training import Sides
+from meddenoise.weights.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint
 
 SHARES = {"blind": 0.21, "diffusion": 0.065, "training": 0.05, "validation": 0.015, "student": 0.66}
 """Of a time budget, once the images are read; of targets, by the side they are for. The sampler gets little:
@@ -66,7 +62,7 @@ class StagesRun:
     resume: bool
     watch: Watch
     budget: Budget = field(default_factory=Budget)
-    exact: "Sides" = field(default_factory=lambda: ([], []))
+    exact: Sides = field(default_factory=lambda: ([], []))
     """References without noise, for training and validation: only the student sees them."""
     start: Checkpoint | None = None
     """Weights of the method: their student is trained on, their other networks stay as they are."""
@@ -122,9 +118,7 @@ def train_stages(run: StagesRun) -> Path:
     parts = [1 / (1 + later) if run.budget.seconds else 1.0]
     parts += [LATER * parts[0]] * (iterations - 1)
     blind = run.given("blind") or _train_blind(run, parts[0])
-    network = build(blind.metadata.network, dict(blind.metadata.network_options))
-    load_state(network, blind)
-    condition, identity = _by_blind_spot(network), blind.sha256
+    condition, identity = _by_blind_spot(blind), blind.sha256
     models: list[Checkpoint] = []
     student = run.given("student")
     for number, part in enumerate(parts, 1):
@@ -181,7 +175,8 @@ def _train_blind(run: StagesRun, part: float) -> Checkpoint:
     task = BlindSpotTask(run.recipe, run.images.training, run.images.validation)
     options = run.timed(run.stages.blind, "blind", part)
     run.watch.stage("blind-spot network")
-    return _train(run, task, options, run.output / "blind", run.folder(1) / "diffusion" / STATE)
+    folders = run.output / "blind", run.folder(1) / "diffusion" / STATE
+    return train_stage(task, options, folders, run.resume, run.watch)
 
 
 def _train_diffusion(
@@ -190,8 +185,8 @@ def _train_diffusion(
     task = DiffusionTask(run.recipe, run.images, condition, start)
     options = run.timed(run.stages.diffusion, "diffusion", part)
     run.watch.stage("diffusion network")
-    folder = run.folder(number)
-    return _train(run, task, options, folder / "diffusion", folder / "targets" / "training" / MADE_FROM)
+    folders = run.folder(number) / "diffusion", run.folder(number) / "targets" / "training" / MADE_FROM
+    return train_stage(task, options, folders, run.resume, run.watch)
 
 
 def _train_student(
@@ -206,13 +201,8 @@ def _train_student(
     task = SupervisedTask(run.recipe, training, validation, start)
     options = run.timed(run.recipe.loop, "student", part)
     run.watch.stage("student")
-    return _train(run, task, options, folder / "student", run.folder(number + 1) / "diffusion" / STATE)
-
-
-def _train(
-    run: StagesRun, task: TrainingTask, options: LoopOptions, folder: Path, following: Path
-) -> Checkpoint:
-    return train_stage(task, options, (folder, following), run.resume, run.watch)
+    folders = folder / "student", run.folder(number + 1) / "diffusion" / STATE
+    return train_stage(task, options, folders, run.resume, run.watch)
 
 
 def _targets(
@@ -234,8 +224,8 @@ def _targets(
     return as_training_images(images, targets, options, run.stages.simulated is not None)
 
 
-def _by_blind_spot(network: nn.Module) -> Condition:
-    network.eval().requires_grad_(False)
+def _by_blind_spot(blind_spot: Checkpoint) -> Condition:
+    network = load_network(blind_spot, blind_spot.metadata.network, blind_spot.metadata.network_options)
 
     def condition(batch: NoisyBatch) -> Tensor:
         network.to(batch.noisy.device)  # targets are made on the CPU, patches may be on a GPU
@@ -247,9 +237,7 @@ def _by_blind_spot(network: nn.Module) -> Condition:
 
 def _by_student(student: Checkpoint) -> Condition:
     """The student before as condition: it has seen the noise, so that what leaks grows with iterations."""
-    network = build(student.metadata.network, dict(student.metadata.network_options))
-    load_state(network, student)
-    network.eval().requires_grad_(False)
+    network = load_network(student, student.metadata.network, student.metadata.network_options)
     copies = int(student.metadata.network_options.get("bands", len(WHITE))) // len(WHITE)
 
     def condition(batch: NoisyBatch) -> Tensor:
@@ -262,8 +250,6 @@ def _by_student(student: Checkpoint) -> Condition:
 
 
 def _sampler(run: StagesRun, checkpoint: Checkpoint) -> Srds:
-    network = build(checkpoint.metadata.network, dict(checkpoint.metadata.network_options))
-    load_state(network, checkpoint)
-    network.eval().requires_grad_(False)
+    network = load_network(checkpoint, checkpoint.metadata.network, checkpoint.metadata.network_options)
     sampler, targets = run.stages.sampler, run.stages.targets
     return Srds(network, get_schedule(sampler.schedule), sampler.prediction, targets.steps, targets.pairs)

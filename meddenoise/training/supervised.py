@@ -25,10 +25,9 @@ from meddenoise.training.digest import describe, name_images
 from meddenoise.training.loop import Share, settings
 from meddenoise.training.recipe import Recipe
 from meddenoise.training.spectra import bands_of, blurring, white_spectrum
+from meddenoise.training.table import find_row
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
-MOVING = "befoi"
-"""The method whose neighbouring planes are frames in which things move; those of others are slices."""
 VALIDATION_SIGMAS = (5.0, 15.0, 25.0, 50.0)
 VALIDATION_CROP = 160
 VALIDATION_PER_SOURCE = 4
@@ -76,7 +75,7 @@ class SupervisedTask:
         validation = list(validation)
         weights = {row.source: row.weight for row in recipe.data}
         several = recipe.network_options.get("frames", 1) > 1
-        moving = several and recipe.method == MOVING
+        moving = several and find_row(recipe.method).frames
         source = (FrameSource if moving else SliceSource) if several else PatchSource
         self.bands = int(recipe.network_options.get("bands", len(WHITE)))
         mix = replace(recipe.noise, bands=self.bands)

@@ -80,7 +80,7 @@ def train_pix2pix(source: PairSource, minutes: float, path: Path) -> Path:
     if path.exists():
         return path
     torch.manual_seed(0)
-    generator, judge = Generator(source.channels), discriminator(1 + source.channels)
+    generator, judge = Generator(source.row.channels), discriminator(1 + source.row.channels)
     for network in (generator, judge):
         network.apply(_initialise)
     makers = [torch.optim.Adam(network.parameters(), RATE, BETAS) for network in (generator, judge)]

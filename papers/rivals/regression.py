@@ -17,7 +17,7 @@ from meddenoise.training.loop import Share, settings, train
 from meddenoise.training.medcdiff import NETWORK
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights import load
-from meddenoise.weights.checkpoint import CheckpointMetadata, load_state, save_checkpoint
+from meddenoise.weights.checkpoint import CheckpointMetadata, load_network, save_checkpoint
 from papers.medcdiff.restoration_cases import Case
 
 FLOOR = 1e-5
@@ -30,7 +30,7 @@ class RegressionTask:
     def __init__(self, recipe: Recipe, training: list[TrainingImage], validation: list[Validation]) -> None:
         self.recipe, self.cases = recipe, validation
         self.source = PairSource(recipe, training, recipe.loop)
-        self.described = {**recipe.network_options, "condition": self.source.channels}
+        self.described = {**recipe.network_options, "condition": self.source.row.channels}
         self.digest = describe(task="regression", images=len(training), **settings(recipe.loop))
 
     def network(self) -> nn.Module:
@@ -82,7 +82,5 @@ def train_regression(task: RegressionTask, minutes: float, folder: Path) -> Path
 def load_regression(path: Path) -> Callable[[Case], Tensor]:
     """The trained network on test cases."""
     checkpoint = load(str(path))
-    network = build(checkpoint.metadata.network, dict(checkpoint.metadata.network_options))
-    load_state(network, checkpoint)
-    one = OnePass(network.eval().requires_grad_(False))
+    one = OnePass(load_network(checkpoint, checkpoint.metadata.network, checkpoint.metadata.network_options))
     return lambda case: one(case.condition)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from meddenoise.networks import build
-from meddenoise.training.data.pairs import count_channels
+from meddenoise.training.table import TRAININGS
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_checkpoint(path: Path, task: str) -> Path:
     torch.manual_seed(0)
-    options = {"profile": "tiny", "condition": count_channels(task)}
+    options = {"profile": "tiny", "condition": TRAININGS[task].channels}
     described = {"network": "cond-unet", "network_options": options}
     tensors = {
         f"{part}.{name}": tensor

@@ -19,10 +19,11 @@ from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.begin import with_condition
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
-from meddenoise.training.data.pairs import PairSource, count_channels, validation_pairs
+from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.loop import Share
 from meddenoise.training.medcdiff import FLOOR, OnePassTask, RestorationTask
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
+from meddenoise.training.table import TRAININGS
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
 from tests.noisy_training import Silence, scene
@@ -226,9 +227,8 @@ def test_patches_come_with_their_condition_and_are_of_the_step_alone(method: str
     recipe = tiny(method)
     source = PairSource(recipe, images(), recipe.loop)
     pair, again, later = source.batch(1, 6, CPU), source.batch(1, 6, CPU), source.batch(2, 6, CPU)
-    assert pair.clean.shape == (6, 1, SIDE, SIDE) and pair.condition.channels.shape[1] == count_channels(
-        method
-    )
+    assert pair.clean.shape == (6, 1, SIDE, SIDE)
+    assert pair.condition.channels.shape[1] == TRAININGS[method].channels
     assert torch.equal(pair.clean, again.clean) and not torch.equal(pair.clean, later.clean)
     assert torch.equal(pair.condition.channels, again.condition.channels)
     part = source.batch(1, 6, Share(torch.device("cpu"), 1, 2))

@@ -1,7 +1,7 @@
 """Degraded patches for Med-cDiff: noise and impulses, a coarser grid, or a hole, with its description.
 
 Patches are clean in network units, [-1, 1] for the window of their image: [H, W] float32. What comes back is
-the condition [C, H, W] of `methods.medcdiff`.
+the condition [C, H, W] of `methods.medcdiff`. The patch's own noise and its modality change only noise.
 """
 
 import math
@@ -58,7 +58,7 @@ def draw_plain(side: int, rng: np.random.Generator) -> tuple[Image, float]:
     return plain, 2 * _draw_level(rng) if rng.random() < 0.3 else 0.0
 
 
-def degrade_noisy(clean: Image, own: float, rng: np.random.Generator, modality: str = "") -> Image:
+def degrade_noisy(clean: Image, rng: np.random.Generator, own: float = 0.0, modality: str = "") -> Image:
     """Gaussian noise, white or with a spectrum of the modality, then impulses; [2 + 4, H, W].
 
     Told are the level of the Gaussian noise, with the clean patch's `own`, and log2 of its amplitude in each
@@ -88,7 +88,7 @@ def _draw_level(rng: np.random.Generator) -> float:
     return 0.0 if kind > 1 - NOISELESS else math.exp(rng.uniform(math.log(WEAK), math.log(NOISE[1])))
 
 
-def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:
+def degrade_coarse(clean: Image, rng: np.random.Generator, own: float = 0.0, modality: str = "") -> Image:
     """Area-averaged onto a coarser grid and back by a bicubic spline; conditioned on log2 of the factor.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3.
@@ -101,7 +101,7 @@ def degrade_coarse(clean: Image, rng: np.random.Generator) -> Image:
     return np.stack([again[0, 0].numpy(), told])
 
 
-def degrade_holed(clean: Image, rng: np.random.Generator) -> Image:
+def degrade_holed(clean: Image, rng: np.random.Generator, own: float = 0.0, modality: str = "") -> Image:
     """One to three rectangles, or brush strokes, cut out; conditioned on their mask.
 
     Source: Hung et al. 2023 (Med-cDiff), section 3, which gives no shapes.

@@ -3,34 +3,28 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from meddenoise.methods.conditional import Condition
-from meddenoise.noise import WHITE
 from meddenoise.series import Image
 from meddenoise.training.data import NAMES, PatchSource, TrainingImage, middle
-from meddenoise.training.data.corrupt import PLAIN, degrade_coarse, degrade_holed, degrade_noisy, draw_plain
+from meddenoise.training.data.corrupt import PLAIN, draw_plain
 from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames, draw_frames, tell_frames
 from meddenoise.training.data.motion import MARGIN
 from meddenoise.training.loop import LoopOptions, Share
 from meddenoise.training.recipe import Recipe
+from meddenoise.training.table import TrainingRow, find_row
 
-BEFOI = "befoi"
 VALIDATION_CROP = 128
 VALIDATION_PER_SOURCE = 4
 RANGE = 255.0
 
-Degrade = Callable[[Image, float, np.random.Generator, str], Image]
+Degrade = Callable[[Image, np.random.Generator, float, str], Image]
 """The condition [C, H, W] of a clean patch [H, W] with own noise of that level, of that modality."""
-DEGRADE: dict[str, Degrade] = {
-    "medcdiff": degrade_noisy,
-    "medcdiff-upscale": lambda clean, own, rng, modality: degrade_coarse(clean, rng),
-    "medcdiff-inpaint": lambda clean, own, rng, modality: degrade_holed(clean, rng),
-}
-"""The degradation of each task of Med-cDiff, by the name its checkpoint has as a method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,61 +47,51 @@ class PairSource:
 
     def __init__(self, recipe: Recipe, images: list[TrainingImage], options: LoopOptions) -> None:
         weights = {row.source: row.weight for row in recipe.data}
-        self.seed, self.method = options.seed, recipe.method
+        self.seed, self.row = options.seed, find_row(recipe.method)
         place = (images, weights, recipe.noise, options.patch, options.seed)
-        if recipe.method == BEFOI:
-            self.draw: Draw = _frames(FrameSource(*place))
-        else:
-            self.draw = _patches(PatchSource(*place), DEGRADE[recipe.method])
-
-    @property
-    def channels(self) -> int:
-        """Of the condition."""
-        return count_channels(self.method)
+        self.draw = (
+            _frames(FrameSource(*place)) if self.row.frames else _patches(self.row, PatchSource(*place))
+        )
 
     def batch(self, step: int, size: int, share: Share) -> TrainingPair:
         """This share of the `size` patches of training step `step`."""
         rng = np.random.default_rng((self.seed, step))
         drawn = [self.draw(rng) for _ in range(size)][share.index :: share.count]
         clean, channels = (np.stack(parts) for parts in zip(*drawn, strict=True))
-        return to_pair(self.method, clean, channels, share.device)
-
-
-def count_channels(method: str) -> int:
-    """Of the condition: the noisy frame, its neighbours and its noise for BeFOI, a noisy image with the level
-    and the bands of its noise, else an image and a map."""
-    return {BEFOI: 4, "medcdiff": 2 + len(WHITE)}.get(method, 2)
+        return _to_pair(self.row, clean, channels, share.device)
 
 
 def validation_pairs(method: str, images: Sequence[TrainingImage]) -> list[Case]:
     """Middle crops of a few images of each source, degraded the same way at every validation."""
-    rng, taken = np.random.default_rng(0), defaultdict[str, int](int)
+    row, rng, taken = find_row(method), np.random.default_rng(0), defaultdict[str, int](int)
     pairs = []
     for image in images:
         taken[image.source] += 1
         if taken[image.source] <= VALIDATION_PER_SOURCE:
-            clean, channels = _middle(method, image, rng)
-            pair = to_pair(method, clean[None], channels[None], torch.device("cpu"))
+            clean, channels = _middle(row, image, rng)
+            pair = _to_pair(row, clean[None], channels[None], torch.device("cpu"))
             pairs.append((NAMES.get(image.modality, image.modality), pair))
     return pairs
 
 
-def to_pair(method: str, clean: Image, channels: Image, device: torch.device) -> TrainingPair:
+def _to_pair(row: TrainingRow, clean: Image, channels: Image, device: torch.device) -> TrainingPair:
     """Clean patches [B, H, W] and the channels of their conditions [B, C, H, W] as tensors."""
     told = torch.from_numpy(channels).to(device)
     image = torch.from_numpy(clean)[:, None].to(device)
-    if method != "medcdiff-inpaint":
+    if not row.holes:
         return TrainingPair(image, Condition(told), torch.ones_like(image))
     return TrainingPair(image, Condition(told, known=1 - told[:, 1:]), told[:, 1:])
 
 
-def _patches(patches: PatchSource, degrade: Degrade) -> Draw:
+def _patches(row: TrainingRow, patches: PatchSource) -> Draw:
+    degrade: Degrade = resolve_name(row.degrade)
+
     def draw(rng: np.random.Generator) -> tuple[Image, Image]:
         image, patch, _ = patches.draw_patch(rng)
         chosen, own = scaled(patch), 2 * image.own.sigma / RANGE
         if rng.random() < PLAIN:
             chosen, own = draw_plain(len(patch), rng)
-        return chosen, degrade(chosen, own, rng, image.modality)
+        return chosen, degrade(chosen, rng, own, image.modality)
 
     return draw
 
@@ -120,18 +104,19 @@ def _frames(frames: FrameSource) -> Draw:
     return draw
 
 
-def _middle(method: str, image: TrainingImage, rng: np.random.Generator) -> tuple[Image, Image]:
-    if method == BEFOI and image.run is not None:
+def _middle(row: TrainingRow, image: TrainingImage, rng: np.random.Generator) -> tuple[Image, Image]:
+    if row.frames and image.run is not None:
         frames = middle(image.run, VALIDATION_CROP)
         noisy = degrade_frames(frames, image.own, TYPICAL, rng, image.device)
         return scaled(frames[1]), tell_frames(noisy)
-    if method == BEFOI:
+    if row.frames:
         crop = middle(image.plane, VALIDATION_CROP + 2 * MARGIN)
         layers = crop, np.ascontiguousarray(crop[::-1])
         noisy, clean = draw_frames(layers, image.own, TYPICAL, rng, image.device)
         return scaled(clean), tell_frames(noisy)
     clean = scaled(middle(image.plane, VALIDATION_CROP))
-    return clean, DEGRADE[method](clean, 2 * image.own.sigma / RANGE, rng, image.modality)
+    degrade: Degrade = resolve_name(row.degrade)
+    return clean, degrade(clean, rng, 2 * image.own.sigma / RANGE, image.modality)
 
 
 def scaled(plane: Image) -> Image:

@@ -36,7 +36,7 @@ def noisy_draws(own: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float
     """Level, told level and share of impulses of many draws."""
     random, rows = rng(), []
     for _ in range(DRAWS):
-        noisy, told = degrade_noisy(FLAT, own, random)[:2]
+        noisy, told = degrade_noisy(FLAT, random, own)[:2]
         hits = (np.abs(noisy) == 1).mean()
         level = 1.4826 * np.median(np.abs(noisy - 0.1))
         rows.append((level, told.mean(), hits))
@@ -61,7 +61,7 @@ def test_half_of_the_patches_have_impulses_of_both_kinds_up_to_the_share() -> No
     random = rng(1)
     kinds = np.zeros(2)
     for _ in range(100):
-        noisy = degrade_noisy(FLAT, 0.0, random)[0]
+        noisy = degrade_noisy(FLAT, random)[0]
         kinds += ((noisy == -1).sum(), (noisy == 1).sum())
     assert kinds[0] == pytest.approx(kinds[1], rel=0.1)
 
@@ -78,7 +78,7 @@ def test_the_told_level_is_nearly_the_true_one_with_the_patchs_own() -> None:
 def test_the_told_spectrum_is_that_of_the_noise_and_white_where_it_is_not_told() -> None:
     random, apart, correlated = rng(2), [], 0
     for _ in range(DRAWS):
-        noisy, level, *bands = degrade_noisy(FLAT, 0.0, random, "MR")
+        noisy, level, *bands = degrade_noisy(FLAT, random, modality="MR")
         told = np.array([band.mean() for band in bands])
         noise = noisy - FLAT
         if level.mean() == 0 or (np.abs(noisy) == 1).any() or not told.any():
@@ -127,7 +127,7 @@ def test_holes_cover_their_share_and_only_they_are_cut_out() -> None:
     assert np.mean(shares) == pytest.approx(np.mean(COVERED), rel=0.15)
 
 
-@pytest.mark.parametrize("degrade", [lambda c, r: degrade_noisy(c, 0.0, r), degrade_coarse, degrade_holed])
+@pytest.mark.parametrize("degrade", [degrade_noisy, degrade_coarse, degrade_holed])
 def test_a_draw_is_of_its_generator_alone_and_leaves_the_patch(degrade: object) -> None:
     assert callable(degrade)
     clean = ramp()
