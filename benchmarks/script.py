@@ -1,14 +1,20 @@
-"""End of a benchmark: its exit code, or the sentence of an error."""
+"""A benchmark as a script: its exit code, its progress, its results as JSON and the document of them."""
 
 import argparse
 import json
+import platform
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Collection
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from meddenoise.errors import MeddenoiseError
+from meddenoise.version import __version__
+
+if TYPE_CHECKING:
+    from meddenoise.weights.checkpoint import Checkpoint
 
 Document = dict[str, Any]
 
@@ -20,6 +26,38 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except MeddenoiseError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def tell(text: str) -> None:
+    """Progress, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Every argument of the run, as printed."""
+    return {name: str(value) for name, value in vars(arguments).items()}
+
+
+def weights_of(checkpoint: "Checkpoint") -> dict[str, str]:
+    """Name and digest of the weights that were measured."""
+    return {"name": checkpoint.path.name, "sha256": checkpoint.sha256}
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the packages that the numbers depend on; None for those that are not installed."""
+    found: dict[str, str | None] = {"meddenoise": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "bm3d", "scikit-image"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def save(path: Path | None, document: object) -> None:
+    """Write results as JSON if there is a path. Raises ValueError for numbers that JSON does not have."""
+    if path is not None:
+        path.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def write_document(description: str, compose: Callable[[list[Document]], str]) -> None:

@@ -22,10 +22,10 @@ from time import perf_counter
 
 import torch
 
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, tell
 from meddenoise.io.atomic import write_whole
 from papers.diffdenoise.ablations import ABLATIONS, Finding, get_ablation
-from papers.diffdenoise.ablations.document import write_document
+from papers.diffdenoise.ablations.document import compose
 from papers.diffdenoise.ablations.lab import Lab
 from papers.diffdenoise.ablations.scales import SCALES
 
@@ -35,10 +35,10 @@ def main() -> int:
     arguments = _parse()
     torch.set_num_threads(torch.get_num_threads() if torch.accelerator.is_available() else 1)
     with tempfile.TemporaryDirectory() if arguments.cache is None else nullcontext(arguments.cache) as place:
-        lab = Lab(SCALES[arguments.scale], Path(place), _tell, arguments.data)
+        lab = Lab(SCALES[arguments.scale], Path(place), tell, arguments.data)
         for name in arguments.only:
             run_ablation(lab, name)
-            write_document(arguments.out, lab.scale, find_all(lab))
+            arguments.out.write_text(compose(lab.scale, find_all(lab)), encoding="utf-8")
     return 0
 
 
@@ -47,11 +47,11 @@ def run_ablation(lab: Lab, name: str) -> Finding:
     path = lab.folder / f"{name}.json"
     if path.exists():
         return Finding(**json.loads(path.read_text(encoding="utf-8")))
-    _tell(f"{name} ...")
+    tell(f"{name} ...")
     started = perf_counter()
     finding = get_ablation(name)(lab)
     write_whole(path, json.dumps(finding.as_json(), indent=1).encode())
-    _tell(f"{name} {finding.verdict}: {finding.seen} ({perf_counter() - started:.0f} s)")
+    tell(f"{name} {finding.verdict}: {finding.seen} ({perf_counter() - started:.0f} s)")
     return finding
 
 
@@ -63,10 +63,6 @@ def find_all(lab: Lab) -> dict[str, Finding]:
         for name, path in paths.items()
         if path.exists()
     }
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _parse() -> argparse.Namespace:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, save, tell, weights_of
 from meddenoise.diffusion import Denoise, get_sampler
 from meddenoise.diffusion.antithetic import antithetic
 from meddenoise.diffusion.samplers import draw_from
@@ -33,10 +33,8 @@ from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import ssim
 from meddenoise.weights import load
 from papers.vpsde.sampler_problems import RANGE, Problem, load_problem
-from papers.vpsde.samplers_document import write_document
+from papers.vpsde.samplers_document import FULL, compose
 
-FULL = "full"
-"""The name of the row that the others are held against."""
 Row = dict[str, Any]
 
 
@@ -51,14 +49,13 @@ def main() -> int:
         checkpoint = load(weights)
         problem = load_problem(arguments.folder, checkpoint, arguments.images)
         document[checkpoint.metadata.method] = {
-            "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
+            "weights": weights_of(checkpoint),
             "images": list(problem.truth.shape),
             "runs": arguments.runs,
             "rows": measure(problem, arguments.steps, arguments.runs, arguments.full),
         }
-        if arguments.json is not None:
-            arguments.json.write_text(json.dumps(document, indent=1))
-        write_document(arguments.out, document)
+        save(arguments.json, document)
+        arguments.out.write_text(compose(document), encoding="utf-8")
     return 0
 
 
@@ -74,7 +71,7 @@ def measure(problem: Problem, steps: Sequence[int], runs: int, full: int | None 
     rows: dict[str, Row] = {}
     for title, (name, ratios) in plans.items():
         rows[title] = _row(problem, name, ratios, runs) | {"sampler": name}
-        print(f"{title}: {np.mean(rows[title]['psnr']):.3f} dB", file=sys.stderr, flush=True)
+        tell(f"{title}: {np.mean(rows[title]['psnr']):.3f} dB")
     return rows
 
 

@@ -1,7 +1,6 @@
 """Document of the measurements of `samplers.py`: which fast sampler keeps the mean of the full one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from benchmarks.markdown import page, table
 PSNR_LIMIT, SSIM_LIMIT, NFE_LIMIT = 0.05, 0.001, 15
 """Limits of a fast sampler: loss in dB and of SSIM, and evaluations."""
 FULL = "full"
+"""The name of the row that the others are held against."""
 HEAD = "sampler", "evaluations", "mean, dB", "difference", "once, dB", "SSIM", "difference", "ms an image"
 ABOUT = """\
 # Fast samplers against the full one
@@ -24,8 +24,8 @@ those of one run, a pair takes twice as many; the time is that of a pair, or of 
 Differences are from the full sampler, image by image, with the standard error of their mean."""
 
 
-def write_document(path: Path, document: dict[str, Any]) -> None:
-    """Write the document of the checkpoints there are."""
+def compose(document: dict[str, Any]) -> str:
+    """The page of the checkpoints there are."""
     parts = [ABOUT]
     for method, found in document.items():
         count, _, height, width = found["images"]
@@ -37,7 +37,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
             table(HEAD, _lines(found["rows"])),
             _verdict(found["rows"]),
         ]
-    path.write_text(page(parts), encoding="utf-8")
+    return page(parts)
 
 
 def passing(rows: dict[str, Any]) -> list[str]:

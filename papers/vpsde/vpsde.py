@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, save, tell, weights_of
 from meddenoise.errors import MeddenoiseError, UsageError
 from meddenoise.methods import Denoiser, Sampling, SamplingDenoiser, Setup, get
 from meddenoise.metrics import Protocol
@@ -35,7 +35,7 @@ from meddenoise.training.data.load import walk
 from meddenoise.training.data.windowed import cut_patches
 from meddenoise.training.recipe import DataRow
 from meddenoise.weights import load
-from papers.vpsde.vpsde_document import Document, Row, write_document
+from papers.vpsde.vpsde_document import Document, Row, compose
 
 WINDOW = (-160.0, 240.0)
 SIDE, SIGMA = 28, 0.3
@@ -62,7 +62,7 @@ def main() -> int:
     noisy = truth + SIGMA * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
     checkpoint = load(arguments.weights)
     document: Document = {
-        "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
+        "weights": weights_of(checkpoint),
         "folders": arguments.folders,
         "patients": patients,
         "rows": {},
@@ -75,12 +75,11 @@ def main() -> int:
             try:
                 document["rows"][name] = _row(way, noisy, truth)
             except UsageError as error:  # BM3D is a package of its own
-                print(f"{name} left out: {error}", file=sys.stderr)
+                tell(f"{name} left out: {error}")
                 continue
-        if arguments.json is not None:
-            arguments.json.write_text(json.dumps(document))
-        write_document(arguments.out, document)
-        print(f"{name}: {np.mean(document['rows'][name]['psnr']):.2f} dB", file=sys.stderr, flush=True)
+        save(arguments.json, document)
+        arguments.out.write_text(compose(document), encoding="utf-8")
+        tell(f"{name}: {np.mean(document['rows'][name]['psnr']):.2f} dB")
     return 0
 
 

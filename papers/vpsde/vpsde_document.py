@@ -1,7 +1,6 @@
 """Document of the measurements of `vpsde.py`: every number from the values of single patches."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -39,8 +38,8 @@ class Document(TypedDict):
     rows: dict[str, Row]
 
 
-def write_document(path: Path, document: Document) -> None:
-    """Write the document of the rows there are."""
+def compose(document: Document) -> str:
+    """The page of the rows there are."""
     rows, patients = document["rows"], document["patients"]
     parts = [
         "# VP-SDE denoiser: the slides' protocol",
@@ -57,7 +56,7 @@ def write_document(path: Path, document: Document) -> None:
         f"{CALIBRATED[0]:.0%} to {CALIBRATED[1]:.0%}.",
         "\n".join(_calibration(rows, patients)),
     ]
-    path.write_text(page(parts), encoding="utf-8")
+    return page(parts)
 
 
 def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: list[str]) -> Interval | None:

@@ -1,7 +1,5 @@
 """The document of the VP-SDE benchmark: intervals by patient, paired gains, verdicts from the numbers."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -34,8 +32,8 @@ def test_gains_are_paired_on_the_patches_both_ran_on() -> None:
     assert compare(rows, "a", "c", "psnr", ["p"]) is None
 
 
-def test_verdicts_follow_from_the_numbers(tmp_path: Path) -> None:
-    from papers.vpsde.vpsde_document import write_document
+def test_verdicts_follow_from_the_numbers() -> None:
+    from papers.vpsde.vpsde_document import compose
 
     patients = [str(n) for n in range(4)]
     rows = {
@@ -46,9 +44,7 @@ def test_verdicts_follow_from_the_numbers(tmp_path: Path) -> None:
         "vpsde, mean of 8 draws": _row([0, 3], [24.0, 24.0], [0.85, 0.91]),
     }
     document = {"weights": {"name": "w", "sha256": "0" * 64}, "folders": [], "patients": patients}
-    path = tmp_path / "vpsde.md"
-    write_document(path, {**document, "rows": rows})
-    lines = {line for line in path.read_text().splitlines() if line.startswith("* ")}
+    lines = {line for line in compose({**document, "rows": rows}).splitlines() if line.startswith("* ")}
     said = {line.split(":")[0].removeprefix("* "): line for line in lines}
     assert any("over noisy: +9.50 (+9.00 to +10.00) dB, wanted above 5: met." in line for line in lines)
     assert any("over NLM: -0.50 (-1.00 to +0.00) dB, wanted above 0: **not met**." in line for line in lines)

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 from benchmarks.markdown import page, table
 from meddenoise.version import __version__
@@ -26,8 +25,8 @@ of steps of a run. Verdicts are computed from the numbers.
 """
 
 
-def write_document(path: Path, scale: Scale, findings: dict[str, Finding]) -> None:
-    """Write the document of what was found at one scale."""
+def compose(scale: Scale, findings: dict[str, Finding]) -> str:
+    """The page of what was found at one scale."""
     missing = [name for name in ABLATIONS if name not in findings]
     parts = [
         "# DiffDenoise: which claims hold here",
@@ -38,7 +37,7 @@ def write_document(path: Path, scale: Scale, findings: dict[str, Finding]) -> No
         *(_section(name, finding) for name, finding in findings.items()),
         _settings(scale),
     ]
-    path.write_text(page(parts), encoding="utf-8")
+    return page(parts)
 
 
 def command(scale: Scale) -> str:
