@@ -1,14 +1,16 @@
-"""The methods of a benchmark, each a callable (case) -> clean plane."""
+"""The table of methods that every benchmark and paper fills with rows, and those that clean single planes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks.cases import Case
+from benchmarks.script import tell
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
 from meddenoise.methods.classical import bm3d_coloured, require_bm3d
@@ -18,6 +20,7 @@ from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Geometry, Plane, Series
 
+Column = TypeVar("Column")
 Peer = Callable[[Case], Plane]
 
 GIVEN_MODEL = "bm3d+model"
@@ -26,27 +29,44 @@ GIVEN_PEERS = ("nlm", "bm3d", GIVEN_MODEL)
 """Peers of documents and model cards, each given what is true of the noise."""
 
 
-class PeerError(Exception):
+class PeerError(MeddenoiseError):
     """A method that cannot run here, and why."""
 
 
-def choose_peers(names: Sequence[str], weights: str | None, options: Options) -> dict[str, Peer]:
-    """The callables of the methods named, by column name.
+def make_columns(
+    rows: Mapping[str, Callable[[], Mapping[str, Column]]], check: Callable[[Column], object] | None = None
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """The columns of every row that can run here, and of each that cannot the reason.
 
-    A learned method has two columns: given the noise level, and estimating it (`NAME auto`). BM3D has a
-    second that is given the whole noise model. Raises UsageError for an unknown name, or a missing package.
+    A row makes its columns, training what it needs. `check`, if given, sees each of them and refuses by an
+    error, as a row does: any MeddenoiseError.
     """
-    peers: dict[str, Peer] = {}
-    for name in names:
-        method = get(name)
-        if method.uses_weights:
-            settings = replace(options, method=name, weights=weights)
-            peers[name] = _ours(settings, told=True)
-            peers[f"{name} auto"] = _ours(settings, told=False)
-        else:
-            columns = (name, GIVEN_MODEL) if name == "bm3d" else (name,)
-            peers |= {column: given_peer(column) for column in columns}
-    return peers
+    columns: dict[str, Column] = {}
+    left_out: dict[str, str] = {}
+    for name, make in rows.items():
+        try:
+            made = make()
+            if check is not None:
+                for column in made.values():
+                    check(column)
+            columns |= made
+        except MeddenoiseError as error:
+            left_out[name] = str(error)
+            tell(f"{name} left out: {error}")
+    return columns, left_out
+
+
+def peers_of(name: str, weights: str | None, options: Options) -> dict[str, Peer]:
+    """The columns of the method of that name.
+
+    A learned method has two: given the noise level, and estimating it (`NAME auto`). BM3D has a second that
+    is given the whole noise model. Raises UsageError for an unknown name, or a missing package.
+    """
+    if get(name).uses_weights:
+        settings = replace(options, method=name, weights=weights)
+        return {name: _ours(settings, told=True), f"{name} auto": _ours(settings, told=False)}
+    columns = (name, GIVEN_MODEL) if name == "bm3d" else (name,)
+    return {column: given_peer(column) for column in columns}
 
 
 def given_peer(name: str) -> Peer:
@@ -55,15 +75,6 @@ def given_peer(name: str) -> Peer:
         require_bm3d()
         return bm3d_given_model
     return classical(name)
-
-
-def unusable(peer: Peer, case: Case) -> str | None:
-    """The reason why a peer cannot run here, None if it can."""
-    try:
-        peer(case)
-    except MeddenoiseError as error:
-        return str(error)
-    return None
 
 
 def is_learned(name: str) -> bool:

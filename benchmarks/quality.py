@@ -14,18 +14,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
 
 import argparse
-import json
 from collections.abc import Iterator
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cases import CASES, Case, real
-from benchmarks.peers import GIVEN_MODEL, Peer, choose_peers, unusable
+from benchmarks.peers import GIVEN_MODEL, Peer, make_columns, peers_of
 from benchmarks.pictures import MODALITIES, load_pictures, load_repeats
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, save, settings_of
 from benchmarks.summary import print_summary
+from meddenoise.methods import rows as method_rows
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, rmse, ssim
 from meddenoise.pipeline.options import Options
@@ -36,30 +37,29 @@ Row = dict[str, Any]
 def main() -> int:
     """Run the cases asked for and print the tables; 2 where nothing can be run."""
     arguments = _parse()
-    peers = choose_peers(
-        arguments.methods, arguments.weights, Options(device=arguments.device, precision=arguments.precision)
-    )
     rows: list[Row] = []
-    skipped: dict[str, str] = {}
+    peers: dict[str, Peer] = {}
+    left_out: dict[str, str] = {}
     for number, case in enumerate(_cases(arguments)):
         if number == 0:
-            skipped = {name: why for name, peer in peers.items() if (why := unusable(peer, case))}
-            for name, why in skipped.items():
-                print(f"{name} left out: {why}", file=sys.stderr)
-        usable = {name: peer for name, peer in peers.items() if name not in skipped}
-        if not case.has_model:
-            usable.pop(GIVEN_MODEL, None)
-        rows += [_measure(case, name, peer) for name, peer in usable.items()]
+            peers, left_out = _peers(arguments, case)
+        fitting = {name: peer for name, peer in peers.items() if case.has_model or name != GIVEN_MODEL}
+        rows += [_measure(case, name, peer) for name, peer in fitting.items()]
         if sys.stderr.isatty():
             print(f"\r{number + 1} cases", end="", file=sys.stderr, flush=True)
     if not rows:
         print(f"nothing to measure: no picture in {arguments.folder} or no method.", file=sys.stderr)
         return 2
     print_summary(rows)
-    if arguments.json is not None:
-        document = {"settings": _settings(arguments), "left_out": skipped, "rows": rows}
-        arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    save(arguments.json, {"settings": settings_of(arguments), "left_out": left_out, "rows": rows})
     return 0
+
+
+def _peers(arguments: argparse.Namespace, first: Case) -> tuple[dict[str, Peer], dict[str, str]]:
+    """The columns that can run on the first case, and why the other methods cannot."""
+    options = Options(device=arguments.device, precision=arguments.precision)
+    made = {name: partial(peers_of, name, arguments.weights, options) for name in arguments.methods}
+    return make_columns(made, lambda peer: peer(first))
 
 
 def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
@@ -100,15 +100,13 @@ def _measure(case: Case, name: str, peer: Peer) -> Row:
     }
 
 
-def _settings(arguments: argparse.Namespace) -> Row:
-    return {name: str(value) for name, value in vars(arguments).items()}
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Quality against NLM, wavelet and BM3D.")
     parser.add_argument("folder", type=Path, help="folder with SPLITS.csv, or any folder of images")
     parser.add_argument("--weights", help="checkpoint of the learned methods (default: of the manifest)")
-    parser.add_argument("--methods", type=names_of("method"), default=["direct", "nlm", "wavelet", "bm3d"])
+    parser.add_argument(
+        "--methods", type=names_of("method", method_rows()), default=["direct", "nlm", "wavelet", "bm3d"]
+    )
     parser.add_argument("--images", type=int, default=3, help="pictures of each modality")
     groups = ["white", "physics", "mismatch", "harm"]
     parser.add_argument("--noise", type=names_of("noise", CASES), default=groups, help=",".join(CASES))

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchmarks.costs import count_flops, first_plane_seconds, peak_memory, startup_seconds, write_volume
 from benchmarks.overlap import measure_overlap, write_series
-from benchmarks.peers import as_series
+from benchmarks.peers import as_series, make_columns
 from benchmarks.script import run
 from meddenoise.engine.device import Device, choose_device, keep_freed_memory
 from meddenoise.errors import MeddenoiseError
@@ -122,15 +122,15 @@ def _time_methods(
             method="direct", weights=weights, device=arguments.device, precision=arguments.precision
         )
         seconds["direct, whole pipeline"] = _best(lambda: denoise_series(series, options), device)
-    for name in ("nlm", "wavelet", "bm3d"):
-        try:
-            peer = get(name).load(Setup())
-        except MeddenoiseError as error:
-            print(f"{name} left out: {error}", file=sys.stderr)
-            seconds[name] = None
-        else:
-            seconds[name] = _best(partial(peer, noisy, torch.tensor([SIGMA])), device)
-    return seconds
+    peers, left_out = make_columns({name: partial(_load, name) for name in ("nlm", "wavelet", "bm3d")})
+    seconds |= dict.fromkeys(left_out)
+    return seconds | {
+        name: _best(partial(peer, noisy, torch.tensor([SIGMA])), device) for name, peer in peers.items()
+    }
+
+
+def _load(name: str) -> dict[str, Denoiser]:
+    return {name: get(name).load(Setup())}
 
 
 def _time_floor(

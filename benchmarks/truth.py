@@ -18,12 +18,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this repository, from anywhere
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.pictures import load_pictures
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, save, settings_of
 from benchmarks.truth_contrast import acr, inserted
 from benchmarks.truth_exact import SIDE, coarse, harm, natural, phantoms
 from benchmarks.truth_medical import medical, volumes
@@ -47,8 +46,6 @@ def main() -> int:
     arguments = _parse()
     options = Options(device=arguments.device, precision=arguments.precision)
     columns, left_out = choose_columns(arguments.methods, dict(arguments.weights), arguments.given, options)
-    for name, why in left_out.items():
-        print(f"{name} left out: {why}", file=sys.stderr)
     cache = Cache(arguments.cache)
     rows: list[Row] = []
     for group in arguments.groups:
@@ -56,10 +53,8 @@ def main() -> int:
             rows += _results(trial, columns, cache)
             if sys.stderr.isatty():
                 print(f"\r{len(rows)} results, {group}        ", end="", file=sys.stderr, flush=True)
-        if arguments.json is not None:  # after each group: a run may take hours
-            settings = {name: str(value) for name, value in vars(arguments).items()}
-            document = {"settings": settings, "left_out": left_out, "rows": rows}
-            arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+        # After each group: a run may take hours.
+        save(arguments.json, {"settings": settings_of(arguments), "left_out": left_out, "rows": rows})
     if not any("method" in row for row in rows):
         what = " and ".join(arguments.groups)
         print(f"nothing to measure: no picture for {what} in {arguments.folder}.", file=sys.stderr)

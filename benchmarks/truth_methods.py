@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS, Peer, given_peer
+from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS, Peer, given_peer, make_columns
 from benchmarks.truth_trial import Trial
-from meddenoise.errors import MeddenoiseError
 from meddenoise.io.atomic import staged
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -40,28 +40,25 @@ def choose_columns(
 
     `given` adds a second column to each learned method, in which it is given the true level.
     """
-    columns: dict[str, Column] = {}
-    left_out: dict[str, str] = {}
-    learned: dict[str, Options] = {}
-    for name in methods:
-        if name in GIVEN_PEERS:
-            try:
-                columns[name] = peer(given_peer(name))
-            except MeddenoiseError as error:
-                left_out[name] = str(error)
-        elif name == "nlm auto":
-            columns[name] = pipeline(replace(options, method="nlm"), given=False)
-        else:
-            method, _, quality = name.partition(" ")
-            learned[name] = replace(options, method=method, quality=quality or "standard")
+    rows = {name: partial(_columns_of, name, given, options) for name in methods}
     for name, path in weights.items():
         method = read_metadata(Path(path), sha256=None)[0].method
-        learned[name] = replace(options, method=method, weights=path)
-    for name, settings in learned.items():
-        columns[name] = pipeline(settings, given=False)
-        if given:
-            columns[name + GIVEN] = pipeline(settings, given=True)
-    return columns, left_out
+        rows[name] = partial(_learned, name, given, replace(options, method=method, weights=path))
+    return make_columns(rows)
+
+
+def _columns_of(name: str, given: bool, options: Options) -> dict[str, Column]:
+    if name in GIVEN_PEERS:
+        return {name: peer(given_peer(name))}
+    if name == "nlm auto":
+        return {name: pipeline(replace(options, method="nlm"), given=False)}
+    method, _, quality = name.partition(" ")
+    return _learned(name, given, replace(options, method=method, quality=quality or "standard"))
+
+
+def _learned(name: str, given: bool, options: Options) -> dict[str, Column]:
+    columns = {name: pipeline(options, given=False)}
+    return columns | {name + GIVEN: pipeline(options, given=True)} if given else columns
 
 
 def fits(name: str, trial: Trial) -> bool:

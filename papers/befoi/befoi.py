@@ -21,14 +21,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
 
 import argparse
-import json
 import math
-import platform
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from statistics import fmean
 from time import perf_counter
 from typing import Any
@@ -39,11 +37,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers import PeerError
-from benchmarks.script import names_of, run
-from meddenoise.errors import MeddenoiseError
+from benchmarks.peers import make_columns
+from benchmarks.script import names_of, run, save, settings_of, tell, versions, weights_of
 from meddenoise.series import Plane
-from meddenoise.version import __version__
 from meddenoise.weights import load
 from papers.befoi.cine_measures import flattest_region, score
 from papers.befoi.cine_peers import MAKERS, Column, Maker, Setting, ablation
@@ -65,15 +61,16 @@ def main() -> int:
     training: dict[str, Any] = {}
     for part in arguments.parts:
         family = FAMILIES[part](wanted)
-        columns = _columns(family, makers, arguments, left_out)
+        columns, missing = _columns(family, makers, arguments)
+        left_out |= missing
         found = list(_measure(family, columns, arguments.keep))
         training[part] = {name: column.training for name, column in columns.items() if column.training}
         _print_table(part, found)
         rows += found
     document = {
         "kind": "befoi",
-        "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
-        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "weights": weights_of(checkpoint),
+        "settings": settings_of(arguments),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "runs": dict(splits_of(arguments.folder)),
@@ -81,48 +78,32 @@ def main() -> int:
         "left_out": left_out,
         "rows": rows,
     }
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    save(arguments.json, document)
     return 0 if rows else 2
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of the packages that the numbers depend on."""
-    found: dict[str, str | None] = {"meddenoise": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "bm3d", "scikit-image"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
 def _columns(
-    family: Family, makers: dict[str, Maker], arguments: argparse.Namespace, left_out: dict[str, str]
-) -> dict[str, Column]:
-    """The columns of all methods that can run, trained where they need it."""
-    columns = {
+    family: Family, makers: dict[str, Maker], arguments: argparse.Namespace
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """The columns of all methods that can run, trained where they need it, and why the others cannot."""
+    if not family.scenes:
+        return {}, {family.name: "there is no frame to score"}
+    setting = Setting(family, arguments.minutes, arguments.seed, arguments.weights)
+    made, left_out = make_columns(
+        {f"{family.name}: {name}": partial(maker, setting) for name, maker in makers.items()},
+        lambda column: column.run(family.scenes[0]),
+    )
+    untouched = {
         "noisy": Column(lambda scene: scene.case.noisy),
         "clean": Column(lambda scene: scene.case.clean),
     }
-    setting = Setting(family, arguments.minutes, arguments.seed, arguments.weights)
-    for name, maker in makers.items():
-        _tell(f"{family.name}: {name}")
-        try:
-            made = maker(setting)
-            for column in made.values():
-                column.run(family.scenes[0])
-            columns |= made
-        except (PeerError, MeddenoiseError, ValueError, IndexError) as error:
-            left_out[f"{family.name}: {name}"] = str(error)
-            _tell(f"{family.name}: {name} left out: {error}")
-    return columns
+    return untouched | made, left_out
 
 
 def _measure(family: Family, columns: dict[str, Column], keep: Path | None) -> Iterator[Row]:
     for number, scene in enumerate(family.scenes):
         region = flattest_region(scene.case.clean)
-        _tell(f"{family.name}: scene {number + 1} of {len(family.scenes)}")
+        tell(f"{family.name}: scene {number + 1} of {len(family.scenes)}")
         for name, column in columns.items():
             started = perf_counter()
             plane = column.run(scene)
@@ -161,10 +142,6 @@ def _print_table(part: str, rows: list[Row]) -> None:
         cells = [f"{fmean(means[key]):{form}}" if means[key] else "-" for key, form in keys.items()]
         table.add_row(name, *cells)
     Console(width=140).print(table)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _named_file(text: str) -> tuple[str, str]:

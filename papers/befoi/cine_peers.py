@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.peers import Peer, PeerError, choose_peers
+from benchmarks.peers import Peer, PeerError, peers_of
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Plane
@@ -53,8 +53,7 @@ def classical(name: str) -> Maker:
     """A filter that is told the true level; BM3D another time, told the whole noise model."""
 
     def make(setting: Setting) -> dict[str, Column]:
-        options = Options(method=name, device="cpu")
-        peers = choose_peers([name], None, options)
+        peers = peers_of(name, None, Options(method=name, device="cpu"))
         return {column: Column(_on_the_middle(peer)) for column, peer in peers.items()}
 
     return make

@@ -16,9 +16,8 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.cases import Case
-from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, choose_peers
+from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, peers_of
 from meddenoise.engine.level import estimate_series
-from meddenoise.errors import MeddenoiseError
 from meddenoise.io import read, write
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Image, Plane
@@ -101,7 +100,7 @@ def run_known(name: str) -> Runner:
 
     def run(problem: Problem) -> dict[str, Outcome]:
         outcomes = {}
-        for column, peer in choose_peers([name], None, Options(method=name, device="cpu")).items():
+        for column, peer in peers_of(name, None, Options(method=name, device="cpu")).items():
             if column == name:
                 outcomes[f"{name} true"] = _apply(peer, problem)
                 if f"{name} auto" not in outcomes and name in ("nlm", "bm3d"):
@@ -148,11 +147,7 @@ def _stack(cases: Sequence[Case]) -> Image:
 
 
 def _apply(peer: Peer, problem: Problem) -> Outcome:
-    try:
-        own, others = ([peer(case) for case in cases] for cases in (problem.own, problem.others))
-    except MeddenoiseError as error:
-        raise PeerError(str(error)) from error
-    return Outcome(own, others)
+    return Outcome([peer(case) for case in problem.own], [peer(case) for case in problem.others])
 
 
 def _estimating(peer: Peer) -> Peer:

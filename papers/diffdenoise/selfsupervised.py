@@ -24,16 +24,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
 
 import argparse
-import json
-import platform
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from statistics import fmean
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -42,14 +38,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import Case
-from benchmarks.peers import PeerError
+from benchmarks.peers import PeerError, make_columns
 from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures
-from benchmarks.script import names_of, run
+from benchmarks.script import names_of, run, save, settings_of, tell, versions
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.noise.models import CorrelatedNoise, GaussianNoise
 from meddenoise.noise.simulate import simulate
-from meddenoise.version import __version__
 from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, Outcome, Problem, write_folder
 
 Row = dict[str, Any]
@@ -66,7 +61,7 @@ def main() -> int:
     others = _cases(arguments, "val", arguments.others)
     if len(own) < arguments.images or not others:
         found = f"{len(own)} of {arguments.images} train and {len(others)} val images"
-        _tell(f"{found} of {arguments.modality} with {arguments.size} pixels a side in {arguments.folder}")
+        tell(f"{found} of {arguments.modality} with {arguments.size} pixels a side in {arguments.folder}")
     if not own or not others:
         return 2
     with tempfile.TemporaryDirectory() if arguments.keep is None else nullcontext(arguments.keep) as place:
@@ -74,15 +69,15 @@ def main() -> int:
         for part, cases in ((OWN, own), (OTHERS, others)):
             write_folder(cases, folder / part)
         problem = Problem(own, others, folder, arguments.minutes, arguments.seed, arguments.careamics)
-        outcomes, left_out = _run_all(problem, arguments.methods)
+        methods = {name: partial(RUNNERS[name], problem) for name in arguments.methods}
+        outcomes, left_out = make_columns(methods, _refuse_infinite)
     untouched = Outcome([case.noisy for case in own], [case.noisy for case in others])
     rows = _measure(problem, "noisy", untouched)
     for name, outcome in outcomes.items():
         rows += _measure(problem, name, outcome)
     _print_table(arguments, rows, outcomes)
     if arguments.json is not None:
-        document = _document(arguments, rows, outcomes, left_out)
-        arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+        save(arguments.json, _document(arguments, rows, outcomes, left_out))
     return 0 if outcomes else 2
 
 
@@ -106,27 +101,9 @@ def _case(picture: Picture, arguments: argparse.Namespace, seed: list[int]) -> C
     return Case("own noise", name, picture.name, picture.modality, clean, noisy, PEAK, sigma, sigma, nps)
 
 
-def _run_all(problem: Problem, names: Sequence[str]) -> tuple[dict[str, Outcome], dict[str, str]]:
-    outcomes: dict[str, Outcome] = {}
-    left_out: dict[str, str] = {}
-    for name in names:
-        started = perf_counter()
-        _tell(f"{name} ...")
-        try:
-            found = RUNNERS[name](problem)
-            _refuse_infinite(found)
-            outcomes |= found
-        except PeerError as error:
-            left_out[name] = str(error)
-            _tell(f"{name} left out: {error}")
-        _tell(f"{name}: {perf_counter() - started:.0f} s in all")
-    return outcomes, left_out
-
-
-def _refuse_infinite(outcomes: dict[str, Outcome]) -> None:
-    for name, outcome in outcomes.items():
-        if not all(np.isfinite(plane).all() for plane in (*outcome.own, *outcome.others)):
-            raise PeerError(f"{name} gave values that are not finite: its training diverged")
+def _refuse_infinite(outcome: Outcome) -> None:
+    if not all(np.isfinite(plane).all() for plane in (*outcome.own, *outcome.others)):
+        raise PeerError("it gave values that are not finite: its training diverged")
 
 
 def _measure(problem: Problem, name: str, outcome: Outcome) -> list[Row]:
@@ -178,7 +155,7 @@ def _document(
     names = dict.fromkeys(row["method"] for row in rows)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "settings": settings_of(arguments),
         "versions": _versions(arguments.careamics),
         "means": {name: _means(rows, name) for name in names},
         "training": {
@@ -190,20 +167,9 @@ def _document(
 
 
 def _versions(careamics: str) -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"meddenoise": __version__, "python": platform.python_version()}
-    for package in ("torch", "numpy", "bm3d", "scikit-image"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
     ask = "from importlib.metadata import version; print(version('careamics'), version('torch'))"
     asked = subprocess.run([careamics, "-c", ask], capture_output=True, text=True)
-    versions["careamics, its torch"] = asked.stdout.strip() or None
-    return versions
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return {**versions(), "careamics, its torch": asked.stdout.strip() or None}
 
 
 def _parse() -> argparse.Namespace:

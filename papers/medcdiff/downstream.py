@@ -16,7 +16,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
 
 import argparse
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from torch.nn import functional
 
 from benchmarks.intervals import RESAMPLES
 from benchmarks.pictures import split_files
-from benchmarks.script import run
+from benchmarks.script import run, save, settings_of, tell, weights_of
 from meddenoise.errors import MeddenoiseError
 from meddenoise.io import read
 from meddenoise.series import Floats
@@ -58,7 +57,7 @@ def main() -> int:
     torch.set_num_threads(1)
     found = load_radiographs(arguments.data, arguments.folder, arguments.side)
     if len(set(found.labels.tolist())) < 2:
-        print(f"{arguments.data / arguments.folder} lacks normal or pneumonia images.", file=sys.stderr)
+        tell(f"{arguments.data / arguments.folder} lacks normal or pneumonia images.")
         return 2
     checkpoint = load(arguments.weights)
     mine = ours("medcdiff", checkpoint, 0)
@@ -74,17 +73,17 @@ def main() -> int:
         with torch.inference_mode():
             images = torch.cat([peer(case).clean for case in cases])
         scores[name] = classify(networks, images, folds)
-        print(f"{name}: AUC {area_under_curve(scores[name], found.labels):.3f}", file=sys.stderr, flush=True)
+        tell(f"{name}: AUC {area_under_curve(scores[name], found.labels):.3f}")
     document = {
-        "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
-        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "weights": weights_of(checkpoint),
+        "settings": settings_of(arguments),
         "images": len(found.labels),
         "patients": len(set(found.patients)),
         "pneumonia": int(found.labels.sum()),
         "held_out": sum(found.held_out),
         "rows": {name: summarise(found, scores[name], scores["noisy"]) for name in scores},
     }
-    arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    save(arguments.json, document)
     return 0
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # this repository, from anywhere
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.script import run
+from benchmarks.script import run, save, settings_of, tell, weights_of
 from meddenoise.methods import Sampled
 from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.perceptual import fid, lpips
@@ -49,7 +48,7 @@ def main() -> int:
     checkpoint = load(arguments.weights)
     cases = load_cases(arguments.folder, arguments.task, arguments.images, arguments.side)
     if not cases:
-        print(f"no validation picture of {arguments.side} pixels in {arguments.folder}.", file=sys.stderr)
+        tell(f"no validation picture of {arguments.side} pixels in {arguments.folder}.")
         return 2
     peers = classical(arguments.task)
     if arguments.minutes > 0:
@@ -58,16 +57,16 @@ def main() -> int:
     peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps, arguments.pairs)
     rows, distances, warnings = measure(cases, peers, arguments.features)
     for warning in warnings:
-        print(warning, file=sys.stderr)
+        tell(warning)
     document = {
         "task": arguments.task,
-        "weights": {"name": checkpoint.path.name, "sha256": checkpoint.sha256},
-        "settings": {name: str(value) for name, value in vars(arguments).items()},
+        "weights": weights_of(checkpoint),
+        "settings": settings_of(arguments),
         "rows": rows,
         "fid": distances,
         "warnings": warnings,
     }
-    arguments.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+    save(arguments.json, document)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 from torch.nn import functional
 
-from meddenoise.errors import UsageError
+from benchmarks.peers import make_columns
 from meddenoise.methods import (
     Denoiser,
     Sampled,
@@ -98,16 +99,12 @@ def load_trained(folder: Path) -> dict[str, Peer]:
 
 def classical(task: Task) -> dict[str, Peer]:
     """The degraded image itself, and the classical methods whose packages are installed."""
-    found: dict[str, Peer] = {INPUT[task]: _plain(lambda case: case.condition.image)}
-    for name in CLASSICAL[task]:
-        if name in OWN:
-            found[name] = _plain(OWN[name])
-            continue
-        try:
-            found[name] = _filter(get(name).load(Setup()))
-        except UsageError:  # BM3D is a package of its own
-            continue
-    return found
+    found, _ = make_columns({name: partial(_classical, name) for name in CLASSICAL[task]})
+    return {INPUT[task]: _plain(lambda case: case.condition.image)} | found
+
+
+def _classical(name: str) -> dict[str, Peer]:
+    return {name: _plain(OWN[name]) if name in OWN else _filter(get(name).load(Setup()))}
 
 
 def _ours(task: Task, checkpoint: Checkpoint, sampling: Sampling) -> Peer:

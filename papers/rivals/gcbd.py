@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.peers import PeerError
 from meddenoise.series import Image, Plane
 from papers.rivals.gcbd_gan import train_generator
 from papers.rivals.neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches, quick_autocast
@@ -56,14 +57,14 @@ def train_gcbd(
     """A network trained for `minutes` on clean planes with the noise of the noisy ones.
 
     `kind` is "bootstrap" (the noise blocks as they are), "wgan" (blocks made by a network, for FOR_NOISE of
-    the time) or "unet" (as bootstrap, but the U-Net of the other peers). Raises ValueError without any
+    the time) or "unet" (as bootstrap, but the U-Net of the other peers). Raises PeerError without any
     smooth patch.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     blocks, _ = collect_blocks(noisy)
     if not len(blocks):
-        raise ValueError("no patch of the noisy images is smooth")
+        raise PeerError("no patch of the noisy images is smooth")
     spent = 0.0
     if kind == "wgan":
         blocks, spent = train_generator(blocks, FOR_NOISE * minutes, seed)
