@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.commands import run
-from tests.noisy_training import noisy_folder
+from tests.training.noisy_training import noisy_folder
 
 TINY = """
 method = "direct"

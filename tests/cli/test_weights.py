@@ -15,8 +15,8 @@ from meddenoise import weights
 from meddenoise.cli.weights import register
 from meddenoise.errors import UsageError, WeightsError
 from meddenoise.weights import manifest
-from tests.hub_server import REPO, HubServer, environment, run, start
-from tests.published import BUNDLED, REMOTE, publish
+from tests.weights.hub_server import REPO, HubServer, environment, run, start
+from tests.weights.published import BUNDLED, REMOTE, publish
 
 PROGRAM = """
 import sys

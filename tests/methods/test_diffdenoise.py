@@ -29,7 +29,7 @@ from meddenoise.series import Series
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, CheckpointMetadata
 from tests.methods.test_srds import GaussianResidual
-from tests.noisy_training import noisy_folder, scene, tiny_recipe, train_tiny
+from tests.training.noisy_training import noisy_folder, scene, tiny_recipe, train_tiny
 
 PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "student": ("noise-unet", {"channels": [6, 8], "blocks": [1, 1], "unshuffle": 2}),

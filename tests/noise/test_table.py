@@ -17,7 +17,7 @@ from meddenoise.noise.table import NOISES, NoiseRow, worded
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.recipe import read_recipe
-from tests.noisy_training import scene
+from tests.training.noisy_training import scene
 
 EXAMPLES = {
     "gaussian": ("gaussian:5..40", "DX"),

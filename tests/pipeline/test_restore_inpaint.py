@@ -22,7 +22,7 @@ from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.phantom.study import write_study
 from tests.io_samples import RNG, ct_folder, ct_slice, nifti, packaged, png, save
-from tests.restorers import checkpoint
+from tests.pipeline.restorers import checkpoint
 
 RUNNER = CliRunner()
 CT = packaged("CT_small.dcm")

@@ -24,7 +24,7 @@ from meddenoise.series import UPSCALED, Derivation, Series
 from tests.conformance import DCIODVFY, errors_of, readable
 from tests.io.dicom.test_read import enhanced
 from tests.io_samples import RNG, ct_folder, nifti, packaged, png, save, tiff
-from tests.restorers import checkpoint
+from tests.pipeline.restorers import checkpoint
 
 RUNNER = CliRunner()
 DONE = Derivation("some", "Upscaled 2 times", "factor=2", UPSCALED)

@@ -20,7 +20,7 @@ import torch._dynamo  # noqa: F401  optimizers load it at their first step: once
 
 from meddenoise.errors import MeddenoiseError
 from meddenoise.training import TrainingSet, run_training, stages
-from tests.noisy_training import Silence, tiny_recipe
+from tests.training.noisy_training import Silence, tiny_recipe
 
 
 def die(*_: object) -> NoReturn:

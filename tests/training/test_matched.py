@@ -32,7 +32,7 @@ from meddenoise.weights.checkpoint import load_checkpoint
 from tests.cines import run as cine
 from tests.cines import truth
 from tests.commands import run
-from tests.noisy_training import Silence
+from tests.training.noisy_training import Silence
 
 SIDE, FRAMES = 96, 8
 NOTHING = NoiseEstimate(0.0)

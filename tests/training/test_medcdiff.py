@@ -26,7 +26,7 @@ from meddenoise.training.recipe import DataRow, Recipe, read_recipe
 from meddenoise.training.table import TRAININGS
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
-from tests.noisy_training import Silence, scene
+from tests.training.noisy_training import Silence, scene
 
 TASKS = ("medcdiff", "medcdiff-upscale", "medcdiff-inpaint")
 CPU = Share(torch.device("cpu"))

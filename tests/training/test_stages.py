@@ -32,9 +32,9 @@ from meddenoise.training.recipe import DataRow, Recipe, Stages
 from meddenoise.training.state import read_notes
 from meddenoise.training.targets import _read, _write
 from meddenoise.weights.checkpoint import load_checkpoint
-from tests.noisy_training import SIGMA, STEPS, Silence, noisy_folder, scene, tiny_recipe, train_tiny
+from tests.training.noisy_training import SIGMA, STEPS, Silence, noisy_folder, scene, tiny_recipe, train_tiny
 
-INTERRUPTED = Path(__file__).parents[1] / "interrupted.py"
+INTERRUPTED = Path(__file__).parent / "interrupted.py"
 KEPT = [
     "blind/checkpoint.safetensors",
     "checkpoint.safetensors",

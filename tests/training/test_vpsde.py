@@ -21,7 +21,7 @@ from meddenoise.training.loop import Share
 from meddenoise.training.recipe import DataRow, Recipe, read_recipe
 from meddenoise.training.vpsde import ScoreTask
 from tests.io_samples import nifti
-from tests.noisy_training import Silence, scene
+from tests.training.noisy_training import Silence, scene
 
 STEPS = 60
 

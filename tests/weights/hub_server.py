@@ -17,7 +17,7 @@ from threading import Thread
 
 REPO = "loopback/made-up"
 COMMIT = "c0ffee" + "0" * 34
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from meddenoise.weights.checkpoint import CheckpointMetadata, save_checkpoint
-from tests.hub_server import REPO
+from tests.weights.hub_server import REPO
 
 BUNDLED = "cascade-ct"
 REMOTE = "cascade-mr"

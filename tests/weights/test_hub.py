@@ -12,7 +12,7 @@ import pytest
 from meddenoise.errors import UsageError
 from meddenoise.io.temporary import temporary_name
 from meddenoise.weights.hub import HubFile, forget
-from tests.hub_server import COMMIT, REPO, HubServer, environment, run, start
+from tests.weights.hub_server import COMMIT, REPO, HubServer, environment, run, start
 
 pytestmark = pytest.mark.network
 

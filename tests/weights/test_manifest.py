@@ -18,7 +18,7 @@ from meddenoise.weights.manifest import (
     published,
     read_manifest,
 )
-from tests.published import row
+from tests.weights.published import row
 
 HUB = {"repo": "loopback/made-up", "revision": "v1", "file": "a/net.safetensors"}
 

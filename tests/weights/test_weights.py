@@ -11,8 +11,8 @@ import torch
 from meddenoise import weights
 from meddenoise.errors import UsageError, WeightsError
 from meddenoise.weights import load, locate, locate_local, manifest, pull, verify
-from tests.hub_server import REPO, HubServer, environment, run
-from tests.published import BUNDLED, REMOTE, checkpoint, publish
+from tests.weights.hub_server import REPO, HubServer, environment, run
+from tests.weights.published import BUNDLED, REMOTE, checkpoint, publish
 
 USE = """
 import sys

@@ -15,8 +15,8 @@ from meddenoise.report.page import Levels
 from meddenoise.report.page.compose import write_page
 from meddenoise.report.page.drawing import draw_series
 from meddenoise.trust import Bin, Trust
-from tests.browser import CHROMIUM, DRIVER, Browser
 from tests.page_samples import HOSTILE, entry, page, series, shown
+from tests.report.page.browser import CHROMIUM, DRIVER, Browser
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
 
