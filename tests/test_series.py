@@ -1,4 +1,4 @@
-"""Series: values, validity and storing the change only."""
+"""Series: values, validity, storing the change only, and the filling of pixels that are no image."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
-from meddenoise.series import Derivation, Geometry, Series
+from meddenoise.series import Derivation, Geometry, Series, fill_holes
 
+RNG = np.random.default_rng(0)
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 
 
@@ -123,3 +125,39 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyte
     exec(compile(example, "README.md", "exec"), {})
     clean = np.asarray(Image.open(tmp_path / "clean" / "a.png"))
     assert clean.std() < 0.5 * noisy.std()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (64, 33)])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
+def test_holes_take_a_nearest_valid_value_and_the_rest_stays(shape: tuple[int, int], share: float) -> None:
+    before = RNG.normal(size=(3, *shape)).astype(np.float32)
+    valid = RNG.random((3, *shape)) >= share
+    after = fill_holes(before.copy(), valid)
+    assert np.array_equal(after[valid], before[valid])
+    for plane, values, mask in zip(after, before, valid, strict=True):
+        if not mask.any():
+            assert not plane.any()
+            continue
+        distances = np.rint(distance_transform_edt(~mask) ** 2)
+        for y, x in np.argwhere(~mask)[:50]:
+            rows, columns = np.nonzero(mask)
+            near = (rows - y) ** 2 + (columns - x) ** 2 == distances[y, x]
+            assert plane[y, x] in values[rows[near], columns[near]]
+
+
+def test_planes_with_the_same_holes_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan circle lies around every slice of a CT; the search takes as long as a tenth of the network."""
+    searched = []
+
+    def search(mask: np.ndarray, **more: bool) -> np.ndarray:
+        searched.append(mask.shape)
+        return distance_transform_edt(mask, **more)
+
+    monkeypatch.setattr("scipy.ndimage.distance_transform_edt", search)
+    y, x = np.indices((50, 50)) - 25
+    circle = np.repeat((np.hypot(x, y) < 21)[None], 4, axis=0)
+    planes = RNG.normal(size=circle.shape).astype(np.float32)
+    whole = fill_holes(planes.copy(), circle)
+    single = np.concatenate([fill_holes(planes[n : n + 1].copy(), circle[n : n + 1]) for n in range(4)])
+    assert np.array_equal(whole, single)
+    assert len(searched) == 1

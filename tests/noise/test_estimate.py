@@ -383,3 +383,9 @@ def test_a_noisy_extreme_value_is_usable_but_a_saturated_area_is_not() -> None:
     plane[:20] = plane.max() + 1
     usable = usable_pixels(plane, np.ones(plane.shape, bool))
     assert not usable[:20].any() and usable[20:].all()
+
+
+def test_what_is_the_same_for_every_plane_is_computed_once_and_cannot_be_changed() -> None:
+    assert ring_areas() is ring_areas()
+    with pytest.raises(ValueError, match="read-only"):
+        ring_areas()[0] = 1
