@@ -4,6 +4,7 @@ Levels are in the units of the image they are added to. Every class raises Value
 out of its range.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -46,7 +47,9 @@ class SpectralNoise:
         _check("sigma", self.sigma, 0)
         if len(self.frequency) != len(self.power) or not self.power:
             raise ValueError("a spectrum needs one power for each frequency")
-        _check("the lowest power", min(self.power), 0)
+        for frequency, power in zip(self.frequency, self.power, strict=True):
+            _check("a frequency", frequency, 0)
+            _check("a power", power, 0)
         if list(self.frequency) != sorted(set(self.frequency)):
             raise ValueError("the frequencies of a spectrum must rise")
 
@@ -109,6 +112,8 @@ class ImpulseNoise:
 
     def __post_init__(self) -> None:
         _check("fraction", self.fraction, 0, 1)
+        for end in (self.low, self.high):
+            _check("low or high", end or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +164,11 @@ class ProfileNoise:
 
     def __post_init__(self) -> None:
         SpectralNoise(0.0, self.frequency, self.power)
+        _check("gain", self.gain)
+        _check("offset", self.offset)
         _check("rho", self.rho, 0, 0.999)
-        _check("the least ratio", min(self.ratios, default=0.0), 0)
+        for ratio in self.ratios:
+            _check("a ratio", ratio, 0)
 
 
 NoiseOptions = (
@@ -175,8 +183,9 @@ NoiseOptions = (
 )
 
 
-def _check(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Both ends are allowed; NaN never is."""
-    if not low <= value <= high:
-        limit = f"from {low:g} to {high:g}" if high < float("inf") else f"at least {low:g}"
+def _check(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> None:
+    """Both ends are allowed if they are finite; NaN and infinity never are."""
+    if not (math.isfinite(value) and low <= value <= high):
+        limit = f"at least {low:g}" if low > -math.inf else "a finite number"
+        limit = f"from {low:g} to {high:g}" if high < math.inf else limit
         raise ValueError(f"{name} must be {limit}, not {value:g}")

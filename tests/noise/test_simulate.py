@@ -287,7 +287,7 @@ def test_frames_that_were_noisier_when_measured_are_noisier_again():
     usual = np.sqrt(2 * 50 + 30)
     assert (noisy - image).std(axis=(1, 2)) == pytest.approx(usual * np.array([3, 1.5, 1, 1, 1]), rel=WITHIN)
     assert info.sigma[:2, 0, 0] == pytest.approx(usual * np.array([3, 1.5]), rel=1e-5)
-    with pytest.raises(ValueError, match="the least ratio"):
+    with pytest.raises(ValueError, match="a ratio must be at least 0"):
         replace(noise, ratios=(-1.0,))
 
 
