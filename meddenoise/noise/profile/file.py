@@ -121,7 +121,7 @@ def _check(path: Path, values: dict[str, Any]) -> None:
         ),
         ("power", max(power, default=0) > 0, "above 0 somewhere"),
         ("window", low < high, "two rising numbers"),
-        ("sigmas", min(values["sigmas"], default=0) >= 0, "at least 0"),
+        ("sigmas", min(values["sigmas"], default=-1) >= 0, "one number for each plane, at least 0"),
         (
             "spacing_mm",
             len(values["spacing_mm"]) in (0, 2) and min(values["spacing_mm"], default=1) > 0,

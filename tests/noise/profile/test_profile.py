@@ -313,6 +313,8 @@ EXAMPLE = NoiseProfile(
         ("frequency = [0.1, 0.5]", "frequency = []", "must be rising"),
         ("steps = [40]", "steps = [1.5]", "whole numbers"),
         ("steps = [40]", "steps = [1, 2]", "as long as sigmas"),
+        ("sigmas = [20.0]\nsteps = [40]", "sigmas = []\nsteps = []", "one number for each plane"),
+        ("sigmas = [20.0]", "sigmas = [-1]", "one number for each plane, at least 0"),
         ("window = [0.0, 255.0]", "window = [3, 3]", "two rising numbers"),
         ('source = "frames"', 'source = "dreams"', "source is dreams, it must be one of frames"),
         ("sigma = 20.0", "sigma = -1", "at least 0"),
