@@ -1,5 +1,6 @@
 """Parts of a plane that a number is measured in: boxes and circles, as a person writes them."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
@@ -114,7 +115,7 @@ def _parse(text: str, option: str, form: str) -> tuple[list[float], int, int]:
         values = [float(part) for part in found["place"].split(",")]
         first = int(found["first"] or 1)
         last = int(found["last"] or found["first"] or 0)
-        if first < 1 or 0 < last < first:
+        if first < 1 or 0 < last < first or not all(map(math.isfinite, values)):
             raise ValueError
     except ValueError as error:
         raise UsageError(f"{option} {text!r} cannot be read: write it as {form}.") from error
