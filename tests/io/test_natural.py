@@ -27,7 +27,7 @@ def test_numbers_count_by_their_value(ordered: list[str]) -> None:
 @given(st.lists(st.text(alphabet="0123456789٣²½ab.- ", max_size=8) | st.text(max_size=8), max_size=6))
 def test_any_names_can_be_ordered_and_the_order_is_the_same_from_any_other(names: list[str]) -> None:
     keys = [natural_key(name) for name in names]
-    assert sorted(keys) == sorted(keys[::-1])
+    assert sorted(keys) == sorted(random.Random(0).sample(keys, len(keys)))
 
 
 @settings(max_examples=60, deadline=None)
