@@ -143,7 +143,7 @@ def read_report(path: Path) -> Report | None:
         rows = tuple(parse_row(entry) for entry in content["series"])
         failed = tuple(Failure(entry["input"], entry["error"]) for entry in content["failed"])
         run = {name: str(content[name]) for name in ("command", "started", "device", "precision")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Report(**run, series=rows, failed=failed)
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meddenoise.errors import OutputError
 from meddenoise.report import Failure, Report, Row, read_report, row_as_json, write_report
@@ -30,6 +32,7 @@ ROW = Row(
     warnings=("beware, of commas", "and more"),
     fingerprint="place-content",
 )
+FIELDS = ["input", "error", "schema", "shape", "warnings"]
 EMPTY = Report(
     command="meddenoise denoise", started="2026-01-01T00:00:00+00:00", device="cpu", precision="fp32"
 )
@@ -104,3 +107,29 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(OutputError, match="cannot be written"):
         write_report(EMPTY, tmp_path / "file" / "r.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["series", "failed", "command", None]), JSON)
+def test_a_report_with_anything_in_it_is_read_or_counts_as_none(tmp_path_factory, place, value):
+    path = tmp_path_factory.getbasetemp() / "changed.json"
+    write_report(replace(EMPTY, series=(ROW,)), path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(value if place is None else content | {place: value}))
+    found = read_report(path)
+    assert found is None or isinstance(found, Report)
+
+
+@pytest.mark.parametrize("entry", ["text", 5, None, [], {}])
+def test_a_row_that_is_none_makes_the_report_none(tmp_path, entry):
+    write_report(replace(EMPTY, series=(ROW,)), tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    (tmp_path / "r.json").write_text(json.dumps(content | {"series": [entry]}))
+    assert read_report(tmp_path / "r.json") is None
