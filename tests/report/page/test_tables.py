@@ -26,7 +26,7 @@ def test_numbers_are_written_as_in_print(value: float | None, text: str) -> None
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(st.floats(-1e300, 1e300))
 def test_a_number_is_read_back_to_its_digits(value: float) -> None:
     text = number(value)
     assert "-" not in text
@@ -59,9 +59,9 @@ def trust(verdict: str | None, *reasons: str, notes: tuple[str, ...] = ()) -> Tr
 
 
 def test_a_verdict_is_a_line_with_its_reasons_and_what_to_try() -> None:
-    line = verdict_line(trust("no effect", "nothing was removed.", "the noise is <3"))
+    line = verdict_line(trust("no effect", "nothing removed.", "the noise is <3"))
     assert line == (
-        '<p class="verdict no-effect"><b>no effect</b> Nothing was removed; the noise is &lt;3. Try a or b.</p>'
+        '<p class="verdict no-effect"><b>no effect</b> Nothing removed; the noise is &lt;3. Try a or b.</p>'
     )
     assert "No check found structure" in verdict_line(trust("ok"))
     assert "not judged" in verdict_line(trust(None)) and "Nothing could be checked" in verdict_line(
