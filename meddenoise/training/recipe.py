@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from meddenoise.diffusion.schedules import Prediction
 from meddenoise.errors import TrainingError, UsageError, unknown_name
+from meddenoise.training.checked import check_kinds, is_number
 from meddenoise.training.data.degradation import EXACT
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import check_shares
@@ -209,13 +210,14 @@ def _parse(path: Path, table: dict[str, Any]) -> Recipe:
     missing = [key for key in ("method", "network", "modalities", "data") if key not in table]
     if missing:
         raise TrainingError(f"{path} is not a recipe: it has no {missing[0]!r}; see the shipped ones.")
+    check_kinds(path, table)
     section = find_row(str(table["method"])).section
     for name in ("blind", "conditional"):
         if (name in table) != (name == section):
             fault, remedy = ("has no", "add it") if name == section else ("has a", "leave it out")
             raise TrainingError(f"{path} {fault} table [{name}] for {table['method']!r}: {remedy}.")
     options = dict(table["network"])
-    limits = [(str(pattern), float(most)) for pattern, most in table.get("own_noise", {}).items()]
+    limits = [(pattern, float(most)) for pattern, most in table.get("own_noise", {}).items()]
     return Recipe(
         name=path.stem,
         method=str(table["method"]),
@@ -274,7 +276,8 @@ def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
         if key not in known:
             raise TrainingError(f"{path}: {unknown_name('setting', key, known)}")
         wanted = type(known[key])
-        if not isinstance(value, wanted) and not (wanted is float and isinstance(value, int)):
+        fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
+        if not fits or (wanted in (int, float) and not is_number(value)):
             raise TrainingError(f"{path}: {key} is {value!r}, it must be of type {wanted.__name__}.")
         if key == "precision" and value not in ("auto", "fp32", "bf16"):
             raise TrainingError(f"{path}: precision is {value!r}: give auto, fp32 or bf16.")

@@ -1,4 +1,4 @@
-"""What is said of noise: its dependence on the signal in any unit, and the noise of many planes as one."""
+"""Noise as it is stated: its dependence on the signal in any unit, and the noise of many planes as one."""
 
 import numpy as np
 import pytest
