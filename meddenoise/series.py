@@ -113,6 +113,11 @@ class Series:
         return self.frame_time_ms is not None and len(self) > self.channels
 
     @property
+    def first_file(self) -> Path:
+        """The file to name in a message: several series may share the folder that is the `path` of each."""
+        return self.files[0] if self.files else self.path
+
+    @property
     def pixel_spacing_mm(self) -> tuple[float, ...]:
         """Between rows and between columns; empty where the file states none."""
         return self.geometry.spacing_mm[1:] if self.geometry.known else ()

@@ -167,9 +167,9 @@ class Crew:
         series = read_item(task.item)
         if orders.maps and series.channels > 1:
             maps = " and ".join(orders.maps).replace("_", " ")
-            # several series may share the folder that is the path of each
-            file = task.item.files[0]
-            raise UnsupportedError(f"{file} is in colour, which NIfTI cannot hold: ask for no {maps}.")
+            raise UnsupportedError(
+                f"{series.first_file} is in colour, which NIfTI cannot hold: ask for no {maps}."
+            )
         self.check()
         with self._beside():
             plan = prepare(series, orders.options, orders.mask)

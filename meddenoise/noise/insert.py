@@ -37,7 +37,9 @@ def insert_noise(series: Series, texts: Sequence[str], seed: int, index: int = 0
     one the noise does not fit.
     """
     if series.channels != 1:
-        raise UnsupportedError(f"{series.path} is a colour image: noise is simulated for grey images only.")
+        raise UnsupportedError(
+            f"{series.first_file} is a colour image: noise is simulated for grey images only."
+        )
     values, valid = series.values(0, len(series)), series.valid(0, len(series))
     scale = replace(
         measure(values[valid], series.geometry.spacing_mm[1]),

@@ -91,7 +91,7 @@ def _check_together(series: Sequence[Series], source: Source) -> None:
     first = series[0]
     for one in series:
         if one.channels != 1:
-            raise UnsupportedError(f"{one.path} is a colour image: give grey images.")
+            raise UnsupportedError(f"{one.first_file} is a colour image: give grey images.")
         if one.pixels.shape[1:] != first.pixels.shape[1:]:
             sizes = [" x ".join(map(str, each.pixels.shape[1:])) for each in (first, one)]
             raise UsageError(

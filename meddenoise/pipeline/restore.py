@@ -64,7 +64,7 @@ def prepare_restoring(series: Series, options: Options, hole: Mask | None) -> Pl
     """
     started = perf_counter()
     if series.channels != 1:
-        raise UnsupportedError(f"{series.path} is in colour: convert it to grey levels first.")
+        raise UnsupportedError(f"{series.first_file} is in colour: convert it to grey levels first.")
     taken = take(series, options.modality)
     choice = choose_restorer(taken.seen, options)
     source = taken.series

@@ -345,7 +345,17 @@ def test_a_map_of_a_colour_image_is_refused_before_anything_is_written(tmp_path)
     assert files(tmp_path) == ["a.png"]
 
 
-def test_each_series_in_colour_of_a_folder_is_named_by_a_file_of_its_own(tmp_path):
+@pytest.mark.parametrize(
+    ("orders", "why"),
+    [
+        ({"residual": True}, ".dcm is in colour, which NIfTI cannot hold: ask for no residual."),
+        (
+            {"options": Options(task="upscale", factor=2, device="cpu")},
+            ".dcm is in colour: convert it to grey",
+        ),
+    ],
+)
+def test_each_series_in_colour_of_a_folder_is_named_by_a_file_of_its_own(tmp_path, orders, why):
     colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
     depth = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
     facts = colour | depth | {"Rows": 32, "Columns": 32, "PixelData": bytes(3 * 32 * 32)}
@@ -353,10 +363,10 @@ def test_each_series_in_colour_of_a_folder_is_named_by_a_file_of_its_own(tmp_pat
         for number in range(2):
             name = tmp_path / "in" / f"{series}-{number}.dcm"
             save(ct_slice(number, SeriesInstanceUID=f"1.2.{series}", **facts), name)
-    _, ears = start(tmp_path / "in", residual=True)
+    _, ears = start(tmp_path / "in", **orders)
     told = sorted(failure.error for failure in ears.failures)
     assert [text.startswith(f"{tmp_path / 'in'}/{n}-") for n, text in enumerate(told, 1)] == [True, True]
-    assert all(".dcm is in colour, which NIfTI cannot hold: ask for no residual." in text for text in told)
+    assert all(why in text for text in told)
 
 
 def test_a_reference_gives_metrics_and_one_that_does_not_fit_gives_null_and_a_warning(study, tmp_path):
