@@ -1,13 +1,13 @@
 """Thousands of small files, some of them bad: what is done, named and used on the way, and how quickly.
 
     python benchmarks/many.py [--files 10000] [--bad 0.01] [--size 64] [--method direct] [--jobs N]
-        [--cluster local:N] [--device auto] [--keep FOLDER] [--json FILE]
+        [--cluster local:N] [--device auto] [--keep FOLDER] [--json FILE] [--plot FILE]
 
 Phantoms (CT, MR, radiographs) are written as single DICOM files, each a series with its own noise; bad ones
 are cut short, state bits that cannot be, or are half a PNG. Memory and open files are those of this process,
-sampled as series are finished; their slopes are fitted from the second third on. The own rate of the network
-is that of one long series, without reading, judging, writing and reporting. Exits with 1 where a good
-file was not done or a bad one not named.
+sampled as series are finished and drawn by --plot; their slopes are fitted from the second third on. The own
+rate of the network is that of one long series, without reading, judging, writing and reporting. Exits with 1
+where a good file was not done or a bad one not named.
 """
 
 import sys
@@ -40,12 +40,17 @@ from meddenoise.phantom.study import write_study
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import REPORT, Failure, Row
+from meddenoise.report.page.plot import HEIGHT, WIDTH, Axes, PlotCurve, draw_plot
 
 KINDS = ("ct", "mr", "xray")
 PLANES = 4
 IN_FOLDER = 500
 LONG = 64
 """Planes of the long series."""
+STYLE = (
+    "rect{fill:#fff}text{font:12.5px sans-serif;fill:#444}.grid{stroke:#ccc}"
+    ".curve{fill:none;stroke:#0b62c4;stroke-width:2}"
+)
 
 
 def main() -> int:
@@ -70,6 +75,8 @@ def main() -> int:
         print(f"{name.replace('_', ' '):40} {value:.4g}" if value is not None else name)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(document | {"samples": watch.samples}, indent=1))
+    if arguments.plot is not None:
+        arguments.plot.write_text(draw(watch.samples, document), encoding="utf-8")
     done = outcome.written == arguments.files - len(bad) and named == {str(path) for path in bad}
     return 0 if done else 1
 
@@ -192,6 +199,24 @@ def describe(watch: Watch, outcome: Outcome, seconds: float) -> dict[str, Any]:
     }
 
 
+def draw(samples: Sequence[tuple[int, float, float, int]], document: dict[str, Any]) -> str:
+    """An SVG of memory and open files over the files done, with their slopes."""
+    done, _, resident, opened = np.array(samples, dtype=float).T
+    plots = (
+        ("resident memory", resident, "MB", document["mb_per_1000_files"]),
+        ("open files", opened, "", document["open_files_per_1000_files"]),
+    )
+    parts = []
+    for place, (what, values, unit, slope) in enumerate(plots):
+        curve = PlotCurve(f"{what}, {slope:+.2g} {unit}".rstrip() + " per 1,000 files", done, values, "after")
+        plot = draw_plot([curve], Axes(what, "files done", f"{what}, {unit}".rstrip(", ")))
+        parts.append(plot.replace("<svg ", f'<svg y="{place * HEIGHT}" height="{HEIGHT}" ', 1))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {2 * HEIGHT}"><style>{STYLE}</style>'
+        f'<rect width="100%" height="100%"/>{"".join(parts)}</svg>\n'
+    )
+
+
 def own_rate(folder: Path, options: Options) -> float:
     """Planes a second of the network in one long series of such planes."""
     (series,) = read(next(path for path in sorted(folder.rglob("*.dcm"))))
@@ -242,6 +267,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--cluster", help="as of meddenoise denoise")
     parser.add_argument("--keep", type=Path, help="folder to make the files in, and leave them")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="SVG of memory and open files over the files done")
     return parser.parse_args()
 
 
