@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import A_RELEASE
 
-from meddenoise.batch.node.guard import GuardedHandler, GuardedServer, GuardedSocket, Limits
+from meddenoise.batch.node.guard import HELLO_S, GuardedHandler, GuardedServer, GuardedSocket, Limits
 from meddenoise.batch.node.log import log
 from meddenoise.batch.node.settings import Node
 from meddenoise.batch.node.spool import Spool
@@ -26,11 +26,10 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _LONGEST_UID = 64
 _STORED, _OUT_OF_RESOURCES, _MISMATCH, _NOT_UNDERSTOOD, _BAD_UID = 0x0000, 0xA700, 0xA900, 0xC000, 0x0117
 """Status codes of C-STORE (PS3.4 B.2.3, PS3.7 C.5)."""
+_TOO_MANY = (0x02, 0x03, 0x02)
+"""Transient, service provider, local limit exceeded (PS3.8 9.3.4)."""
 _MESSAGE_SLACK = 1 << 20
 """Bytes of a message besides the image: its command, an association request, headers of PDUs."""
-POLL_S = 0.1
-HELLO_S = 10.0
-"""Longest time from a connection to the request for an association."""
 # Deflated images are left out: a few bytes may stand for gigabytes.
 SYNTAXES = (
     *("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"),
@@ -59,9 +58,11 @@ class Receiver:
         self._ae.add_supported_context(classes.Verification)  # type: ignore[attr-defined]
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = list(node.allow)
-        self._ae.maximum_associations = node.max_associations
+        # those that have not asked for an association yet must not keep others out: `_requested` counts
+        self._ae.maximum_associations = 2 * node.max_associations
         self._ae.maximum_pdu_size = node.max_pdu
-        self._ae.acse_timeout = HELLO_S
+        self._ae.acse_timeout = min(HELLO_S, node.timeout_s)
+        self._ae.network_timeout = node.timeout_s
 
     def start(self) -> None:
         """Listen. Raises OutputError where the port cannot be had."""
@@ -70,6 +71,7 @@ class Receiver:
         handlers: list[Any] = [
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, self._echo),
+            (evt.EVT_REQUESTED, self._requested),
             (evt.EVT_REJECTED, self._rejected),
             (evt.EVT_ACSE_RECV, self._released),
             (evt.EVT_CONN_CLOSE, _wake),
@@ -91,6 +93,7 @@ class Receiver:
             node.max_pdu,
             (node.max_object_mib << 20) + _MESSAGE_SLACK,
             node.max_associations,
+            node.timeout_s,
             lambda why: log.warning("connection closed: %s", why),
         )
         self._ae._servers.append(server)
@@ -114,6 +117,10 @@ class Receiver:
         """Refuse what arrives from now on, and end all associations; what was answered is on the disk."""
         self._stopping = True
         if self._server is not None:
+            for association in self._server.active_associations:
+                stream = association.dul.socket
+                if isinstance(stream, GuardedSocket):
+                    stream.break_off()
             self._ae.shutdown()
         self.reap()
 
@@ -184,9 +191,20 @@ class Receiver:
             for key in self._spool.close(token, released=whole):
                 log.warning("series %s: there was no room for all; waiting for its sender to try again", key)
 
+    def _requested(self, event: evt.Event) -> None:
+        """Refuse an association beyond `max_associations`, for now."""
+        _begin_message(event)
+        assert self._server is not None
+        others = self._server.active_associations
+        asked = [one for one in others if one.requestor.primitive is not None and not one.is_rejected]
+        if len(asked) > self._node.max_associations:
+            log.warning("association refused: there are max_associations already")
+            event.assoc.acse.send_reject(*_TOO_MANY)
+            event.assoc.kill()
+
     def _rejected(self, event: evt.Event) -> None:
         log.warning(
-            "association of %s refused: it is not in allow, called another AE title, or there are too many",
+            "association of %s refused: it is not in allow, or called another AE title",
             ascii(event.assoc.requestor.ae_title),
         )
 

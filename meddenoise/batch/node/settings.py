@@ -28,6 +28,8 @@ class Node:
     port: int = 11112
     broken_s: float = 900.0
     """Time a series waits for its sender to try again after a broken transfer."""
+    timeout_s: float = 60.0
+    """Time that a sender may be silent, or an image take beyond its time on a slow line."""
     max_pdu: int = 131072
     """Bytes."""
     max_object_mib: int = 512
@@ -120,6 +122,7 @@ def _checked_node(node: Node, path: Path, folder: Path) -> Node:
         _check_title(title, where)
     check_range(f"port of {where}", node.port, 1, 65535)
     check_range(f"broken_s of {where}", node.broken_s, 0, 7 * 86400)
+    check_range(f"timeout_s of {where}", node.timeout_s, 1, 3600)
     check_range(f"max_pdu of {where}", node.max_pdu, 4096, 16 << 20)
     check_range(f"max_object_mib of {where}", node.max_object_mib, 1, 2048)
     check_range(f"max_associations of {where}", node.max_associations, 1, 100)

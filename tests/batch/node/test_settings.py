@@ -58,6 +58,7 @@ def test_all_keys_are_read_and_paths_are_relative_to_the_file(tmp_path):
         ('[node]\nallow = ["A\\\\B"]\nspool = "x"', "backslash"),
         ('[node]\nallow = ["12345678901234567"]\nspool = "x"', "1 to 16"),
         (NODE + "port = 70000", "give 1 to 65535"),
+        (NODE + "timeout_s = 0", "give 1 to 3600"),
         (NODE + "port = true", "give a whole number"),
         (NODE + "max_pdu = 1", "give 4096 to"),
         ("[send]\nname = 'x'", "[[send]]"),
