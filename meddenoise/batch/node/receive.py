@@ -53,7 +53,7 @@ class Receiver:
         self._thread: threading.Thread | None = None
         self._ae = AE(node.ae_title)
         for name in dir(classes):
-            if name.endswith("ImageStorage"):
+            if "ImageStorage" in name:  # some go on with ForPresentation or ForProcessing
                 self._ae.add_supported_context(getattr(classes, name), list(SYNTAXES))
         self._ae.add_supported_context(classes.Verification)  # type: ignore[attr-defined]
         self._ae.require_called_aet = True

@@ -80,11 +80,17 @@ def make_series(folder: Path, name: str, planes: int = 2, **changes: Any) -> Pat
     return folder
 
 
-def store(files: Sequence[Path], port: int, *, calling: str = "CT1", called: str = "MEDDENOISE") -> int:
+def store(
+    files: Sequence[Path],
+    port: int,
+    *options: str,
+    calling: str = "CT1",
+    called: str = "MEDDENOISE",
+) -> int:
     """The exit code of storescu, which sends files over one association."""
     program = storescu()
     assert program is not None
-    command = [program, "-aet", calling, "-aec", called, HOST, str(port), *map(str, files)]
+    command = [program, *options, "-aet", calling, "-aec", called, HOST, str(port), *map(str, files)]
     return subprocess.run(command, capture_output=True, timeout=60).returncode
 
 
@@ -156,10 +162,16 @@ class Archive(Machine):
         return True
 
 
-class Node(Machine):
-    """`meddenoise serve` with rules for quick filters, sending to an archive."""
+FILTERS = (
+    '[[rule]]\ndescription = "leave"\nskip = true\n'
+    '[[rule]]\nmodality = "CT"\nmethod = "gaussian"\ndevice = "cpu"\n'
+)
 
-    def __init__(self, folder: Path, destinations: str, **settings: Any) -> None:
+
+class Node(Machine):
+    """`meddenoise serve`, by default with rules for quick filters, sending to an archive."""
+
+    def __init__(self, folder: Path, destinations: str, rules: str = FILTERS, **settings: Any) -> None:
         super().__init__(folder)
         self.port, self.health_port = free_port(), free_port()
         quiet = settings.pop("quiet_s", 0.4)
@@ -167,9 +179,7 @@ class Node(Machine):
         (folder / "node.toml").write_text(
             f"quiet_s = {quiet}\nhealth_port = {self.health_port}\nsend_rejected = true\n"
             f'[node]\nport = {self.port}\nallow = ["CT1", "CT2"]\nspool = "spool"\n{more}\n'
-            f"{destinations}\n"
-            '[[rule]]\ndescription = "leave"\nskip = true\n'
-            '[[rule]]\nmodality = "CT"\nmethod = "gaussian"\ndevice = "cpu"\n'
+            f"{destinations}\n{rules}"
         )
 
     def start(self) -> None:
