@@ -1,5 +1,6 @@
 """Many series: found, read, denoised, written and reported, while a failure of one leaves the rest alone."""
 
+import gc
 import os
 import threading
 from collections import Counter
@@ -66,7 +67,7 @@ def run(request: Request, listener: Listener) -> Outcome:
         request = _absolute(request)
     # Takes over a second, most of it reading libraries: done while the inputs are looked through.
     orders = request.orders
-    loading = threading.Thread(target=import_module, args=(HOMES[orders.options.task],), daemon=True)
+    loading = threading.Thread(target=load, args=(HOMES[orders.options.task],), daemon=True)
     loading.start()
     found = discover(request.inputs, results=False)
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
@@ -98,6 +99,20 @@ def run(request: Request, listener: Listener) -> Outcome:
     # is_file raises where a name is too long
     there = tuple(page for page in pages if os.path.isfile(page))  # noqa: PTH113
     return replace(counting.outcome, reports=there)
+
+
+def load(module: str) -> None:
+    """Import a module with all it needs, and look for no garbage meanwhile.
+
+    What is imported stays: to go through it again and again holds the first plane up.
+    """
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        import_module(module)
+    finally:
+        if looked:
+            gc.enable()
 
 
 def _work(orders: Orders, listener: Listener, jobs: Sequence[Job]) -> None:

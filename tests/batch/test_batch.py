@@ -1,5 +1,6 @@
 """Many series: names of outputs, resuming, failures that leave the rest alone, interrupts, locks."""
 
+import gc
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from meddenoise.batch import Request, run
+from meddenoise.batch import Request, load, run
 from meddenoise.batch import folder as place_module
 from meddenoise.batch.finished import INDEX
 from meddenoise.batch.folder import Place
@@ -102,6 +104,18 @@ def files(folder):
     """All files of a folder but the index that resuming reads."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.name != INDEX)
     return sorted(str(path.relative_to(folder)) for path in found)
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError"])
+def test_no_garbage_is_looked_for_while_libraries_are_imported(tmp_path, monkeypatch, end):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "looks_at_gc.py").write_text(f"import gc\ngc.was_on = gc.isenabled()\n{end}\n")
+    monkeypatch.setattr(gc, "was_on", True, raising=False)
+    monkeypatch.delitem(sys.modules, "looks_at_gc", raising=False)
+    with pytest.raises(ValueError) if end else nullcontext():
+        load("looks_at_gc")
+    assert not gc.was_on
+    assert gc.isenabled()
 
 
 def test_a_folder_is_mirrored_beside_itself_with_a_report(study):
