@@ -106,11 +106,11 @@ CASES = {
         *(RLELossless, "-xr", DIRECT),
     ),
 }
-"""How the files are made, their transfer syntax, storescu's option to propose it, and the method."""
+"""Maker of the files, their transfer syntax, storescu's option to propose it, and the method."""
 
 
 def facts(image: Dataset, pixels: bytes) -> tuple[Any, ...]:
-    """What an archive must keep of a result."""
+    """The parts of a result that an archive must keep."""
     kept = ("SeriesInstanceUID", "PhotometricInterpretation", "Rows", "Columns", "BitsStored")
     frames = int(image.get("NumberOfFrames") or 1)
     return (*(image[name].value for name in kept), frames, hashlib.sha256(pixels).hexdigest())
