@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from meddenoise.noise import SeriesNoise
-from meddenoise.noise.correlation import noise_like
+from meddenoise.pipeline.grain import grain_like
+from meddenoise.series import Mask
 
 REACH = 0.5
 """Width of the blur over the distance to the nearest known pixel."""
@@ -15,7 +16,7 @@ WIDTHS = (0.0, 1.0, 2.0, 4.0, 6.0)
 Planes = NDArray[np.float32]
 
 
-def smooth_filled(planes: Planes, hole: NDArray[np.bool_]) -> Planes:
+def smooth_filled(planes: Planes, hole: Mask) -> Planes:
     """`planes` [N, Y, X] with what lies in `hole` blurred the more the farther in; the rest bit for bit.
 
     The mean of all that could lie in a hole has no detail finer than the distance to what is known: lines and
@@ -28,17 +29,19 @@ def smooth_filled(planes: Planes, hole: NDArray[np.bool_]) -> Planes:
     return result
 
 
-def add_grain(planes: Planes, hole: NDArray[np.bool_], noise: SeriesNoise, start: int, seed: int) -> Planes:
+def add_grain(planes: Planes, hole: Mask, valid: Mask, noise: SeriesNoise, start: int, seed: int) -> Planes:
     """`planes` [N, Y, X], in the stored polarity, with fresh noise in `hole`; the rest bit for bit.
 
-    It has the level, spectrum and signal dependence that `noise` says of each plane; `start` is the place of
-    the first one in the series. Nothing goes below 0 where no known pixel does.
+    It has the level and signal dependence that `noise` says of each plane, and the texture of flat places
+    around the hole that are `valid`; `start` is the place of the first plane in the series. Nothing goes
+    below 0 where no known pixel does.
     """
     result = planes.copy()
     for n, (plane, inside, new) in enumerate(zip(planes, hole, result, strict=True), start):
         if not inside.any():
             continue
-        grain = noise_like(noise.plane(n), plane, np.random.default_rng((seed, n)))
+        rng = np.random.default_rng((seed, n))
+        grain = grain_like(noise.plane(n), plane, inside, valid[n - start], rng)
         new[inside] += grain[inside]
         known = plane[~inside]
         if known.size and known.min() >= 0:

@@ -134,7 +134,10 @@ class Restoring:
         hole = self.hole[start : start + len(planes)]
         if choose_sampling(self.options).mode != "diffusion":
             planes = smooth_filled(planes, hole)
-        return add_grain(planes, hole, self.noise, start, self.options.seed) if self.options.grain else planes
+        if not self.options.grain:
+            return planes
+        valid = self.source.valid(start, start + len(planes))
+        return add_grain(planes, hole, valid, self.noise, start, self.options.seed)
 
     def derive(self, device: Device) -> Derivation:
         """All settings but the device, with a digest of what was to be filled in."""
