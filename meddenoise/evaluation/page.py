@@ -123,12 +123,19 @@ def _entry(pair: Pair) -> PageEntry:
             ("Noisy", "" if pair.noisy is None else str(pair.noisy)),
             ("Protocol", protocol.describe()),
         ),
-        noise=Levels(pair.removal.before, pair.removal.after, pair.removal.removed, protocol.unit),
+        noise=_levels(pair),
         metrics=_values(pair.metrics),
         metrics_before={} if pair.before is None else _values(pair.before),
         units={name: row.unit_in(protocol) for name, row in METRICS.items()},
         warnings=pair.warnings,
         trust=pair.trust,
+    )
+
+
+def _levels(pair: Pair) -> Levels:
+    measured = pair.removal.before, pair.removal.after, pair.removal.removed
+    return Levels(
+        *measured, pair.protocol.unit, pair.protocol.sigma or None, "estimated from the noisy image"
     )
 
 

@@ -30,6 +30,7 @@ from meddenoise.report.page.shown import Shown
 from meddenoise.report.page.verdicts import read_trust
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.trust import Bin, Trust
+from tests.io_samples import png
 from tests.page_samples import HOSTILE, SIGMA, entry, page, series, shown
 
 RNG = np.random.default_rng
@@ -328,6 +329,19 @@ def test_an_evaluation_has_its_page_beside_the_json(study, tmp_path):
     assert '"reference":' in text
     denoise(tmp_path / "out", "-o", tmp_path / "f.html", command="eval")
     assert sorted(path.name for path in tmp_path.glob("f.*")) == ["f.csv", "f.html", "f.json"]
+
+
+def test_an_evaluation_of_images_without_a_flat_place_shows_the_estimate(tmp_path):
+    """Every pixel is texture: no place is flat, and the noise estimated is all that is known."""
+    y, x = np.indices((96, 96))
+    truth = 128 + 60 * np.sin(x / 2.5) * np.sin(y / 2.5)
+    noisy = truth + np.random.default_rng(0).normal(0, 10, truth.shape)
+    for name, plane in (("noisy", noisy), ("result", truth)):
+        png(tmp_path / f"{name}.png", np.clip(plane, 0, 255).astype(np.uint8))
+    words = [tmp_path / "result.png", "--noisy", tmp_path / "noisy.png", "-o", tmp_path / "e.html"]
+    denoise(*words, command="eval")
+    text = (tmp_path / "e.html").read_text()
+    assert "estimated from the noisy image, no flat place to compare" in text
 
 
 def test_results_side_by_side_have_a_table_with_intervals_and_differences(tmp_path):
