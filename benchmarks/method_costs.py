@@ -3,9 +3,10 @@
     python benchmarks/method_costs.py [--size 256] [--methods a,b] [--check]
 
 One thread, fp32, on the CPU, the middle plane of a phantom (of a cine for methods that live by its frames),
-weights loaded beforehand, the least of three runs, or one run of over a minute. `cost` in the table
-of the methods (`meddenoise methods`) has these numbers, rounded; --check names those off by a factor of 2,
-and does not run methods that state no cost: samplers of thousands of steps.
+weights loaded beforehand, the least of three runs, or one run of over a minute. `cost` in the table of the
+methods (`meddenoise methods`) has these numbers, rounded, and that of the checkpoints that of `direct-fast`;
+--check names those off by a factor of 2, and does not run methods that state no cost: samplers of thousands
+of steps.
 """
 
 import sys
@@ -23,10 +24,11 @@ from meddenoise.engine import Engine
 from meddenoise.engine.planes import load_planes
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import rows
+from meddenoise.methods.table import USES
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series
 from meddenoise.pipeline import prepare
-from meddenoise.pipeline.options import Options
+from meddenoise.pipeline.options import SMALL, Options
 from meddenoise.pipeline.plan import engine_options
 
 RUNS, LONG_SECONDS, OFF = 3, 60.0, 2.0
@@ -37,14 +39,14 @@ def main() -> None:
     """Measure, print one line a method, and with --check compare with the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--methods", default=",".join(rows()))
+    parser.add_argument("--methods", default=",".join([*rows(), SMALL]))
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     unit, off = measure(UNIT, arguments.size), []
     print(f"{UNIT}: {unit:.3g} s of processor time on {arguments.size} x {arguments.size} pixels", flush=True)
     for name in arguments.methods.split(","):
-        told = rows()[name].cost
+        told = USES[name].cost if name == SMALL else rows()[name].cost
         if arguments.check and told is None:
             print(f"{name}: not measured (the table states no cost)", flush=True)
             continue
@@ -62,10 +64,11 @@ def main() -> None:
 
 def measure(name: str, size: int) -> float:
     """Seconds of processor time that a method takes for one plane of `size` x `size` pixels."""
-    row = rows()[name]
+    method, weights = (UNIT, name) if name == SMALL else (name, None)
+    row = rows()[method]
     phantom = make_phantom("fluoro" if row.temporal else "ct", size=size, planes=3 if row.temporal else 1)
     series = to_series(phantom, acquire(phantom, dose_noise(phantom), seed=0)[0], "noisy")
-    options = Options(method=name, device="cpu", precision="fp32")
+    options = Options(method=method, weights=weights, device="cpu", precision="fp32")
     plan = prepare(series, options)
     engine = Engine(plan.choice.method, plan.setup, engine_options(options, plan.device), lambda: None)
     middle = len(series) // 2

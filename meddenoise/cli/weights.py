@@ -13,9 +13,11 @@ from meddenoise.cli.tables import WIDTH, name_codes, render_table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from meddenoise.methods.table import CheckpointUse
     from meddenoise.weights import WeightsRow
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+_GAINS = "dB over\nNLM / BM3D"
 Spec = Annotated[
     str,
     typer.Argument(
@@ -35,7 +37,9 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: AsJson = False) -> None:
-    """List the published checkpoints: name, method, modalities, place, size, licence.
+    """List the published checkpoints: what each is for, modalities, place, size, licence, cost.
+
+    The cost is processor time for a plane, 1 for `direct`, as in `meddenoise methods`.
 
     Example: meddenoise weights list
     """
@@ -45,26 +49,52 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([_describe(row) for row in rows])
         return
-    columns: tuple[str, ...] = ("name", "method", "modality", "place", "MiB", "licence")
-    lines: list[tuple[str, ...]] = [
-        (
-            row.name,
-            row.method,
-            ",".join(row.modality),
-            _place(row)[0],
-            f"{row.bytes / 2**20:.1f}",
-            row.licence,
-        )
-        for row in rows
-    ]
+    uses = [_use(row) for row in rows]
     if sys.stdout.isatty():
-        gains = [(_mean(row.gains("nlm")), _mean(row.gains("bm3d"))) for row in rows]
-        columns = (*columns[:-1], "dB over NLM", "BM3D")
+        columns: tuple[str, ...] = ("name", "for what", "modality", "place", "MiB", "cost", _GAINS)
+        lines: list[tuple[str, ...]] = [
+            (row.name, use.purpose, name_codes(row.modality), *_where(row), _times(use), _gains(row))
+            for row, use in zip(rows, uses, strict=True)
+        ]
+    else:
+        columns = ("name", "method", "modality", "place", "MiB", "licence", "for what", "cost")
         lines = [
-            (*line[:2], name_codes(line[2].split(",")), *line[3:-1], *gain)
-            for line, gain in zip(lines, gains, strict=True)
+            (
+                row.name,
+                row.method,
+                ",".join(row.modality),
+                *_where(row),
+                row.licence,
+                use.purpose,
+                _times(use),
+            )
+            for row, use in zip(rows, uses, strict=True)
         ]
     _print_lines(columns, lines)
+
+
+def _where(row: "WeightsRow") -> tuple[str, str]:
+    """Its place and size in MiB."""
+    return _place(row)[0], f"{row.bytes / 2**20:.1f}"
+
+
+def _times(use: "CheckpointUse") -> str:
+    return "" if use.cost is None else f"{use.cost:g}"
+
+
+def _use(row: "WeightsRow") -> "CheckpointUse":
+    """What it is for and its cost: its own, else those of its method; empty for a method that is not here."""
+    from meddenoise.methods import rows
+    from meddenoise.methods.table import USES, CheckpointUse
+
+    method = rows().get(row.method)
+    return USES.get(row.name) or CheckpointUse(*(("",) if method is None else (method.purpose, method.cost)))
+
+
+def _gains(row: "WeightsRow") -> str:
+    """Over NLM and BM3D; empty where nothing was judged."""
+    pair = _mean(row.gains("nlm")), _mean(row.gains("bm3d"))
+    return " / ".join(text or "-" for text in pair) if any(pair) else ""
 
 
 def _mean(gains: Mapping[str, float]) -> str:
@@ -169,7 +199,7 @@ def _describe(row: "WeightsRow") -> dict[str, Any]:
 
     place, path = _place(row)
     gains = {f"over_{other}_db": row.gains(other) for other in ("nlm", "bm3d")}
-    return {**asdict(row), **gains, "place": place, "path": str(path) if path else None}
+    return {**asdict(row), **gains, **asdict(_use(row)), "place": place, "path": str(path) if path else None}
 
 
 def _place(row: "WeightsRow") -> "tuple[str, Path | None]":

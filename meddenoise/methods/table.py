@@ -200,3 +200,24 @@ METHODS: dict[str, MethodRow] = {
         cost=60,
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointUse:
+    """What a checkpoint is for, and its `cost`, where these are not those of its method."""
+
+    purpose: str
+    cost: float | None = None
+    """As of `MethodRow`."""
+
+
+USES: dict[str, CheckpointUse] = {
+    "direct-fast": CheckpointUse("as direct, a smaller network: --quality fast", 0.3),
+    "vpsde-abdomen": CheckpointUse(
+        "as vpsde, on the abdominal window of CT only: to compare with the slides", 6
+    ),
+    "medcdiff-upscale": CheckpointUse("`meddenoise upscale`: a finer grid"),
+    "medcdiff-inpaint": CheckpointUse("`meddenoise inpaint`: marked parts filled in"),
+    "noise-estimator": CheckpointUse("level and spectrum of the noise, for all methods"),
+}
+"""By name of the checkpoint."""

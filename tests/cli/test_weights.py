@@ -60,8 +60,8 @@ def call(*arguments):
 def test_list_prints_one_row_a_line(shelf):
     size = f"{weights.published()[BUNDLED].bytes / 2**20:.1f}"
     assert call("list") == (
-        f"{BUNDLED}\tcascade\tCT\tbundled\t{size}\tApache-2.0\n"
-        f"{REMOTE}\tcascade\tMR\tremote\t{size}\tApache-2.0\n",
+        f"{BUNDLED}\tcascade\tCT\tbundled\t{size}\tApache-2.0\t\t\n"
+        f"{REMOTE}\tcascade\tMR\tremote\t{size}\tApache-2.0\t\t\n",
         None,
     )
 
@@ -86,6 +86,25 @@ def test_list_of_the_shipped_manifest_works():
     out, error = call("list", "--json")
     assert error is None
     assert [row["name"] for row in json.loads(out)] == list(weights.published())
+
+
+def test_every_shipped_checkpoint_says_what_it_is_for_and_its_cost():
+    rows = {row["name"]: row for row in json.loads(call("list", "--json")[0])}
+    assert all(row["purpose"] for row in rows.values())
+    assert rows["direct"]["cost"] == 1 and rows["direct-fast"]["cost"] < 1
+    assert rows["noise-estimator"]["cost"] is None
+    lines = [line.split("\t") for line in call("list")[0].splitlines()]
+    assert ["--quality fast" in line[6] for line in lines if line[0] == "direct-fast"] == [True]
+
+
+def test_at_80_columns_nothing_is_cut_off_and_no_word_broken(tmp_path):
+    _, terminal = pty.openpty()
+    words = [sys.executable, "-m", "meddenoise", "weights", "list"]
+    env = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(words, stdout=terminal, stderr=subprocess.PIPE, text=True, env=env, timeout=60)
+    assert "…" not in done.stderr and max(map(len, done.stderr.splitlines())) <= 80
+    assert all(name in done.stderr for name in weights.published())
+    assert {"fluoroscopy:", "conditional", "self-supervised"} <= set(done.stderr.split())
 
 
 def test_show_tells_a_row_and_a_file(shelf):
@@ -176,7 +195,7 @@ def test_a_person_gets_a_table_on_stderr_and_stdout_stays_empty(shelf, tmp_path)
     )
     assert run_there.returncode == 0
     table = run_there.stderr.splitlines()
-    assert table[0].split()[:5] == ["name", "method", "modality", "place", "MiB"]
+    assert table[0].split() == ["dB", "over"]
     names = [line.split()[0] for line in table[1:] if line.strip()]
     assert [name for name in names if name in (BUNDLED, REMOTE)] == [BUNDLED, REMOTE]
     os.set_blocking(reader, False)
