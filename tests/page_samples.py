@@ -1,5 +1,7 @@
 """A small CT with a disc, noisy and clean, as the HTML report sees it."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +58,11 @@ def page(*entries: PageEntry, drawing: Drawing | None = None, **more: Any) -> Pa
     drawings = {} if drawing is None else {entries[0].key: drawing}
     settings: dict[str, Any] = {"title": "meddenoise report", "facts": (("Command", "meddenoise"),)}
     return Page(**(settings | {"entries": entries, "drawings": drawings} | more))
+
+
+def data_of(drawing: Drawing) -> dict[str, Any]:
+    """The data of the viewer."""
+    found = re.search(r'<script type="application/json">(.*?)</script>', drawing.body)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data

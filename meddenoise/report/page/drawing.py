@@ -16,6 +16,8 @@ from meddenoise.report.page.views import Views, choose_views
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.series import Series
 
+BRIEF_LARGEST = 256
+"""Side of whole planes but the first where the page is shared by many series; their regions are full size."""
 SHOWN_SIGMAS = 3.0
 """Differences are shown from minus to plus so many noise levels."""
 
@@ -47,8 +49,9 @@ def _viewer(shown: Shown, views: Views) -> dict[str, Any]:
         name = name_plane(shown.after, index)
         parts = [region for region in views.regions if region.plane == index]
         boxes = [[region.left, region.top, region.side] for region in parts]
-        overview = {"label": name + _size(shown.after), "why": why, "boxes": boxes, "index": index}
-        pictures.append(picture(planes, fineness) | overview)
+        largest = BRIEF_LARGEST if shown.brief and pictures else LARGEST
+        overview = {"label": name + _size(planes, largest), "why": why, "boxes": boxes, "index": index}
+        pictures.append(picture(planes, fineness, largest=largest) | overview)
         pictures += [
             picture(planes, fineness, region) | {"label": name, "region": True, "why": region.why}
             for region in parts
@@ -100,8 +103,8 @@ def _least_step(series: Series) -> float:
     return 0.0 if series.pixels.dtype.kind == "f" else float(np.abs(series.slope).min(initial=np.inf))
 
 
-def _size(series: Series) -> str:
-    return ", shown smaller" if max(series.pixels.shape[1:]) > LARGEST else ""
+def _size(planes: Planes, largest: int) -> str:
+    return ", shown smaller" if max(planes.after.shape) > largest else ""
 
 
 def _who(series: Series) -> str:

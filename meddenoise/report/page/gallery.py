@@ -13,10 +13,10 @@ from meddenoise.report.page.compose import read_drawings, write_page
 from meddenoise.report.page.tables import with_unit
 from meddenoise.report.page.verdicts import read_trust
 
-MOST_BYTES, MOST_DRAWN = 16_000_000, 100
+MOST_BYTES, MOST_DRAWN = 48_000_000, 100
 """Of all drawings of a page, and series that have one: a browser opens that within a second or two."""
 MANY = 4
-"""Series beyond which each is drawn briefly."""
+"""Series beyond which each is drawn briefly: smaller, but with the same planes, and cines to play."""
 
 
 class Gallery:
@@ -24,7 +24,7 @@ class Gallery:
 
     def __init__(self, series: int) -> None:
         self.brief = series > MANY
-        """True if each series gets one plane only."""
+        """True if each series is drawn smaller."""
         self._drawings: dict[str, Drawing] = {}
         self._bytes = 0
 

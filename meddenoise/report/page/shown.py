@@ -29,7 +29,7 @@ class Shown:
     rivals: tuple[tuple[str, Series], ...] = ()
     """Other results of the same image, by name; those on another grid are not shown."""
     brief: bool = False
-    """One plane alone, where the page is shared by many series."""
+    """True where the page is shared by many series: all but the middle plane are shown smaller."""
 
     @property
     def frames(self) -> int:

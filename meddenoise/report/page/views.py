@@ -29,8 +29,7 @@ def choose_views(shown: Shown) -> Views:
     regions: list[Region] = []
     removed: dict[int, float] = {}
     height, width = after.pixels.shape[1:]
-    scanned = [middle] if shown.brief else spread_planes(frames, height * width * after.channels)
-    for index in scanned:
+    for index in spread_planes(frames, height * width * after.channels):
         planes = planes_of(shown, index)
         noisy = planes.reference if planes.before is None else planes.before
         assert noisy is not None
@@ -45,11 +44,11 @@ def choose_views(shown: Shown) -> Views:
 def _choose(shown: Shown, middle: int, regions: list[Region], removed: dict[int, float]) -> Views:
     """The middle plane, the first of a cine, and the worst: most noise left, most structure removed."""
     reasons = [(middle, "the middle" if shown.frames > 1 else "")]
-    if shown.after.is_cine and not shown.brief:
+    if shown.after.is_cine:
         reasons.append((0, "the first"))
     if regions and shown.frames > 1:
         reasons.append((regions[0].plane, regions[0].why))
-    if not shown.brief and shown.frames > 1:
+    if shown.frames > 1:
         reasons.append(_noise_left(shown) or (max(removed, key=lambda n: removed[n]), "most removed"))
     planes: dict[int, list[str]] = {}
     for index, why in reasons:

@@ -31,7 +31,7 @@ from meddenoise.report.page.verdicts import read_trust
 from meddenoise.report.page.windows import choose_windows
 from meddenoise.trust import Bin, Trust
 from tests.io_samples import png
-from tests.page_samples import HOSTILE, SIGMA, entry, page, series, shown
+from tests.page_samples import HOSTILE, SIGMA, data_of, entry, page, series, shown
 
 RNG = np.random.default_rng
 CT = Path(str(get_testdata_file("CT_small.dcm")))
@@ -50,10 +50,6 @@ def unpack(text: str, shape: tuple[int, int], smooth: bool) -> np.ndarray:
             up = values[i - shape[1]] if i >= shape[1] else left
             values[i] = np.int64(values[i] + ((left + up) >> 1)).astype(np.int16)
     return values.astype(np.int16).reshape(shape)
-
-
-def data_of(drawing: Drawing) -> dict:
-    return json.loads(re.search(r'<script type="application/json">(.*?)</script>', drawing.body).group(1))
 
 
 @pytest.mark.parametrize("smooth", [True, False])

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from meddenoise.report.page.clip import draw_clip
+from meddenoise.report.page.drawing import draw_series
 from meddenoise.report.page.pictures import Fineness
 from meddenoise.report.page.regions import find_detail, find_patient, find_regions
 from meddenoise.report.page.shown import Shown
 from meddenoise.report.page.views import choose_views
 from meddenoise.trust.removal import Removal
-from tests.page_samples import series, shown
+from tests.page_samples import data_of, series, shown
 
 RNG = np.random.default_rng
 SIZE = 256
@@ -102,7 +103,19 @@ def test_a_cine_is_played_from_its_first_frame_and_slices_are_not() -> None:
     assert [one["index"] for one in pictures] == list(range(8)) and pictures[0]["label"] == "Frame 1 of 8"
     assert all({"before", "after"} <= set(one) for one in pictures)
     assert draw_clip(shown(), Fineness(0.0, 1.0)) == (None, [])
-    assert draw_clip(replace(sample, brief=True), Fineness(0.0, 1.0)) == (None, [])
+
+
+def test_where_many_series_share_the_page_each_has_its_planes_and_a_cine_plays() -> None:
+    pairs = tuple((20.0, 9.0 if n == 6 else 2.0) for n in range(8))
+    cine = {"modality": "XA", "frame_time_ms": 40.0}
+    sample = replace(shown(**cine), removal=Removal(by_plane=pairs), brief=True)
+    assert {0, 4, 6} <= dict(choose_views(sample).planes).keys()
+    large = series(np.zeros((40, 512, 512)), **cine)
+    drawn = data_of(draw_series(Shown(large, large, brief=True)))
+    listed = [one for one in drawn["pictures"] if "why" in one and "region" not in one]
+    assert [(one["index"], one["w"]) for one in listed][:2] == [(20, 512), (0, 256)]
+    assert drawn["clip"] == {"ms": 40.0, "count": 24, "frames": 40}
+    assert max(one["w"] for one in drawn["pictures"] if one.get("clip")) <= 192
 
 
 def test_a_long_cine_of_large_frames_is_played_in_part_and_smaller() -> None:
