@@ -172,6 +172,9 @@ class Watch:
         if self.done % 10 == 0:
             self.samples.append((self.done, perf_counter() - self.began, resident_mb(), open_files()))
 
+    def listed(self, row: Row) -> None:
+        """Not looked at."""
+
     def kept(self, row: Row) -> None:
         """Not met: the output is new."""
 

@@ -163,7 +163,7 @@ class _Counting:
 
     def __init__(self, listener: Listener) -> None:
         self.found, self.noted = listener.found, listener.noted
-        self.started, self.advanced = listener.started, listener.advanced
+        self.started, self.advanced, self.listed = listener.started, listener.advanced, listener.listed
         self._listener = listener
         self.outcome = Outcome(0, 0, 0)
 

@@ -185,6 +185,9 @@ class _Relay:
         """Keep the row."""
         self.row = row
 
+    def listed(self, row: Row) -> None:
+        """Listed there."""
+
     def kept(self, row: Row) -> None:
         """Keep the row of a worker that did not live to send it."""
         self.row = row

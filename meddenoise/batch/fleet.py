@@ -12,6 +12,7 @@ from meddenoise.batch.listener import Listener
 from meddenoise.batch.workers import Crew, Job, Orders, _Progress, _StoppedError
 from meddenoise.errors import ClusterError, InputError, UsageError
 from meddenoise.io.temporary import remove_unfinished
+from meddenoise.report import Row
 
 AHEAD = 16
 """Fewest series that are with the cluster at a time: workers may join."""
@@ -51,8 +52,8 @@ class Fleet(Crew):
         for pattern in self._patterns:
             remove_unfinished(folders, pattern)
 
-    def _make(self, job: Job, digest: str, progress: _Progress) -> None:
-        """Have a series done by a worker, and record it."""
+    def _make(self, job: Job, digest: str, progress: _Progress) -> Row:
+        """The row of a series that is done by a worker; recorded."""
         place, key = job.place, f"meddenoise-{uuid4()}"
         errand = Errand(key, job.task, self._orders, job.reference, place.wants_drawing, place.brief)
         with self._guard:
@@ -72,9 +73,8 @@ class Fleet(Crew):
             raise InputError(answer.error)
         if answer.drawing is not None and place.wants_drawing:
             place.hang(digest, answer.drawing)
-        row = answer.row
-        place.record(row, answer.device, answer.precision)
-        self.tell(lambda: self._listener.written(row))
+        place.record(answer.row, answer.device, answer.precision)
+        return answer.row
 
     def _wait(self, errand: Errand) -> Answer:
         """The answer of a worker; of another one where the first is lost."""

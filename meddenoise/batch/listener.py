@@ -25,6 +25,9 @@ class Listener(Protocol):
     def written(self, row: Row) -> None:
         """A series is written."""
 
+    def listed(self, row: Row) -> None:
+        """After `written`, in the order of the series: those before have come, or the run is over."""
+
     def kept(self, row: Row) -> None:
         """A series was finished by an earlier run."""
 

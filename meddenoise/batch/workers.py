@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from meddenoise.batch.folder import Place
 from meddenoise.batch.listener import Listener
 from meddenoise.batch.rows import Images, compare, draw, row_of, sentence_of
 from meddenoise.batch.tasks import Task, fingerprint, map_path, refuse_existing, stamp
+from meddenoise.batch.turns import Turns
 from meddenoise.errors import ClusterError, OutputError, UnsupportedError, UsageError
 from meddenoise.io import Item, read_item, write
 from meddenoise.io.archive import origin
@@ -89,6 +91,7 @@ class Crew:
         self._orders = orders
         self._listener = listener
         self._telling = threading.Lock()
+        self._turns = Turns()
         self._stopped = threading.Event()
         self._engines = threading.Semaphore(orders.jobs)
         self._started = False
@@ -110,7 +113,7 @@ class Crew:
         waiting = Counter(id(job.place) for job in jobs)
         pool = ThreadPoolExecutor(self.threads, "series", use_threads, (all_threads(),))
         try:
-            running = {pool.submit(self._do, job): job.place for job in jobs}
+            running = {pool.submit(self._do, number, job): job.place for number, job in enumerate(jobs)}
             for future in as_completed(running):
                 future.result()
                 place = running.pop(future)
@@ -120,16 +123,18 @@ class Crew:
         finally:
             self._stopped.set()
             pool.shutdown(cancel_futures=True)
+            self.tell(self._turns.flush)
             for job in jobs:
                 self._close(job.place)
 
-    def _do(self, job: Job) -> None:
-        progress = _Progress(self)
+    def _do(self, number: int, job: Job) -> None:
+        progress, row = _Progress(self), None
         try:
             self.check()
             digest = self._digest_of(job)
             if digest is not None:
-                self._make(job, digest, progress)
+                row = self._make(job, digest, progress)
+                self.tell(partial(self._listener.written, row))
         except (_StoppedError, UsageError, ClusterError, KeyboardInterrupt, SystemExit):
             raise
         # Decoders written in Rust raise from BaseException.
@@ -139,6 +144,8 @@ class Crew:
             with suppress(OutputError):  # reported all the same, and again when the place is closed
                 job.place.record(failure)
             self.tell(lambda: self._listener.failed(failure))
+        line = None if row is None else partial(self._listener.listed, row)
+        self.tell(partial(self._turns.take, number, line))
         progress.advance(job.task.item.frames - progress.done)
 
     def _digest_of(self, job: Job) -> str | None:
@@ -161,8 +168,8 @@ class Crew:
             refuse_existing(targets)
         return digest
 
-    def _make(self, job: Job, digest: str, progress: "_Progress") -> None:
-        """Read, denoise, write and record one series."""
+    def _make(self, job: Job, digest: str, progress: "_Progress") -> Row:
+        """The row of one series: read, denoised, written and recorded."""
         task, place, orders = job.task, job.place, self._orders
         series = read_item(task.item)
         if orders.maps and series.channels > 1:
@@ -184,8 +191,8 @@ class Crew:
         written = self._account(job, series, result, digest)
         job.finished.add(written)
         place.record(written, result.device.label, result.device.precision)
-        self.tell(lambda: self._listener.written(written))
         self._tidy_memory()
+        return written
 
     def _tidy_memory(self) -> None:
         """Give freed memory back, not after every series: the next needs it again."""

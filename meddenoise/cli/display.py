@@ -100,7 +100,13 @@ class Display:
         self._progress.advance(self._bar, images)
 
     def written(self, row: "Row") -> None:
-        """One line and its warnings for people, one JSON object for a pipeline."""
+        """One JSON object for a pipeline, at once."""
+        if row.trust is not None:
+            self._verdicts[_verdict(row)] += 1
+        self._write_json(row)
+
+    def listed(self, row: "Row") -> None:
+        """One line and its warnings for people."""
         method = row.method if row.weights is None else f"{row.method} ({row.weights['name']})"
         done = f"{_named(row)} -> {row.output}: {_deed(row)}{_gain(row)}"
         verdict: list[str | Text] = [] if row.trust is None else [", ", _styled(_verdict(row))]
@@ -110,14 +116,12 @@ class Display:
         self._tell_trust(row)
         for warning in row.warnings:
             self._say(f"warning: {_named(row)}: {warning}", least=0)
-        self._write_json(row)
 
     def _tell_trust(self, row: "Row") -> None:
         """Print why a result is not good, and what to try."""
         if row.trust is None:
             return
         verdict = _verdict(row)
-        self._verdicts[verdict] += 1
         reasons = [] if verdict == "ok" else [*row.trust["reasons"], *row.trust["notes"]]
         why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
         why += f"; try {' or '.join(advice)}" if (advice := row.trust.get("advice")) else ""

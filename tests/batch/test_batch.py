@@ -45,7 +45,7 @@ class Ears:
 
     def __init__(self):
         self.rows, self.finished, self.failures, self.images, self.total, self.skipped = [], [], [], 0, 0, 0
-        self.device, self.notes = "", []
+        self.device, self.notes, self.listing = "", [], []
 
     def found(self, series, images, skipped):
         self.total, self.skipped = images, len(skipped)
@@ -61,6 +61,9 @@ class Ears:
 
     def written(self, row):
         self.rows.append(row)
+
+    def listed(self, row):
+        self.listing.append(row)
 
     def kept(self, row):
         self.finished.append(row)

@@ -42,6 +42,9 @@ class RunRecord:
         """Keep the row."""
         self.rows.append(row)
 
+    def listed(self, row: Row) -> None:
+        """Not looked at."""
+
     def kept(self, row: Row) -> None:
         """Keep the row."""
         self.rows.append(row)

@@ -14,7 +14,7 @@ from meddenoise.report.page.tables import with_unit
 from meddenoise.report.page.verdicts import read_trust
 
 MOST_BYTES, MOST_DRAWN = 48_000_000, 100
-"""Of all drawings of a page, and series that have one: a browser opens that within a second or two."""
+"""Of all drawings of a page, and series that have one: a browser opens that within seconds."""
 MANY = 4
 """Series beyond which each is drawn briefly: smaller, but with the same planes, and cines to play."""
 
