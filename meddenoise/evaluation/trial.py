@@ -10,6 +10,7 @@ import numpy as np
 from meddenoise import weights
 from meddenoise.engine.planes import middle_plane
 from meddenoise.errors import MeddenoiseError, first_line
+from meddenoise.evaluation.forecast import WARM, Forecast
 from meddenoise.evaluation.pair import EvaluationOptions, evaluate_series
 from meddenoise.evaluation.rerun import rebuild
 from meddenoise.io.pairing import align_planes
@@ -27,10 +28,6 @@ from meddenoise.trust.selfcheck import estimate_risk
 
 SLICES, FRAMES = 3, 5
 """Planes that are tried: slices spread over the series, frames that follow each other."""
-WARM = 64
-"""Side of what a method is run on before its time is taken."""
-SLOW_S = 30.0
-"""A method that is expected to take longer is announced."""
 TIE_DB, TIE_SHARE = 0.05, 0.01
 """Results no further apart in PSNR, or in what is measured without a reference, are level."""
 METRICS = ("psnr", "ssim", "rmse")
@@ -125,9 +122,12 @@ def try_methods(
     """One trial a method, in the order given; one that fails has its reason.
 
     `tell` is called with the method that runs and the share of its planes that is done; it may raise to stop.
-    `warn` is called with a sentence before a method that will take long.
+    `warn` is called with a sentence for each method that will take long, before the first one runs.
     """
-    return [_try(sample, replace(options, method=name), tell, warn) for name in names]
+    forecast = Forecast(sample.noisy, options)
+    for sentence in filter(None, map(forecast.warning, names)):
+        warn(sentence)
+    return [_try(sample, replace(options, method=name), tell) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,7 @@ _ORDER: tuple[tuple[Callable[[Trial], float | None], Callable[[float], float], s
 )
 
 
-def _try(
-    sample: Sample, options: Options, tell: Callable[[str, float], None], warn: Callable[[str], None]
-) -> Trial:
+def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -> Trial:
     name, noisy, done = options.method, sample.noisy, 0
 
     def tick(planes: int) -> None:
@@ -182,10 +180,6 @@ def _try(
     try:
         # what is loaded and set up at first is no part of the time a plane takes
         denoise_series(_corner(noisy), options, lambda planes: tell(name, 0.0))
-        expected = _expect_seconds(noisy, options)
-        if expected > SLOW_S:
-            planes = len(noisy) // noisy.channels
-            warn(f"{name} is slow, about {expected:.0f} s for {planes} planes: leave it out with --methods.")
         result = denoise_series(noisy, options, tick)
         name = result.choice.method.name
         risk = _estimated_error(noisy, name, result.seen_noise)
@@ -212,26 +206,6 @@ def _try(
         metrics,
         result.warnings,
         result=result.series,
-    )
-
-
-def _expect_seconds(noisy: Series, options: Options) -> float:
-    """Rough time for all planes, by how much longer a larger part of one takes than a smaller one."""
-    small, large = (_part(noisy, side) for side in (WARM, 2 * WARM))
-    if large.pixels.size == small.pixels.size:
-        return 0.0
-    times = [denoise_series(part, options).seconds for part in (small, large)]
-    return (times[1] - times[0]) / (large.pixels.size - small.pixels.size) * noisy.pixels.size
-
-
-def _part(series: Series, side: int) -> Series:
-    """The corner of one frame."""
-    kept, corner = slice(series.channels), slice(side)
-    return replace(
-        series,
-        pixels=series.pixels[kept, corner, corner],
-        slope=series.slope[kept],
-        intercept=series.intercept[kept],
     )
 
 

@@ -1,14 +1,21 @@
 """`meddenoise bench`: which method should be used for this image?"""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from meddenoise.evaluation import trial
+from meddenoise.evaluation import forecast, trial
+from meddenoise.io import discover, read_item
 from meddenoise.methods import METHODS
+from meddenoise.methods.classical import NLM
+from meddenoise.pipeline.options import Options
 from tests.commands import run
+
+AGAIN = replace(NLM, name="nlm-again")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,37 @@ def test_a_method_that_fails_is_a_row_with_its_reason(study, monkeypatch):
     assert "use wavelet" in done.stderr
     failed = json.loads(run("bench", study / "noisy", "--methods", "nlm", "--json", code=1).stdout)
     assert failed["methods"][0]["error"] and failed["suggested"] is None
+
+
+def test_slow_methods_are_announced_before_any_method_runs(study, monkeypatch):
+    monkeypatch.setattr(forecast, "SLOW_S", 0.0)
+    sample = trial.take_sample(read_item(discover([study / "noisy"]).items[0]), None)
+    events = []
+    names = ("wavelet", "nlm")
+    trial.try_methods(
+        sample, names, Options(device="cpu"), lambda name, share: events.append(name), events.append
+    )
+    for name, sentence in zip(names, events, strict=False):
+        assert sentence.startswith(f"{name} is slow, about ") and " s for 5 planes: " in sentence
+    assert events[2] == "wavelet" and not any("slow" in event for event in events[2:])
+
+
+def test_the_time_of_a_slow_method_is_expected_from_a_quick_one(study):
+    expected = forecast.Forecast(read_item(discover([study / "noisy"]).items[0]), Options(device="cpu"))
+    for slow, quick in (("bm3d", "nlm"), ("vpsde", "direct")):
+        ratio = METHODS[slow].cost / METHODS[quick].cost
+        assert expected.seconds(slow) == pytest.approx(ratio * expected.seconds(quick)) and ratio > 5
+        assert expected.seconds(quick) > 0
+    assert "it may take long" in expected.warning("vpsde-slides") and expected.warning("nlm") == ""
+
+
+def test_methods_that_are_level_are_named_as_ties(study, monkeypatch):
+    monkeypatch.setitem(METHODS, "nlm-again", replace(METHODS["nlm"], where=f"{__name__}:AGAIN"))
+    options = ("--ref", study / "clean", "--methods", "nlm,nlm-again", "--json")
+    suggested = json.loads(run("bench", study / "noisy", *options).stdout)["suggested"]
+    assert {suggested["method"], *suggested["ties"]} == {"nlm", "nlm-again"}
+    shown = run("bench", study / "noisy", *options[:-1]).stderr.splitlines()[-1]
+    assert re.search(r"use (nlm|nlm-again): .*, level with (nlm|nlm-again) but quicker\.$", shown)
 
 
 def test_all_methods_that_fit_are_tried_and_the_others_named():

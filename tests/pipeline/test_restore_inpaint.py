@@ -1,5 +1,6 @@
 """`meddenoise inpaint`: only what the mask marks changes, whatever the mask is written in."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,19 @@ def test_known_pixels_keep_every_bit_and_the_hole_is_filled(
     assert (after.pixel_array[hole] != before.pixel_array[hole]).mean() > 0.9
     assert "generated" in after.DerivationDescription and "inpainted" in after.SeriesDescription
     assert after.SourceImageSequence[0].SpatialLocationsPreserved == "YES"
+
+
+def test_the_report_tells_the_pixels_filled_and_claims_no_noise_reduction(
+    weights: Path, tmp_path: Path
+) -> None:
+    source = png(tmp_path / "a.png", RNG(0).integers(0, 200, (128, 128), np.uint8))
+    done = inpaint(weights, source, "--mask", marked(tmp_path / "mask.png"))
+    assert "a_inpainted.png: 600 pixels filled in; " in done.stderr and "noise" not in done.stderr
+    (row,) = json.loads((tmp_path / "a_inpainted-report.json").read_text())["series"]
+    assert row["done"] == {"task": "inpaint", "pixels": 600} and row["trust"] is None
+    assert row["noise"]["sigma_before"] is row["noise"]["removed_rms"] is None
+    page = (tmp_path / "a_inpainted-report.html").read_text()
+    assert "600 pixels filled in" in page and "Noise level used" not in page
 
 
 def test_what_is_under_the_mask_is_not_seen(weights: Path, tmp_path: Path) -> None:

@@ -196,6 +196,19 @@ def test_a_run_too_short_to_tell_is_refused_instead_of_called_certain(weights: P
     assert not list(tmp_path.glob("a_*"))
 
 
+def test_the_report_tells_the_factor_and_claims_no_noise_reduction(weights: Path, tmp_path: Path) -> None:
+    source = png(tmp_path / "a.png", RNG(0).integers(0, 255, (20, 24), np.uint8))
+    done = upscale(weights, source, "--factor", 3, "--json")
+    assert (
+        "a_upscaled.png: upscaled 3 times to 60 x 72 pixels; " in done.stderr and "noise" not in done.stderr
+    )
+    (row,) = json.loads((tmp_path / "a_upscaled-report.json").read_text())["series"]
+    assert row["done"] == {"task": "upscale", "factor": 3.0} and row["trust"] is None
+    assert row["noise"]["sigma_before"] is row["noise"]["removed_rms"] is None
+    page = (tmp_path / "a_upscaled-report.html").read_text()
+    assert "upscaled 3 times" in page and "Noise level used" not in page
+
+
 def test_a_finished_result_is_kept(weights: Path, tmp_path: Path) -> None:
     source = png(tmp_path / "a.png", RNG(0).integers(0, 255, (20, 20), np.uint8))
     upscale(weights, source)
