@@ -1,5 +1,6 @@
 """Methods that do what a denoiser must not: smooth structure away, or plant some. For `trust.py` alone."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,18 +62,25 @@ class Planting:
         return self.base.context
 
     def __call__(self, noisy: Tensor, sigma: Tensor) -> Tensor:
-        clean, rng = self.base(noisy, sigma), np.random.default_rng(0)
-        height, width = clean.shape[-2:]
-        rows, columns = np.indices((height, width))
+        clean = self.base(noisy, sigma)
         levels = torch.broadcast_to(sigma.reshape(len(sigma), 1, *sigma.shape[2:] or (1, 1)), clean.shape)
-        spreads = {radius: disc_spread(self.noise, radius, rng) for radius in RADII_PX}
-        for number in range(PLANTS):
-            radius = RADII_PX[number % 2]
-            y, x = rng.uniform(0.25, 0.75, 2) * (height, width)
-            shape = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)
-            contrast = (-1) ** (number // 2) * DETECTABILITY * spreads[radius]
-            clean = clean + float(contrast) * levels * torch.from_numpy(shape)
+        for contrast, shape in draw_discs(self.noise, clean.shape[-2:]):
+            clean = clean + contrast * levels * torch.from_numpy(shape)
         return clean
+
+
+def draw_discs(
+    noise: NoiseEstimate, shape: tuple[int, ...], detectability: float = DETECTABILITY
+) -> Iterator[tuple[float, Floats]]:
+    """Contrasts, in noise of level 1, and shapes [Y, X] of PLANTS bright and dark discs, always the same."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices(shape)
+    spreads = {radius: disc_spread(noise, radius, rng) for radius in RADII_PX}
+    for number in range(PLANTS):
+        radius = RADII_PX[number % 2]
+        y, x = rng.uniform(0.25, 0.75, 2) * shape
+        disc = np.clip(radius + 0.5 - np.hypot(rows - y, columns - x), 0, 1).astype(np.float32)
+        yield (-1) ** (number // 2) * detectability * spreads[radius], disc
 
 
 BLUR = Classical("blur 3 px", lambda plane, bands: _blur(3.0, plane))

@@ -6,7 +6,8 @@
 Subjects (`trust_subjects.py`): phantoms, each a patient of its own with the noise of its modality, and, with
 --data, validation images with simulated noise, real MR acquired twice and real cines of a still object. A
 good method should be `ok`; a spoiler smooths structure away, plants some, does nothing or half, or has the
-wrong level or modality, and should be caught (anything but `ok`). Who is good and who is bad goes by the
+wrong level or modality, and should be caught (anything but `ok`). The same results of the phantoms are
+judged once more with their exact reference. Who is good and who is bad goes by the
 truth: a good method that is no better than the input, or a spoiler that does no harm, is counted in neither.
 
 The thresholds of `meddenoise.trust.CHECKS` were chosen on subjects of even number; the tables are of the odd
@@ -23,26 +24,21 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.markdown import page, replace_between, table
+from benchmarks.trust_runs import GOOD, SPOILERS, Row, applies, run
 from benchmarks.trust_subjects import Subject, cines, images, phantoms, repeats
-from meddenoise.engine.level import estimate_series
 from meddenoise.methods import METHODS
 from meddenoise.phantom import PHANTOMS
-from meddenoise.pipeline.denoise import denoise_series
-from meddenoise.pipeline.options import Options
 from meddenoise.trust import CHECKS, Values, judge
 from meddenoise.version import __version__
 
-Row = dict[str, Any]
-GOOD = ("direct", "diffdenoise", "nlm")
 HARM = 1.1, 0.1
 """A spoiler is bad where its error is so many times that of its base, the method that it spoils, and by so
 much of the error of the input more."""
@@ -52,40 +48,8 @@ NEAR_BEST = 1.25
 """... and below so many times that of the best of them."""
 
 
-@dataclass(frozen=True)
-class Spoiler:
-    """A method, or a good one asked for something wrong; `group` is the row it is counted in."""
-
-    group: str
-    base: str = "direct"
-    where: str = ""
-    level: float = 1.0
-    strength: float = 1.0
-    modality: str = ""
-    always: bool = False
-    """Bad whatever its error."""
-
-
-SPOILERS = {
-    "blur 3 px": Spoiler("over-smoothing", where="BLUR"),
-    "blur 1.5 px": Spoiler("over-smoothing", where="SLIGHT_BLUR"),
-    "nlm at 3 h": Spoiler("over-smoothing", where="NLM_3H"),
-    "planted in direct": Spoiler("planted structures", where="PLANTED_DIRECT", always=True),
-    "planted in nlm": Spoiler("planted structures", where="PLANTED_NLM", always=True),
-    "does nothing": Spoiler("does nothing", where="NOTHING", always=True),
-    "half of direct": Spoiler("half strength", "direct", strength=0.5),
-    "half of nlm": Spoiler("half strength", "nlm", strength=0.5),
-    "direct at half the level": Spoiler("wrong level by 2", "direct", level=0.5),
-    "nlm at half the level": Spoiler("wrong level by 2", "nlm", level=0.5),
-    "direct at twice the level": Spoiler("wrong level by 2", "direct", level=2.0),
-    "nlm at twice the level": Spoiler("wrong level by 2", "nlm", level=2.0),
-    "direct as another modality": Spoiler("wrong modality", "direct", modality="other"),
-    "diffdenoise as another modality": Spoiler("wrong modality", "diffdenoise", modality="other"),
-}
 VERDICTS = "ok", "no effect", "look", "reject"
 COMMENTS = "<!-- tables: begin -->", "<!-- tables: end -->"
-OTHER = {"CT": "MR", "MR": "CT", "DX": "MR", "XA": "MR"}
-"""The modality that images of one are taken for."""
 
 
 def main() -> None:
@@ -98,10 +62,22 @@ def main() -> None:
     rows = _judge(_measure(arguments))
     shown = [row for row in rows if row["seed"] % 2 == (0 if arguments.choosing else 1)]
     tables = _confusion(shown)
-    text = page([_head(arguments), _as_markdown(tables), _single(shown), _thresholds()])
+    plain = "kind", "seed", "method", "error"
+    exact = [{key: row[key] for key in plain} | row["reference"] for row in shown if row["reference"]]
+    against = _confusion(_judge(exact))
+    text = page(
+        [
+            _head(arguments),
+            _as_markdown(tables),
+            "The results of the phantoms, judged with their exact reference (`denoise --ref`):",
+            _as_markdown(against),
+            _single(shown),
+            _thresholds(),
+        ]
+    )
     print(text)
     if arguments.json is not None:
-        document = {"command": _head(arguments), "tables": tables, "runs": shown}
+        document = {"command": _head(arguments), "tables": tables, "with_reference": against, "runs": shown}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown is not None:
         replace_between(arguments.markdown, COMMENTS, text)
@@ -124,28 +100,15 @@ def _measure(arguments: argparse.Namespace) -> list[Row]:
     known = {(row["kind"], row["seed"], row["method"]): row for row in map(json.loads, lines)}
     rows = []
     for subject in _subjects(arguments):
-        for name in names:
+        for name in (name for name in names if applies(name, subject)):
             row = known.get((subject.kind, subject.seed, name))
             if row is None:
-                row = {"kind": subject.kind, "seed": subject.seed, "method": name} | _run(subject, name)
+                row = {"kind": subject.kind, "seed": subject.seed, "method": name} | run(subject, name)
                 if keep is not None:
                     with keep.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
             rows.append(row)
     return rows
-
-
-def _run(subject: Subject, name: str) -> Row:
-    """The scores of one result, and its error over that of the input."""
-    noisy, spoiler = subject.noisy, SPOILERS.get(name, Spoiler("", name))
-    if spoiler.modality:
-        noisy = replace(noisy, modality=OTHER.get(noisy.modality, "CT"))
-    sigma = None if spoiler.level == 1 else spoiler.level * estimate_series(noisy).sigma
-    method = name if spoiler.where else spoiler.base
-    options = Options(method=method, device="cpu", strength=spoiler.strength, sigma=sigma)
-    result = denoise_series(noisy, options)
-    assert result.trust is not None
-    return {**result.trust.values, "error": subject.error(result.series) / subject.error(subject.noisy)}
 
 
 def _judge(rows: list[Row]) -> list[Row]:
@@ -208,9 +171,11 @@ def _single(rows: list[Row]) -> str:
         count, truth = (Counter(row[key] for row in mine) for key in ("verdict", "truth"))
         cells = [f"{truth['good']}, {truth['bad']}"]
         cells += [str(count[verdict]) for verdict in VERDICTS]
-        cells += [_mean([row.get(name) for row in mine]) for name in (*checks, "error")]
+        both = [row["reference"] | row for row in mine]
+        cells += [_mean([row.get(name) for row in both]) for name in (*checks, "error")]
         lines.append([kind, method, *cells])
-    about = "Means over the runs; error: of the result against the truth, over that of the input."
+    about = "Verdicts without a reference and means over the runs; error: of the result against the truth, "
+    about += "over that of the input."
     return f"{about}\n\n" + table(["", "method", "good, bad", *VERDICTS, *checks, "error"], lines)
 
 

@@ -33,6 +33,8 @@ class Subject:
     noisy: Series
     truth: NDArray[np.floating]
     power: float = 0.0
+    clean: Series | None = None
+    """The reference where it is exact."""
 
     def error(self, result: Series) -> float:
         """Root mean square error against the truth."""
@@ -47,7 +49,11 @@ def phantoms(seeds: Sequence[int], kinds: Sequence[str], size: int) -> Iterator[
         for kind in kinds:
             phantom = make_phantom(kind, size=size, planes=FRAMES.get(kind, 1), seed=seed)
             noisy, _ = acquire(phantom, dose_noise(phantom), seed)
-            yield Subject(f"phantom {kind}", seed, to_series(phantom, noisy, "noisy"), phantom.truth)
+            series, clean = (
+                to_series(phantom, values, name)
+                for values, name in ((noisy, "noisy"), (phantom.truth, "clean"))
+            )
+            yield Subject(f"phantom {kind}", seed, series, phantom.truth, clean=clean)
 
 
 def images(data: Path, count: int, size: int) -> Iterator[Subject]:

@@ -89,7 +89,7 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
         reference = read_item(item)
         pair = evaluate_series(result, reference, series, EvaluationOptions(noise=made.seen_noise))
         if trust is not None and pair.protocol.noise is not None:
-            found = examine_reference(result, reference, pair.protocol.noise)
+            found = examine_reference(series, result, reference, pair.protocol.noise)
             trust = judge_by_reference(trust, found, row.method)
     except InputError as error:
         none = dict.fromkeys(measurable("reference", "noisy", "result"))

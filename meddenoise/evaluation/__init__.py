@@ -133,7 +133,9 @@ def _trust(
     if options.lesions is not None:
         measured = lesions_again(measured, (before, result), noise, options.lesions)
     trust = judge(measured)
-    return trust if clean is None else judge_by_reference(trust, examine_reference(result, clean, noise))
+    if clean is None:
+        return trust
+    return judge_by_reference(trust, examine_reference(before, result, clean, noise))
 
 
 def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:

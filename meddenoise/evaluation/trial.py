@@ -194,7 +194,7 @@ def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -
         pair = evaluate_series(result.series, sample.reference, noisy, wanted)
         metrics = pair.metrics.values
         if trust is not None and pair.protocol.noise is not None:
-            found = examine_reference(result.series, sample.reference, pair.protocol.noise)
+            found = examine_reference(noisy, result.series, sample.reference, pair.protocol.noise)
             trust = judge_by_reference(trust, found, name)
     return Trial(
         name,

@@ -115,20 +115,21 @@ CHECKS: Mapping[str, Check] = {
         look=0.3,
     ),
     "reference_lost": Check(
-        "strongest spot of the reference that the result lacks, over the strongest that noise makes",
+        "strongest spot of the reference that the result lacks, less the noise left there, over the "
+        "strongest that noise makes",
         "a spot of the reference is missing, {value:.1f} times as strong as noise makes (from {look:g} on)",
         advice=("--strength 0.6", "--method {other}"),
-        look=1.2,
-        reject=1.5,
+        look=0.9,
+        reject=1.3,
     ),
     "reference_invented": Check(
-        "strongest spot of the result that the reference lacks, over the strongest that noise makes",
+        "strongest spot of the result that the reference lacks, less the noise left there, over the "
+        "strongest that noise makes",
         "the result shows a spot that the reference does not: it is {value:.1f} times as strong as noise "
-        "makes "
-        "(from {look:g} on)",
+        "makes (from {look:g} on)",
         advice=("--method {other}",),
-        look=1.2,
-        reject=1.5,
+        look=0.9,
+        reject=1.3,
     ),
     "faint_lost": Check(
         "share of the faint spots of the reference that keep less than half of their contrast",

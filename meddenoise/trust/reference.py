@@ -13,7 +13,7 @@ from meddenoise.series import Mask, Plane, Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.examine import SMALLEST_SIDE, PlanePair, why_unfit
 from meddenoise.trust.series import some_pairs
-from meddenoise.trust.spots import SCALES, Null, find_spots, find_structure, see_spots, simulate_null
+from meddenoise.trust.spots import SCALES, Null, find_spots, see_spots, simulate_null, strongest_spots
 
 FAINT = (2.0, 8.0)
 """A spot of the reference is faint where it is so many times as strong as what noise does to such a spot:
@@ -39,9 +39,10 @@ def judge_by_reference(trust: Trust, found: Values, method: str = "") -> Trust:
     return judge(Values(kept | found.values, trust.bins, (*trust.notes, *found.notes)), method)
 
 
-def examine_reference(result: Series, reference: Series, noise: Noise) -> Values:
-    """MEASURED for the worst of some planes of a result; `noise` is that of the series it was made from.
+def examine_reference(noisy: Series, result: Series, reference: Series, noise: Noise) -> Values:
+    """MEASURED for the worst of some planes of a result.
 
+    `noisy` is the series that it was made from, its planes in the same order, `noise` the noise of that.
     Raises InputError where planes of result and reference do not agree.
     """
     pairs = list(some_pairs(follow(result, reference), result, noise))
@@ -50,9 +51,9 @@ def examine_reference(result: Series, reference: Series, noise: Noise) -> Values
         note = f"the result was not checked against the reference: {why}."
         return Values(dict.fromkeys(MEASURED), notes=(note,))
     scored = [
-        _examine(pair, simulate_null(pair.noise, pair.before.shape))
-        for pair in pairs
-        if pair.noise.sigma > 0 and np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
+        _examine(pair, before, simulate_null(pair.noise, pair.before.shape))
+        for pair, before in zip(pairs, some_pairs(noisy, result, noise), strict=True)
+        if pair.noise.sigma > 0 and np.count_nonzero(pair.valid & before.valid) > SMALLEST_SIDE**2
     ]
     kept = [share for _, _, shares in scored for share in shares]
     return Values(
@@ -64,18 +65,24 @@ def examine_reference(result: Series, reference: Series, noise: Noise) -> Values
     )
 
 
-def _examine(pair: PlanePair, null: Null) -> tuple[float, float, Sequence[float]]:
-    """Strongest spot lost and invented, and what is left of every faint spot."""
+def _examine(pair: PlanePair, made_from: PlanePair, null: Null) -> tuple[float, float, Sequence[float]]:
+    """Strongest spot lost and invented, and what is left of every faint spot.
+
+    `pair` has the reference before the result, `made_from` the noisy plane before it.
+    """
     truth, sigma = pair.before, sigma_map(pair.noise, pair.before)
-    inside = pair.valid & (sigma > 0)
+    inside = pair.valid & made_from.valid & (sigma > 0)
     unit = np.divide(1, sigma, out=np.zeros_like(sigma), where=inside)
-    missing = np.where(inside, truth - pair.after, 0).astype(np.float32)
-    found = find_structure(truth * unit, missing * unit, inside, null)
+    missing, known = (
+        np.where(inside, (truth - plane) * unit, 0).astype(np.float32)
+        for plane in (pair.after, made_from.before)
+    )
+    lost, invented = strongest_spots(truth * unit, missing, inside, null, known)
     images, own = (truth * unit, pair.after * unit), _own_noise(truth * unit, inside)
     shares: list[float] = []
     for scale, spots in zip(SCALES, null.spots, strict=True):
         shares += _faint(images, inside, scale, max(FAINT[0], SURE * own) * float(spots.std()))
-    return found.structure_lost, found.structure_invented, shares
+    return lost, invented, shares
 
 
 def _faint(images: tuple[Plane, Plane], inside: Mask, scale: float, least: float) -> list[float]:

@@ -51,24 +51,36 @@ def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
 def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> FoundSpots:
     """Structure of the plane `before` [Y, X] in `removed`; all in units of the local noise.
 
-    A spot that the result shows more strongly than the input is invented, any other one lost. Only pixels
-    `inside` count, away from the border of their area. Noise is as strong as simulated, or as in what was
-    removed from the flat places of the plane where that is more: some estimates lack its coarse part.
+    Only pixels `inside` count, away from the border of their area.
+    """
+    lost, invented = strongest_spots(before, removed, inside, null)
+    excess = _excess(removed, null.noises, find_places(before, inside))
+    return FoundSpots(lost, invented, _edges(before - removed, removed, inside, null) / excess**2)
+
+
+def strongest_spots(
+    before: Plane, removed: Plane, inside: Mask, null: Null, known: Plane | None = None
+) -> tuple[float, float]:
+    """Strongest spots of `before` [Y, X] lost and invented in `removed`, over the strongest that noise makes.
+
+    A spot that the result shows more strongly than `before` is invented, any other one lost. `known` is what
+    the input lacks of a reference `before`: what of a spot lies between the reference and the input is noise
+    that was left, and does not count. Noise is as strong as simulated, or as in what was removed from the
+    flat places of the plane (or is known) where that is more: some estimates lack its coarse part.
     """
     lost, invented = [], []
     places = find_places(before, inside)
     for scale, spots in zip(SCALES, null.spots, strict=True):
         seen = see_spots(inside, scale)
         spot, source = (find_spots(plane, scale) for plane in (removed, before))
-        more_than_simulated = _excess(spot, spots, places)
-        limit = more_than_simulated * float(np.abs(spots[:, seen]).max(axis=1).mean())
-        spot, source = spot[seen], source[seen]
+        noise = spot if known is None else find_spots(known, scale)
+        limit = _excess(noise, spots, places) * float(np.abs(spots[:, seen]).max(axis=1).mean())
         more = np.abs(source - spot) > np.abs(source)
-        strength = np.abs(spot) / limit
-        invented.append(float(strength[more].max(initial=0)))
-        lost.append(float(strength[~more].max(initial=0)))
-    edges = _edges(before - removed, removed, inside, null) / _excess(removed, null.noises, places) ** 2
-    return FoundSpots(max(lost), max(invented), edges)
+        beyond = spot if known is None else spot - np.clip(spot, np.minimum(noise, 0), np.maximum(noise, 0))
+        strength = np.abs(beyond) / limit
+        invented.append(float(strength[seen & more].max(initial=0)))
+        lost.append(float(strength[seen & ~more].max(initial=0)))
+    return max(lost), max(invented)
 
 
 def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:
