@@ -90,7 +90,7 @@ def compare(row: Row, made: "Result", series: Series, item: Item | None) -> tupl
         pair = evaluate_series(result, reference, series, EvaluationOptions(noise=made.seen_noise))
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(series, result, reference, pair.protocol.noise)
-            trust = judge_by_reference(trust, found, row.method)
+            trust = judge_by_reference(trust, found, row.tried)
     except InputError as error:
         none = dict.fromkeys(measurable("reference", "noisy", "result"))
         warnings = (*row.warnings, f"no metric could be computed: {error}")

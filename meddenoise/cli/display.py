@@ -22,6 +22,7 @@ from rich.text import Text
 
 from meddenoise.cli.streams import drop_stdout, printable
 from meddenoise.cli.tables import format_number, name_series
+from meddenoise.trust.advice import say_advice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +125,7 @@ class Display:
         verdict = _verdict(row)
         reasons = [] if verdict == "ok" else [*row.trust["reasons"], *row.trust["notes"]]
         why = ": " + "; ".join(reason.rstrip(".") for reason in reasons) if reasons else ""
-        why += f"; try {' or '.join(advice)}" if (advice := row.trust.get("advice")) else ""
+        why += f"; {say_advice(advice)}" if (advice := row.trust.get("advice")) else ""
         if why:
             self._say(f"trust: {_named(row)}: ", _styled(verdict), why, least=0)
 

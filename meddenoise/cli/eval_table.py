@@ -16,6 +16,7 @@ from meddenoise.evaluation.document import general_warnings, key_metrics, winner
 from meddenoise.evaluation.pair import shared_unit
 from meddenoise.metrics import METRICS, NOISE, TEXTURE, TRUTH
 from meddenoise.trust import CHECKS
+from meddenoise.trust.advice import say_advice
 
 if TYPE_CHECKING:
     from meddenoise.evaluation import Evaluation
@@ -173,7 +174,7 @@ def _trust(pair: "Pair") -> str:
     good = kept is not None and CHECKS["lesion_survival"].judge(kept) == "ok"
     parts = [f"discs keep {kept:.0%} of their contrast"] if good else []
     parts += [*pair.trust.reasons, *pair.trust.notes]
-    parts += [f"try {' or '.join(pair.trust.advice)}"] if pair.trust.advice else []
+    parts += filter(None, [say_advice(pair.trust.advice)])
     return (
         f"trust: {_named(pair)}: {pair.trust.verdict or 'not judged'}"
         + (": " if parts else "")

@@ -10,7 +10,7 @@ from typing import Any
 from meddenoise.errors import InputError, UsageError
 from meddenoise.evaluation.comparison import NOISY, Comparison, Measured, Standing, compare, stand
 from meddenoise.evaluation.pair import EvaluationOptions, Pair, Triple, evaluate_series, shared_unit
-from meddenoise.evaluation.rerun import lesions_again
+from meddenoise.evaluation.rerun import lesions_again, row_of
 from meddenoise.io import Item, discover, read_item
 from meddenoise.io.pairing import follow, pair_items
 from meddenoise.metrics.measure import Measurement, average
@@ -132,10 +132,12 @@ def _trust(
     measured = with_removal(examine_series(before, result, noise), pair.measured)
     if options.lesions is not None:
         measured = lesions_again(measured, (before, result), noise, options.lesions)
-    trust = judge(measured)
+    row = row_of(result)
+    tried = None if row is None else row.tried
+    trust = judge(measured, tried)
     if clean is None:
         return trust
-    return judge_by_reference(trust, examine_reference(before, result, clean, noise))
+    return judge_by_reference(trust, examine_reference(before, result, clean, noise), tried)
 
 
 def _summarise(sets: list[tuple[str, list[Pair]]], failed: list[tuple[Path, str]]) -> Evaluation:

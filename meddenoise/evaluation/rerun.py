@@ -15,6 +15,7 @@ from meddenoise.normalize import fit_window
 from meddenoise.report import REPORT, Row, read_report
 from meddenoise.series import Series
 from meddenoise.trust import Values
+from meddenoise.trust.advice import Tried
 from meddenoise.trust.series import Run, with_lesions
 
 LEVELS = 4
@@ -35,7 +36,7 @@ def lesions_again(measured: Values, pair: tuple[Series, Series], noise: Noise, w
     it cannot run, a note says why.
     """
     noisy, result = pair
-    row = _row_of(result)
+    row = row_of(result)
     name = wanted.method or (row.method if row else None)
     if name is None:
         return _without(
@@ -64,10 +65,10 @@ def rebuild(name: str, row: Row | None, noisy: Series, noise: Noise) -> Run:
         planes=noise,
     )
     seed = 0 if row is None else row.seed
-    return Run(Engine(choice.method, setup, EngineOptions(device, seed=seed)), noise, 1.0)
+    return Run(Engine(choice.method, setup, EngineOptions(device, seed=seed)), noise, Tried(name))
 
 
-def _row_of(result: Series) -> Row | None:
+def row_of(result: Series) -> Row | None:
     """Row of a result in the report next to it, or above its folder; None if there is no report."""
     first = (result.files or (result.path,))[0]
     for path in (

@@ -195,7 +195,7 @@ def _try(sample: Sample, options: Options, tell: Callable[[str, float], None]) -
         metrics = pair.metrics.values
         if trust is not None and pair.protocol.noise is not None:
             found = examine_reference(noisy, result.series, sample.reference, pair.protocol.noise)
-            trust = judge_by_reference(trust, found, name)
+            trust = judge_by_reference(trust, found, options.tried(name))
     return Trial(
         name,
         result.choice.weights,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from meddenoise.errors import UsageError
 from meddenoise.io.modality import check_code
 from meddenoise.methods import MethodRow, Sampling, rows
+from meddenoise.trust.advice import Tried
 
 if TYPE_CHECKING:
     from meddenoise.noise.profile import NoiseProfile
@@ -83,6 +84,11 @@ class Options:
     def share(self) -> float:
         """The share of the change that is made."""
         return min(self.strength, 1.0)
+
+    def tried(self, method: str) -> Tried:
+        """The options that advice after a run of `method` goes by."""
+        level = (self.sigma, self.noise_map, self.noise_profile)
+        return Tried(method, self.strength, any(one is not None for one in level))
 
 
 DEFAULTS = Options()

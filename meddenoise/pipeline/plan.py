@@ -145,7 +145,7 @@ class Plan:
             self.taken.seen,
             result,
             self.seen_noise,
-            None if engine is None else Run(engine, self.noise, self.options.share),
+            None if engine is None else Run(engine, self.noise, self.options.tried(engine.name)),
             self_checked=self.self_checked,
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from meddenoise.io.atomic import staged
 from meddenoise.io.natural import natural_key
+from meddenoise.trust.advice import Tried
 from meddenoise.version import __version__
 
 SCHEMA = 1
@@ -68,6 +69,11 @@ class Row:
     def place(self) -> str:
         """The same for all results that were written to the same files."""
         return self.fingerprint.partition("-")[0]
+
+    @property
+    def tried(self) -> Tried:
+        """The options that advice after this run goes by."""
+        return Tried(self.method, self.strength, str(self.noise.get("source", "")).startswith("--"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from meddenoise.trust.advice import LEVEL, METHOD, STRONGER, WEAKER, Tried, advise
+
 Verdict = Literal["ok", "no effect", "look", "reject"]
 SEVERITY: tuple[Verdict, ...] = ("reject", "look", "no effect", "ok")
 """The worst first."""
@@ -29,7 +31,7 @@ class Check:
     found: str
     """The reason that a person reads; {value} and {look} are put in."""
     advice: tuple[str, ...]
-    """Options to try next; {other} is another method."""
+    """Options to try next, the most likely first; of `trust.advice`."""
     look: float | None
     reject: float | None = None
     no_effect: float | None = None
@@ -58,7 +60,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        advice=("--strength 0.6", "--method {other}"),
+        advice=(WEAKER, METHOD),
         look=1.25,
         reject=1.5,
     ),
@@ -66,7 +68,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows a spot that the input does not: it is {value:.1f} times as strong as noise makes "
         "(from {look:g} on)",
-        advice=("--method {other}",),
+        advice=(METHOD,),
         look=1.2,
         reject=1.5,
     ),
@@ -74,21 +76,21 @@ CHECKS: Mapping[str, Check] = {
         "power of the removed part, averaged along the edges of the result, over that of pure noise",
         "edges were removed with the noise: {value:.1f} times the power along them that noise has "
         "(from {look:g} on)",
-        advice=("--strength 0.6",),
+        advice=(WEAKER,),
         look=1.3,
         reject=2.0,
     ),
     "mean_shift": Check(
         "largest shift of the mean of a range of brightness (a tissue), in noise standard deviations",
         "tissues changed their brightness, by up to {value:.2f} of the noise (from {look:g} on)",
-        advice=("--sigma with the level you know", "--method {other}"),
+        advice=(LEVEL, METHOD),
         look=0.55,
         reject=0.8,
     ),
     "lesion_survival": Check(
         "share of their contrast that small discs keep, put into the input just above the noise; median",
         "small discs just above the noise keep {value:.0%} of their contrast (from {look:.0%} down)",
-        advice=("--strength 0.6",),
+        advice=(WEAKER,),
         look=0.34,
         reject=0.2,
         falling=True,
@@ -98,27 +100,27 @@ CHECKS: Mapping[str, Check] = {
         "where neither says anything by itself",
         "tissues changed their brightness a little, and small discs lose some of their contrast ({value:.1f} "
         "together, from {look:g} on): this is smoother than it should be",
-        advice=("--strength 0.6",),
+        advice=(WEAKER,),
         look=1.1,
     ),
     "noise_left": Check(
         "share of the noise that is left in the flat places of the image",
         "{value:.0%} of the noise is left (from {look:.0%} on)",
-        advice=("--sigma with a higher level", "--method {other}"),
+        advice=(STRONGER, METHOD),
         look=0.42,
         no_effect=2 / 3,
     ),
     "grain_coarser": Check(
         "how far the mean frequency of the noise that is left has moved down",
         "the noise that is left looks blotchy: its mean frequency is {value:.0%} lower (from {look:.0%} on)",
-        advice=("--strength 0.6",),
+        advice=(WEAKER,),
         look=0.3,
     ),
     "reference_lost": Check(
         "strongest spot of the reference that the result lacks, less the noise left there, over the "
         "strongest that noise makes",
         "a spot of the reference is missing, {value:.1f} times as strong as noise makes (from {look:g} on)",
-        advice=("--strength 0.6", "--method {other}"),
+        advice=(WEAKER, METHOD),
         look=0.9,
         reject=1.3,
     ),
@@ -127,7 +129,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest that noise makes",
         "the result shows a spot that the reference does not: it is {value:.1f} times as strong as noise "
         "makes (from {look:g} on)",
-        advice=("--method {other}",),
+        advice=(METHOD,),
         look=0.9,
         reject=1.3,
     ),
@@ -135,7 +137,7 @@ CHECKS: Mapping[str, Check] = {
         "share of the faint spots of the reference that keep less than half of their contrast",
         "{value:.0%} of the faint spots of the reference lost more than half of their contrast "
         "(from {look:.0%} on)",
-        advice=("--strength 0.6", "--method {other}"),
+        advice=(WEAKER, METHOD),
         look=0.25,
         reject=0.75,
     ),
@@ -172,26 +174,24 @@ class Trust:
     advice: tuple[str, ...] = ()
 
 
-def judge(measured: Values, method: str = "") -> Trust:
+def judge(measured: Values, tried: Tried | None = None) -> Trust:
     """The worst verdict of all checks that have a value, with the reasons, the worst first.
 
-    `method` is the one that made the result: what to try instead is another one. The check of "smoothing" is
-    made of others, and added to the values.
+    Nothing that was `tried` is advised again. "smoothing" is made of other checks, and added to the values.
     """
     measured = replace(measured, values=_with_smoothing(measured.values))
     known = {name: value for name, value in measured.values.items() if value is not None}
     verdicts = {name: CHECKS[name].judge(value) for name, value in known.items()}
     ranked = [name for verdict in SEVERITY[:-1] for name in CHECKS if verdicts.get(name) == verdict]
     worst = min(verdicts.values(), key=SEVERITY.index, default=None)
-    other = "direct" if method == "nlm" else "nlm"
-    tried = [option for name in ranked if verdicts[name] == worst for option in CHECKS[name].advice]
+    wanted = [option for name in ranked if verdicts[name] == worst for option in CHECKS[name].advice]
     return Trust(
         worst,
         tuple(CHECKS[name].found.format(value=known[name], look=CHECKS[name].look) for name in ranked),
         measured.notes,
         measured.values,
         measured.bins,
-        tuple(dict.fromkeys(option.format(other=other) for option in tried)),
+        advise(wanted, tried or Tried()),
     )
 
 

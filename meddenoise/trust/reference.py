@@ -11,6 +11,7 @@ from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.series import Mask, Plane, Series
 from meddenoise.trust import Trust, Values, judge
+from meddenoise.trust.advice import Tried
 from meddenoise.trust.examine import SMALLEST_SIDE, PlanePair, why_unfit
 from meddenoise.trust.series import some_pairs
 from meddenoise.trust.spots import SCALES, Null, find_spots, see_spots, simulate_null, strongest_spots
@@ -31,12 +32,12 @@ SUPERSEDED = ("structure_lost", "structure_invented", "edges_lost")
 MEASURED = ("reference_lost", "reference_invented", "faint_lost")
 
 
-def judge_by_reference(trust: Trust, found: Values, method: str = "") -> Trust:
+def judge_by_reference(trust: Trust, found: Values, tried: Tried | None = None) -> Trust:
     """The verdict with what the reference shows in place of what the input lets one suspect."""
     if not any(value is not None for value in found.values.values()):
         return replace(trust, notes=(*trust.notes, *found.notes))
     kept = {name: value for name, value in trust.values.items() if name not in SUPERSEDED}
-    return judge(Values(kept | found.values, trust.bins, (*trust.notes, *found.notes)), method)
+    return judge(Values(kept | found.values, trust.bins, (*trust.notes, *found.notes)), tried)
 
 
 def examine_reference(noisy: Series, result: Series, reference: Series, noise: Noise) -> Values:

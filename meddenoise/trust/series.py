@@ -12,6 +12,7 @@ from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import Noise, SeriesNoise
 from meddenoise.series import Plane, Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
+from meddenoise.trust.advice import Tried
 from meddenoise.trust.examine import PlanePair, examine
 from meddenoise.trust.lesions import survival
 from meddenoise.trust.removal import Removal, measure_removal
@@ -28,11 +29,16 @@ UNCHANGED = "the pixels are those of the input: nothing was removed."
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The run that made the result: the engine with its method, given `noise`, at `strength`."""
+    """The run that made the result: the engine with its method, given `noise`, and what was asked for."""
 
     engine: Engine
     noise: Noise
-    strength: float
+    tried: Tried
+
+    @property
+    def share(self) -> float:
+        """The share of the change that was made."""
+        return min(self.tried.strength, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def _check(change: Change) -> Measurement:
         why = "nothing was removed: leak, residual and risk are not measured."
         return Measurement(dict.fromkeys(MEASURES), (why,))
     plane = middle_plane(change.noisy, run.noise, run.engine.context)
-    return check_method(run.engine, plane, run.noise.plane(plane.index), run.strength)
+    return check_method(run.engine, plane, run.noise.plane(plane.index), run.share)
 
 
 def _conclude(change: Change, removal: Removal) -> Trust:
@@ -85,10 +91,9 @@ def _conclude(change: Change, removal: Removal) -> Trust:
     if run is None:
         return Trust("no effect", notes=(UNCHANGED,))
     measured = with_removal(examine_series(noisy, change.result, noise), removal)
-    method = run.engine.name
     if run.engine.samples:
-        return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)), method)
-    return judge(with_lesions(measured, noisy, noise, run), method)
+        return judge(replace(measured, notes=(*measured.notes, NOT_SAMPLED)), run.tried)
+    return judge(with_lesions(measured, noisy, noise, run), run.tried)
 
 
 def examine_series(noisy: Series, result: Series, noise: Noise) -> Values:
@@ -120,7 +125,7 @@ def _survival(noisy: Series, noise: Noise, run: Run) -> float:
         # the neighbours of a frame show the same place: a lesion is in them too
         planes = given.noisy + (plane - seen.plane)
         clean: Plane = run.engine.run(planes, given.sigma, given.index).clean[0]
-        return plane + np.float32(run.strength) * (clean - plane)
+        return plane + np.float32(run.share) * (clean - plane)
 
     return survival(denoise, seen, denoise(seen.plane), noise.plane(seen.index)).share
 

@@ -13,6 +13,7 @@ from meddenoise.noise.rician import mean_magnitude
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.trust import Check, Values, judge
+from meddenoise.trust.advice import Tried, say_advice
 from meddenoise.trust.examine import EXAMINED, PlanePair, examine
 from meddenoise.trust.lesions import survival
 
@@ -176,11 +177,32 @@ def test_lost_structure_weighs_more_than_no_effect_and_no_effect_less_than_look(
     assert judge(Values({"noise_left": 1.0, "structure_lost": 1.6})).verdict == "reject"
 
 
-def test_advice_names_another_method_than_the_one_that_ran():
+def test_advice_names_what_was_not_tried():
     lost = Values({"structure_lost": 2.0})
-    assert judge(lost, "direct").advice == ("--strength 0.6", "--method nlm")
-    assert judge(lost, "nlm").advice == ("--strength 0.6", "--method direct")
+    assert judge(lost, Tried("direct")).advice == ("--strength 0.6", "--method nlm")
+    assert judge(lost, Tried("nlm")).advice == ("--strength 0.6", "--method direct")
+    assert judge(lost).advice == ("--strength 0.6", "another --method")
+    assert judge(lost, Tried("direct", 0.6)).advice == ("--method nlm",)
+    assert judge(lost, Tried("direct", 1.5)).advice == ("--strength 1", "--method nlm")
+    assert judge(Values({"edges_lost": 3.0}), Tried("direct", 0.5)).advice == ("--method nlm",)
+    assert judge(Values({"mean_shift": 1.0}), Tried("direct", level=True)).advice == ("--method nlm",)
+    assert judge(Values({"noise_left": 1.0}), Tried("nlm", 0.4)).advice == ("--strength 1", "--method direct")
     assert judge(Values({"structure_lost": 0.1})).advice == ()
+
+
+def test_advice_is_never_stronger_and_weaker_at_once():
+    both = Values({"noise_left": 0.5, "lesion_survival": 0.3})
+    assert judge(both, Tried("direct")).advice == ("--method nlm",)
+
+
+def test_the_most_wanted_advice_comes_first():
+    lost = Values({"structure_lost": 2.0, "structure_invented": 2.0})
+    assert judge(lost, Tried("direct")).advice == ("--method nlm", "--strength 0.6")
+
+
+def test_advice_reads_as_alternatives():
+    assert say_advice(()) == "" and say_advice(("--method nlm",)) == "try --method nlm"
+    assert say_advice(("a", "b", "c")) == "try one of: a, b or c"
 
 
 def test_the_shift_of_a_range_counts_only_beyond_its_own_uncertainty():

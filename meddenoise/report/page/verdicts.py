@@ -6,6 +6,7 @@ from typing import Any
 
 from meddenoise.report.page.tables import number, table, with_unit
 from meddenoise.trust import CHECKS, Bin, Trust
+from meddenoise.trust.advice import say_advice
 
 NAMES = {
     "structure_lost": "Structure lost",
@@ -47,7 +48,7 @@ def verdict_line(trust: Trust | None) -> str:
     reasons = trust.reasons or ((_GOOD,) if trust.verdict == "ok" else trust.notes or (_UNKNOWN,))
     text = "; ".join(reason.rstrip(".") for reason in reasons)
     text = text[:1].upper() + text[1:] + "."
-    text += f" Try {' or '.join(trust.advice)}." if trust.advice else ""
+    text += f" T{say_advice(trust.advice)[1:]}." if trust.advice else ""
     return f'<p class="verdict {kind_of(trust.verdict)}"><b>{word}</b> {escape(text)}</p>'
 
 

@@ -367,13 +367,16 @@ def test_results_side_by_side_have_a_table_with_intervals_and_differences(tmp_pa
 
 def test_the_verdict_is_under_the_title_and_a_reject_on_top(tmp_path):
     good = Trust("ok", (), (), {"structure_lost": 0.5, "lesion_survival": None}, (Bin(0.0, 9.0, -0.25),))
-    bad = Trust("reject", ("a <spot>",), (), {"structure_lost": 2.0})
+    bad = Trust(
+        "reject", ("a <spot>",), (), {"structure_lost": 2.0}, advice=("--strength 0.6", "--method nlm")
+    )
     entries = [entry(key=verdict.verdict, title=verdict.verdict, trust=verdict) for verdict in (good, bad)]
     text = compose.compose(page(*entries))
     alerts = re.search(r'<ul class="alerts".*?</ul>', text, re.DOTALL).group()
     assert '<li class="bad"><b>Reject</b>' in alerts and '">reject</a>)' in alerts
     assert '<p class="verdict ok"><b>ok</b> No check found' in text
-    assert '<p class="verdict reject"><b>reject</b> A &lt;spot&gt;.</p>' in text
+    rejected = "A &lt;spot&gt;. Try one of: --strength 0.6 or --method nlm."
+    assert f'<p class="verdict reject"><b>reject</b> {rejected}</p>' in text
     assert '<td class="n reject">2</td>' in text and '<td class="n ok">0.5</td>' in text
     assert '<td class="n">−0.25\u202fHU</td>' in text
     assert read_trust(json.loads(json.dumps(asdict(good)))) == good
