@@ -16,7 +16,7 @@ PATCH, STEP = 12, 4
 """Side of a patch and distance between patches, in pixels: small ones fit between edges."""
 NEAR = 16
 """Mean distance, in pixels, of a patch to the hole at most: the streaks of CT turn with the place."""
-FEWEST, MOST = 24, 48
+FEWEST, MOST = 24, 200
 """Patches: with fewer their mean spectrum says too little; of more the nearest are taken."""
 LEAST, FLAT = 0.2, 1.3
 """Variance of a patch, relative to that of the noise there: below it is clipped, above it is not flat."""
