@@ -82,7 +82,7 @@ class NoiseEstimator:
         # Steps to the values of a margin would look like edges of any height.
         filled = np.where(usable, plane, plane[usable].min()).astype(np.float32)
         if not magnitude:  # values far from 0 would cost digits
-            filled -= np.float32(np.median(filled[usable]))
+            filled -= filled.mean(dtype=np.float64).astype(np.float32)
         # Radiographs come in both photometric interpretations, and neither is the right one.
         signs = (1, -1) if modality in RADIOGRAPHS else (1,)
         with one_thread():

@@ -1,5 +1,6 @@
 """A small network that reads the noise of a plane: level, spectrum, where it is, and how sure it is."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ SIGNALS = (2.0, 8.0, 32.0)
 """Brightness, in units of the input, at which its closeness to a physical zero is given as one half."""
 SHAPES = 24
 """Learned filters beside those of the spectrum."""
+STRIP = 8
+"""Rows of blocks whose spectra are computed at a time: of wide planes they stay in a core's own cache."""
 LEAST_POWER = 1e-4
 """Added to powers in units of the input before a logarithm."""
 
@@ -97,13 +100,13 @@ class NoiseLevelNet(nn.Module):
 
     def _enter(self, image: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
         """Power [B, CELLS, h, w] of each block, 1 for white noise of one unit, and companded shapes."""
-        bank, mix = (part.to(image.device) for part in _filters())
         head = self.head - self.head.mean(dim=(1, 2, 3), keepdim=True)
+        # The last blocks see their cell twice.
+        image = torch.cat([image, image[..., -CELL:, :]], dim=2)
+        image = torch.cat([image, image[..., -CELL:]], dim=3)
         grid = functional.pixel_unshuffle(image, CELL).contiguous(memory_format=torch.channels_last)
-        grid = functional.pad(grid, (0, 1, 0, 1), mode="replicate")
-        waves = functional.conv2d(grid, torch.cat([bank, head])) / unit[:, None, None, None]
-        squares = waves[:, : len(bank)].square()
-        return functional.conv2d(squares, mix), compand(waves[:, len(bank) :], 4.0)
+        scale = unit[:, None, None, None]
+        return _block_power(image) / scale.square(), compand(functional.conv2d(grid, head) / scale, 4.0)
 
     def _read(
         self, seen: Tensor, power: Tensor, blocks: Tensor, known: Tensor, scale: tuple[Tensor, Tensor]
@@ -149,10 +152,11 @@ def scales(image: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     right, below = image.diff(dim=3), image.diff(dim=2)
     power = functional.pad(right, (0, 1)).square() + functional.pad(below, (0, 0, 0, 1)).square()
     differ = functional.avg_pool2d(power, CELL) / 4
-    unit = _quantile(differ, cells & (differ > 0), QUIET).sqrt()
+    unit = _quantiles(differ, cells & (differ > 0), (QUIET,))[0].sqrt()
     mean = functional.avg_pool2d(image, CELL // 2)
     fine = functional.interpolate(cells.float(), scale_factor=2) > 0.5
-    span = _quantile(mean, fine, 0.99) - _quantile(mean, fine, 0.01)
+    low, high = _quantiles(mean, fine, (0.01, 0.99))
+    span = high - low
     unit = torch.where(unit > 0, unit, torch.where(span > 0, span * SURELY_SEEN, torch.ones_like(unit)))
     return unit, torch.maximum(span, unit)
 
@@ -164,44 +168,47 @@ def _whole_blocks(cells: Tensor) -> Tensor:
     return torch.where(whole.any(dim=(2, 3), keepdim=True), whole, cells)
 
 
-def _quantile(values: Tensor, chosen: Tensor, share: float) -> Tensor:
-    """The value [B] below which `share` of the chosen ones are; 0 where none is chosen."""
+def _quantiles(values: Tensor, chosen: Tensor, shares: Sequence[float]) -> list[Tensor]:
+    """For each share the value [B] below which it is, of the chosen ones; 0 where none is chosen."""
     rows = values.flatten(1).masked_fill(~chosen.flatten(1), torch.inf).sort(dim=1).values
     count = chosen.flatten(1).sum(dim=1)
-    place = ((count - 1).clamp(min=0) * share).round().long()
-    found = rows.gather(1, place[:, None])[:, 0]
-    return torch.where(count > 0, found, torch.zeros_like(found))
+    places = [((count - 1).clamp(min=0) * share).round().long() for share in shares]
+    found = [rows.gather(1, place[:, None])[:, 0] for place in places]
+    return [torch.where(count > 0, value, torch.zeros_like(value)) for value in found]
+
+
+def _block_power(image: Tensor) -> Tensor:
+    """Power [B, CELLS, h, w] in each cell of the spectrum, of the blocks of planes [B, 1, H, W]."""
+    window, weights = (part.to(image.device) for part in _spectrum())
+    side, found = 2 * CELL, []
+    for start in range(0, image.shape[2] - CELL, STRIP * CELL):
+        strip = image[:, 0, start : start + (STRIP + 1) * CELL]
+        blocks = strip.unfold(1, side, CELL).unfold(2, side, CELL)
+        blocks = (blocks - blocks.mean(dim=(-2, -1), keepdim=True)) * window
+        squares = torch.view_as_real(torch.fft.rfft2(blocks)).square()
+        found.append(squares.flatten(3) @ weights)
+    return torch.cat(found, dim=1).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)  # kept from one call to the next, and trained through
-def _filters() -> tuple[Tensor, Tensor]:
-    """Waves under a Hann window, without mean, as kernels [N, CELL², 2, 2] over cells, and the mean of their
-    squares over each cell of the spectrum [CELLS, N, 1, 1], 1 for white noise of unit variance.
+def _spectrum() -> tuple[Tensor, Tensor]:
+    """Hann window [2 CELL, 2 CELL] of a block, and the weights [N, CELLS] of the squares of the real and
+    imaginary parts of its `rfft2` in the power of each cell of the spectrum, 1 for white noise of variance 1.
 
     The lowest band holds no wave of a block; it is given the power of the lowest ones there are.
     """
     side = 2 * CELL
     hann = torch.hann_window(side + 2, periodic=False, dtype=torch.float64)[1:-1]
-    place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
-    waves, cells = [], []
-    for ky in range(-side // 2 + 1, side // 2 + 1):
-        for kx in range(side // 2 + 1):
-            if (kx in (0, side // 2) and ky < 0) or kx == ky == 0:
-                continue
-            fy, fx = abs(ky) / side, kx / side
-            radial = sum((fy**2 + fx**2) ** 0.5 >= edge for edge in SPECTRUM_EDGES[1:-1])
-            phase = 2 * torch.pi / side * (ky * place[:, None] + kx * place[None, :])
-            for wave in (phase.cos(), phase.sin()):
-                wave = wave * hann[:, None] * hann[None, :]
-                wave = wave - wave.mean()
-                if float(wave.square().sum()) > 1e-6:
-                    waves.append(wave)
-                    cells.append(2 * max(radial, 1) + (fy > fx))
-    bank = torch.stack(waves)
-    kernels = bank.view(-1, 2, CELL, 2, CELL).permute(0, 2, 4, 1, 3).reshape(len(bank), CELL**2, 2, 2)
-    mix = torch.zeros(CELLS, len(bank), dtype=torch.float64)
-    mix[torch.tensor(cells), torch.arange(len(bank))] = 1
-    mix[:2] = mix[2:4]
-    mix /= mix @ bank.square().sum(dim=(1, 2))[:, None]
-    return kernels.float(), mix[:, :, None, None].float()
+    window = hann[:, None] * hann
+    # The mean of a block is taken off, and with it some of the power of white noise.
+    energy = window.square().sum() - torch.fft.rfft2(window).abs().square() / side**2
+    fy, fx = torch.fft.fftfreq(side).abs()[:, None], torch.fft.rfftfreq(side)[None, :]
+    radial = torch.bucketize(torch.hypot(fy, fx), torch.tensor(SPECTRUM_EDGES[1:-1]), right=True).clamp(min=1)
+    once = torch.ones(side, CELL + 1, dtype=torch.float64)
+    once[0, 0] = 0
+    once[CELL + 1 :, [0, -1]] = 0  # the same waves as at the positive frequencies
+    weights = functional.one_hot(2 * radial + (fy > fx), CELLS) * once[..., None]
+    weights[..., :2] = weights[..., 2:4]
+    weights /= (weights * energy[..., None]).sum(dim=(0, 1))
+    return window.float(), weights.flatten(0, 1).repeat_interleave(2, dim=0).float()

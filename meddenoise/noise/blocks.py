@@ -15,6 +15,8 @@ RING_EDGES = (0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.5, 0.7072)
 """Cycles a pixel; half the width of BAND_EDGES below 0.375. Detrending leaves nothing below the first."""
 MAX_BLOCKS = 1200
 """Blocks measured in one plane: enough for a steady 3 % quantile, 40 ms."""
+AT_ONCE = 64
+"""Blocks measured at a time: of 32 x 32 pixels they stay in a core's own cache."""
 
 CLIPPED = 0.01
 """Share of a plane at its lowest or highest value from which that value is a fill or a clip."""
@@ -61,17 +63,24 @@ def measure_blocks(plane: Image, usable: Mask, size: int, brightness: Image | No
     step = max(size // 4, round(np.sqrt(plane.size / MAX_BLOCKS)))
     share = _windows(usable, size, step).mean(axis=(2, 3))
     rows, columns = np.nonzero(share >= 0.995)
-    pixels = np.ascontiguousarray(_windows(plane, size, step)[rows, columns], np.float32)
-    mean = pixels.mean(axis=(1, 2))
-    pixels -= mean[:, None, None]
+    windows = _windows(plane, size, step)
+    mean, variance = (np.empty(len(rows), np.float32) for _ in range(2))
+    power = np.empty((len(rows), len(RING_EDGES) - 1), np.float32)
+    for start in range(0, len(rows), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        pixels = np.ascontiguousarray(windows[rows[some], columns[some]], np.float32).reshape(-1, size * size)
+        mean[some] = pixels.mean(axis=1)
+        pixels -= mean[some, None]
+        variance[some] = np.einsum("np,np->n", pixels, pixels) / size**2
+        power[some] = _ring_power(pixels, size)
     if brightness is not None:
         mean = _windows(brightness, size, step)[rows, columns].mean(axis=(1, 2), dtype=np.float32)
     return Blocks(
         size,
         step,
         mean,
-        pixels.std(axis=(1, 2)),
-        _ring_power(pixels) / _white_response(size)[0],
+        np.sqrt(variance),
+        power / _white_response(size)[0],
         (rows * step + size / 2).astype(np.float32),
         (columns * step + size / 2).astype(np.float32),
     )
@@ -121,21 +130,23 @@ def _windows(array: NDArray[np.generic], size: int, step: int) -> NDArray[np.gen
     return view[::step, ::step]
 
 
-def _ring_power(pixels: Image) -> Image:
-    """Mean power in each ring of blocks [n, size, size], plane-detrended under a Hann window; [n, rings]."""
-    n, size = len(pixels), pixels.shape[1]
-    window, basis, ring = _tools(size)
-    x = pixels.reshape(n, size * size) * window
-    x -= (x @ basis) @ basis.T
-    x *= window
-    spectrum = rfft2(x.reshape(-1, size, size))
-    power = (spectrum.real**2 + spectrum.imag**2).reshape(n, size * (size // 2 + 1))
+def _ring_power(pixels: Image, size: int) -> Image:
+    """Mean power in each ring of blocks [n, size²], plane-detrended under a Hann window; [n, rings]."""
+    hann, basis, ring = _tools(size)
+    x = pixels * hann
+    x -= (pixels @ basis) @ basis.T
+    spectrum = rfft2(x.reshape(-1, size, size), overwrite_x=True).reshape(len(pixels), -1)
+    power = spectrum.real**2
+    power += spectrum.imag**2
     return np.asarray(power @ ring, np.float32)
 
 
 @lru_cache
 def _tools(size: int) -> tuple[Image, Image, Image]:
-    """Root of the Hann window, plane basis under it [pixels, 3], ring averages [frequencies, rings]."""
+    """Hann window [pixels], planes under it [pixels, 3], ring averages [frequencies, rings].
+
+    The planes are orthonormal under the root of the window: fitted with the window as weights.
+    """
     hann = np.hanning(size + 2)[1:-1]
     root = np.sqrt(np.outer(hann, hann)).ravel()
     t = (np.arange(size) - (size - 1) / 2) / size
@@ -147,13 +158,13 @@ def _tools(size: int) -> tuple[Image, Image, Image]:
     index = np.digitize(radius, RING_EDGES) - 1
     ring = np.stack([(times * (index == k)).ravel() for k in range(len(RING_EDGES) - 1)], axis=1)
     ring /= np.maximum(ring.sum(axis=0), 1)
-    return root.astype(np.float32), basis.astype(np.float32), ring.astype(np.float32)
+    return (root**2).astype(np.float32), (basis * root[:, None]).astype(np.float32), ring.astype(np.float32)
 
 
 @lru_cache
 def _white_response(size: int) -> tuple[Image, NDArray[np.float64]]:
     """Mean ring power of unit white noise and its Gamma shape, measured once on 2000 fixed blocks."""
-    noise = np.random.default_rng(0).standard_normal((2000, size, size), np.float32)
-    power = _ring_power(noise).astype(np.float64)
+    noise = np.random.default_rng(0).standard_normal((2000, size * size), np.float32)
+    power = _ring_power(noise, size).astype(np.float64)
     mean = power.mean(axis=0)
     return mean.astype(np.float32), mean**2 / power.var(axis=0)

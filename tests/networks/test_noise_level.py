@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from meddenoise.networks import build
-from meddenoise.networks.noise_level import NoiseLevelNet, NoiseReading, scales, usable_cells
-from meddenoise.noise.cells import cell_shares
+from meddenoise.networks.noise_level import CELL, NoiseLevelNet, NoiseReading, scales, usable_cells
+from meddenoise.noise import SPECTRUM_EDGES
+from meddenoise.noise.cells import CELLS, cell_shares
 from meddenoise.training.recipe import read_recipe
 
 
@@ -46,6 +47,18 @@ def test_offset_changes_nothing_and_scale_only_the_level(
 def test_the_spectrum_has_the_power_of_white_noise(network: NoiseLevelNet) -> None:
     spectrum = read(network, planes(64, 64)).spectrum[0].double().exp()
     assert float((spectrum**2 * torch.tensor(cell_shares())).sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_power_of_a_wave_is_in_its_cell_of_the_spectrum(network: NoiseLevelNet) -> None:
+    size, side = 64, 2 * CELL
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    for turns_y, turns_x in ((0, 4), (4, 0), (3, 5), (-3, 5), (7, 7), (0, 8)):
+        wave = torch.cos(2 * torch.pi * (turns_y * y + turns_x * x) / side)
+        power, _ = network._enter(7000 + wave[None, None], torch.ones(1))
+        fy, fx = abs(turns_y) / side, turns_x / side
+        cell = 2 * int(np.digitize(np.hypot(fy, fx), SPECTRUM_EDGES[1:-1])) + (fy > fx)
+        assert power.shape == (1, CELLS, size // CELL, size // CELL)
+        assert power[0, :, :-1, :-1].mean(dim=(1, 2)).argmax() == cell
 
 
 def test_only_a_physical_zero_makes_brightness_count(network: NoiseLevelNet) -> None:
