@@ -69,7 +69,8 @@ def _denoise(series: Series, method: str, model: Literal["gaussian", "rician"]) 
     plan = prepare_denoising(series, Options(method=method, device="cpu"))
     assert plan.setup.noise is not None
     setup = replace(plan.setup, noise=replace(plan.setup.noise, model=model))
-    return replace(plan, setup=setup).run().series.values(0, 1)[0]
+    result: Plane = replace(plan, setup=setup).run().series.values(0, 1)[0]
+    return result
 
 
 def _gain(signal: Plane, noisy: Plane, result: Plane) -> float:
