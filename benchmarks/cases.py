@@ -14,7 +14,7 @@ from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.simulate import simulate
 from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.noise.stabilise import Rician
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 
 class Stabiliser(Protocol):
@@ -54,8 +54,8 @@ class Case:
     name: str
     picture: str
     modality: str
-    clean: Plane
-    noisy: Plane
+    clean: Image
+    noisy: Image
     peak: float
     sigma: float
     told: float

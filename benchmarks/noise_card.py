@@ -5,10 +5,9 @@ from statistics import fmean, median
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.pictures import ALIKE
 
 Row = dict[str, Any]
-ALIKE = {"CR": "DX", "RF": "XA"}
-"""Modalities scored by another of the same physics."""
 LEAST_SHARE = 0.01
 METHODS = ("wavelet", "classical", "learned", "ruling")
 TEXT = (

@@ -15,7 +15,7 @@ from meddenoise.noise.cells import spectrum_cells
 from meddenoise.noise.spectrum import filter_planes, mean_power
 from meddenoise.phantom import PHANTOMS, make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 KINDS = tuple(PHANTOMS)
 WHITE = np.ones(16)
@@ -32,7 +32,7 @@ class Case:
 
     group: str
     name: str
-    plane: Plane
+    plane: Image
     sigma: float
     span: float
     modality: str = ""
@@ -46,13 +46,13 @@ class Case:
 
 
 @lru_cache(maxsize=64)
-def truth(kind: str, size: int, seed: int) -> tuple[Plane, float]:
+def truth(kind: str, size: int, seed: int) -> tuple[Image, float]:
     """A plane of a phantom and its range, 2000 HU for CT."""
     plane = make_phantom(kind, size=size, planes=1, seed=seed).truth[0]
     return plane, 2000.0 if kind == "ct" else float(np.percentile(plane, 99.9) - plane.min())
 
 
-def photographs(data: Path, count: int, size: int = 256) -> list[tuple[str, Plane]]:
+def photographs(data: Path, count: int, size: int = 256) -> list[tuple[str, Image]]:
     """Middle crops of validation photographs, which have next to no noise."""
     paths = sorted((data / "natural" / "kodak_half").glob("*.png"))[:: max(1, 24 // count)][:count]
     found = []
@@ -63,10 +63,10 @@ def photographs(data: Path, count: int, size: int = 256) -> list[tuple[str, Plan
     return found
 
 
-def gauss(length_y: float, length_x: float) -> Callable[[tuple[int, int]], Plane]:
+def gauss(length_y: float, length_x: float) -> Callable[[tuple[int, int]], Image]:
     """Amplitudes, of unit mean power, of white noise blurred by a Gaussian kernel in pixels."""
 
-    def amplitude(shape: tuple[int, int]) -> Plane:
+    def amplitude(shape: tuple[int, int]) -> Image:
         fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
         gain = np.exp(-2 * np.pi**2 * ((length_y * fy) ** 2 + (length_x * fx) ** 2))
         return np.asarray(gain / np.sqrt(mean_power(gain, shape[1])), np.float32)
@@ -74,14 +74,14 @@ def gauss(length_y: float, length_x: float) -> Callable[[tuple[int, int]], Plane
     return amplitude
 
 
-def ramp(shape: tuple[int, int]) -> Plane:
+def ramp(shape: tuple[int, int]) -> Image:
     """Amplitudes of filtered back-projection, of unit mean power."""
     f = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :])
     gain = np.sqrt(f) * np.exp(-((f / 0.3) ** 2))
     return np.asarray(gain / np.sqrt(mean_power(gain, shape[1])), np.float32)
 
 
-def kernel_of(correlation: tuple[float, float]) -> Callable[[tuple[int, int]], Plane]:
+def kernel_of(correlation: tuple[float, float]) -> Callable[[tuple[int, int]], Image]:
     """Amplitudes of noise under a Gaussian kernel with those correlations of neighbours along x and y."""
     f = np.fft.fftfreq(512)
     lengths = np.linspace(0.0, 2.0, 401)
@@ -91,7 +91,7 @@ def kernel_of(correlation: tuple[float, float]) -> Callable[[tuple[int, int]], P
     return gauss(float(y), float(x))
 
 
-SPECTRA: dict[str, Callable[[tuple[int, int]], Plane]] = {
+SPECTRA: dict[str, Callable[[tuple[int, int]], Image]] = {
     "white": lambda shape: np.ones((shape[0], shape[1] // 2 + 1), np.float32),
     "gauss 0.5": gauss(0.5, 0.5),
     "gauss 0.8": gauss(0.8, 0.8),
@@ -99,14 +99,14 @@ SPECTRA: dict[str, Callable[[tuple[int, int]], Plane]] = {
 }
 
 
-def soft_ramp(shape: tuple[int, int]) -> Plane:
+def soft_ramp(shape: tuple[int, int]) -> Image:
     """Amplitudes of filtered back-projection under a kernel that ends at half the Nyquist frequency."""
     f = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :])
     gain = np.sqrt(f) * np.cos(np.pi * np.minimum(f, 0.25) / 0.5)
     return np.asarray(gain / np.sqrt(mean_power(gain, shape[1])), np.float32)
 
 
-def half_band(shape: tuple[int, int]) -> Plane:
+def half_band(shape: tuple[int, int]) -> Image:
     """Amplitudes of images brought to twice the matrix by zeros in k-space."""
     fy, fx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
     gain = ((np.abs(fy) < 0.25) & (np.abs(fx) < 0.25)).astype(float)
@@ -117,8 +117,8 @@ COARSE = {"gauss 1.5": gauss(1.5, 1.5), "soft ramp": soft_ramp, "half band": hal
 
 
 def noise_of(
-    shape: tuple[int, int], spectrum: Callable[[tuple[int, int]], Plane], rng: np.random.Generator
-) -> tuple[Plane, NDArray[np.float64]]:
+    shape: tuple[int, int], spectrum: Callable[[tuple[int, int]], Image], rng: np.random.Generator
+) -> tuple[Image, NDArray[np.float64]]:
     """Noise of unit variance and its cells."""
     amplitude = spectrum(shape)
     noise = filter_planes(rng.standard_normal(shape, np.float32), amplitude)

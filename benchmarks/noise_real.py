@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks.noise_cases import SPECTRA, Case, noise_of
 from meddenoise.io import discover, read_item
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 MODALITY = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}
 DRIFT = 6.0
@@ -19,7 +19,7 @@ BRIGHT = 0.25
 PER_GROUP = 6
 
 
-def values(path: Path) -> Plane:
+def values(path: Path) -> Image:
     """All planes of a file [N, Y, X]."""
     series = read_item(discover([path]).items[0])
     return series.values(0, len(series))

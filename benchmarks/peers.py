@@ -18,10 +18,10 @@ from meddenoise.noise.physics import NPS_FREQUENCIES
 from meddenoise.noise.spectrum import radial_frequency
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Geometry, Plane, Series
+from meddenoise.series import Geometry, Image, Series
 
 Column = TypeVar("Column")
-Peer = Callable[[Case], Plane]
+Peer = Callable[[Case], Image]
 
 GIVEN_MODEL = "bm3d+model"
 """Column of BM3D with the whole noise model."""
@@ -83,7 +83,7 @@ def is_learned(name: str) -> bool:
     return row is not None and row.learned
 
 
-def bm3d_given_model(case: Case) -> Plane:
+def bm3d_given_model(case: Case) -> Image:
     """BM3D given the true spectrum, behind the true variance stabilisation."""
     noisy = case.noisy.astype(np.float64)
     if case.told == 0:
@@ -95,7 +95,7 @@ def bm3d_given_model(case: Case) -> Plane:
     return case.stabiliser.inverse(bm3d_coloured(stable, power)).astype(np.float32)
 
 
-def as_series(plane: Plane, modality: str) -> Series:
+def as_series(plane: Image, modality: str) -> Series:
     """A series of one float plane."""
     limit = float(np.finfo(np.float32).max)
     return Series(
@@ -113,12 +113,12 @@ def as_series(plane: Plane, modality: str) -> Series:
 
 
 def _ours(options: Options, told: bool) -> Peer:
-    def denoise(case: Case) -> Plane:
+    def denoise(case: Case) -> Image:
         if told and case.told == 0:
             return case.noisy
         settings = replace(options, sigma=case.told if told else None)
         result = denoise_series(as_series(case.noisy, case.modality), settings)
-        plane: Plane = result.series.values(0, 1)[0]
+        plane: Image = result.series.values(0, 1)[0]
         return plane
 
     return denoise
@@ -128,9 +128,9 @@ def classical(name: str) -> Peer:
     """A filter without weights, given the level of the case alone."""
     denoiser = get(name).load(Setup())
 
-    def denoise(case: Case) -> Plane:
+    def denoise(case: Case) -> Image:
         noisy = torch.from_numpy(case.noisy)[None, None]
-        plane: Plane = denoiser(noisy, torch.tensor([case.told]))[0, 0].numpy()
+        plane: Image = denoiser(noisy, torch.tensor([case.told]))[0, 0].numpy()
         return plane
 
     return denoise

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from meddenoise.io import discover, read_item
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 
 MODALITIES = ("CT", "MR", "DX", "XA")
+ALIKE = {"CR": "DX", "RF": "XA"}
+"""Modalities scored by another of the same physics."""
 FOLDERS = {"ct": "CT", "mr": "MR", "xray": "DX", "fluoro": "XA"}
 """A folder name on the way to a file tells the modality where the file does not."""
 LOOK_ONLY = ("real_noisy", "cine_dicom", "dicom_io")
@@ -25,7 +27,7 @@ class Picture:
 
     name: str
     modality: str
-    plane: Plane
+    plane: Image
     peak: float
     pixel_mm: float
 
@@ -36,7 +38,7 @@ class Repeats:
 
     name: str
     modality: str
-    frames: Plane
+    frames: Image
     peak: float
 
 
@@ -86,7 +88,7 @@ def split_files(folder: Path, split: str) -> list[Path]:
         return sorted(folder / row["file"] for row in csv.DictReader(stream) if row["split"] == split)
 
 
-def central_crop(plane: Plane, side: int) -> Plane:
+def central_crop(plane: Image, side: int) -> Image:
     """The middle `side` x `side` pixels, all where the plane is smaller or `side` is 0."""
     if side == 0:
         return plane

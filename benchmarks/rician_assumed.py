@@ -25,7 +25,7 @@ from meddenoise.engine.planes import as_map
 from meddenoise.phantom.acquire import to_series
 from meddenoise.pipeline.denoise import prepare_denoising
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 
 INSIDE = slice(80, 176)
 SEEDS = 18, 19
@@ -64,16 +64,16 @@ def main() -> None:
                 print(line, flush=True)
 
 
-def _denoise(series: Series, method: str, model: Literal["gaussian", "rician"]) -> Plane:
+def _denoise(series: Series, method: str, model: Literal["gaussian", "rician"]) -> Image:
     """The plane of `series` by a method that takes its noise for that of a model."""
     plan = prepare_denoising(series, Options(method=method, device="cpu"))
     assert plan.setup.noise is not None
     setup = replace(plan.setup, noise=replace(plan.setup.noise, model=model))
-    result: Plane = replace(plan, setup=setup).run().series.values(0, 1)[0]
+    result: Image = replace(plan, setup=setup).run().series.values(0, 1)[0]
     return result
 
 
-def _gain(signal: Plane, noisy: Plane, result: Plane) -> float:
+def _gain(signal: Image, noisy: Image, result: Image) -> float:
     """How much closer to the signal the result is, in dB."""
     return float(10 * np.log10(np.mean((noisy - signal) ** 2) / np.mean((result - signal) ** 2)))
 

@@ -30,7 +30,7 @@ from meddenoise.io import read
 from meddenoise.noise.models import NoiseOptions
 from meddenoise.phantom import Phantom
 from meddenoise.phantom.acquire import acquire, to_series
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 ACROSS_PX = 8
 """Diameter of the discs inserted; their contrast is the noise around them: CNR 1."""
@@ -64,7 +64,7 @@ class Discs:
             found.append(float(part[core].mean() - part[ring].mean()))
         return np.array(found)
 
-    def drawn(self, heights: Sequence[float]) -> Plane:
+    def drawn(self, heights: Sequence[float]) -> Image:
         """A plane of the discs with soft edges, each of its height, 0 elsewhere."""
         down, right = np.indices(self.shape)
         plane = np.zeros(self.shape)
@@ -73,7 +73,7 @@ class Discs:
         return plane.astype(np.float32)
 
 
-def flat_places(truth: Plane, sigma: Plane) -> list[tuple[float, float]]:
+def flat_places(truth: Image, sigma: Image) -> list[tuple[float, float]]:
     """Centres on a grid around which all planes [N, Y, X] of the truth are flat beside the noise."""
     height, width = truth.shape[-2:]
     found: list[tuple[float, float]] = []
@@ -148,11 +148,11 @@ def _in_flat_field() -> Trial:
     return Trial("contrast", "flat field white 25", "photo", "flat", series, ((0, 0), (1, 0)), cases, judge)
 
 
-def judge_pairs(discs: Discs, drawn: Plane, peak: float) -> Judge:
+def judge_pairs(discs: Discs, drawn: Image, peak: float) -> Judge:
     """The share of contrast in the difference of results with discs and without, disc by disc."""
     true = discs.contrasts(drawn)
 
-    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[Outcome]:
         half = len(planes) // 2
         return [
             Outcome(f"plane {plane} disc {n}", peak, share=float(share))
@@ -215,7 +215,7 @@ def acr(folder: Path) -> Iterator[Trial]:
                 yield Trial("contrast", f"ACR {row}", "MR", name, whole, judged, cases, judge, box)
 
 
-def find_discs(plane: Plane, radius: float) -> Discs:
+def find_discs(plane: Image, radius: float) -> Discs:
     """Bright discs of about that radius inside the round insert that fills the plane."""
     fine = plane.astype(np.float64)
     response = -gaussian_laplace(fine, radius / np.sqrt(2))
@@ -230,17 +230,17 @@ def find_discs(plane: Plane, radius: float) -> Discs:
     return Discs(tuple(c for c, keep in zip(every.centres, clear, strict=True) if keep), radius, fine.shape)
 
 
-def scan_noise(plane: Plane) -> float:
+def scan_noise(plane: Image) -> float:
     """Noise of a plane of an insert: half its pixels are flat, so the median of fine differences is noise."""
     fine = plane.astype(np.float64) - gaussian_filter(plane.astype(np.float64), 2.0)
     return float(np.median(np.abs(fine)) / 0.6745)
 
 
-def judge_discs(found: Sequence[Discs], scans: Sequence[Plane], peak: float) -> Judge:
+def judge_discs(found: Sequence[Discs], scans: Sequence[Image], peak: float) -> Judge:
     """The share of each disc's contrast, in the result over the scan as it was."""
     true = [discs.contrasts(scan) for discs, scan in zip(found, scans, strict=True)]
 
-    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[Outcome]:
         return [
             Outcome(f"plane {plane} disc {n}", peak, share=float(share))
             for plane, (discs, contrasts) in enumerate(zip(found, true, strict=True))

@@ -33,7 +33,7 @@ from meddenoise.noise.stabilise import Rician
 from meddenoise.phantom import Phantom, make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series
 from meddenoise.phantom.xray import attenuation, exposure
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 FIRST_SEED = 9000
 """Phantoms of this seed and above are never trained on."""
@@ -124,7 +124,7 @@ def peak_of(phantom: Phantom) -> float:
 
 
 def model_of(
-    phantom: Phantom, noise: NoiseOptions, info: NoiseInfo, noisy: Plane, n: int
+    phantom: Phantom, noise: NoiseOptions, info: NoiseInfo, noisy: Image, n: int
 ) -> tuple[float, float, NDArray[np.float64] | None, Stabiliser | Logarithm]:
     """Level (twice: true, and as peers get it), spectrum and stabilisation of the noise of plane `n`."""
     sigmas = np.broadcast_to(info.sigma, noisy.shape)[n].astype(np.float64)
@@ -161,7 +161,7 @@ def noises(peak: float, levels: tuple[int, ...], every: bool = True) -> list[Lev
     return found
 
 
-def noisy_case(picture: Picture, clean: Plane, noise: NoiseOptions, seed: int) -> Case:
+def noisy_case(picture: Picture, clean: Image, noise: NoiseOptions, seed: int) -> Case:
     """A clean plane with stationary noise."""
     noisy, info = simulate(clean, noise, np.random.default_rng([seed, *noise.name.encode()]))
     sigma = float(np.sqrt(np.mean(np.square(info.sigma))))

@@ -22,7 +22,7 @@ from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.models import GaussianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom.acquire import to_series
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 
 MOST_RHO = 0.02
 POOL = 4
@@ -106,15 +106,15 @@ def references(picture: Picture, listed: dict[str, float]) -> list[Reference]:
     return found
 
 
-def own_noise(plane: Plane, modality: str) -> float:
+def own_noise(plane: Image, modality: str) -> float:
     """The program's estimate of the noise in a plane."""
     return estimate_plane(plane, modality=modality).sigma
 
 
-def halved(plane: Plane) -> Plane:
+def halved(plane: Image) -> Image:
     """Means of 2 x 2 pixels; an odd last row or column is left out."""
     rows, columns = (size // 2 * 2 for size in plane.shape)
-    small: Plane = plane[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+    small: Image = plane[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
     return small
 
 
@@ -157,7 +157,7 @@ def volumes(folder: Path) -> Iterator[Trial]:
             yield from _both_ways(part, middle, peak_of_series(series, "MR"), "MR")
 
 
-def _both_ways(series: Series, truth: Plane, peak: float, modality: str) -> Iterator[Trial]:
+def _both_ways(series: Series, truth: Image, peak: float, modality: str) -> Iterator[Trial]:
     sigma = 25 / 255 * peak
     noisy, _ = simulate(truth, GaussianNoise(sigma), np.random.default_rng(FIRST_SEED))
     inner = range(1, len(truth) - 1)

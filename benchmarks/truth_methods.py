@@ -14,7 +14,7 @@ from benchmarks.truth_trial import Trial
 from meddenoise.io.atomic import staged
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Plane
+from meddenoise.series import Image
 from meddenoise.weights.checkpoint import read_metadata
 
 GIVEN = " given"
@@ -26,7 +26,7 @@ CINE_ONLY = ("befoi",)
 class Run:
     """Judged planes of one result, cut to the trial's box, and seconds a plane."""
 
-    planes: list[Plane]
+    planes: list[Image]
     seconds: float
 
 

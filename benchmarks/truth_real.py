@@ -18,7 +18,7 @@ from benchmarks.pictures import split_files
 from benchmarks.truth_trial import Box, Judge, Outcome, Trial
 from meddenoise.engine.planes import as_map
 from meddenoise.io import read
-from meddenoise.series import Mask, Plane, Series
+from meddenoise.series import Image, Mask, Series
 
 DRIFT_PX = 6.0
 """Changes over more than about that many pixels are drift."""
@@ -44,16 +44,16 @@ def mean_fine(difference: NDArray[np.floating], where: Mask) -> float:
     return float(np.mean(without_drift(difference)[where] ** 2))
 
 
-def pair_noise(first: Plane, second: Plane, where: Mask) -> float:
+def pair_noise(first: Image, second: Image, where: Mask) -> float:
     """Noise power of two acquisitions of one object."""
     return mean_fine(first - second, where) / 2
 
 
-def judge_pair(first: Plane, second: Plane, where: Mask, peak: float) -> Judge:
+def judge_pair(first: Image, second: Image, where: Mask, peak: float) -> Judge:
     """Each result held against the other acquisition; both directions together halve the chance error."""
     noise = pair_noise(first, second, where)
 
-    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[Outcome]:
         seen = [mean_fine(planes[0] - second, where), mean_fine(planes[1] - first, where)]
         return [Outcome("", peak, None, float(np.mean(seen)) - noise)]
 
@@ -80,7 +80,7 @@ def repeats(folder: Path) -> Iterator[Trial]:
         yield Trial("repeats", name, "MR", name, series, ((0, 0), (1, 0)), cases, judge)
 
 
-def still_part(first: Plane, second: Plane) -> Mask:
+def still_part(first: Image, second: Image) -> Mask:
     """Mask of what two acquisitions of one object share: the object with its rim, but for what has moved.
 
     A rim that moved by a tenth of a pixel differs, with its ringing, by far more than noise. What is left
@@ -100,11 +100,11 @@ def still_part(first: Plane, second: Plane) -> Mask:
 class Witness:
     """Reference of a frame: a mean of other frames, and the noise power that this mean still has."""
 
-    mean: Plane
+    mean: Image
     noise_ms: float
 
 
-def witness(frames: Plane, frame: int, others: Sequence[int], reach: int) -> Witness:
+def witness(frames: Image, frame: int, others: Sequence[int], reach: int) -> Witness:
     """The mean of two means of `others`, before `frame` and after it: their difference is its own noise.
 
     Each half is of frames that follow each other, so that what ties neighbours in time counts in it; where
@@ -121,7 +121,7 @@ def witness(frames: Plane, frame: int, others: Sequence[int], reach: int) -> Wit
     return Witness((scale * mean).astype(np.float32), scale**2 * own)
 
 
-def witnesses(frames: Plane) -> list[Witness]:
+def witnesses(frames: Image) -> list[Witness]:
     """A witness for each frame [T, Y, X]: settled frames that share no noise with it or its neighbours.
 
     Neighbours are left out as methods look at them; where noise is tied in time, theirs too.
@@ -135,7 +135,7 @@ def witnesses(frames: Plane) -> list[Witness]:
     ]
 
 
-def frame_levels(frames: Plane) -> list[float]:
+def frame_levels(frames: Image) -> list[float]:
     """Noise of each frame, from its difference to the mean of the last half of the run."""
     everywhere = np.ones(frames.shape[1:], bool)
     count = len(frames)
@@ -147,7 +147,7 @@ def frame_levels(frames: Plane) -> list[float]:
     return levels
 
 
-def tied_in_time(frames: Plane, settled: Sequence[int]) -> float:
+def tied_in_time(frames: Image, settled: Sequence[int]) -> float:
     """Correlation of the noise of neighbouring frames: differences of neighbours are smaller where it is."""
     everywhere = np.ones(frames.shape[1:], bool)
     near = [mean_fine(frames[n] - frames[n + 1], everywhere) for n in settled if n + 1 in settled]
@@ -159,7 +159,7 @@ def judge_frames(found: Sequence[Witness], peak: float) -> Judge:
     """Each frame held against its witness."""
     everywhere = np.ones(found[0].mean.shape, bool)
 
-    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[Outcome]:
         return [
             Outcome(f"frame {n}", peak, None, mean_fine(plane - one.mean, everywhere) - one.noise_ms)
             for n, (plane, one) in enumerate(zip(planes, found, strict=True))

@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmarks.markdown import table
 from benchmarks.peers import GIVEN_PEERS
+from benchmarks.pictures import ALIKE
 from benchmarks.truth_table import CAPTION, TITLES, lines
-from tools.restored import ALIKE
 
 Row = dict[str, Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.peers import as_series
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 
 Box = tuple[slice, slice]
 WHOLE: Box = (slice(None), slice(None))
@@ -38,7 +38,7 @@ class Outcome:
         return float(10 * np.log10(self.noise_ms / left))
 
 
-Judge = Callable[[Sequence[Plane]], list[Outcome]]
+Judge = Callable[[Sequence[Image]], list[Outcome]]
 """The judged planes of a result, in order -> what is left in them."""
 
 
@@ -62,7 +62,7 @@ class Trial:
     note: str = ""
 
     @property
-    def noisy(self) -> list[Plane]:
+    def noisy(self) -> list[Image]:
         """The judged planes as they came."""
         return [case.noisy for case in self.cases]
 
@@ -80,22 +80,22 @@ def plane_trial(case: Case, group: str, row: str, note: str = "") -> Trial:
     return Trial(group, row, kind, case.picture, series, ((0, 0),), (case,), judge, note=note)
 
 
-def against(truths: Sequence[Plane], peak: float) -> Judge:
+def against(truths: Sequence[Image], peak: float) -> Judge:
     """The judge of planes whose truth is known: their common mean square error."""
 
-    def judge(planes: Sequence[Plane]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[Outcome]:
         return [Outcome("", peak, None, mean_square(planes, truths))]
 
     return judge
 
 
-def mean_square(planes: Sequence[Plane], truths: Sequence[Plane]) -> float:
+def mean_square(planes: Sequence[Image], truths: Sequence[Image]) -> float:
     """Mean square difference over all planes."""
     errors = [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(planes, truths, strict=True)]
     return float(np.mean(errors))
 
 
-def outcomes(trial: Trial, planes: Sequence[Plane]) -> list[Outcome]:
+def outcomes(trial: Trial, planes: Sequence[Image]) -> list[Outcome]:
     """The judged planes of one result as outcomes that know the noise before."""
     before = trial.judge(trial.noisy)
     after = trial.judge(planes)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
 """Pixels [..., Y, X] or other values, float32."""
-Plane = NDArray[np.float32]
-"""One plane [Y, X], float32."""
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.floating]

@@ -23,12 +23,12 @@ from typing import Any
 from benchmarks.cases import SIGMAS
 from benchmarks.markdown import table
 from benchmarks.noise_card import TEXT, estimator_scores, estimator_table
-from benchmarks.pictures import MODALITIES
+from benchmarks.pictures import ALIKE, MODALITIES
 from benchmarks.truth_scores import truth_scores, truth_table_of
 from meddenoise.methods import METHODS
 from meddenoise.weights.checkpoint import CheckpointMetadata, read_metadata
 from meddenoise.weights.manifest import MANIFEST, OTHER, read_manifest
-from tools.restored import ALIKE, restored_scores, restored_table
+from tools.restored import restored_scores, restored_table
 
 Rows = list[dict[str, Any]]
 ROOT = Path(__file__).parents[1]

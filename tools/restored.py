@@ -5,13 +5,12 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.pictures import ALIKE
 from papers.medcdiff.medcdiff_document import INPUTS
 
 Document = dict[str, Any]
 BEST_OF = {"medcdiff-upscale": "bicubic", "medcdiff-inpaint": "biharmonic"}
 """The classical method whose PSNR is taken off in the manifest."""
-ALIKE = {"CR": "DX", "RF": "XA"}
-"""Modalities scored by another of the same physics."""
 
 
 def restored_scores(document: Document, modalities: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.cells import bands_of_cells, cell_shares
 from meddenoise.noise.estimate import estimate_plane
 from meddenoise.noise.quiet import most_noise
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_network
 
@@ -69,7 +69,7 @@ class NoiseEstimator:
         self.network = network
 
     @torch.inference_mode()
-    def estimate(self, plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
+    def estimate(self, plane: Image, valid: Mask, modality: str = "") -> NoiseEstimate:
         """The noise of a plane [Y, X] in its own unit; sigma 0 where none can be seen.
 
         `valid` [Y, X] is False where pixels are no image; `modality` is a DICOM code. Planes need SMALLEST
@@ -121,7 +121,7 @@ def load_estimator(spec: str = NAME) -> NoiseEstimator:
     return NoiseEstimator(network)
 
 
-def estimate(plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
+def estimate(plane: Image, valid: Mask, modality: str = "") -> NoiseEstimate:
     """The noise of a plane [Y, X] in its own unit by both estimators; sigma 0 where none can be seen.
 
     Arguments as of `noise.estimate.estimate_plane`.
@@ -134,7 +134,7 @@ def estimate(plane: Plane, valid: Mask, modality: str = "") -> NoiseEstimate:
 
 
 def settle(
-    classical: NoiseEstimate, learned: NoiseEstimate, plane: Plane, valid: Mask, modality: str
+    classical: NoiseEstimate, learned: NoiseEstimate, plane: Image, valid: Mask, modality: str
 ) -> NoiseEstimate:
     """Of both estimates of a plane the one to go by, held against the plane where the network is in doubt."""
     ruled = rule(classical, learned, modality)
@@ -195,7 +195,7 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     )
 
 
-def _held_down(ruled: NoiseEstimate, doubt: float, plane: Plane, valid: Mask) -> NoiseEstimate:
+def _held_down(ruled: NoiseEstimate, doubt: float, plane: Image, valid: Mask) -> NoiseEstimate:
     """The estimate of a plane [Y, X], no higher than its quietest squares allow, if its error may be `doubt`.
 
     They may be quieter than the rest for reasons of their own: it falls by no more than it may be too high,

@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates, uniform_filter, zoom
 from meddenoise.noise import SignalVariance
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.noise.ct import attenuation_variance
-from meddenoise.series import Floats, Plane
+from meddenoise.series import Floats, Image
 
 LOW_SHARE = 0.1
 """Share of the blocks below the surface: those taken as free of anatomy."""
@@ -37,9 +37,9 @@ class Dependence:
 
     blocks: Floats
     variance: SignalVariance | None = None
-    field: Plane | None = None
+    field: Image | None = None
 
-    def over(self, plane: Plane) -> Plane:
+    def over(self, plane: Image) -> Image:
         """Relative variance at each pixel of a plane [Y, X]."""
         if self.variance is not None:
             signal = uniform_filter(np.nan_to_num(plane, posinf=0, neginf=0), SMOOTH)
@@ -49,7 +49,7 @@ class Dependence:
         return np.ones(plane.shape, np.float32)
 
 
-def fit_dependence(blocks: Blocks, plane: Plane, modality: str) -> Dependence:
+def fit_dependence(blocks: Blocks, plane: Image, modality: str) -> Dependence:
     """Dependence of the noise of a plane [Y, X] on brightness or, in CT, on place, by its flat blocks.
 
     In CT the place rules wherever noise depends on it: what seems to follow the brightness there is that
@@ -74,7 +74,7 @@ def fit_dependence(blocks: Blocks, plane: Plane, modality: str) -> Dependence:
     return candidates[best] if losses[best] < limit else even
 
 
-def stretch_field(field: Plane, shape: tuple[int, ...]) -> Plane:
+def stretch_field(field: Image, shape: tuple[int, ...]) -> Image:
     """A coarse map laid over a plane, linear between its points."""
     factors = [n / f for n, f in zip(shape, field.shape, strict=True)]
     return np.asarray(zoom(field, factors, order=1, mode="nearest", grid_mode=True), np.float32)
@@ -132,7 +132,7 @@ def _fit_exponential(power: Floats, mean: Floats) -> Dependence:
     return Dependence(law.at(mean), law)
 
 
-def _fit_places(power: Floats, blocks: Blocks, plane: Plane) -> list[Dependence]:
+def _fit_places(power: Floats, blocks: Blocks, plane: Image) -> list[Dependence]:
     """By a quadratic of the logarithm, and by what the rays lose in the body."""
     y, x = (
         2 * where.astype(np.float64) / side - 1

@@ -12,7 +12,7 @@ from meddenoise.noise.dependence import Dependence, fit_dependence, stretch_fiel
 from meddenoise.noise.floor import estimate_tiny, ring_floors, total_variance
 from meddenoise.noise.profile.change import Scene
 from meddenoise.noise.rician import find_coils, find_rayleigh, has_negatives, magnitude_floors
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 LARGE_BLOCK, SMALL_BLOCK = 32, 16
 """Sides of a block in pixels: the larger resolves low frequencies, the smaller fits into small images."""
@@ -45,7 +45,7 @@ ROUNDS = 20
 """Passes in which the partners' share is taken off; each leaves a quarter of the error at most."""
 
 
-def estimate_plane(plane: Plane, valid: Mask | None = None, modality: str = "") -> NoiseEstimate:
+def estimate_plane(plane: Image, valid: Mask | None = None, modality: str = "") -> NoiseEstimate:
     """The noise of one plane [Y, X] from its own pixels, in their unit; sigma 0 where none can be seen.
 
     `valid` [Y, X] is False where pixels are no image, None where all are. `modality` is a DICOM code: CT
@@ -69,7 +69,7 @@ def estimate_plane(plane: Plane, valid: Mask | None = None, modality: str = "") 
     return estimate_blocks(blocks, plane, usable, modality)
 
 
-def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -> NoiseEstimate:
+def estimate_blocks(blocks: Blocks, plane: Image, usable: Mask, modality: str) -> NoiseEstimate:
     """The noise that the blocks of a plane [Y, X] show; `usable` [Y, X] is where it can carry noise."""
     if len(blocks) == 0:
         return NoiseEstimate(0.0)
@@ -93,7 +93,7 @@ def estimate_blocks(blocks: Blocks, plane: Plane, usable: Mask, modality: str) -
     return NoiseEstimate(float(np.sqrt(share * mean)), _bands(floors), variance, field, coils=coils)
 
 
-def sigma_map(estimate: NoiseEstimate, plane: Plane) -> Plane:
+def sigma_map(estimate: NoiseEstimate, plane: Image) -> Image:
     """Local noise standard deviation of a plane [Y, X]: the map given, else of RMS `estimate.sigma`."""
     if estimate.given is not None:
         return np.ascontiguousarray(estimate.given, np.float32)
@@ -219,7 +219,7 @@ def _partners(index: int, spatial: Sequence[NoiseEstimate]) -> list[int]:
     return next((part for part in (far, quiet) if len(part) > 1), chosen)
 
 
-def _gain(plane: Plane, other: Plane, usable: Mask, sigma: float) -> float | None:
+def _gain(plane: Image, other: Image, usable: Mask, sigma: float) -> float | None:
     """Contrast of a plane relative to another of the scene, 1 where neither shows any; None for other scenes.
 
     An exposure that changes mid-run may change the contrast with it.

@@ -9,7 +9,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import spectrum_of
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import radial_frequency
-from meddenoise.series import Floats, Mask, Plane
+from meddenoise.series import Floats, Image, Mask
 
 SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0]) / np.sqrt(6)
 """Along both axes it passes white noise with variance 1, and nothing of slopes and straight edges along them.
@@ -27,7 +27,7 @@ COARSE = 0.15
 _GRID = 64
 
 
-def most_noise(noise: NoiseEstimate, plane: Plane, usable: Mask) -> float:
+def most_noise(noise: NoiseEstimate, plane: Image, usable: Mask) -> float:
     """The highest level that noise of this spectrum, place and signal dependence can have in a plane [Y, X].
 
     Where it is higher, some square has less of it than there is everywhere. Infinity where there are too few

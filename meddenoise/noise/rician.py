@@ -8,7 +8,7 @@ from scipy.special import i0e, i1e
 
 from meddenoise.noise.blocks import Blocks, ring_areas
 from meddenoise.noise.floor import ring_floors
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 Real = TypeVar("Real", bound=np.floating)
 
@@ -43,7 +43,7 @@ def find_rayleigh(blocks: Blocks) -> float | None:
     return None if empty is None else float(np.median(blocks.mean[empty]) / np.sqrt(np.pi / 2))
 
 
-def find_coils(blocks: Blocks, plane: Plane) -> float | None:
+def find_coils(blocks: Blocks, plane: Image) -> float | None:
     """Sigma where there is signal in a plane [Y, X] that several coils made, from its background, if any.
 
     Source: Constantinides et al., Magn Reson Med 1997: mean and standard deviation of the noise alone.
@@ -69,7 +69,7 @@ def _rim(blocks: Blocks) -> Mask:
     return rim
 
 
-def _skewness(blocks: Blocks, plane: Plane) -> float:
+def _skewness(blocks: Blocks, plane: Image) -> float:
     """Third moment of the pixels of these blocks about the mean of each, in units of their spread."""
     half = blocks.size // 2
     corners = zip(blocks.y.astype(int) - half, blocks.x.astype(int) - half, strict=True)

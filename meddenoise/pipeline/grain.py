@@ -10,7 +10,7 @@ from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.spectrum import shaped_noise, unit_gain
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 PATCH, STEP = 12, 4
 """Side of a patch and distance between patches, in pixels: small ones fit between edges."""
@@ -25,8 +25,8 @@ REACH = 8
 
 
 def grain_like(
-    noise: NoiseEstimate, plane: Plane, hole: Mask, valid: Mask, rng: np.random.Generator
-) -> Plane:
+    noise: NoiseEstimate, plane: Image, hole: Mask, valid: Mask, rng: np.random.Generator
+) -> Image:
     """Fresh noise [Y, X] for `hole` in a plane: the local level of `noise`, the texture around the hole.
 
     Texture is the mean autocorrelation of flat patches of valid pixels near the hole. With too few of them it
@@ -41,7 +41,7 @@ def grain_like(
     return np.asarray(sigma * texture[: plane.shape[0], : plane.shape[1]], np.float32)
 
 
-def _flat_patches(plane: Plane, hole: Mask, valid: Mask, sigma: Plane) -> NDArray[np.float64]:
+def _flat_patches(plane: Image, hole: Mask, valid: Mask, sigma: Image) -> NDArray[np.float64]:
     """The flat patches [n, PATCH, PATCH] nearest to the hole, less a plane, in units of the noise."""
     rows, columns = (np.flatnonzero(hole.any(axis=axis)) for axis in (1, 0))
     cut = tuple(slice(max(0, part[0] - PATCH - NEAR), part[-1] + PATCH + NEAR) for part in (rows, columns))
@@ -82,7 +82,7 @@ def _autocorrelation(patches: NDArray[np.float64]) -> NDArray[np.float64]:
     return covariance
 
 
-def _gain(covariance: NDArray[np.float64], height: int, width: int) -> Plane:
+def _gain(covariance: NDArray[np.float64], height: int, width: int) -> Image:
     """Amplitude spectrum [height, width // 2 + 1] of unit mean power of noise with that covariance."""
     lags = np.arange(1 - REACH, REACH)
     spread = np.zeros((height, width))

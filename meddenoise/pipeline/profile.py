@@ -22,7 +22,7 @@ from meddenoise.noise.profile.radial import correlation_length
 from meddenoise.noise.profile.repeats import Repeated, measure_repeats
 from meddenoise.noise.spectrum import sampled_amplitude
 from meddenoise.normalize import fit_window
-from meddenoise.series import Mask, Plane, Series
+from meddenoise.series import Image, Mask, Series
 
 Kind = Literal["auto", "frames", "repeats", "image"]
 KINDS: dict[str, Source | None] = {
@@ -123,7 +123,7 @@ class _Clipping:
     def __init__(self) -> None:
         self._valid = self._left = 0
 
-    def load(self, series: Series, index: int) -> tuple[Plane, Mask]:
+    def load(self, series: Series, index: int) -> tuple[Image, Mask]:
         """A plane [Y, X], and where its noise is whole."""
         valid = series.valid(index, index + 1)[0]
         plane = np.where(valid, series.values(index, index + 1)[0], np.float32(0))
@@ -158,7 +158,7 @@ def _repeats(series: Sequence[Series], clipping: _Clipping) -> Iterator[Scene]:
     count = len(series[0])
     for plane in np.unique(np.linspace(0, count - 1, min(count, MAX_REPEATED_PLANES)).astype(int)).tolist():
 
-        def load(k: int, plane: int = plane) -> tuple[Plane, Mask]:
+        def load(k: int, plane: int = plane) -> tuple[Image, Mask]:
             return clipping.load(series[k], plane)
 
         yield Scene(len(series), load)

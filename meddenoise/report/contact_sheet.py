@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from scipy.ndimage import gaussian_filter, uniform_filter
 
@@ -14,7 +15,7 @@ from meddenoise.engine.planes import shown
 from meddenoise.io.atomic import staged
 from meddenoise.io.own import DRAWN
 from meddenoise.report.page.windows import Window, choose_windows
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 from meddenoise.version import __version__
 
 CELL = 240
@@ -49,7 +50,7 @@ def draw_sheet(exhibits: Sequence[Exhibit], path: Path) -> None:
     columns = min(len(exhibits), COLUMNS)
     height = 2 * CELL + 2 * GAP + CAPTION
     size = (columns * (CELL + GAP) + GAP, rows * (height + GAP) + GAP)
-    sheet = Image.new("RGB", size, BLACK)
+    sheet = PilImage.new("RGB", size, BLACK)
     font = ImageFont.load_default(FONT)
     for number, (exhibit, plane) in enumerate(zip(exhibits, planes, strict=True)):
         row, column = divmod(number, COLUMNS)
@@ -72,14 +73,14 @@ def _origin() -> PngInfo:
     return info
 
 
-def _middle(series: Series) -> Plane:
+def _middle(series: Series) -> Image:
     """The middle plane as it is shown, the first channel of a colour image."""
     index = len(series) // series.channels // 2 * series.channels
-    plane: Plane = shown(series, np.nan_to_num(series.values(index, index + 1)))[0]
+    plane: Image = shown(series, np.nan_to_num(series.values(index, index + 1)))[0]
     return plane
 
 
-def _most_changed(planes: Sequence[Plane]) -> tuple[int, int]:
+def _most_changed(planes: Sequence[Image]) -> tuple[int, int]:
     """Top and left of the part where the results differ from the input, the noise smoothed away."""
     first = planes[0]
     energy = np.zeros(first.shape)
@@ -93,21 +94,21 @@ def _most_changed(planes: Sequence[Plane]) -> tuple[int, int]:
     return min(max(0, int(y) - CROP // 2), limits[0]), min(max(0, int(x) - CROP // 2), limits[1])
 
 
-def _grey(plane: Plane, window: Window) -> NDArray[np.uint8]:
+def _grey(plane: Image, window: Window) -> NDArray[np.uint8]:
     share = np.clip((plane - window.low) / (window.high - window.low), 0, 1)
     grey: NDArray[np.uint8] = np.rint(share * 255).astype(np.uint8)
     return grey
 
 
 def _paste(
-    sheet: Image.Image, grey: NDArray[np.uint8], corner: tuple[int, int], frame: tuple[int, int] | None
+    sheet: PilImage.Image, grey: NDArray[np.uint8], corner: tuple[int, int], frame: tuple[int, int] | None
 ) -> None:
     """A plane fitted into a cell; `frame` is the corner of the part that is shown below."""
     scale = CELL / max(grey.shape)
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     # pixels of the part stay what they are, a whole plane is averaged down
-    way = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-    sheet.paste(Image.fromarray(grey).resize(size, way), corner)
+    way = PilImage.Resampling.LANCZOS if scale < 1 else PilImage.Resampling.NEAREST
+    sheet.paste(PilImage.fromarray(grey).resize(size, way), corner)
     if frame is not None:
         top, left = (corner[1] + frame[0] * scale, corner[0] + frame[1] * scale)
         box = (left, top, left + min(CROP, grey.shape[1]) * scale, top + min(CROP, grey.shape[0]) * scale)

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.rician import mean_magnitude
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 from meddenoise.trust import Bin, Values
 from meddenoise.trust.spots import Null, find_structure, simulate_null
 
@@ -33,8 +33,8 @@ class PlanePair:
     `magnitude` says that it may be one of MR, even where the noise was not recognised as Rician.
     """
 
-    before: Plane
-    after: Plane
+    before: Image
+    after: Image
     valid: Mask
     noise: NoiseEstimate
     magnitude: bool = False
@@ -84,7 +84,7 @@ def _examine(pair: PlanePair, null: Null) -> tuple[dict[str, float], tuple[Bin, 
     return values | {"mean_shift": shift, "noise_left": left}, bins
 
 
-def _removed(pair: PlanePair, inside: Mask) -> Plane:
+def _removed(pair: PlanePair, inside: Mask) -> Image:
     """Before minus after; of magnitude images minus the mean magnitude, where that is nearer.
 
     Rician noise lifts dark places, and a method may take that back.
@@ -101,12 +101,12 @@ def _removed(pair: PlanePair, inside: Mask) -> Plane:
 class _Level:
     """The local noise level [Y, X], where it is known, and what noise of level 1 looks like."""
 
-    sigma: Plane
+    sigma: Image
     inside: Mask
     null: Null
 
 
-def _uncertainty(removed: Plane, mine: Mask) -> float:
+def _uncertainty(removed: Image, mine: Mask) -> float:
     """Standard error of the mean of `removed` over a range of brightness, from the means of blocks of it.
 
     Where noise is coarser than estimated, as in maps of low signal, they say how sure a mean is.
@@ -124,7 +124,7 @@ def _uncertainty(removed: Plane, mine: Mask) -> float:
     return float(np.sqrt(np.square(off).sum()) / total)
 
 
-def _shift(after: Plane, removed: Plane, level: _Level) -> tuple[float, tuple[Bin, ...]]:
+def _shift(after: Image, removed: Image, level: _Level) -> tuple[float, tuple[Bin, ...]]:
     """Largest shift of a range of brightness in noise levels, 0 where noise explains it; and all ranges."""
     smooth = gaussian_filter(after, 1.0)
     low, high = np.quantile(smooth[level.inside], (0.005, 0.995))

@@ -11,9 +11,9 @@ from meddenoise.engine.planes import MiddlePlane
 from meddenoise.metrics import UndefinedError
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
-Denoise = Callable[[Plane], Plane]
+Denoise = Callable[[Image], Image]
 """A noisy plane [Y, X] -> the clean one; every call draws the same noise."""
 
 DETECTABILITY = 8.0
@@ -41,7 +41,7 @@ class Survival:
     contrast: float
 
 
-def survival(denoise: Denoise, scene: MiddlePlane, clean: Plane, noise: NoiseEstimate) -> Survival:
+def survival(denoise: Denoise, scene: MiddlePlane, clean: Image, noise: NoiseEstimate) -> Survival:
     """Share that `denoise` leaves of discs of known contrast and size; `clean` is its result without them.
 
     The noise is the same in both runs, so that one run with all discs suffices. Bright and dark discs and
@@ -57,7 +57,7 @@ def survival(denoise: Denoise, scene: MiddlePlane, clean: Plane, noise: NoiseEst
     return Survival(float(np.median(kept)), len(discs), contrast)
 
 
-def _places(scene: MiddlePlane, clean: Plane, least: float) -> list[tuple[int, int]]:
+def _places(scene: MiddlePlane, clean: Image, least: float) -> list[tuple[int, int]]:
     """Centres on a grid, APART_PX apart, away from the borders and from edges of the result."""
     if min(clean.shape) < 2 * APART_PX:
         return []
@@ -78,7 +78,7 @@ def _places(scene: MiddlePlane, clean: Plane, least: float) -> list[tuple[int, i
 
 def _draw(
     scene: MiddlePlane, places: list[tuple[int, int]], noise: NoiseEstimate
-) -> list[tuple[float, Plane]]:
+) -> list[tuple[float, Image]]:
     """Contrast and shape [Y, X] of every disc, soft at its border."""
     rows, columns = np.indices(scene.plane.shape, np.float32)
     rng = np.random.default_rng(SEED)
@@ -100,7 +100,7 @@ def disc_spread(noise: NoiseEstimate, radius: float, rng: np.random.Generator) -
     return float(np.std(_contrast(unit_noise(noise, (_DRAWS * 32, side, side), rng), shape)))
 
 
-def _contrast(planes: Plane, shape: Plane) -> NDArray[np.floating]:
+def _contrast(planes: Image, shape: Image) -> NDArray[np.floating]:
     """Mean of planes [..., Y, X] under a disc less the mean of the ring around it."""
     inner = shape > 0.5
     radius = np.sqrt(np.count_nonzero(inner) / np.pi)

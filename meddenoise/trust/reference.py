@@ -9,7 +9,7 @@ from scipy.ndimage import maximum_filter
 from meddenoise.io.pairing import follow
 from meddenoise.noise import Noise
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.series import Mask, Plane, Series
+from meddenoise.series import Image, Mask, Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.advice import Tried
 from meddenoise.trust.examine import SMALLEST_SIDE, PlanePair, why_unfit
@@ -86,7 +86,7 @@ def _examine(pair: PlanePair, made_from: PlanePair, null: Null) -> tuple[float, 
     return lost, invented, shares
 
 
-def _faint(images: tuple[Plane, Plane], inside: Mask, scale: float, least: float) -> list[float]:
+def _faint(images: tuple[Image, Image], inside: Mask, scale: float, least: float) -> list[float]:
     """Contrast left of the faint spots of the reference, the first of the images, in the second."""
     seen = see_spots(inside, scale)
     wanted, left = (find_spots(image, scale) for image in images)
@@ -97,14 +97,14 @@ def _faint(images: tuple[Plane, Plane], inside: Mask, scale: float, least: float
     return shares
 
 
-def _is_round(plane: Plane) -> Mask:
+def _is_round(plane: Image) -> Mask:
     """True where a plane curves the same way along and across: on spots, not on edges."""
     down, right = np.gradient(plane)
     (yy, yx), xx = np.gradient(down), np.gradient(right, axis=1)
     return np.asarray(yy * xx - yx * yx > ROUND / (1 + ROUND) ** 2 * np.square(yy + xx))
 
 
-def _own_noise(plane: Plane, inside: Mask) -> float:
+def _own_noise(plane: Image, inside: Mask) -> float:
     """Noise of the reference over that of the input, from its finest diagonal detail; 0 where it has none."""
     rows, columns = (size // 2 * 2 for size in plane.shape)
     corners = [plane[y:rows:2, x:columns:2] for y in (0, 1) for x in (0, 1)]

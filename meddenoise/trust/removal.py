@@ -11,7 +11,7 @@ from meddenoise.metrics.flat import Places, find_places
 from meddenoise.metrics.nps import Nps, average_nps, mean_frequency, patches_nps
 from meddenoise.noise import Noise, NoiseEstimate
 from meddenoise.noise.estimate import sigma_map
-from meddenoise.series import Floats, Plane, Series, fill_holes
+from meddenoise.series import Floats, Image, Series, fill_holes
 
 LOST_FREEDOM = 3
 """Numbers that taking the slope out of a place uses up."""
@@ -214,7 +214,7 @@ def _measure(
     )
 
 
-def _expected(noise: NoiseEstimate, plane: Plane, places: Places) -> float:
+def _expected(noise: NoiseEstimate, plane: Image, places: Places) -> float:
     """The level estimated for the places of a plane."""
     power = np.lib.stride_tricks.sliding_window_view(sigma_map(noise, plane) ** 2, (places.side,) * 2)
     return float(np.sqrt(power[places.corners[:, 0], places.corners[:, 1]].mean(dtype=np.float64)))

@@ -10,7 +10,7 @@ from meddenoise.engine.planes import middle, middle_plane
 from meddenoise.metrics import UndefinedError
 from meddenoise.metrics.measure import Measurement
 from meddenoise.noise import Noise, SeriesNoise
-from meddenoise.series import Plane, Series, fill_holes
+from meddenoise.series import Image, Series, fill_holes
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.advice import Tried
 from meddenoise.trust.examine import PlanePair, examine
@@ -121,10 +121,10 @@ def _survival(noisy: Series, noise: Noise, run: Run) -> float:
     given = middle_plane(noisy, run.noise, run.engine.context).crop(LESION_SIDE)
     seen = middle_plane(noisy, noise, 0).crop(LESION_SIDE)
 
-    def denoise(plane: Plane) -> Plane:
+    def denoise(plane: Image) -> Image:
         # the neighbours of a frame show the same place: a lesion is in them too
         planes = given.noisy + (plane - seen.plane)
-        clean: Plane = run.engine.run(planes, given.sigma, given.index).clean[0]
+        clean: Image = run.engine.run(planes, given.sigma, given.index).clean[0]
         return plane + np.float32(run.share) * (clean - plane)
 
     return survival(denoise, seen, denoise(seen.plane), noise.plane(seen.index)).share

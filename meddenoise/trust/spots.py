@@ -9,7 +9,7 @@ from meddenoise.metrics.flat import Places, find_places
 from meddenoise.noise import NoiseEstimate
 from meddenoise.noise.correlation import unit_noise
 from meddenoise.noise.spectrum import filter_planes, radial_frequency
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 SCALES = (1.5, 3.0)
 """Widths of the spots that are looked for, in pixels; discs of 5 to 12 pixels answer to them."""
@@ -37,8 +37,8 @@ class FoundSpots:
 class Null:
     """Noise of level 1 as simulated, [DRAWS, Y, X], and its spots, the same for each of SCALES."""
 
-    noises: Plane
-    spots: tuple[Plane, ...]
+    noises: Image
+    spots: tuple[Image, ...]
 
 
 def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
@@ -48,7 +48,7 @@ def simulate_null(noise: NoiseEstimate, shape: tuple[int, ...]) -> Null:
     return Null(noises, tuple(filter_planes(noises, _transfer(frequency, scale)) for scale in SCALES))
 
 
-def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> FoundSpots:
+def find_structure(before: Image, removed: Image, inside: Mask, null: Null) -> FoundSpots:
     """Structure of the plane `before` [Y, X] in `removed`; all in units of the local noise.
 
     Only pixels `inside` count, away from the border of their area.
@@ -59,7 +59,7 @@ def find_structure(before: Plane, removed: Plane, inside: Mask, null: Null) -> F
 
 
 def strongest_spots(
-    before: Plane, removed: Plane, inside: Mask, null: Null, known: Plane | None = None
+    before: Image, removed: Image, inside: Mask, null: Null, known: Image | None = None
 ) -> tuple[float, float]:
     """Strongest spots of `before` [Y, X] lost and invented in `removed`, over the strongest that noise makes.
 
@@ -83,7 +83,7 @@ def strongest_spots(
     return max(lost), max(invented)
 
 
-def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:
+def _excess(plane: Image, simulated: Image, places: Places | None) -> float:
     """Ratio of a plane to simulated noise in its flat places, at least 1."""
     if places is None:
         return 1.0
@@ -92,16 +92,16 @@ def _excess(plane: Plane, simulated: Plane, places: Places | None) -> float:
     return float(max(1.0, seen / expected)) if expected > 0 else 1.0
 
 
-def find_spots(plane: Plane, scale: float) -> Plane:
+def find_spots(plane: Image, scale: float) -> Image:
     """The plane seen by a difference of Gaussians."""
-    spots: Plane = gaussian_filter(plane, scale) - gaussian_filter(plane, SURROUND * scale)
+    spots: Image = gaussian_filter(plane, scale) - gaussian_filter(plane, SURROUND * scale)
     return spots
 
 
-def _transfer(frequency: Plane, scale: float) -> Plane:
+def _transfer(frequency: Image, scale: float) -> Image:
     """`find_spots` in the frequency domain."""
     exponent = -2 * np.pi**2 * scale**2 * np.square(frequency)
-    transfer: Plane = (np.exp(exponent) - np.exp(SURROUND**2 * exponent)).astype(np.float32)
+    transfer: Image = (np.exp(exponent) - np.exp(SURROUND**2 * exponent)).astype(np.float32)
     return transfer
 
 
@@ -111,7 +111,7 @@ def see_spots(inside: Mask, scale: float) -> Mask:
     return smaller if smaller.any() else inside
 
 
-def _edges(result: Plane, removed: Plane, inside: Mask, null: Null) -> float:
+def _edges(result: Image, removed: Image, inside: Mask, null: Null) -> float:
     """Power of `removed` averaged along the edges of `result`, over that of noise on the same edges."""
     down, right = np.gradient(gaussian_filter(result, SCALES[0]))
     slope = np.hypot(down, right)
@@ -123,7 +123,7 @@ def _edges(result: Plane, removed: Plane, inside: Mask, null: Null) -> float:
     steps = np.arange(-REACH, REACH + 1)[:, None]
     path = (rows + steps * step[0], columns + steps * step[1])
 
-    def power(plane: Plane) -> float:
+    def power(plane: Image) -> float:
         along = map_coordinates(plane, path, order=1, mode="nearest").mean(axis=0)
         return float(np.square(along, dtype=np.float64).mean())
 

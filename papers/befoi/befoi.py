@@ -33,13 +33,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image as PilImage
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.peers import make_columns
 from benchmarks.script import names_of, run, save, settings_of, tell, versions, weights_of
-from meddenoise.series import Plane
+from meddenoise.series import Image
 from meddenoise.weights import load
 from papers.befoi.cine_measures import flattest_region, score
 from papers.befoi.cine_peers import MAKERS, Column, Maker, Setting, ablation
@@ -122,9 +122,9 @@ def _measure(family: Family, columns: dict[str, Column], keep: Path | None) -> I
             }
 
 
-def _save(path: Path, plane: Plane, peak: float) -> None:
+def _save(path: Path, plane: Image, peak: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.clip(np.rint(plane * (255 / peak)), 0, 255).astype(np.uint8)).save(path)
+    PilImage.fromarray(np.clip(np.rint(plane * (255 / peak)), 0, 255).astype(np.uint8)).save(path)
 
 
 def _finite(value: float | None) -> float | None:

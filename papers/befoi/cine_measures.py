@@ -11,7 +11,7 @@ from skimage.measure import blur_effect
 
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 from papers.befoi.cine_problems import Scene
 
 ROI = 48
@@ -45,7 +45,7 @@ class Scores:
     moved_rmse: float | None
 
 
-def score(result: Plane, scene: Scene, region: tuple[slice, slice]) -> Scores:
+def score(result: Image, scene: Scene, region: tuple[slice, slice]) -> Scores:
     """All numbers of a result [Y, X]."""
     clean, peak = scene.case.clean, scene.case.peak
     protocol = Protocol(peak, "peak of the picture")
@@ -61,7 +61,7 @@ def score(result: Plane, scene: Scene, region: tuple[slice, slice]) -> Scores:
     )
 
 
-def flattest_region(clean: Plane, side: int = ROI) -> tuple[slice, slice]:
+def flattest_region(clean: Image, side: int = ROI) -> tuple[slice, slice]:
     """The `side` x `side` window of least standard deviation over mean, of a clean frame.
 
     Windows that touch a clipped pixel, or are darker than BRIGHT of the frame, count only where there are no
@@ -80,7 +80,7 @@ def flattest_region(clean: Plane, side: int = ROI) -> tuple[slice, slice]:
     return slice(int(top), int(top) + side), slice(int(left), int(left) + side)
 
 
-def region_snr(plane: Plane, region: tuple[slice, slice]) -> float:
+def region_snr(plane: Image, region: tuple[slice, slice]) -> float:
     """Mean over standard deviation in a region."""
     values = plane[region].astype(np.float64)
     deviation = float(values.std())
@@ -97,7 +97,7 @@ def moved_mask(scene: Scene) -> Mask | None:
     return moved if moved.mean() >= MOVED else None
 
 
-def ghost_of(result: Plane, scene: Scene) -> float | None:
+def ghost_of(result: Image, scene: Scene) -> float | None:
     """Share of the neighbours in a result, in what moved.
 
     0: no trace of them; 1: their mean in place of the frame; 2/3: the mean of the three.
@@ -110,7 +110,7 @@ def ghost_of(result: Plane, scene: Scene) -> float | None:
     return ghost_amplitude(result, truth[scene.middle], beside, moved)
 
 
-def ghost_amplitude(result: Plane, truth: Plane, beside: Plane, moved: Mask) -> float:
+def ghost_amplitude(result: Image, truth: Image, beside: Image, moved: Mask) -> float:
     """Regression coefficient of (result - truth) on (beside - truth) over the `moved` pixels.
 
     What a result lost of the frame's own detail is a regressor too: by itself it looks like the neighbours,
@@ -123,7 +123,7 @@ def ghost_amplitude(result: Plane, truth: Plane, beside: Plane, moved: Mask) -> 
     return float(coefficients[0])
 
 
-def moved_error(result: Plane, scene: Scene) -> float | None:
+def moved_error(result: Image, scene: Scene) -> float | None:
     """Root mean square error over what moved."""
     moved = moved_mask(scene)
     if moved is None:

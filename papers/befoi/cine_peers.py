@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.peers import Peer, PeerError, peers_of
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Plane
+from meddenoise.series import Image
 from papers.befoi.cine_problems import Family, Scene, as_cine
 from papers.rivals.gcbd import train_gcbd
 from papers.rivals.neighbor2neighbor import Trained
@@ -26,7 +26,7 @@ class Column:
     `training` holds minutes and steps of what was trained for it.
     """
 
-    run: Callable[[Scene], Plane]
+    run: Callable[[Scene], Image]
     all_frames: bool = False
     training: Mapping[str, float] | None = None
 
@@ -44,7 +44,7 @@ class Setting:
 Maker = Callable[[Setting], dict[str, Column]]
 
 
-def _on_the_middle(peer: Peer) -> Callable[[Scene], Plane]:
+def _on_the_middle(peer: Peer) -> Callable[[Scene], Image]:
     """A peer of single planes, run on the frame that is scored."""
     return lambda scene: peer(scene.case)
 
@@ -91,18 +91,18 @@ def temporal(name: str) -> Maker:
     return lambda setting: {name: Column(filters[name])}
 
 
-def average(scene: Scene) -> Plane:
+def average(scene: Scene) -> Image:
     """The mean of the frame and its two neighbours."""
-    mean: Plane = scene.frames[scene.middle - 1 : scene.middle + 2].mean(axis=0, dtype=np.float64)
+    mean: Image = scene.frames[scene.middle - 1 : scene.middle + 2].mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32)
 
 
-def recursive(scene: Scene) -> Plane:
+def recursive(scene: Scene) -> Image:
     """WEIGHT of the frame and the rest of what the filter made of the one before."""
     last = scene.frames[0]
     for frame in scene.frames[1 : scene.middle + 1]:
         last = WEIGHT * frame + (1 - WEIGHT) * last
-    result: Plane = last.astype(np.float32)
+    result: Image = last.astype(np.float32)
     return result
 
 
@@ -128,7 +128,7 @@ def alone(setting: Setting) -> dict[str, Column]:
     """Our method given the frame and nothing else: it takes it three times."""
     options = Options(method="befoi", weights=setting.weights, device="cpu")
 
-    def run(scene: Scene, told: bool) -> Plane:
+    def run(scene: Scene, told: bool) -> Image:
         return _denoise(replace(scene, frames=scene.case.noisy[None], middle=0), options, told)
 
     return {
@@ -169,10 +169,10 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def _denoise(scene: Scene, options: Options, told: bool = False) -> Plane:
+def _denoise(scene: Scene, options: Options, told: bool = False) -> Image:
     settings = replace(options, noise_profile=scene.profile if told else None)
     result = denoise_series(as_cine(scene.frames), settings).series
-    plane: Plane = result.values(scene.middle, scene.middle + 1)[0]
+    plane: Image = result.values(scene.middle, scene.middle + 1)[0]
     return plane
 
 

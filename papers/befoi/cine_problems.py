@@ -21,7 +21,7 @@ from meddenoise.noise.spectrum import detector_mtf, mean_power, radial_frequency
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import dose_noise
 from meddenoise.pipeline.profile import measure_profile
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 from meddenoise.training.data.motion import make_sequence
 
 FRAMES = 5
@@ -48,11 +48,11 @@ class Scene:
     """
 
     case: Case
-    frames: Plane
+    frames: Image
     middle: int
     source: str
     profile: NoiseProfile
-    truth: Plane | None = None
+    truth: Image | None = None
     reference_variance: float = 0.0
 
 
@@ -62,8 +62,8 @@ class Family:
 
     name: str
     scenes: list[Scene]
-    noisy: list[Plane]
-    clean: list[Plane]
+    noisy: list[Image]
+    clean: list[Image]
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ FAMILIES: Mapping[str, Callable[[Wanted], Family]] = {
 }
 
 
-def as_cine(frames: Plane) -> Series:
+def as_cine(frames: Image) -> Series:
     """A cine of float frames."""
     return replace(
         as_series(frames[0], "XA"),
@@ -152,7 +152,7 @@ def as_cine(frames: Plane) -> Series:
 
 
 def _noisy_scene(
-    name: str, picture: Picture, truth: Plane, noise: XrayNoise, chance: tuple[np.random.Generator, int]
+    name: str, picture: Picture, truth: Image, noise: XrayNoise, chance: tuple[np.random.Generator, int]
 ) -> Scene:
     rng, size = chance
     noisy, info = simulate(truth, noise, rng)
@@ -161,7 +161,7 @@ def _noisy_scene(
 
 
 def _scene(
-    name: str, picture: Picture, frames: tuple[Plane, Plane], noise: XrayNoise, info: NoiseInfo
+    name: str, picture: Picture, frames: tuple[Image, Image], noise: XrayNoise, info: NoiseInfo
 ) -> Scene:
     """The scene of clean and noisy frames with a noise that is known."""
     truth, noisy = frames
@@ -195,7 +195,7 @@ def _scene(
     return Scene(case, noisy, middle, picture.name, profile, truth)
 
 
-def _real_scene(name: str, run: str, frames: Plane, index: int, known: tuple[NoiseProfile, int]) -> Scene:
+def _real_scene(name: str, run: str, frames: Image, index: int, known: tuple[NoiseProfile, int]) -> Scene:
     profile, size = known
     apart = 2 if profile.rho > LAGGED else 1
     others = [n for n in range(SETTLED, len(frames)) if abs(n - index) > apart]
@@ -223,23 +223,23 @@ def _scored(count: int) -> list[int]:
     return [able[round(place)] for place in places]
 
 
-def _training_frames(folder: Path) -> list[Plane]:
+def _training_frames(folder: Path) -> list[Image]:
     return [picture.plane for picture in load_pictures(folder, EVERY, "train", ["XA"])]
 
 
-def _one_frame(plane: Plane, noise: XrayNoise, rng: np.random.Generator) -> Plane:
+def _one_frame(plane: Image, noise: XrayNoise, rng: np.random.Generator) -> Image:
     """A single frame with the noise that a frame of such a sequence has."""
-    noisy: Plane = simulate(plane[None], noise, rng)[0][0]
+    noisy: Image = simulate(plane[None], noise, rng)[0][0]
     return noisy
 
 
-def _fit(plane: Plane, like: Plane) -> Plane:
+def _fit(plane: Image, like: Image) -> Image:
     """`plane` cut, or repeated, to the shape of another."""
     rows, columns = (np.arange(size) for size in like.shape)
     return plane[np.ix_(rows % plane.shape[0], columns % plane.shape[1])]
 
 
-def _crop(frames: Plane, size: int) -> Plane:
+def _crop(frames: Image, size: int) -> Image:
     return np.stack([central_crop(frame, size) for frame in frames])
 
 

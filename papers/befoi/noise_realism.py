@@ -31,7 +31,7 @@ from meddenoise.noise.profile import NoiseProfile
 from meddenoise.noise.profile.radial import RadialSpectrum
 from meddenoise.noise.simulate import simulate
 from meddenoise.pipeline.profile import measure_profile
-from meddenoise.series import Plane, Series
+from meddenoise.series import Image, Series
 
 BINS = 8
 SAMPLES = 20_000
@@ -86,14 +86,14 @@ def core_of(profile: NoiseProfile) -> ProfileNoise:
     return ProfileNoise(profile.gain, profile.offset, profile.frequency, profile.power, rho=profile.rho)
 
 
-def noise_of(frames: Plane) -> Plane:
+def noise_of(frames: Image) -> Image:
     """Frames [T, Y, X] of a still scene without their mean, the variance that it took given back."""
     count = len(frames)
-    noise: Plane = (frames - frames.mean(axis=0, dtype=np.float64)) * np.sqrt(count / (count - 1))
+    noise: Image = (frames - frames.mean(axis=0, dtype=np.float64)) * np.sqrt(count / (count - 1))
     return noise.astype(np.float32)
 
 
-def compare_noise(real: Plane, other: Plane, mean: Plane) -> Realism:
+def compare_noise(real: Image, other: Image, mean: Image) -> Realism:
     """Noise [T, Y, X] against other noise over the same mean brightness [Y, X]."""
     edges = np.quantile(mean, np.linspace(0, 1, BINS + 1))
     bins = np.clip(np.searchsorted(edges, mean, side="right") - 1, 0, BINS - 1)
@@ -112,20 +112,20 @@ def compare_noise(real: Plane, other: Plane, mean: Plane) -> Realism:
     )
 
 
-def _digital(mean: Plane, noise: NoiseOptions, count: int, rng: np.random.Generator) -> Plane:
+def _digital(mean: Image, noise: NoiseOptions, count: int, rng: np.random.Generator) -> Image:
     """Frames of the mean with noise, as 8-bit frames hold them."""
     noisy, _ = simulate(np.repeat(mean[None], count, axis=0), noise, rng)
-    digital: Plane = np.clip(np.rint(noisy), 0, 255)
+    digital: Image = np.clip(np.rint(noisy), 0, 255)
     return digital
 
 
-def _some(values: Plane) -> NDArray[np.float32]:
+def _some(values: Image) -> NDArray[np.float32]:
     flat = values.ravel()
     picked: NDArray[np.float32] = flat[:: max(1, flat.size // SAMPLES)]
     return picked
 
 
-def _spectrum(noise: Plane) -> tuple[float, ...]:
+def _spectrum(noise: Image) -> tuple[float, ...]:
     """Radial noise power relative to its mean."""
     spectrum, usable = RadialSpectrum(), np.ones(noise.shape[1:], bool)
     for plane in noise:
@@ -133,7 +133,7 @@ def _spectrum(noise: Plane) -> tuple[float, ...]:
     return spectrum.mean()[1]
 
 
-def _slope(noise: Plane, mean: Plane) -> float:
+def _slope(noise: Image, mean: Image) -> float:
     """Of a line through the variances of the pixels against their brightness."""
     variance = np.mean(np.square(noise, dtype=np.float64), axis=0)
     slope: float = np.polyfit(mean.ravel().astype(np.float64), variance.ravel(), 1)[0]

@@ -20,7 +20,7 @@ from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, peers_of
 from meddenoise.engine.level import estimate_series
 from meddenoise.io import read, write
 from meddenoise.pipeline.options import Options
-from meddenoise.series import Image, Plane
+from meddenoise.series import Image
 from papers.rivals.neighbor2neighbor import train_neighbor2neighbor
 
 OWN, OTHERS = "own", "others"
@@ -49,8 +49,8 @@ class Problem:
 class Outcome:
     """Denoised planes in the order of the problem's cases; minutes and steps of training, if any."""
 
-    own: list[Plane]
-    others: list[Plane]
+    own: list[Image]
+    others: list[Image]
     minutes: float | None = None
     steps: int | None = None
 
@@ -134,11 +134,11 @@ def file_name(number: int) -> str:
     return f"patient_{number:03d}.nii"
 
 
-def read_plane(path: Path) -> Plane:
+def read_plane(path: Path) -> Image:
     """The one plane of a file. Raises PeerError where there is none."""
     if not path.exists():
         raise PeerError(f"{path} was not written")
-    plane: Plane = read(path)[0].values(0, 1)[0]
+    plane: Image = read(path)[0].values(0, 1)[0]
     return plane
 
 
@@ -153,7 +153,7 @@ def _apply(peer: Peer, problem: Problem) -> Outcome:
 def _estimating(peer: Peer) -> Peer:
     """`peer` told what we estimate of the image, a file without modality as a user's is."""
 
-    def denoise(case: Case) -> Plane:
+    def denoise(case: Case) -> Image:
         return peer(replace(case, told=estimate_series(as_series(case.noisy, "")).sigma))
 
     return denoise

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.peers import PeerError
-from meddenoise.series import Image, Plane
+from meddenoise.series import Image
 from papers.rivals.gcbd_gan import train_generator
 from papers.rivals.neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches, quick_autocast
 from papers.rivals.timed import train_for
@@ -52,7 +52,7 @@ class DnCNN(nn.Module):
 
 
 def train_gcbd(
-    noisy: Sequence[Plane], clean: Sequence[Plane], minutes: float, seed: int, kind: str
+    noisy: Sequence[Image], clean: Sequence[Image], minutes: float, seed: int, kind: str
 ) -> Trained:
     """A network trained for `minutes` on clean planes with the noise of the noisy ones.
 
@@ -85,7 +85,7 @@ def train_gcbd(
     return Trained(network, mean, scale, steps, took + spent)
 
 
-def collect_blocks(noisy: Sequence[Plane], enough: int = ENOUGH) -> tuple[Image, float]:
+def collect_blocks(noisy: Sequence[Image], enough: int = ENOUGH) -> tuple[Image, float]:
     """Noise blocks [N, PATCH, PATCH], and the factor by which the bounds had to grow to find `enough`."""
     patches = np.concatenate([_cut(plane) for plane in noisy])
     variance = patches.var(axis=(1, 2))
@@ -112,7 +112,7 @@ def smallest_factor(patches: Image) -> NDArray[np.float64]:
     return needed
 
 
-def _cut(plane: Plane) -> Image:
+def _cut(plane: Image) -> Image:
     view = np.lib.stride_tricks.sliding_window_view(plane, (PATCH, PATCH))[::STRIDE, ::STRIDE]
     return view.reshape(-1, PATCH, PATCH).astype(np.float32)
 

@@ -10,7 +10,7 @@ from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 from torch import Tensor, nn
 from torch.nn import functional
 
-from meddenoise.series import Plane
+from meddenoise.series import Image
 from papers.rivals.neighbor2neighbor import PlainUNet, Trained, draw_patches
 from papers.rivals.timed import train_for
 
@@ -20,7 +20,7 @@ WEIGHTS = tuple(np.geomspace(0.01, 0.5, 9).tolist())
 """Of total variation, for images of unit range."""
 
 
-def train_noise2self(noisy: Sequence[Plane], minutes: float, seed: int) -> Trained:
+def train_noise2self(noisy: Sequence[Image], minutes: float, seed: int) -> Trained:
     """A network trained for `minutes` on noisy planes alone.
 
     Masked pixels are replaced by the mean of their four neighbours; the loss is taken on them.
@@ -75,12 +75,12 @@ def fill(noisy: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, near, noisy)
 
 
-def filter_calibrated(noisy: Plane) -> Plane:
+def filter_calibrated(noisy: Image) -> Image:
     """Total variation with the weight of least self-supervised loss, made independent of each pixel."""
     low, high = float(noisy.min()), float(noisy.max())
     unit = ((noisy - low) / (high - low)).astype(np.float64)
     chambolle = partial(denoise_tv_chambolle, max_num_iter=100)
     calibrate: Callable[..., Callable[[NDArray[np.float64]], NDArray[np.float64]]] = calibrate_denoiser
     tuned = calibrate(unit, chambolle, {"weight": WEIGHTS}, stride=STRIDE)
-    clean: Plane = (tuned(unit) * (high - low) + low).astype(np.float32)
+    clean: Image = (tuned(unit) * (high - low) + low).astype(np.float32)
     return clean

@@ -11,7 +11,7 @@ from meddenoise.noise.dependence import SMOOTH
 from meddenoise.noise.profile.curve import KEPT_SHARE, KEPT_SIGMAS, Curve
 from meddenoise.noise.profile.lag import covariance, differences
 from meddenoise.noise.profile.radial import RadialSpectrum
-from meddenoise.series import Floats, Mask, Plane
+from meddenoise.series import Floats, Image, Mask
 
 MOVED, MOVED_SIDE = 3.0, 5
 """A pixel moved where the mean |e| of 5 x 5 around it is 3 times the median of the plane's."""
@@ -26,10 +26,10 @@ class Scene:
     """`count` planes of one scene; `load` gives one of them [Y, X] and where it can be used."""
 
     count: int
-    load: Callable[[int], tuple[Plane, Mask]]
+    load: Callable[[int], tuple[Image, Mask]]
 
     @classmethod
-    def of(cls, planes: Plane, valid: Mask | None = None) -> "Scene":
+    def of(cls, planes: Image, valid: Mask | None = None) -> "Scene":
         """A scene of planes [N, Y, X] at hand, `valid` where they are image, None for everywhere."""
         mask = np.ones(planes.shape, bool) if valid is None else valid
         return cls(len(planes), lambda index: (planes[index], mask[index]))
@@ -42,10 +42,10 @@ class Measure:
     guess: Curve
     order: int
 
-    def changes(self, scene: Scene, run: slice) -> Iterator[tuple[Plane, Plane, Mask]]:
+    def changes(self, scene: Scene, run: slice) -> Iterator[tuple[Image, Image, Mask]]:
         """Differences of planes in succession, their local means, and where both can be used."""
         weights = differences(self.order).astype(np.float32)
-        window: deque[tuple[Plane, Mask, Plane]] = deque(maxlen=self.order + 1)
+        window: deque[tuple[Image, Mask, Image]] = deque(maxlen=self.order + 1)
         for k in range(run.start, run.stop):
             plane, usable = scene.load(k)
             window.append((plane, usable, local_mean(plane, usable)))
@@ -106,13 +106,13 @@ class ChangeSums:
         return Curve(mean, share * self._measure.guess.at(mean), count)
 
 
-def local_mean(plane: Plane, usable: Mask) -> Plane:
+def local_mean(plane: Image, usable: Mask) -> Image:
     """Mean of the usable pixels around each pixel: the signal that its noise follows."""
     weight = uniform_filter(usable.astype(np.float32), SMOOTH)
     total = uniform_filter(np.where(usable, plane, np.float32(0)), SMOOTH)
     return np.asarray(total / np.maximum(weight, np.float32(1e-3)), np.float32)
 
 
-def _unmoved(unit: Plane, usable: Mask) -> Mask:
+def _unmoved(unit: Image, usable: Mask) -> Mask:
     size = uniform_filter(np.where(usable, np.abs(unit), np.float32(0)), MOVED_SIDE)
     return np.asarray(size <= MOVED * np.median(size[usable]))

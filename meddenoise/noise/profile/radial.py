@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from meddenoise.noise import BAND_EDGES
 from meddenoise.noise.spectrum import Amplitude, radial_frequency
-from meddenoise.series import Floats, Mask, Plane
+from meddenoise.series import Floats, Image, Mask
 
 PATCH = 64
 """Side of a patch: frequencies are 1 / PATCH apart."""
@@ -28,7 +28,7 @@ class RadialSpectrum:
         self.side = self.patches = 0
         self._power = np.zeros(1)
 
-    def add(self, noise: Plane, usable: Mask) -> None:
+    def add(self, noise: Image, usable: Mask) -> None:
         """Take in the patches of a plane [Y, X] that are usable enough."""
         self.side = _side(min(noise.shape))
         if self.side == 0:
@@ -89,18 +89,18 @@ def _side(least: int) -> int:
     return side if side >= SMALLEST_PATCH else 0
 
 
-def _patches(plane: NDArray[np.generic], side: int) -> Plane:
+def _patches(plane: NDArray[np.generic], side: int) -> Image:
     """Patches of a plane that overlap by half, [n, side x side]."""
     view = np.lib.stride_tricks.sliding_window_view(plane, (side, side))[:: side // 2, :: side // 2]
     return np.ascontiguousarray(view, np.float32).reshape(-1, side * side)
 
 
 @lru_cache
-def _window(side: int) -> Plane:
+def _window(side: int) -> Image:
     """A Hann window whose square sums up to 1: noise of a steep spectrum must not leak."""
     hann = np.hanning(side + 1)[:-1]
     window = np.outer(hann, hann)
-    unit: Plane = (window / np.sqrt(np.square(window).sum())).astype(np.float32)
+    unit: Image = (window / np.sqrt(np.square(window).sum())).astype(np.float32)
     return unit
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from meddenoise.noise.profile.change import ChangeSums, Measure, Scene, local_mean, still_place
 from meddenoise.noise.profile.curve import Curve, bin_edges, robust_variance, rough_curve
 from meddenoise.noise.profile.lag import covariance, differences, lag_of, predictions
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 MAX_FRAMES = 64
 """Frames in the middle of a long cine whose every pixel counts."""
@@ -86,7 +86,7 @@ def measure_repeats(scenes: Sequence[Scene], independent: bool = False) -> Repea
 
 
 def _within(scene: Scene, still: Mask) -> Scene:
-    def load(index: int) -> tuple[Plane, Mask]:
+    def load(index: int) -> tuple[Image, Mask]:
         plane, usable = scene.load(index)
         return plane, usable & still
 
@@ -97,8 +97,8 @@ def _within(scene: Scene, still: Mask) -> Scene:
 class _Sample:
     """Some pixels of all planes of a scene: values, local means and where usable, each [T, n]."""
 
-    values: Plane
-    mean: Plane
+    values: Image
+    mean: Image
     usable: Mask
     cut: tuple[slice, slice]
 
@@ -111,14 +111,14 @@ class _Sample:
         """The sample with only the pixels of a mask [Y, X] usable."""
         return replace(self, usable=self.usable & still[self.cut].ravel())
 
-    def changes(self, run: slice, order: int) -> Iterator[tuple[Plane, Mask]]:
+    def changes(self, run: slice, order: int) -> Iterator[tuple[Image, Mask]]:
         """Differences of planes in succession, and where they can be used."""
         weights = differences(order).astype(np.float32)
         for k in range(run.start, run.stop - order):
             part = slice(k, k + order + 1)
             yield weights @ self.values[part], np.all(self.usable[part], axis=0)
 
-    def pairs(self, run: slice, order: int) -> Iterator[tuple[Plane, Plane]]:
+    def pairs(self, run: slice, order: int) -> Iterator[tuple[Image, Image]]:
         """Local means and differences of the usable pixels, for planes in succession."""
         for k, (change, usable) in enumerate(self.changes(run, order), start=run.start):
             yield self.mean[k : k + order + 1].mean(axis=0)[usable], change[usable]
@@ -130,7 +130,7 @@ class _Sample:
         rhos = [rho if run.start <= k < run.stop else 0.0 for k in range(self.count)]
         return tuple(overall * sigma for sigma in self.relative_sigmas(rhos, level))
 
-    def relative_sigmas(self, rhos: Sequence[float], level: Plane | np.float32) -> list[float]:
+    def relative_sigmas(self, rhos: Sequence[float], level: Image | np.float32) -> list[float]:
         """Noise of every plane in units of `level`; 1 where what differs is no noise of its own."""
         sigmas = []
         for k, rho in enumerate(rhos):
@@ -159,7 +159,7 @@ def _lag(samples: Sequence[_Sample], runs: Sequence[slice], order: int) -> float
     return lag_of((sum(together) - sum(apart)) / total, order) if total > 0 else 0.0
 
 
-def _spread(values: Plane) -> float:
+def _spread(values: Image) -> float:
     return robust_variance(values - np.median(values)) if values.size else 0.0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meddenoise.report.page.regions import Region
-from meddenoise.series import Plane
+from meddenoise.series import Image
 
 LARGEST = 768
 """Side, in pixels, beyond which a whole plane is shown smaller; its regions never are."""
@@ -30,12 +30,12 @@ Steps = NDArray[np.int16]
 class Planes:
     """One plane [Y, X] as before, after and beside it; None where there is no such image."""
 
-    after: Plane
+    after: Image
     valid: NDArray[np.bool_]
-    before: Plane | None = None
-    reference: Plane | None = None
-    uncertainty: Plane | None = None
-    rivals: tuple[Plane, ...] = ()
+    before: Image | None = None
+    reference: Image | None = None
+    uncertainty: Image | None = None
+    rivals: tuple[Image, ...] = ()
     """Other results of the same image."""
 
 
@@ -102,13 +102,13 @@ def _coarsen(steps: Steps, coarser: int) -> Steps:
     return rounded
 
 
-def _reduce(plane: Plane, factor: int) -> Plane:
+def _reduce(plane: Image, factor: int) -> Image:
     """The mean of every `factor` x `factor` pixels; what does not fill a last one is left out."""
     if factor == 1:
         return plane
     height, width = (max(1, size // factor) for size in plane.shape)
     cut = plane[: height * factor, : width * factor]
-    reduced: Plane = cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3))
+    reduced: Image = cut.reshape(height, -1, width, cut.shape[1] // width).mean(axis=(1, 3))
     return reduced
 
 

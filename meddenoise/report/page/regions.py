@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label, uniform_filter
 
 from meddenoise.noise.blocks import usable_pixels
-from meddenoise.series import Mask, Plane
+from meddenoise.series import Image, Mask
 
 SCANNED = 8
 """Planes of a series that are looked through, evenly spread."""
@@ -56,7 +56,7 @@ def spread_planes(count: int, pixels: int) -> list[int]:
     return sorted({*np.rint(spread).astype(int).tolist(), count // 2})
 
 
-def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
+def find_patient(plane: Image, valid: Mask, *, inverted: bool = False) -> Mask:
     """True where a plane [Y, X] shows the patient: no padding, no collimator, no air around.
 
     Air is recognised by the border: if most of it is dark, the patient is the brighter part within. In
@@ -81,7 +81,7 @@ def find_patient(plane: Plane, valid: Mask, *, inverted: bool = False) -> Mask:
     return body & valid
 
 
-def _air_beside(guide: Plane, usable: Mask, ends: tuple[float, float]) -> Mask:
+def _air_beside(guide: Image, usable: Mask, ends: tuple[float, float]) -> Mask:
     """True in parts at the border that are flat and at the dark end, or else at the bright one.
 
     Which end is air is not known of a file that states no photometric interpretation.
@@ -105,7 +105,7 @@ def _air_beside(guide: Plane, usable: Mask, ends: tuple[float, float]) -> Mask:
     return air | small
 
 
-def find_regions(residual: Plane, patient: Mask, plane: int) -> list[Region]:
+def find_regions(residual: Image, patient: Mask, plane: int) -> list[Region]:
     """The regions of a plane in which the residual [Y, X] holds most structure, best first, none overlapping.
 
     Noise averages away over a few pixels, an edge does not: what counts is the power of the smoothed
@@ -122,7 +122,7 @@ def find_regions(residual: Plane, patient: Mask, plane: int) -> list[Region]:
     )
 
 
-def find_detail(image: Plane, patient: Mask, plane: int, taken: list[Region]) -> list[Region]:
+def find_detail(image: Image, patient: Mask, plane: int, taken: list[Region]) -> list[Region]:
     """The region of a plane [Y, X] with the finest detail, beside those `taken`; none in an even plane.
 
     Strong edges count no more than others: the skin or a metal clip is not what a reader wants to see.
@@ -136,7 +136,7 @@ def find_detail(image: Plane, patient: Mask, plane: int, taken: list[Region]) ->
     return _best(detail, patient, like, [one for one in taken if one.plane == plane], 1)
 
 
-def _best(values: Plane, patient: Mask, like: Region, taken: list[Region], most: int) -> list[Region]:
+def _best(values: Image, patient: Mask, like: Region, taken: list[Region], most: int) -> list[Region]:
     """The squares in the patient with the highest mean of `values`, best first, none overlapping."""
     height, width = values.shape
     side = int(np.clip(min(height, width) // 4, *SIDES))
@@ -164,7 +164,7 @@ def _clear(score: NDArray[np.float64], top: int, left: int, near: int) -> None:
     score[max(0, top - near) : top + near + 1, max(0, left - near) : left + near + 1] = 0
 
 
-def _squares_mean(values: Plane, side: int) -> NDArray[np.float64]:
+def _squares_mean(values: Image, side: int) -> NDArray[np.float64]:
     """Mean over every square of that side that lies inside, by its upper left corner."""
     total = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     total[1:, 1:] = values.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
