@@ -43,7 +43,7 @@ MISMATCH = (0.8, 1.0, 1.2)
 
 
 @dataclass(frozen=True)
-class Case:
+class NoisyCase:
     """One noisy plane and its truth.
 
     `sigma` is the true root mean square noise, `told` what a method is told of it. `nps` is the true radial
@@ -68,32 +68,32 @@ class Case:
         return self.nps is not None or self.stabiliser is not None
 
 
-Maker = Callable[[Picture, int, int], Iterator[Case]]
+Maker = Callable[[Picture, int, int], Iterator[NoisyCase]]
 
 
-def white(picture: Picture, crop: int, seed: int, levels: tuple[int, ...] = SIGMAS) -> Iterator[Case]:
+def white(picture: Picture, crop: int, seed: int, levels: tuple[int, ...] = SIGMAS) -> Iterator[NoisyCase]:
     """White Gaussian noise of 15, 25 and 50 of 255."""
     clean = central_crop(picture.plane, crop)
     for level in levels:
         sigma = level / 255 * picture.peak
         noisy, _ = simulate(clean, GaussianNoise(sigma), np.random.default_rng([seed, level]))
-        yield Case("white", f"sigma {level}", *_whose(picture), clean, noisy, picture.peak, sigma, sigma)
+        yield NoisyCase("white", f"sigma {level}", *_whose(picture), clean, noisy, picture.peak, sigma, sigma)
 
 
-def mismatch(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def mismatch(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     """White noise of 25, told 20 % too low, right, and 20 % too high."""
     for case in white(picture, crop, seed, (25,)):
         for factor in MISMATCH:
             yield replace(case, group="mismatch", name=f"told x {factor:g}", told=factor * case.sigma)
 
 
-def harm(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def harm(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     """Little noise, and none."""
     for case in white(picture, crop, seed, HARMLESS):
         yield replace(case, group="harm")
 
 
-def gaussian(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def gaussian(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     """White Gaussian noise from 6 of 255, and the same correlated by kernels of 0.5 and 1.2 pixels."""
     for case in white(picture, crop, seed, WIDER):
         yield replace(case, group="gaussian", name=f"white {case.name}")
@@ -104,17 +104,17 @@ def gaussian(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
             rng = np.random.default_rng([seed, level, round(10 * kernel)])
             noisy, info = simulate(clean, CorrelatedNoise(sigma, kernel), rng)
             name, whose = f"kernel {kernel} sigma {level}", _whose(picture)
-            yield Case("gaussian", name, *whose, clean, noisy, picture.peak, sigma, sigma, info.nps)
+            yield NoisyCase("gaussian", name, *whose, clean, noisy, picture.peak, sigma, sigma, info.nps)
 
 
-def physics(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def physics(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     """The noise the modality really has: low dose, Rician, quanta through a scintillator."""
     makers: dict[str, Maker] = {"CT": _low_dose, "MR": _rician, "XA": _quanta, "RF": _quanta}
     if picture.modality in makers:
         yield from makers[picture.modality](picture, crop, seed)
 
 
-def real(repeats: Repeats, crop: int) -> Iterator[Case]:
+def real(repeats: Repeats, crop: int) -> Iterator[NoisyCase]:
     """A frame of a still scene against the mean of the others, its neighbours in time left out."""
     frames = np.stack([central_crop(frame, crop) for frame in repeats.frames])
     frame = len(frames) // 2
@@ -125,7 +125,7 @@ def real(repeats: Repeats, crop: int) -> Iterator[Case]:
     sigma = float(residual.std())
     whose = repeats.name, repeats.modality
     nps = radial_power(residual - residual.mean())
-    yield Case("harm", "real repeats", *whose, mean, frames[frame], repeats.peak, sigma, sigma, nps)
+    yield NoisyCase("harm", "real repeats", *whose, mean, frames[frame], repeats.peak, sigma, sigma, nps)
 
 
 CASES: dict[str, Maker] = {
@@ -141,7 +141,7 @@ def _whose(picture: Picture) -> tuple[str, str]:
     return picture.name, picture.modality
 
 
-def _low_dose(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def _low_dose(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     clean = central_crop(picture.plane, crop)
     for dose in DOSES:
         options = CtDoseNoise(dose, pixel_mm=min(picture.pixel_mm, WIDEST_PIXEL_MM))
@@ -151,20 +151,20 @@ def _low_dose(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
         sigma = float(np.sqrt(np.mean(sigmas**2)))
         name, stable = f"dose {100 * dose:g} %", SigmaMap(np.maximum(sigmas, 0.05 * sigma))
         whose = _whose(picture)
-        yield Case("physics", name, *whose, clean, noisy, picture.peak, sigma, sigma, info.nps, stable)
+        yield NoisyCase("physics", name, *whose, clean, noisy, picture.peak, sigma, sigma, info.nps, stable)
 
 
-def _rician(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def _rician(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     clean = np.maximum(central_crop(picture.plane, crop), 0)
     for level in RICIAN:
         sigma = level * picture.peak
         noisy, _ = simulate(clean, RicianNoise(sigma), np.random.default_rng([seed, round(100 * level)]))
         name, stable = f"Rician {100 * level:g} %", Rician(sigma)
         whose = _whose(picture)
-        yield Case("physics", name, *whose, clean, noisy, picture.peak, sigma, sigma, None, stable)
+        yield NoisyCase("physics", name, *whose, clean, noisy, picture.peak, sigma, sigma, None, stable)
 
 
-def _quanta(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
+def _quanta(picture: Picture, crop: int, seed: int) -> Iterator[NoisyCase]:
     clean = np.maximum(central_crop(picture.plane, crop), 0)
     transfer = detector_mtf(MTF_NYQUIST)(radial_frequency(*clean.shape))
     kept = mean_power(transfer, clean.shape[1])
@@ -174,7 +174,7 @@ def _quanta(picture: Picture, crop: int, seed: int) -> Iterator[Case]:
         sigma = float(np.sqrt(np.mean(np.square(info.sigma))))
         stable = Anscombe(gain * kept, ELECTRONIC**2)
         whose = _whose(picture)
-        yield Case(
+        yield NoisyCase(
             "physics", f"gain {gain:g}", *whose, clean, noisy, picture.peak, sigma, sigma, info.nps, stable
         )
 

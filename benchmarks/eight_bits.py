@@ -35,7 +35,7 @@ from torch import Tensor
 from benchmarks.pictures import load_pictures
 from benchmarks.script import names_of, run
 from benchmarks.truth_exact import SIDE, natural, phantoms
-from benchmarks.truth_trial import Trial
+from benchmarks.truth_trial import TruthTrial
 from meddenoise import weights
 from meddenoise.engine.device import keep_freed_memory
 from meddenoise.errors import UsageError
@@ -90,7 +90,7 @@ def load(name: str) -> NoiseUNet:
     return network.eval()
 
 
-def features_of(network: NoiseUNet, name: str, trials: Sequence[Trial]) -> list[Any]:
+def features_of(network: NoiseUNet, name: str, trials: Sequence[TruthTrial]) -> list[Any]:
     """Features that the program gives the body of the network for every plane, each [1, C, H, W]."""
     found: list[Any] = []
 
@@ -104,13 +104,13 @@ def features_of(network: NoiseUNet, name: str, trials: Sequence[Trial]) -> list[
     return found
 
 
-def prepare(trial: Trial, name: str) -> list[Plan]:
+def prepare(trial: TruthTrial, name: str) -> list[Plan]:
     """The program's own choice and noise for a trial: the same for all bodies."""
     options = Options(method="direct", weights=name, device="cpu", precision="fp32")
     return [prepare_denoising(series, options) for series in trial.series]
 
 
-def left_by(body: Body, trial: Trial, plans: Sequence[Plan]) -> float:
+def left_by(body: Body, trial: TruthTrial, plans: Sequence[Plan]) -> float:
     """Mean square error of the program's result with `body` in its network."""
     with patch.object(direct, "run_compiled", lambda network, setup: setattr(network, "body", body)):
         results = [plan.run().series for plan in plans]
@@ -170,7 +170,7 @@ def measure_speed(network: NoiseUNet, bodies: Bodies, size: int, rounds: int) ->
     return {way: (1000 * median(times), median(ratios[way])) for way, times in seconds.items()}
 
 
-def measure_losses(name: str, bodies: Bodies, trials: Iterable[Trial]) -> Losses:
+def measure_losses(name: str, bodies: Bodies, trials: Iterable[TruthTrial]) -> Losses:
     """dB lost against BASE by compiled body and row, the mean over all phantoms of the row."""
     ready = {way: body for way, body in bodies.items() if body is not None}
     found: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in ready}

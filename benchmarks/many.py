@@ -60,7 +60,7 @@ def main() -> int:
         folder = Path(scratch) if arguments.keep is None else arguments.keep
         bad = make_files(folder / "in", arguments.files, arguments.bad, arguments.size)
         options = Options(method=arguments.method, device=arguments.device)
-        watch = Watch(perf_counter())
+        watch = ManyWatch(perf_counter())
         orders = Orders(options=options, jobs=arguments.jobs, cluster=arguments.cluster)
         request = Request(inputs=(folder / "in",), output=folder / "out", orders=orders)
         outcome = run(request, watch)
@@ -142,7 +142,7 @@ def _spoil(path: Path, kind: int) -> Path:
 
 
 @dataclass
-class Watch:
+class ManyWatch:
     """A listener that samples memory and open files as series are finished."""
 
     began: float
@@ -183,7 +183,7 @@ class Watch:
         self.failures.append(failure)
 
 
-def describe(watch: Watch, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def describe(watch: ManyWatch, outcome: Outcome, seconds: float) -> dict[str, Any]:
     """The outcome, and the slopes of memory and open files a thousand files."""
     samples = np.array(watch.samples, dtype=float)
     late = samples[len(samples) // 3 :]

@@ -24,7 +24,7 @@ CORRELATIONS = {"soft": (0.72, 0.26), "iterative": (0.81, 0.41), "sharp": (0.20,
 
 
 @dataclass(frozen=True)
-class Case:
+class NoiseCase:
     """A plane [Y, X], its true noise, and its range; `spectrum` [16] and `rician` are None where not known.
 
     `modality` is what the estimator is given, "" where it must do without.
@@ -125,7 +125,7 @@ def noise_of(
     return noise, spectrum_cells(amplitude, shape[1])
 
 
-def matrix(data: Path) -> Iterator[Case]:
+def matrix(data: Path) -> Iterator[NoiseCase]:
     """Small matrices: phantoms of 64 to 160 pixels."""
     rng = np.random.default_rng(1)
     for size in (64, 96, 128, 160):
@@ -134,7 +134,7 @@ def matrix(data: Path) -> Iterator[Case]:
             for name, percent in (("white", 1), ("white", 3), ("white", 10), ("gauss 0.8", 3), ("ramp", 3)):
                 noise, cells = noise_of(plane.shape, SPECTRA[name], rng)
                 sigma = span * percent / 100
-                yield Case(
+                yield NoiseCase(
                     "small matrix",
                     f"{kind} {size} {name} {percent} %",
                     plane + np.float32(sigma) * noise,
@@ -146,17 +146,19 @@ def matrix(data: Path) -> Iterator[Case]:
                 )
 
 
-def texture(data: Path) -> Iterator[Case]:
+def texture(data: Path) -> Iterator[NoiseCase]:
     """Textured pictures with noise of 1 % of the range and more, white and correlated."""
     rng = np.random.default_rng(2)
     for name, plane in photographs(data, 8):
         for spectrum, level in (("white", 2.5), ("white", 5), ("white", 15), ("gauss 0.8", 8), ("ramp", 8)):
             noise, cells = noise_of(plane.shape, SPECTRA[spectrum], rng)
             label = f"{name} {spectrum} {level:g}"
-            yield Case("texture", label, plane + np.float32(level) * noise, level, 255.0, "DX", cells, False)
+            yield NoiseCase(
+                "texture", label, plane + np.float32(level) * noise, level, 255.0, "DX", cells, False
+            )
 
 
-def eight_bit(data: Path) -> Iterator[Case]:
+def eight_bit(data: Path) -> Iterator[NoiseCase]:
     """Whole numbers of 0 to 255."""
     rng = np.random.default_rng(3)
     pictures = [(name, plane, "") for name, plane in photographs(data, 4)]
@@ -170,10 +172,10 @@ def eight_bit(data: Path) -> Iterator[Case]:
             noise, _ = noise_of(plane.shape, SPECTRA["white"], rng)
             noisy = np.clip(np.rint(plane + level * noise), 0, 255).astype(np.float32)
             sigma = float(np.sqrt(level**2 + 1 / 12))
-            yield Case("8-bit", f"{name} {level:g}", noisy, sigma, 255.0, modality, WHITE, False)
+            yield NoiseCase("8-bit", f"{name} {level:g}", noisy, sigma, 255.0, modality, WHITE, False)
 
 
-def jpeg(data: Path) -> Iterator[Case]:
+def jpeg(data: Path) -> Iterator[NoiseCase]:
     """Noise over images that come from JPEG files."""
     rng = np.random.default_rng(4)
     for name, plane in photographs(data, 6):
@@ -184,10 +186,12 @@ def jpeg(data: Path) -> Iterator[Case]:
             for level in (3, 10):
                 noise, _ = noise_of(plane.shape, SPECTRA["white"], rng)
                 label = f"{name} quality {quality}, {level}"
-                yield Case("JPEG", label, clean + np.float32(level) * noise, level, 255.0, "", WHITE, False)
+                yield NoiseCase(
+                    "JPEG", label, clean + np.float32(level) * noise, level, 255.0, "", WHITE, False
+                )
 
 
-def near_clean(data: Path) -> Iterator[Case]:
+def near_clean(data: Path) -> Iterator[NoiseCase]:
     """No noise, and noise of less than 1 % of the range."""
     rng = np.random.default_rng(5)
     pictures = [(name, plane, 255.0, "") for name, plane in photographs(data, 6)]
@@ -198,10 +202,10 @@ def near_clean(data: Path) -> Iterator[Case]:
             noise, _ = noise_of(plane.shape, SPECTRA["white"], rng)
             sigma = span * percent / 100
             noisy = plane + np.float32(sigma) * noise
-            yield Case("near-clean", f"{name} {percent:g} %", noisy, sigma, span, modality)
+            yield NoiseCase("near-clean", f"{name} {percent:g} %", noisy, sigma, span, modality)
 
 
-def unknown(data: Path) -> Iterator[Case]:
+def unknown(data: Path) -> Iterator[NoiseCase]:
     """Single images whose modality nobody says."""
     rng = np.random.default_rng(6)
     for kind in KINDS:
@@ -211,10 +215,12 @@ def unknown(data: Path) -> Iterator[Case]:
                 noise, cells = noise_of(plane.shape, SPECTRA[name], rng)
                 sigma = span * percent / 100
                 label = f"{kind} {size} {name} {percent} %"
-                yield Case("unknown", label, plane + np.float32(sigma) * noise, sigma, span, "", cells, False)
+                yield NoiseCase(
+                    "unknown", label, plane + np.float32(sigma) * noise, sigma, span, "", cells, False
+                )
 
 
-def soft_ct(data: Path) -> Iterator[Case]:
+def soft_ct(data: Path) -> Iterator[NoiseCase]:
     """CT phantoms with the correlations of real kernels; iterative images with a kurtosis of 6."""
     rng = np.random.default_rng(7)
     for seed in (16, 17):
@@ -228,10 +234,12 @@ def soft_ct(data: Path) -> Iterator[Case]:
                         gain = np.exp(np.sqrt(np.log(6 / 3) / 4) * patches / patches.std())
                         noise = noise * (gain / np.sqrt(np.mean(gain**2))).astype(np.float32)
                     noisy = plane + np.float32(sigma) * noise
-                    yield Case("kernel CT", f"{size} {name} {sigma:g} HU", noisy, sigma, span, "CT", cells)
+                    yield NoiseCase(
+                        "kernel CT", f"{size} {name} {sigma:g} HU", noisy, sigma, span, "CT", cells
+                    )
 
 
-def rician(data: Path) -> Iterator[Case]:
+def rician(data: Path) -> Iterator[NoiseCase]:
     """Magnitudes with an empty background, and cut so that there is none; normal noise as a trap."""
     rng = np.random.default_rng(8)
     for seed in (18, 19):
@@ -246,12 +254,12 @@ def rician(data: Path) -> Iterator[Case]:
                 faint = float(np.mean(signal < 2.5 * sigma)) > 0.03
                 known = True if faint else None
                 label = f"{where} {name} {percent} %"
-                yield Case("Rician", label, noisy, float(sigma), span, "MR", cells, known)
+                yield NoiseCase("Rician", label, noisy, float(sigma), span, "MR", cells, known)
                 normal = signal + sigma * first + 4 * sigma
-                yield Case("no Rician", label, normal, float(sigma), span, "MR", cells, False)
+                yield NoiseCase("no Rician", label, normal, float(sigma), span, "MR", cells, False)
 
 
-def dose(data: Path) -> Iterator[Case]:
+def dose(data: Path) -> Iterator[NoiseCase]:
     """The noise of each phantom's own physics, which follows place and signal."""
     for kind, doses in (("ct", (0.5, 0.25, 0.1)), ("xray", (0.5, 0.1, 0.03)), ("fluoro", (4, 1, 0.3))):
         for seed in (20, 21):
@@ -263,10 +271,10 @@ def dose(data: Path) -> Iterator[Case]:
                 cells = spectrum_cells(np.abs(np.fft.rfft2(noise)), noise.shape[1])
                 label = f"{kind} dose {fraction:g}"
                 sigma, modality = float(noise.std()), PHANTOMS[kind].modality
-                yield Case("physics", label, noisy[0], sigma, span, modality, cells, False)
+                yield NoiseCase("physics", label, noisy[0], sigma, span, modality, cells, False)
 
 
-def coarse(data: Path) -> Iterator[Case]:
+def coarse(data: Path) -> Iterator[NoiseCase]:
     """Noise without a white part, of kernels wide for the pixels: interpolation, small fields of view."""
     rng = np.random.default_rng(9)
     for kind in KINDS:
@@ -279,7 +287,9 @@ def coarse(data: Path) -> Iterator[Case]:
                     noisy = plane + np.float32(sigma) * noise
                     noisy = np.rint(noisy) if kind == "ct" else noisy
                     label = f"{kind} {name} {percent:g} %"
-                    yield Case("coarse", label, noisy, sigma, span, PHANTOMS[kind].modality, cells, False)
+                    yield NoiseCase(
+                        "coarse", label, noisy, sigma, span, PHANTOMS[kind].modality, cells, False
+                    )
 
 
 EXACT = (matrix, texture, eight_bit, jpeg, near_clean, unknown, soft_ct, coarse, rician, dose)

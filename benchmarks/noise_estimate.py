@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from skimage.restoration import estimate_sigma
 
-from benchmarks.noise_cases import EXACT, Case
+from benchmarks.noise_cases import EXACT, NoiseCase
 from benchmarks.noise_real import REAL
 from meddenoise.engine.estimator import NAME, load_estimator, settle
 from meddenoise.noise import NoiseEstimate
@@ -70,7 +70,7 @@ def main() -> None:
         options.json.write_text(json.dumps({"rows": results}, indent=1) + "\n")
 
 
-def cases(data: Path, groups: list[str]) -> Iterator[Case]:
+def cases(data: Path, groups: list[str]) -> Iterator[NoiseCase]:
     """All cases of the groups with those words in their names."""
     for make in (*EXACT, *REAL):
         names = make.__name__.replace("_", "-")
@@ -78,7 +78,7 @@ def cases(data: Path, groups: list[str]) -> Iterator[Case]:
             yield from make(data)
 
 
-def run(case: Case, weights: str) -> list[Result]:
+def run(case: NoiseCase, weights: str) -> list[Result]:
     """Every method on one case."""
     plane, valid = case.plane.astype(np.float32), np.ones(case.plane.shape, bool)
     peer = float(estimate_sigma(plane.astype(np.float64)))  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ def run(case: Case, weights: str) -> list[Result]:
     return [score(case, name, estimate) for name, estimate in methods.items()]
 
 
-def score(case: Case, method: str, estimate: NoiseEstimate) -> Result:
+def score(case: NoiseCase, method: str, estimate: NoiseEstimate) -> Result:
     """Errors of one estimate."""
     row: Result = {
         "group": case.group,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.noise_cases import SPECTRA, Case, noise_of
+from benchmarks.noise_cases import SPECTRA, NoiseCase, noise_of
 from meddenoise.io import discover, read_item
 from meddenoise.series import Image
 
@@ -25,7 +25,7 @@ def values(path: Path) -> Image:
     return series.values(0, len(series))
 
 
-def repeats(data: Path) -> Iterator[Case]:
+def repeats(data: Path) -> Iterator[NoiseCase]:
     """Two acquisitions of one object: the noise is their difference, less drift, over the root of two."""
     for first in sorted((data / "mr" / "repeats").glob("*_1.nii.gz")):
         a, b = values(first), values(first.with_name(first.name.replace("_1.", "_2.")))
@@ -37,10 +37,10 @@ def repeats(data: Path) -> Iterator[Case]:
             object_ = smooth > BRIGHT * np.percentile(smooth, 99)
             sigma = float(np.sqrt(np.mean(difference[object_] ** 2) / 2))
             span = float(np.percentile(one, 99.9) - one.min())
-            yield Case("MR repeats", f"{first.name[4:-9]} plane {index}", one, sigma, span, "MR")
+            yield NoiseCase("MR repeats", f"{first.name[4:-9]} plane {index}", one, sigma, span, "MR")
 
 
-def cines(data: Path) -> Iterator[Case]:
+def cines(data: Path) -> Iterator[NoiseCase]:
     """Static runs: the noise of a frame is what it differs by from the mean of the settled others."""
     for path in sorted((data / "fluoro" / "xa_vessel_phantom_cine_dicom").rglob("*")):
         if not path.is_file():
@@ -52,10 +52,10 @@ def cines(data: Path) -> Iterator[Case]:
             settled = np.var(frames[others], axis=0, ddof=1).mean() / len(others)
             sigma = float(np.sqrt(max(rest[8:-8, 8:-8].var() - settled, 0)))
             frame = frames[index].astype(np.float32)
-            yield Case("cine frames", f"{path.name} frame {index}", frame, sigma, 255.0, "XA")
+            yield NoiseCase("cine frames", f"{path.name} frame {index}", frame, sigma, 255.0, "XA")
 
 
-def anatomy(data: Path) -> Iterator[Case]:
+def anatomy(data: Path) -> Iterator[NoiseCase]:
     """Validation images with so much noise added that their own is at most a fifth of it by any measure."""
     rng = np.random.default_rng(9)
     with (data / "SPLITS.csv").open() as file:
@@ -75,7 +75,9 @@ def anatomy(data: Path) -> Iterator[Case]:
                     continue
                 noisy = plane + np.float32(sigma) * noise
                 label = f"{row['file']} {name} {percent} %"
-                yield Case("anatomy", label, noisy, float(np.hypot(sigma, own)), span, modality, cells, False)
+                yield NoiseCase(
+                    "anatomy", label, noisy, float(np.hypot(sigma, own)), span, modality, cells, False
+                )
 
 
 REAL = (repeats, cines, anatomy)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from benchmarks.many import Watch
+from benchmarks.many import ManyWatch
 from meddenoise.batch import Request, run, workers
 from meddenoise.batch.workers import Crew, Orders
 from meddenoise.engine import Engine
@@ -43,7 +43,7 @@ def measure_overlap(series: int, slices: int, size: int, options: Options) -> di
         folder = Path(scratch)
         write_series(folder / "in", series, slices, size)
         request = Request(inputs=(folder / "in",), output=folder / "out", orders=Orders(options=options))
-        outcome = run(request, Watch(perf_counter()))
+        outcome = run(request, ManyWatch(perf_counter()))
         end = perf_counter()
     assert outcome.written == series, f"{outcome.written} of {series} series were written"
     start = min(begin for begin, _ in spans["network"])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.script import tell
 from meddenoise.errors import MeddenoiseError
 from meddenoise.methods import METHODS, Setup, get
@@ -21,7 +21,7 @@ from meddenoise.pipeline.options import Options
 from meddenoise.series import Geometry, Image, Series
 
 Column = TypeVar("Column")
-Peer = Callable[[Case], Image]
+Peer = Callable[[NoisyCase], Image]
 
 GIVEN_MODEL = "bm3d+model"
 """Column of BM3D with the whole noise model."""
@@ -83,7 +83,7 @@ def is_learned(name: str) -> bool:
     return row is not None and row.learned
 
 
-def bm3d_given_model(case: Case) -> Image:
+def bm3d_given_model(case: NoisyCase) -> Image:
     """BM3D given the true spectrum, behind the true variance stabilisation."""
     noisy = case.noisy.astype(np.float64)
     if case.told == 0:
@@ -113,7 +113,7 @@ def as_series(plane: Image, modality: str) -> Series:
 
 
 def _ours(options: Options, told: bool) -> Peer:
-    def denoise(case: Case) -> Image:
+    def denoise(case: NoisyCase) -> Image:
         if told and case.told == 0:
             return case.noisy
         settings = replace(options, sigma=case.told if told else None)
@@ -128,7 +128,7 @@ def classical(name: str) -> Peer:
     """A filter without weights, given the level of the case alone."""
     denoiser = get(name).load(Setup())
 
-    def denoise(case: Case) -> Image:
+    def denoise(case: NoisyCase) -> Image:
         noisy = torch.from_numpy(case.noisy)[None, None]
         plane: Image = denoiser(noisy, torch.tensor([case.told]))[0, 0].numpy()
         return plane
@@ -136,7 +136,7 @@ def classical(name: str) -> Peer:
     return denoise
 
 
-def _power(case: Case) -> NDArray[np.float64] | None:
+def _power(case: NoisyCase) -> NDArray[np.float64] | None:
     """The true noise power at every frequency of a full FFT of the plane, mean 1."""
     if case.nps is None:
         return None

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cases import CASES, Case, real
+from benchmarks.cases import CASES, NoisyCase, real
 from benchmarks.peers import GIVEN_MODEL, Peer, make_columns, peers_of
 from benchmarks.pictures import MODALITIES, load_pictures, load_repeats
 from benchmarks.script import names_of, run, save, settings_of
@@ -55,14 +55,14 @@ def main() -> int:
     return 0
 
 
-def _peers(arguments: argparse.Namespace, first: Case) -> tuple[dict[str, Peer], dict[str, str]]:
+def _peers(arguments: argparse.Namespace, first: NoisyCase) -> tuple[dict[str, Peer], dict[str, str]]:
     """The columns that can run on the first case, and why the other methods cannot."""
     options = Options(device=arguments.device, precision=arguments.precision)
     made = {name: partial(peers_of, name, arguments.weights, options) for name in arguments.methods}
     return make_columns(made, lambda peer: peer(first))
 
 
-def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
+def _cases(arguments: argparse.Namespace) -> Iterator[NoisyCase]:
     pictures = load_pictures(arguments.folder, arguments.images, modalities=arguments.modalities)
     for index, picture in enumerate(pictures):
         for group in arguments.noise:
@@ -72,7 +72,7 @@ def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
             yield from real(repeats, arguments.crop)
 
 
-def _measure(case: Case, name: str, peer: Peer) -> Row:
+def _measure(case: NoisyCase, name: str, peer: Peer) -> Row:
     """One result's numbers; None for a PSNR that is infinite."""
     started = perf_counter()
     clean = peer(case)

@@ -33,7 +33,7 @@ import torch
 
 from benchmarks.markdown import page, replace_between, table
 from benchmarks.trust_runs import GOOD, SPOILERS, Row, applies, run
-from benchmarks.trust_subjects import Subject, cines, images, phantoms, repeats
+from benchmarks.trust_subjects import TrustSubject, cines, images, phantoms, repeats
 from meddenoise.methods import METHODS
 from meddenoise.phantom import PHANTOMS
 from meddenoise.trust import CHECKS, Values, judge
@@ -83,7 +83,7 @@ def main() -> None:
         replace_between(arguments.markdown, COMMENTS, text)
 
 
-def _subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
+def _subjects(arguments: argparse.Namespace) -> Iterator[TrustSubject]:
     parts = [phantoms(arguments.seeds, arguments.kinds, arguments.size)]
     if arguments.data is not None:
         parts = [repeats(arguments.data, arguments.size), cines(arguments.data, arguments.size), *parts]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.spoilers import draw_discs
-from benchmarks.trust_subjects import Subject
+from benchmarks.trust_subjects import TrustSubject
 from meddenoise.engine.level import estimate_series
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.pipeline.denoise import denoise_series
@@ -62,12 +62,12 @@ OTHER = {"CT": "MR", "MR": "CT", "DX": "MR", "XA": "MR"}
 """The modality that images of one are taken for."""
 
 
-def applies(name: str, subject: Subject) -> bool:
+def applies(name: str, subject: TrustSubject) -> bool:
     """True where the subject has what the method needs: discs are removed from exact references only."""
     return subject.clean is not None or name not in SPOILERS or not SPOILERS[name].removed
 
 
-def run(subject: Subject, name: str) -> Row:
+def run(subject: TrustSubject, name: str) -> Row:
     """The scores of one result, those with its exact reference, and its error over that of the input."""
     noisy, clean, spoiler = subject.noisy, subject.clean, SPOILERS.get(name, Spoiler("", name))
     if spoiler.modality:

@@ -22,7 +22,7 @@ RUN_FRAMES = 3
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrustSubject:
     """One noisy series and a reference; `kind` is the row it is counted in, `seed` its number in there.
 
     `power` is the noise power of the reference, which is taken off every error against it.
@@ -43,7 +43,7 @@ class Subject:
         return float(np.sqrt(max(square - self.power, 0.0)))
 
 
-def phantoms(seeds: Sequence[int], kinds: Sequence[str], size: int) -> Iterator[Subject]:
+def phantoms(seeds: Sequence[int], kinds: Sequence[str], size: int) -> Iterator[TrustSubject]:
     """Every one a patient of its own, with the noise of its modality."""
     for seed in seeds:
         for kind in kinds:
@@ -53,18 +53,18 @@ def phantoms(seeds: Sequence[int], kinds: Sequence[str], size: int) -> Iterator[
                 to_series(phantom, values, name)
                 for values, name in ((noisy, "noisy"), (phantom.truth, "clean"))
             )
-            yield Subject(f"phantom {kind}", seed, series, phantom.truth, clean=clean)
+            yield TrustSubject(f"phantom {kind}", seed, series, phantom.truth, clean=clean)
 
 
-def images(data: Path, count: int, size: int) -> Iterator[Subject]:
+def images(data: Path, count: int, size: int) -> Iterator[TrustSubject]:
     """Validation images with white noise of 25 of 255, and with that of their modality."""
     for seed, picture in enumerate(load_pictures(data, count)):
         for case in (*white(picture, size, seed, (25,)), *physics(picture, size, seed)):
             noisy = as_series(case.noisy, case.modality)
-            yield Subject(f"{case.modality}, {case.name}", seed, noisy, case.clean[None])
+            yield TrustSubject(f"{case.modality}, {case.name}", seed, noisy, case.clean[None])
 
 
-def repeats(data: Path, size: int) -> Iterator[Subject]:
+def repeats(data: Path, size: int) -> Iterator[TrustSubject]:
     """Real MR acquired twice: the middle of the middle slice of one, judged by the other."""
     for seed, path in enumerate(sorted((data / "mr" / "repeats").glob("*_1.nii.gz"))):
         pair = [_read(path), _read(path.with_name(path.name.replace("_1.", "_2.")))]
@@ -73,10 +73,10 @@ def repeats(data: Path, size: int) -> Iterator[Subject]:
         truth = other.values(0, 1)
         difference = noisy.values(0, 1) - truth
         power = float(np.var(difference, dtype=np.float64)) / 2
-        yield Subject("real MR repeat", seed, noisy, truth + float(difference.mean()), power)
+        yield TrustSubject("real MR repeat", seed, noisy, truth + float(difference.mean()), power)
 
 
-def cines(data: Path, size: int) -> Iterator[Subject]:
+def cines(data: Path, size: int) -> Iterator[TrustSubject]:
     """The middle of some frames of still real runs, judged by the mean of all others."""
     for seed, path in enumerate(sorted((data / "fluoro" / "xa_vessel_phantom_cine_dicom").glob("*.dcm"))):
         run = _read(path)
@@ -84,7 +84,7 @@ def cines(data: Path, size: int) -> Iterator[Subject]:
         rest = _cut(run, (SETTLED + RUN_FRAMES, len(run)), size)
         others = rest.values(0, len(rest)).astype(np.float64)
         spread = float(others.var(axis=0, ddof=1).mean())
-        yield Subject("real cine", seed, frames, others.mean(axis=0)[None], spread / len(others))
+        yield TrustSubject("real cine", seed, frames, others.mean(axis=0)[None], spread / len(others))
 
 
 def _read(path: Path) -> Series:
@@ -103,4 +103,4 @@ def _cut(series: Series, planes: tuple[int, int], size: int) -> Series:
     )
 
 
-Source = Callable[[], Iterator[Subject]]
+Source = Callable[[], Iterator[TrustSubject]]

@@ -29,7 +29,7 @@ from benchmarks.truth_medical import medical, volumes
 from benchmarks.truth_methods import Cache, Column, choose_columns, fits
 from benchmarks.truth_real import cines, repeats
 from benchmarks.truth_table import print_tables
-from benchmarks.truth_trial import Trial, outcomes
+from benchmarks.truth_trial import TruthTrial, outcomes
 from meddenoise.methods import METHODS
 from meddenoise.pipeline.options import Options
 
@@ -63,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _results(trial: Trial, columns: dict[str, Column], cache: Cache) -> list[Row]:
+def _results(trial: TruthTrial, columns: dict[str, Column], cache: Cache) -> list[Row]:
     """The rows of one trial; one without methods where no image could serve."""
     if not trial.cases:
         return [{"group": trial.group, "row": trial.row, "modality": trial.modality, "note": trial.note}]
@@ -71,7 +71,7 @@ def _results(trial: Trial, columns: dict[str, Column], cache: Cache) -> list[Row
     return [row for name, column in fitting.items() for row in _measure(trial, name, column, cache)]
 
 
-def _measure(trial: Trial, name: str, column: Column, cache: Cache) -> list[Row]:
+def _measure(trial: TruthTrial, name: str, column: Column, cache: Cache) -> list[Row]:
     """One row for each part of a trial that one method was judged by."""
     result = cache.run(name, column, trial)
     return [
@@ -94,43 +94,43 @@ def _measure(trial: Trial, name: str, column: Column, cache: Cache) -> list[Row]
     ]
 
 
-def _phantoms(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _phantoms(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     yield from phantoms(1 if arguments.quick else 2)
 
 
-def _repeats(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _repeats(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     yield from repeats(arguments.folder)
 
 
-def _cines(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _cines(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     yield from cines(arguments.folder)
 
 
-def _natural(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _natural(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     pictures = load_pictures(arguments.folder, arguments.images, modalities=("",), side=SIDE)
     yield from natural(pictures, SIDE, LEVELS[1:2] if arguments.quick else LEVELS, every=not arguments.quick)
 
 
-def _harm(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _harm(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     pictures = load_pictures(arguments.folder, arguments.images, modalities=("",), side=SIDE)
     yield from harm(pictures, SIDE)
 
 
-def _medical(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _medical(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     every = not arguments.quick
     yield from medical(arguments.folder, arguments.images, SIDE, LEVELS if every else LEVELS[1:2], every)
 
 
-def _volumes(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _volumes(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     yield from volumes(arguments.folder)
 
 
-def _contrast(arguments: argparse.Namespace) -> Iterator[Trial]:
+def _contrast(arguments: argparse.Namespace) -> Iterator[TruthTrial]:
     yield from inserted(1)
     yield from acr(arguments.folder)
 
 
-GROUPS: dict[str, Callable[[argparse.Namespace], Iterator[Trial]]] = {
+GROUPS: dict[str, Callable[[argparse.Namespace], Iterator[TruthTrial]]] = {
     "phantoms": _phantoms,
     "repeats": _repeats,
     "cines": _cines,

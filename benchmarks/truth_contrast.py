@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_laplace, maximum_filter
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.peers import as_series
 from benchmarks.pictures import split_files
 from benchmarks.truth_exact import (
@@ -24,7 +24,7 @@ from benchmarks.truth_exact import (
     noises_of,
     peak_of,
 )
-from benchmarks.truth_trial import Judge, Outcome, Trial
+from benchmarks.truth_trial import Judge, TruthOutcome, TruthTrial
 from meddenoise.engine.planes import as_map
 from meddenoise.io import read
 from meddenoise.noise.models import NoiseOptions
@@ -90,7 +90,7 @@ def flat_places(truth: Image, sigma: Image) -> list[tuple[float, float]]:
     return found
 
 
-def inserted(seeds: int) -> Iterator[Trial]:
+def inserted(seeds: int) -> Iterator[TruthTrial]:
     """Discs of CNR 1 in all kinds of phantoms at their lower dose, and in a flat field with white noise."""
     for kind in KINDS:
         count, seed = 0, FIRST_SEED
@@ -104,7 +104,7 @@ def inserted(seeds: int) -> Iterator[Trial]:
     yield _in_flat_field()
 
 
-def _in_phantom(phantom: Phantom, noise: NoiseOptions, row: str) -> tuple[Trial, int]:
+def _in_phantom(phantom: Phantom, noise: NoiseOptions, row: str) -> tuple[TruthTrial, int]:
     """The same noisy phantom without discs and with: what differs in the results is contrast, not noise."""
     noisy, infos = acquire(phantom, [noise], phantom.seed)
     sigma = np.sqrt(
@@ -120,17 +120,17 @@ def _in_phantom(phantom: Phantom, noise: NoiseOptions, row: str) -> tuple[Trial,
     kind, peak, image = phantom.kind.modality, peak_of(phantom), f"{phantom.name} seed {phantom.seed}"
     models = {n: model_of(phantom, noise, infos[0], noisy, n) for n in planes}
     cases = tuple(
-        Case("contrast", row, image, kind, phantom.truth[n] + extra, noisy[n] + extra, peak, *models[n])
+        NoisyCase("contrast", row, image, kind, phantom.truth[n] + extra, noisy[n] + extra, peak, *models[n])
         for extra in (np.float32(0), drawn)
         for n in planes
     )
     series = tuple(as_map(to_series(phantom, noisy, row), noisy + extra) for extra in (np.float32(0), drawn))
     judged = tuple((which, n) for which in (0, 1) for n in planes)
     judge = judge_pairs(discs, drawn, peak)
-    return Trial("contrast", row, kind, image, series, judged, cases, judge), len(places)
+    return TruthTrial("contrast", row, kind, image, series, judged, cases, judge), len(places)
 
 
-def _in_flat_field() -> Trial:
+def _in_flat_field() -> TruthTrial:
     """A grid of discs of both signs on a flat field, white noise of 25 of 255."""
     sigma, level = 25.0, 128.0
     rng = np.random.default_rng(FIRST_SEED)
@@ -140,22 +140,24 @@ def _in_flat_field() -> Trial:
     drawn = discs.drawn([(-1) ** n * sigma for n in range(len(discs.centres))])
     flat = np.full_like(noisy, level)
     cases = tuple(
-        Case("contrast", "flat", "flat", "", flat + extra, noisy + extra, 255.0, sigma, sigma)
+        NoisyCase("contrast", "flat", "flat", "", flat + extra, noisy + extra, 255.0, sigma, sigma)
         for extra in (np.float32(0), drawn)
     )
     series = tuple(as_series(case.noisy, "") for case in cases)
     judge = judge_pairs(discs, drawn, 255.0)
-    return Trial("contrast", "flat field white 25", "photo", "flat", series, ((0, 0), (1, 0)), cases, judge)
+    return TruthTrial(
+        "contrast", "flat field white 25", "photo", "flat", series, ((0, 0), (1, 0)), cases, judge
+    )
 
 
 def judge_pairs(discs: Discs, drawn: Image, peak: float) -> Judge:
     """The share of contrast in the difference of results with discs and without, disc by disc."""
     true = discs.contrasts(drawn)
 
-    def judge(planes: Sequence[Image]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[TruthOutcome]:
         half = len(planes) // 2
         return [
-            Outcome(f"plane {plane} disc {n}", peak, share=float(share))
+            TruthOutcome(f"plane {plane} disc {n}", peak, share=float(share))
             for plane, (without, with_discs) in enumerate(zip(planes[:half], planes[half:], strict=True))
             for n, share in enumerate(discs.contrasts(with_discs - without) / true)
         ]
@@ -184,7 +186,7 @@ CLEARLY = 6.0
 """A disc counts where its contrast is that many times the standard error of the scan itself."""
 
 
-def acr(folder: Path) -> Iterator[Trial]:
+def acr(folder: Path) -> Iterator[TruthTrial]:
     """The discs of slices 8 to 11 of ACR phantoms, as scanned and with white noise as strong as they are."""
     for path in split_files(folder, "val"):
         name = path.name.split(".")[0]
@@ -205,14 +207,14 @@ def acr(folder: Path) -> Iterator[Trial]:
                 rng = np.random.default_rng(FIRST_SEED)
                 noisy = values + np.float32(sigma) * rng.standard_normal(values.shape, dtype=np.float32)
                 cases = tuple(
-                    Case("contrast", row, name, "MR", values[n][box], noisy[n][box], peak, level, level)
+                    NoisyCase("contrast", row, name, "MR", values[n][box], noisy[n][box], peak, level, level)
                     for n in insert.planes
                     for level in [sigma or scan_noise(values[n][box])]
                 )
                 judge = judge_discs(found, [values[n][box] for n in insert.planes], peak)
                 judged = tuple((0, n) for n in insert.planes)
                 whole = (as_map(series, noisy),)
-                yield Trial("contrast", f"ACR {row}", "MR", name, whole, judged, cases, judge, box)
+                yield TruthTrial("contrast", f"ACR {row}", "MR", name, whole, judged, cases, judge, box)
 
 
 def find_discs(plane: Image, radius: float) -> Discs:
@@ -240,9 +242,9 @@ def judge_discs(found: Sequence[Discs], scans: Sequence[Image], peak: float) -> 
     """The share of each disc's contrast, in the result over the scan as it was."""
     true = [discs.contrasts(scan) for discs, scan in zip(found, scans, strict=True)]
 
-    def judge(planes: Sequence[Image]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[TruthOutcome]:
         return [
-            Outcome(f"plane {plane} disc {n}", peak, share=float(share))
+            TruthOutcome(f"plane {plane} disc {n}", peak, share=float(share))
             for plane, (discs, contrasts) in enumerate(zip(found, true, strict=True))
             for n, share in enumerate(discs.contrasts(planes[plane]) / contrasts)
         ]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cases import Case, Stabiliser
+from benchmarks.cases import NoisyCase, Stabiliser
 from benchmarks.pictures import Picture, central_crop
 from benchmarks.stabilise import Anscombe, SigmaMap
-from benchmarks.truth_trial import Trial, against, plane_trial
+from benchmarks.truth_trial import TruthTrial, against, plane_trial
 from meddenoise.engine.planes import as_map
 from meddenoise.noise.models import (
     CorrelatedNoise,
@@ -67,7 +67,7 @@ class Logarithm:
         return values
 
 
-def phantoms(seeds: int, first: int = FIRST_SEED) -> Iterator[Trial]:
+def phantoms(seeds: int, first: int = FIRST_SEED) -> Iterator[TruthTrial]:
     """All kinds of phantoms, of `seeds` seeds from `first` on, at two doses each."""
     for kind in KINDS:
         for seed in range(first, first + seeds):
@@ -89,14 +89,14 @@ def noises_of(phantom: Phantom) -> list[Level]:
     return [(f"dose {100 * dose:g} %", dose_noise(phantom, dose)[0]) for dose in DOSES[phantom.name]]
 
 
-def phantom_trial(phantom: Phantom, noise: NoiseOptions, group: str, row: str) -> Trial:
+def phantom_trial(phantom: Phantom, noise: NoiseOptions, group: str, row: str) -> TruthTrial:
     """A phantom with noise, denoised as a whole; its middle planes are judged."""
     noisy, infos = acquire(phantom, [noise], phantom.seed)
     planes = middle_planes(len(noisy))
     peak, kind = peak_of(phantom), phantom.kind.modality
     image = f"{phantom.name} seed {phantom.seed}"
     cases = tuple(
-        Case(
+        NoisyCase(
             group,
             row,
             image,
@@ -110,7 +110,7 @@ def phantom_trial(phantom: Phantom, noise: NoiseOptions, group: str, row: str) -
     )
     series = (as_map(to_series(phantom, noisy, row), noisy),)
     judge = against([phantom.truth[n] for n in planes], peak)
-    return Trial(group, row, kind, image, series, tuple((0, n) for n in planes), cases, judge)
+    return TruthTrial(group, row, kind, image, series, tuple((0, n) for n in planes), cases, judge)
 
 
 def middle_planes(count: int) -> list[int]:
@@ -141,7 +141,7 @@ def model_of(
     return level, level, info.nps, Logarithm(counts)
 
 
-def natural(pictures: list[Picture], side: int, levels: tuple[int, ...], every: bool) -> Iterator[Trial]:
+def natural(pictures: list[Picture], side: int, levels: tuple[int, ...], every: bool) -> Iterator[TruthTrial]:
     """Photographs with white noise of the `levels`, and of 25 of 255 with the spectra of `spectra`."""
     for index, picture in enumerate(pictures):
         clean = central_crop(picture.plane, side)
@@ -161,15 +161,15 @@ def noises(peak: float, levels: tuple[int, ...], every: bool = True) -> list[Lev
     return found
 
 
-def noisy_case(picture: Picture, clean: Image, noise: NoiseOptions, seed: int) -> Case:
+def noisy_case(picture: Picture, clean: Image, noise: NoiseOptions, seed: int) -> NoisyCase:
     """A clean plane with stationary noise."""
     noisy, info = simulate(clean, noise, np.random.default_rng([seed, *noise.name.encode()]))
     sigma = float(np.sqrt(np.mean(np.square(info.sigma))))
     nps = None if isinstance(noise, GaussianNoise) else info.nps
-    return Case("", "", picture.name, picture.modality, clean, noisy, picture.peak, sigma, sigma, nps)
+    return NoisyCase("", "", picture.name, picture.modality, clean, noisy, picture.peak, sigma, sigma, nps)
 
 
-def coarse() -> Iterator[Trial]:
+def coarse() -> Iterator[TruthTrial]:
     """Phantoms with noise of COARSE whose kernel is wide for the pixels, so that nothing of it is fine."""
     for kind in KINDS:
         phantom = held_back(kind)
@@ -182,7 +182,7 @@ def coarse() -> Iterator[Trial]:
             yield phantom_trial(phantom, noise, "coarse", f"{kind} {name}")
 
 
-def harm(pictures: list[Picture], side: int) -> Iterator[Trial]:
+def harm(pictures: list[Picture], side: int) -> Iterator[TruthTrial]:
     """Phantoms with next to no noise, and none; photographs without any."""
     for kind in KINDS:
         phantom = held_back(kind)

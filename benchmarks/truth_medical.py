@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures, peak_of_series, split_files
 from benchmarks.truth_exact import FIRST_SEED, held_back, noises, noisy_case, peak_of
-from benchmarks.truth_trial import Trial, against, plane_trial
+from benchmarks.truth_trial import TruthTrial, against, plane_trial
 from meddenoise.engine.planes import as_map
 from meddenoise.io import read
 from meddenoise.noise.estimate import estimate_plane
@@ -48,7 +48,9 @@ class Reference:
         return self.own**2 < MOST_RHO * (self.own**2 + added**2)
 
 
-def medical(folder: Path, images: int, side: int, levels: tuple[int, ...], every: bool) -> Iterator[Trial]:
+def medical(
+    folder: Path, images: int, side: int, levels: tuple[int, ...], every: bool
+) -> Iterator[TruthTrial]:
     """Up to `images` of each modality for each noise; a trial without cases where none is clean enough."""
     listed = listed_noise(folder)
     for modality in MODALITIES:
@@ -66,7 +68,7 @@ def _serving(
     name: str,
     index: int,
     wanted: tuple[int, int, tuple[int, ...], bool],
-) -> Iterator[Trial]:
+) -> Iterator[TruthTrial]:
     """The trials of one noise: whole images first, halved ones only of those that do not serve whole."""
     images, side, levels, every = wanted
     used: list[str] = []
@@ -85,7 +87,9 @@ def _serving(
             case = noisy_case(one.picture, central_crop(one.picture.plane, side), noise, seed)
             yield plane_trial(case, "medical", f"{modality} {name}", "halved" if halved else "")
     if not used:
-        yield Trial("medical", f"{modality} {name}", modality, "", (), (), (), against([], 1.0), note=NONE)
+        yield TruthTrial(
+            "medical", f"{modality} {name}", modality, "", (), (), (), against([], 1.0), note=NONE
+        )
 
 
 NONE = "no image is clean enough"
@@ -138,7 +142,7 @@ def listed_noise(folder: Path) -> dict[str, float]:
     return levels
 
 
-def volumes(folder: Path) -> Iterator[Trial]:
+def volumes(folder: Path) -> Iterator[TruthTrial]:
     """Contiguous slices with independent white noise, as a volume and slice by slice."""
     phantom = held_back("ct")
     yield from _both_ways(to_series(phantom, phantom.truth, "ct"), phantom.truth, peak_of(phantom), "CT")
@@ -157,21 +161,23 @@ def volumes(folder: Path) -> Iterator[Trial]:
             yield from _both_ways(part, middle, peak_of_series(series, "MR"), "MR")
 
 
-def _both_ways(series: Series, truth: Image, peak: float, modality: str) -> Iterator[Trial]:
+def _both_ways(series: Series, truth: Image, peak: float, modality: str) -> Iterator[TruthTrial]:
     sigma = 25 / 255 * peak
     noisy, _ = simulate(truth, GaussianNoise(sigma), np.random.default_rng(FIRST_SEED))
     inner = range(1, len(truth) - 1)
     cases = tuple(
-        Case("volumes", "white 25", f"{modality} slice {n}", modality, truth[n], noisy[n], peak, sigma, sigma)
+        NoisyCase(
+            "volumes", "white 25", f"{modality} slice {n}", modality, truth[n], noisy[n], peak, sigma, sigma
+        )
         for n in inner
     )
     judge = against([truth[n] for n in inner], peak)
     image = f"{modality} volume"
     whole = as_map(series, noisy)
     judged = tuple((0, n) for n in inner)
-    yield Trial("volumes", f"{modality} as a volume", modality, image, (whole,), judged, cases, judge)
+    yield TruthTrial("volumes", f"{modality} as a volume", modality, image, (whole,), judged, cases, judge)
     single = tuple(
         replace(whole, pixels=noisy[n : n + 1], slope=np.ones(1), intercept=np.zeros(1)) for n in inner
     )
     judged = tuple((k, 0) for k in range(len(single)))
-    yield Trial("volumes", f"{modality} slice by slice", modality, image, single, judged, cases, judge)
+    yield TruthTrial("volumes", f"{modality} slice by slice", modality, image, single, judged, cases, judge)

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.peers import GIVEN_MODEL, GIVEN_PEERS, Peer, given_peer, make_columns
-from benchmarks.truth_trial import Trial
+from benchmarks.truth_trial import TruthTrial
 from meddenoise.io.atomic import staged
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
@@ -23,14 +23,14 @@ CINE_ONLY = ("befoi",)
 
 
 @dataclass(frozen=True)
-class Run:
+class MethodRun:
     """Judged planes of one result, cut to the trial's box, and seconds a plane."""
 
     planes: list[Image]
     seconds: float
 
 
-Column = Callable[[Trial], Run]
+Column = Callable[[TruthTrial], MethodRun]
 
 
 def choose_columns(
@@ -61,7 +61,7 @@ def _learned(name: str, given: bool, options: Options) -> dict[str, Column]:
     return columns | {name + GIVEN: pipeline(options, given=True)} if given else columns
 
 
-def fits(name: str, trial: Trial) -> bool:
+def fits(name: str, trial: TruthTrial) -> bool:
     """False where a method has nothing to say: BeFOI outside fluoroscopy, BM3D without a noise model."""
     if name == GIVEN_MODEL:
         return all(case.has_model for case in trial.cases)
@@ -71,13 +71,13 @@ def fits(name: str, trial: Trial) -> bool:
 def pipeline(options: Options, given: bool) -> Column:
     """Whole series through the program, with its own estimate of the noise or the true level."""
 
-    def run(trial: Trial) -> Run:
+    def run(trial: TruthTrial) -> MethodRun:
         settings = replace(options, sigma=trial.sigma) if given else options
         started = perf_counter()
         results = [denoise_series(series, settings).series for series in trial.series]
         seconds = (perf_counter() - started) / sum(len(series) for series in trial.series)
         planes = [results[which].values(n, n + 1)[0][trial.box] for which, n in trial.judged]
-        return Run(planes, seconds)
+        return MethodRun(planes, seconds)
 
     return run
 
@@ -85,10 +85,10 @@ def pipeline(options: Options, given: bool) -> Column:
 def peer(denoise: Peer) -> Column:
     """Plane by plane, given what is true of the noise of each."""
 
-    def run(trial: Trial) -> Run:
+    def run(trial: TruthTrial) -> MethodRun:
         started = perf_counter()
         planes = [denoise(case) for case in trial.cases]
-        return Run(planes, (perf_counter() - started) / len(planes))
+        return MethodRun(planes, (perf_counter() - started) / len(planes))
 
     return run
 
@@ -101,21 +101,21 @@ class Cache:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, name: str, column: Column, trial: Trial) -> Run:
+    def run(self, name: str, column: Column, trial: TruthTrial) -> MethodRun:
         """The column's result, from the folder where it is there."""
         if self.folder is None or name not in GIVEN_PEERS:
             return column(trial)
         path = self.folder / f"{_digest(name, trial)}.npz"
         if path.exists():
             with np.load(path) as kept:
-                return Run(list(kept["planes"]), float(kept["seconds"]))
+                return MethodRun(list(kept["planes"]), float(kept["seconds"]))
         run = column(trial)
         with staged([path]) as staging, staging.file(path) as stream:
             np.savez(stream, planes=np.stack(run.planes), seconds=run.seconds)
         return run
 
 
-def _digest(name: str, trial: Trial) -> str:
+def _digest(name: str, trial: TruthTrial) -> str:
     digest = hashlib.sha256(name.encode())
     for case in trial.cases:
         digest.update(np.ascontiguousarray(case.noisy).tobytes())

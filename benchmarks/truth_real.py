@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
 
-from benchmarks.cases import Case, radial_power
+from benchmarks.cases import NoisyCase, radial_power
 from benchmarks.pictures import split_files
-from benchmarks.truth_trial import Box, Judge, Outcome, Trial
+from benchmarks.truth_trial import Box, Judge, TruthOutcome, TruthTrial
 from meddenoise.engine.planes import as_map
 from meddenoise.io import read
 from meddenoise.series import Image, Mask, Series
@@ -53,14 +53,14 @@ def judge_pair(first: Image, second: Image, where: Mask, peak: float) -> Judge:
     """Each result held against the other acquisition; both directions together halve the chance error."""
     noise = pair_noise(first, second, where)
 
-    def judge(planes: Sequence[Image]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[TruthOutcome]:
         seen = [mean_fine(planes[0] - second, where), mean_fine(planes[1] - first, where)]
-        return [Outcome("", peak, None, float(np.mean(seen)) - noise)]
+        return [TruthOutcome("", peak, None, float(np.mean(seen)) - noise)]
 
     return judge
 
 
-def repeats(folder: Path) -> Iterator[Trial]:
+def repeats(folder: Path) -> Iterator[TruthTrial]:
     """Pairs of MR acquisitions, each denoised and judged by the other, scaled to one mean."""
     firsts = [path for path in split_files(folder, "val") if "repeats" in path.parts and "_1." in path.name]
     for path in firsts:
@@ -73,11 +73,11 @@ def repeats(folder: Path) -> Iterator[Trial]:
         sigma = float(np.sqrt(pair_noise(planes[0], planes[1], where)))
         nps = radial_power(np.where(where, without_drift(planes[0] - planes[1]), 0))
         cases = tuple(
-            Case("repeats", name, name, "MR", plane, plane, peak, sigma, sigma, nps) for plane in planes
+            NoisyCase("repeats", name, name, "MR", plane, plane, peak, sigma, sigma, nps) for plane in planes
         )
         series = tuple(as_map(one, plane[None]) for one, plane in zip(pair, planes, strict=True))
         judge = judge_pair(planes[0], planes[1], where, peak)
-        yield Trial("repeats", name, "MR", name, series, ((0, 0), (1, 0)), cases, judge)
+        yield TruthTrial("repeats", name, "MR", name, series, ((0, 0), (1, 0)), cases, judge)
 
 
 def still_part(first: Image, second: Image) -> Mask:
@@ -159,16 +159,16 @@ def judge_frames(found: Sequence[Witness], peak: float) -> Judge:
     """Each frame held against its witness."""
     everywhere = np.ones(found[0].mean.shape, bool)
 
-    def judge(planes: Sequence[Image]) -> list[Outcome]:
+    def judge(planes: Sequence[Image]) -> list[TruthOutcome]:
         return [
-            Outcome(f"frame {n}", peak, None, mean_fine(plane - one.mean, everywhere) - one.noise_ms)
+            TruthOutcome(f"frame {n}", peak, None, mean_fine(plane - one.mean, everywhere) - one.noise_ms)
             for n, (plane, one) in enumerate(zip(planes, found, strict=True))
         ]
 
     return judge
 
 
-def cines(folder: Path) -> Iterator[Trial]:
+def cines(folder: Path) -> Iterator[TruthTrial]:
     """Runs of a scene in which nothing moves, denoised whole and judged frame by frame in the middle."""
     for path in split_files(folder, "val"):
         if "xa_vessel_phantom_cine_dicom" in path.parts:
@@ -176,7 +176,7 @@ def cines(folder: Path) -> Iterator[Trial]:
             yield cine_trial(series, path.stem)
 
 
-def cine_trial(series: Series, name: str) -> Trial:
+def cine_trial(series: Series, name: str) -> TruthTrial:
     """The trial of one run; peers get the middle of each frame with its own level and spectrum."""
     values = series.values(0, len(series))
     peak = 255.0
@@ -189,10 +189,12 @@ def cine_trial(series: Series, name: str) -> Trial:
         power = float(np.mean(residual**2))
         sigma = max(power - one.noise_ms, 0.0) ** 0.5
         nps = radial_power(residual) * sigma**2 / power
-        cases.append(Case("cines", f"frame {n}", name, "XA", one.mean, frame, peak, sigma, sigma, nps))
+        cases.append(NoisyCase("cines", f"frame {n}", name, "XA", one.mean, frame, peak, sigma, sigma, nps))
     judged = tuple((0, n) for n in range(len(frames)))
     whole = replace(as_map(series, values), modality="XA")
-    return Trial("cines", name, "XA", name, (whole,), judged, tuple(cases), judge_frames(found, peak), box)
+    return TruthTrial(
+        "cines", name, "XA", name, (whole,), judged, tuple(cases), judge_frames(found, peak), box
+    )
 
 
 def middle(shape: Sequence[int], side: int) -> Box:

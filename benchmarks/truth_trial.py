@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.peers import as_series
 from meddenoise.series import Image, Series
 
@@ -16,7 +16,7 @@ BEST_DB = 20.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TruthOutcome:
     """Noise left in one part of a trial (a frame, a pair), or the share of contrast kept.
 
     `noise_ms` and `left_ms` are mean squares of the error before and after, in units²; None where the part
@@ -38,12 +38,12 @@ class Outcome:
         return float(10 * np.log10(self.noise_ms / left))
 
 
-Judge = Callable[[Sequence[Image]], list[Outcome]]
+Judge = Callable[[Sequence[Image]], list[TruthOutcome]]
 """The judged planes of a result, in order -> what is left in them."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class TruthTrial:
     """Noisy `series`, run whole and each for itself; the planes `judged` (series, plane) of their results.
 
     `cases` are the judged planes as the peers get them, each with all that is true of its noise: `box` cut
@@ -56,7 +56,7 @@ class Trial:
     image: str
     series: tuple[Series, ...]
     judged: tuple[tuple[int, int], ...]
-    cases: tuple[Case, ...]
+    cases: tuple[NoisyCase, ...]
     judge: Judge = field(repr=False)
     box: Box = WHOLE
     note: str = ""
@@ -72,19 +72,19 @@ class Trial:
         return float(np.sqrt(np.mean([case.sigma**2 for case in self.cases])))
 
 
-def plane_trial(case: Case, group: str, row: str, note: str = "") -> Trial:
+def plane_trial(case: NoisyCase, group: str, row: str, note: str = "") -> TruthTrial:
     """A trial of one plane whose truth is known."""
     series = (as_series(case.noisy, case.modality),)
     kind = case.modality or "photo"
     judge = against([case.clean], case.peak)
-    return Trial(group, row, kind, case.picture, series, ((0, 0),), (case,), judge, note=note)
+    return TruthTrial(group, row, kind, case.picture, series, ((0, 0),), (case,), judge, note=note)
 
 
 def against(truths: Sequence[Image], peak: float) -> Judge:
     """The judge of planes whose truth is known: their common mean square error."""
 
-    def judge(planes: Sequence[Image]) -> list[Outcome]:
-        return [Outcome("", peak, None, mean_square(planes, truths))]
+    def judge(planes: Sequence[Image]) -> list[TruthOutcome]:
+        return [TruthOutcome("", peak, None, mean_square(planes, truths))]
 
     return judge
 
@@ -95,7 +95,7 @@ def mean_square(planes: Sequence[Image], truths: Sequence[Image]) -> float:
     return float(np.mean(errors))
 
 
-def outcomes(trial: Trial, planes: Sequence[Image]) -> list[Outcome]:
+def outcomes(trial: TruthTrial, planes: Sequence[Image]) -> list[TruthOutcome]:
     """The judged planes of one result as outcomes that know the noise before."""
     before = trial.judge(trial.noisy)
     after = trial.judge(planes)

@@ -31,7 +31,7 @@ Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Sample:
+class UpscaleSample:
     """One plane [Y, X] in its unit."""
 
     name: str
@@ -54,18 +54,20 @@ def main() -> None:
     sheet.save(arguments.output, optimize=True)
 
 
-def load_samples(paths: list[Path]) -> Iterator[Sample]:
+def load_samples(paths: list[Path]) -> Iterator[UpscaleSample]:
     """The middle plane of each image, or the truth of the phantoms."""
     for path in paths:
         series = read(path)[0]
         middle = len(series) // 2
-        yield Sample(path.name, series.modality, series.values(middle, middle + 1)[0], series.unit)
+        yield UpscaleSample(path.name, series.modality, series.values(middle, middle + 1)[0], series.unit)
     for name in () if paths else PHANTOMS:
         phantom = make_phantom(name, size=SIDE, planes=1)
-        yield Sample(name, phantom.kind.modality, phantom.truth[0].astype(np.float32), phantom.kind.unit)
+        yield UpscaleSample(
+            name, phantom.kind.modality, phantom.truth[0].astype(np.float32), phantom.kind.unit
+        )
 
 
-def compare(sample: Sample, factor: int) -> dict[str, Plane]:
+def compare(sample: UpscaleSample, factor: int) -> dict[str, Plane]:
     """The middle of a plane, reduced (nearest pixels), by bicubic, by `upscale`, and as it is."""
     height, width = (min(SIDE, size) // factor * factor for size in sample.plane.shape)
     top, left = ((size - part) // 2 for size, part in zip(sample.plane.shape, (height, width), strict=True))
@@ -89,7 +91,7 @@ def psnr(plane: Plane, truth: Plane) -> float:
     return float(20 * np.log10(np.ptp(truth) / np.sqrt(np.mean(np.square(plane - truth)))))
 
 
-def _row(sample: Sample, factor: int) -> Image.Image:
+def _row(sample: UpscaleSample, factor: int) -> Image.Image:
     planes = compare(sample, factor)
     truth = planes["image"]
     window = choose_windows(truth, sample.modality, sample.unit)[0]

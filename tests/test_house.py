@@ -12,6 +12,9 @@ import meddenoise
 
 PACKAGE = Path(meddenoise.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+NEXT_TO_IT = [
+    file for tree in ("benchmarks", "papers", "tools") for file in (PACKAGE.parent / tree).rglob("*.py")
+]
 
 LAW = (
     "errors version series normalize io diffusion noise metrics networks weights methods phantom engine "
@@ -114,11 +117,21 @@ def test_no_late_import_hides_a_circle():
 
 def test_no_class_shares_its_name_with_another():
     homes: dict[str, list[str]] = {}
-    for file in FILES:
+    for file in (*FILES, *NEXT_TO_IT):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
-                homes.setdefault(node.name, []).append(name_of(file))
+                homes.setdefault(node.name, []).append(str(file.relative_to(PACKAGE.parent)))
     assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def test_tools_are_imported_by_tools_only():
+    """They may use benchmarks and papers, never the reverse."""
+    tools = PACKAGE.parent / "tools"
+    for file in (*FILES, *(file for file in NEXT_TO_IT if tools not in file.parents)):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert "tools" not in {name.partition(".")[0] for name in named}, f"{file} imports tools"
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

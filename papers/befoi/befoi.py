@@ -43,7 +43,7 @@ from meddenoise.series import Image
 from meddenoise.weights import load
 from papers.befoi.cine_measures import flattest_region, score
 from papers.befoi.cine_peers import MAKERS, Column, Maker, Setting, ablation
-from papers.befoi.cine_problems import FAMILIES, Family, Wanted, splits_of
+from papers.befoi.cine_problems import FAMILIES, Family, WantedScenes, splits_of
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ def main() -> int:
     checkpoint = load(arguments.weights)
     makers = {name: MAKERS[name] for name in arguments.methods}
     makers |= {f"ablation {name}": ablation(name, file) for name, file in arguments.ablation}
-    wanted = Wanted(arguments.folder, arguments.images, arguments.size, arguments.seed)
+    wanted = WantedScenes(arguments.folder, arguments.images, arguments.size, arguments.seed)
     rows: list[Row] = []
     left_out: dict[str, str] = {}
     training: dict[str, Any] = {}

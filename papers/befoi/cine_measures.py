@@ -12,7 +12,7 @@ from skimage.measure import blur_effect
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.series import Image, Mask
-from papers.befoi.cine_problems import Scene
+from papers.befoi.cine_problems import CineScene
 
 ROI = 48
 """Side in pixels of the region of SNR."""
@@ -30,7 +30,7 @@ BLURS = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Scores:
+class CineScores:
     """Of one frame; `psnr_corrected` takes the noise of the reference off the error, None where that is all.
 
     `ghost` and `moved_rmse` are None where nothing moves, or the truth of the neighbours is not known.
@@ -45,12 +45,12 @@ class Scores:
     moved_rmse: float | None
 
 
-def score(result: Image, scene: Scene, region: tuple[slice, slice]) -> Scores:
+def score(result: Image, scene: CineScene, region: tuple[slice, slice]) -> CineScores:
     """All numbers of a result [Y, X]."""
     clean, peak = scene.case.clean, scene.case.peak
     protocol = Protocol(peak, "peak of the picture")
     error = float(np.mean(np.square(result.astype(np.float64) - clean))) - scene.reference_variance
-    return Scores(
+    return CineScores(
         snr=region_snr(result, region),
         reblur=float(REBLUR_METRIC(result, h_size=REBLUR)),
         psnr=psnr(result[None], clean[None], protocol),
@@ -87,7 +87,7 @@ def region_snr(plane: Image, region: tuple[slice, slice]) -> float:
     return float(values.mean()) / deviation if deviation else math.inf
 
 
-def moved_mask(scene: Scene) -> Mask | None:
+def moved_mask(scene: CineScene) -> Mask | None:
     """Mask of what differs in a neighbouring frame by more than half the noise, None if hardly any."""
     if scene.truth is None:
         return None
@@ -97,7 +97,7 @@ def moved_mask(scene: Scene) -> Mask | None:
     return moved if moved.mean() >= MOVED else None
 
 
-def ghost_of(result: Image, scene: Scene) -> float | None:
+def ghost_of(result: Image, scene: CineScene) -> float | None:
     """Share of the neighbours in a result, in what moved.
 
     0: no trace of them; 1: their mean in place of the frame; 2/3: the mean of the three.
@@ -123,7 +123,7 @@ def ghost_amplitude(result: Image, truth: Image, beside: Image, moved: Mask) -> 
     return float(coefficients[0])
 
 
-def moved_error(result: Image, scene: Scene) -> float | None:
+def moved_error(result: Image, scene: CineScene) -> float | None:
     """Root mean square error over what moved."""
     moved = moved_mask(scene)
     if moved is None:

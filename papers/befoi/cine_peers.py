@@ -10,9 +10,9 @@ from benchmarks.peers import Peer, PeerError, peers_of
 from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.series import Image
-from papers.befoi.cine_problems import Family, Scene, as_cine
+from papers.befoi.cine_problems import CineScene, Family, as_cine
 from papers.rivals.gcbd import train_gcbd
-from papers.rivals.neighbor2neighbor import Trained
+from papers.rivals.neighbor2neighbor import TrainedRival
 from papers.rivals.noise2self import filter_calibrated, train_noise2self
 
 WEIGHT = 0.5
@@ -26,7 +26,7 @@ class Column:
     `training` holds minutes and steps of what was trained for it.
     """
 
-    run: Callable[[Scene], Image]
+    run: Callable[[CineScene], Image]
     all_frames: bool = False
     training: Mapping[str, float] | None = None
 
@@ -44,7 +44,7 @@ class Setting:
 Maker = Callable[[Setting], dict[str, Column]]
 
 
-def _on_the_middle(peer: Peer) -> Callable[[Scene], Image]:
+def _on_the_middle(peer: Peer) -> Callable[[CineScene], Image]:
     """A peer of single planes, run on the frame that is scored."""
     return lambda scene: peer(scene.case)
 
@@ -91,13 +91,13 @@ def temporal(name: str) -> Maker:
     return lambda setting: {name: Column(filters[name])}
 
 
-def average(scene: Scene) -> Image:
+def average(scene: CineScene) -> Image:
     """The mean of the frame and its two neighbours."""
     mean: Image = scene.frames[scene.middle - 1 : scene.middle + 2].mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32)
 
 
-def recursive(scene: Scene) -> Image:
+def recursive(scene: CineScene) -> Image:
     """WEIGHT of the frame and the rest of what the filter made of the one before."""
     last = scene.frames[0]
     for frame in scene.frames[1 : scene.middle + 1]:
@@ -128,7 +128,7 @@ def alone(setting: Setting) -> dict[str, Column]:
     """Our method given the frame and nothing else: it takes it three times."""
     options = Options(method="befoi", weights=setting.weights, device="cpu")
 
-    def run(scene: Scene, told: bool) -> Image:
+    def run(scene: CineScene, told: bool) -> Image:
         return _denoise(replace(scene, frames=scene.case.noisy[None], middle=0), options, told)
 
     return {
@@ -169,14 +169,14 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def _denoise(scene: Scene, options: Options, told: bool = False) -> Image:
+def _denoise(scene: CineScene, options: Options, told: bool = False) -> Image:
     settings = replace(options, noise_profile=scene.profile if told else None)
     result = denoise_series(as_cine(scene.frames), settings).series
     plane: Image = result.values(scene.middle, scene.middle + 1)[0]
     return plane
 
 
-def _trained(trained: Trained) -> Column:
+def _trained(trained: TrainedRival) -> Column:
     return Column(
         lambda scene: trained(scene.case.noisy[None])[0],
         training={"minutes": trained.minutes, "steps": trained.steps},

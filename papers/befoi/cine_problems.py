@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cases import ELECTRONIC, GAINS, MTF_NYQUIST, Case, radial_power
+from benchmarks.cases import ELECTRONIC, GAINS, MTF_NYQUIST, NoisyCase, radial_power
 from benchmarks.noise_profile import RUNS
 from benchmarks.peers import as_series
 from benchmarks.pictures import Picture, central_crop, load_pictures, split_files
@@ -39,7 +39,7 @@ EVERY = 10_000
 
 
 @dataclass(frozen=True)
-class Scene:
+class CineScene:
     """Noisy frames [T, Y, X] that follow each other, and the case of the one at `middle`.
 
     `truth` [T, Y, X] is known where the noise is simulated. `source` is the image or run it was made of;
@@ -47,7 +47,7 @@ class Scene:
     case, `profile` what is true of the noise.
     """
 
-    case: Case
+    case: NoisyCase
     frames: Image
     middle: int
     source: str
@@ -61,13 +61,13 @@ class Family:
     """Scenes of one kind of noise, noisy frames with such noise that are not scored, and clean frames."""
 
     name: str
-    scenes: list[Scene]
+    scenes: list[CineScene]
     noisy: list[Image]
     clean: list[Image]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedScenes:
     """Sources of scenes: up to `images` images or phantoms, central crops of `size` (0: whole)."""
 
     folder: Path
@@ -76,7 +76,7 @@ class Wanted:
     seed: int
 
 
-def simulated(name: str, noise: XrayNoise, wanted: Wanted) -> Family:
+def simulated(name: str, noise: XrayNoise, wanted: WantedScenes) -> Family:
     """Short moving sequences made of still validation frames, with the noise of a detector."""
     pictures = load_pictures(wanted.folder, wanted.images, "val", ["XA"])
     scenes = []
@@ -90,7 +90,7 @@ def simulated(name: str, noise: XrayNoise, wanted: Wanted) -> Family:
     return Family(name, scenes, [_one_frame(plane, noise, rng) for plane in clean], clean)
 
 
-def phantoms(name: str, wanted: Wanted) -> Family:
+def phantoms(name: str, wanted: WantedScenes) -> Family:
     """Beating coronaries and a catheter, exact in every frame; nothing to train on."""
     scenes = []
     for seed in range(wanted.seed, wanted.seed + wanted.images):
@@ -108,7 +108,7 @@ def phantoms(name: str, wanted: Wanted) -> Family:
     return Family(name, scenes, [], [])
 
 
-def repeats(name: str, wanted: Wanted) -> Family:
+def repeats(name: str, wanted: WantedScenes) -> Family:
     """Frames of real runs in which nothing moves, against the mean of the others.
 
     Left out of the mean are the frames beside the scored one, which multi-frame methods see; where the
@@ -129,7 +129,7 @@ def _noise(gain: float, recursion: float) -> XrayNoise:
     return XrayNoise(gain, ELECTRONIC, MTF_NYQUIST, recursion)
 
 
-FAMILIES: Mapping[str, Callable[[Wanted], Family]] = {
+FAMILIES: Mapping[str, Callable[[WantedScenes], Family]] = {
     **{
         name: partial(simulated, name, _noise(gain, recursion))
         for gain in GAINS
@@ -153,7 +153,7 @@ def as_cine(frames: Image) -> Series:
 
 def _noisy_scene(
     name: str, picture: Picture, truth: Image, noise: XrayNoise, chance: tuple[np.random.Generator, int]
-) -> Scene:
+) -> CineScene:
     rng, size = chance
     noisy, info = simulate(truth, noise, rng)
     cropped = replace(info, sigma=_crop(info.sigma, size))
@@ -162,7 +162,7 @@ def _noisy_scene(
 
 def _scene(
     name: str, picture: Picture, frames: tuple[Image, Image], noise: XrayNoise, info: NoiseInfo
-) -> Scene:
+) -> CineScene:
     """The scene of clean and noisy frames with a noise that is known."""
     truth, noisy = frames
     middle = len(truth) // 2
@@ -171,7 +171,7 @@ def _scene(
     transfer = detector_mtf(noise.mtf_nyquist)(radial_frequency(*truth.shape[1:]))
     left = noise.recursion / (2 - noise.recursion)
     gain, offset = noise.gain * mean_power(transfer, truth.shape[2]) * left, noise.electronic**2 * left
-    case = Case(
+    case = NoisyCase(
         name, name, picture.name, picture.modality, truth[middle], noisy[middle], picture.peak, sigma, sigma,
         info.nps, Anscombe(gain, offset),
     )  # fmt: skip
@@ -192,10 +192,10 @@ def _scene(
         steps=(),
         counts=Counts(series=1, planes=len(truth), settled=len(truth)),
     )
-    return Scene(case, noisy, middle, picture.name, profile, truth)
+    return CineScene(case, noisy, middle, picture.name, profile, truth)
 
 
-def _real_scene(name: str, run: str, frames: Image, index: int, known: tuple[NoiseProfile, int]) -> Scene:
+def _real_scene(name: str, run: str, frames: Image, index: int, known: tuple[NoiseProfile, int]) -> CineScene:
     profile, size = known
     apart = 2 if profile.rho > LAGGED else 1
     others = [n for n in range(SETTLED, len(frames)) if abs(n - index) > apart]
@@ -208,12 +208,12 @@ def _real_scene(name: str, run: str, frames: Image, index: int, known: tuple[Noi
     residual -= residual.mean()
     sigma = float(np.sqrt(own))
     power = radial_power(residual)
-    case = Case(
+    case = NoisyCase(
         name, name, f"{run}, frame {index}", "XA", clean.astype(np.float32), cropped[index], 255.0, sigma,
         sigma, power, SigmaMap(profile.sigma_at(cropped[index]).astype(np.float64)),
     )  # fmt: skip
     part = cropped[index - 1 : index + 2]
-    return Scene(case, part, 1, run, profile, reference_variance=own * shared)
+    return CineScene(case, part, 1, run, profile, reference_variance=own * shared)
 
 
 def _scored(count: int) -> list[int]:

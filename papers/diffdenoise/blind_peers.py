@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.peers import GIVEN_MODEL, Peer, PeerError, as_series, peers_of
 from meddenoise.engine.level import estimate_series
 from meddenoise.io import read, write
@@ -30,15 +30,15 @@ KEPT_LINES = 12
 
 
 @dataclass(frozen=True)
-class Problem:
+class BlindProblem:
     """Noisy images to train on and denoise (`own`), more of their kind to denoise (`others`).
 
     All planes have one size. `folder` holds both as files, in OWN and OTHERS. `careamics` is the Python that
     has CAREamics.
     """
 
-    own: list[Case]
-    others: list[Case]
+    own: list[NoisyCase]
+    others: list[NoisyCase]
     folder: Path
     minutes: float
     seed: int
@@ -46,7 +46,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BlindOutcome:
     """Denoised planes in the order of the problem's cases; minutes and steps of training, if any."""
 
     own: list[Image]
@@ -55,10 +55,10 @@ class Outcome:
     steps: int | None = None
 
 
-Runner = Callable[[Problem], dict[str, Outcome]]
+Runner = Callable[[BlindProblem], dict[str, BlindOutcome]]
 
 
-def run_noise2void(problem: Problem) -> dict[str, Outcome]:
+def run_noise2void(problem: BlindProblem) -> dict[str, BlindOutcome]:
     """Noise2Void by CAREamics, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         stacks, results = Path(folder, "noisy.npz"), Path(folder, "denoised.npz")
@@ -67,17 +67,17 @@ def run_noise2void(problem: Problem) -> dict[str, Outcome]:
         _run([*command, "--minutes", f"{problem.minutes:g}", "--seed", str(problem.seed)])
         found = np.load(results)
         own, others = (list(found[name]) for name in ("train", "others"))
-        return {"noise2void": Outcome(own, others, float(found["minutes"]), int(found["steps"]))}
+        return {"noise2void": BlindOutcome(own, others, float(found["minutes"]), int(found["steps"]))}
 
 
-def run_neighbor2neighbor(problem: Problem) -> dict[str, Outcome]:
+def run_neighbor2neighbor(problem: BlindProblem) -> dict[str, BlindOutcome]:
     """Neighbor2Neighbor with a plain U-Net of the size of ours."""
     trained = train_neighbor2neighbor(_stack(problem.own), problem.minutes, problem.seed)
     own, others = (list(trained(_stack(cases))) for cases in (problem.own, problem.others))
-    return {"neighbor2neighbor": Outcome(own, others, trained.minutes, trained.steps)}
+    return {"neighbor2neighbor": BlindOutcome(own, others, trained.minutes, trained.steps)}
 
 
-def run_diffdenoise(problem: Problem) -> dict[str, Outcome]:
+def run_diffdenoise(problem: BlindProblem) -> dict[str, BlindOutcome]:
     """Our own command line, as a user would: train on the folder, denoise it with what comes out."""
     run, results = problem.folder / "run", problem.folder / "denoised"
     ours = [sys.executable, "-m", "meddenoise"]
@@ -92,13 +92,13 @@ def run_diffdenoise(problem: Problem) -> dict[str, Outcome]:
         [read_plane(results / part / file_name(n)) for n in range(len(cases))]
         for part, cases in ((OWN, problem.own), (OTHERS, problem.others))
     )
-    return {"diffdenoise": Outcome(own, others, minutes)}
+    return {"diffdenoise": BlindOutcome(own, others, minutes)}
 
 
 def run_known(name: str) -> Runner:
     """A method that is not trained here: told the true level, and estimating it for each image."""
 
-    def run(problem: Problem) -> dict[str, Outcome]:
+    def run(problem: BlindProblem) -> dict[str, BlindOutcome]:
         outcomes = {}
         for column, peer in peers_of(name, None, Options(method=name, device="cpu")).items():
             if column == name:
@@ -122,7 +122,7 @@ RUNNERS: dict[str, Runner] = {
 }
 
 
-def write_folder(cases: Sequence[Case], folder: Path) -> None:
+def write_folder(cases: Sequence[NoisyCase], folder: Path) -> None:
     """One float32 NIfTI file a noisy plane, as `file_name` calls them: one patient each."""
     folder.mkdir(parents=True)
     for n, case in enumerate(cases):
@@ -142,18 +142,18 @@ def read_plane(path: Path) -> Image:
     return plane
 
 
-def _stack(cases: Sequence[Case]) -> Image:
+def _stack(cases: Sequence[NoisyCase]) -> Image:
     return np.stack([case.noisy for case in cases])
 
 
-def _apply(peer: Peer, problem: Problem) -> Outcome:
-    return Outcome([peer(case) for case in problem.own], [peer(case) for case in problem.others])
+def _apply(peer: Peer, problem: BlindProblem) -> BlindOutcome:
+    return BlindOutcome([peer(case) for case in problem.own], [peer(case) for case in problem.others])
 
 
 def _estimating(peer: Peer) -> Peer:
     """`peer` told what we estimate of the image, a file without modality as a user's is."""
 
-    def denoise(case: Case) -> Image:
+    def denoise(case: NoisyCase) -> Image:
         return peer(replace(case, told=estimate_series(as_series(case.noisy, "")).sigma))
 
     return denoise

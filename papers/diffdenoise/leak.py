@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from torch import Tensor
 
-from benchmarks.cases import WIDER, Case, white
+from benchmarks.cases import WIDER, NoisyCase, white
 from benchmarks.markdown import table
 from benchmarks.pictures import load_pictures
 from meddenoise import weights
@@ -65,12 +65,12 @@ def main() -> None:
         arguments.markdown.write_text(f"{_head(arguments)}\n\n{text}\n", encoding="utf-8")
 
 
-def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
+def _cases(arguments: argparse.Namespace) -> Iterator[NoisyCase]:
     for index, picture in enumerate(load_pictures(arguments.folder, arguments.images)):
         yield from white(picture, arguments.crop, index, WIDER)
 
 
-def _measure_leak(case: Case, checkpoint: Checkpoint) -> Row:
+def _measure_leak(case: NoisyCase, checkpoint: Checkpoint) -> Row:
     noisy, sigma = _tensors(case)
     blind = get("blindspot").load(_setup(case, checkpoint, Sampling(fusion=False)))
     ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -89,7 +89,7 @@ def _measure_leak(case: Case, checkpoint: Checkpoint) -> Row:
     return row
 
 
-def _measure_sampler(case: Case, checkpoint: Checkpoint, seeds: int) -> Row:
+def _measure_sampler(case: NoisyCase, checkpoint: Checkpoint, seeds: int) -> Row:
     noisy, sigma = _tensors(case)
 
     def sampler(steps: int) -> DiffusionDenoiser:
@@ -115,7 +115,7 @@ def _measure_sampler(case: Case, checkpoint: Checkpoint, seeds: int) -> Row:
     return row
 
 
-def _measure_sureness(case: Case, checkpoint: Checkpoint) -> Row:
+def _measure_sureness(case: NoisyCase, checkpoint: Checkpoint) -> Row:
     noisy, sigma = _tensors(case)
     denoiser = get("diffdenoise").load(_setup(case, checkpoint, Sampling("diffusion", 10)))
     assert isinstance(denoiser, DiffusionDenoiser)
@@ -142,16 +142,16 @@ def _pair(denoiser: DiffusionDenoiser, noisy: Tensor, sigma: Tensor, seed: int) 
     return (condition + sigma * mean)[0, 0].numpy(), (sigma * half)[0, 0].numpy()
 
 
-def _setup(case: Case, checkpoint: Checkpoint, sampling: Sampling) -> Setup:
+def _setup(case: NoisyCase, checkpoint: Checkpoint, sampling: Sampling) -> Setup:
     return Setup(NoiseEstimate(case.sigma), case.modality, checkpoint=checkpoint, sampling=sampling)
 
 
-def _tensors(case: Case) -> tuple[Tensor, Tensor]:
+def _tensors(case: NoisyCase) -> tuple[Tensor, Tensor]:
     noisy = torch.from_numpy(case.noisy)[None, None]
     return noisy, torch.full_like(noisy, case.sigma)
 
 
-def _psnr(plane: Any, case: Case) -> float:
+def _psnr(plane: Any, case: NoisyCase) -> float:
     error = np.mean(np.square(plane.astype(np.float64) - case.clean))
     return float(10 * np.log10(case.peak**2 / error))
 

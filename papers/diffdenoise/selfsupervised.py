@@ -37,7 +37,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import Case
+from benchmarks.cases import NoisyCase
 from benchmarks.peers import PeerError, make_columns
 from benchmarks.pictures import MODALITIES, Picture, central_crop, load_pictures
 from benchmarks.script import names_of, run, save, settings_of, tell, versions
@@ -45,7 +45,7 @@ from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import psnr, ssim
 from meddenoise.noise.models import CorrelatedNoise, GaussianNoise
 from meddenoise.noise.simulate import simulate
-from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, Outcome, Problem, write_folder
+from papers.diffdenoise.blind_peers import OTHERS, OWN, RUNNERS, BlindOutcome, BlindProblem, write_folder
 
 Row = dict[str, Any]
 
@@ -68,10 +68,10 @@ def main() -> int:
         folder = Path(place)
         for part, cases in ((OWN, own), (OTHERS, others)):
             write_folder(cases, folder / part)
-        problem = Problem(own, others, folder, arguments.minutes, arguments.seed, arguments.careamics)
+        problem = BlindProblem(own, others, folder, arguments.minutes, arguments.seed, arguments.careamics)
         methods = {name: partial(RUNNERS[name], problem) for name in arguments.methods}
         outcomes, left_out = make_columns(methods, _refuse_infinite)
-    untouched = Outcome([case.noisy for case in own], [case.noisy for case in others])
+    untouched = BlindOutcome([case.noisy for case in own], [case.noisy for case in others])
     rows = _measure(problem, "noisy", untouched)
     for name, outcome in outcomes.items():
         rows += _measure(problem, name, outcome)
@@ -81,7 +81,7 @@ def main() -> int:
     return 0 if outcomes else 2
 
 
-def _cases(arguments: argparse.Namespace, split: str, count: int) -> list[Case]:
+def _cases(arguments: argparse.Namespace, split: str, count: int) -> list[NoisyCase]:
     """The noisy crops of a split; the noise of each is a function of seed, split and number."""
     pictures = load_pictures(
         arguments.folder, count, split=split, modalities=[arguments.modality], side=arguments.size
@@ -90,7 +90,7 @@ def _cases(arguments: argparse.Namespace, split: str, count: int) -> list[Case]:
     return [_case(picture, arguments, [arguments.seed, place, n]) for n, picture in enumerate(pictures)]
 
 
-def _case(picture: Picture, arguments: argparse.Namespace, seed: list[int]) -> Case:
+def _case(picture: Picture, arguments: argparse.Namespace, seed: list[int]) -> NoisyCase:
     low = AIR_HU if picture.modality == "CT" else 0.0
     clean = ((central_crop(picture.plane, arguments.size) - low) * (PEAK / picture.peak)).astype(np.float32)
     sigma, kernel = arguments.sigma, arguments.kernel
@@ -98,15 +98,15 @@ def _case(picture: Picture, arguments: argparse.Namespace, seed: list[int]) -> C
     noisy, info = simulate(clean, noise, np.random.default_rng(seed))
     name = f"sigma {sigma:g}, kernel {kernel:g}"
     nps = info.nps if kernel else None
-    return Case("own noise", name, picture.name, picture.modality, clean, noisy, PEAK, sigma, sigma, nps)
+    return NoisyCase("own noise", name, picture.name, picture.modality, clean, noisy, PEAK, sigma, sigma, nps)
 
 
-def _refuse_infinite(outcome: Outcome) -> None:
+def _refuse_infinite(outcome: BlindOutcome) -> None:
     if not all(np.isfinite(plane).all() for plane in (*outcome.own, *outcome.others)):
         raise PeerError("it gave values that are not finite: its training diverged")
 
 
-def _measure(problem: Problem, name: str, outcome: Outcome) -> list[Row]:
+def _measure(problem: BlindProblem, name: str, outcome: BlindOutcome) -> list[Row]:
     protocol = Protocol(PEAK, "255 grey levels")
     rows = []
     for part, cases, planes in (
@@ -120,7 +120,7 @@ def _measure(problem: Problem, name: str, outcome: Outcome) -> list[Row]:
     return rows
 
 
-def _print_table(arguments: argparse.Namespace, rows: list[Row], outcomes: dict[str, Outcome]) -> None:
+def _print_table(arguments: argparse.Namespace, rows: list[Row], outcomes: dict[str, BlindOutcome]) -> None:
     noise = f"sigma {arguments.sigma:g}, kernel {arguments.kernel:g} px, {arguments.size} px"
     counts = {part: len({row["picture"] for row in rows if row["images"] == part}) for part in (OWN, OTHERS)}
     titles = [f"{what} {part} ({counts[part]})" for part in (OWN, OTHERS) for what in ("PSNR", "SSIM")]
@@ -150,7 +150,10 @@ def _means(rows: list[Row], name: str) -> dict[str, dict[str, float]]:
 
 
 def _document(
-    arguments: argparse.Namespace, rows: list[Row], outcomes: dict[str, Outcome], left_out: dict[str, str]
+    arguments: argparse.Namespace,
+    rows: list[Row],
+    outcomes: dict[str, BlindOutcome],
+    left_out: dict[str, str],
 ) -> Row:
     names = dict.fromkeys(row["method"] for row in rows)
     return {

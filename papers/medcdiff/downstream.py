@@ -34,7 +34,7 @@ from meddenoise.io import read
 from meddenoise.series import Floats
 from meddenoise.weights import load
 from papers.medcdiff.classifier import accuracy, area_under_curve, choose_folds, classify, train_folds
-from papers.medcdiff.restoration_cases import Case, add_noise, told_condition
+from papers.medcdiff.restoration_cases import RestorationCase, add_noise, told_condition
 from papers.medcdiff.restoration_peers import PAIRS, classical, load_trained, ours
 
 LABELS = ("normal", "pneumonia")
@@ -139,12 +139,14 @@ def summarise(found: Radiographs, scores: Floats, noisy: Floats) -> dict[str, li
     return row
 
 
-def _degrade(found: Radiographs, noise: float, impulses: float) -> list[Case]:
+def _degrade(found: Radiographs, noise: float, impulses: float) -> list[RestorationCase]:
     cases = []
     for n, clean in enumerate(found.clean):
         noisy = add_noise(clean[0].numpy(), noise, impulses, np.random.default_rng((11, n)))
         condition = told_condition(noisy, noise)
-        cases.append(Case("medcdiff", "", "DX", found.patients[n], clean[None], condition, sigma=2 * noise))
+        cases.append(
+            RestorationCase("medcdiff", "", "DX", found.patients[n], clean[None], condition, sigma=2 * noise)
+        )
     return cases
 
 

@@ -35,8 +35,8 @@ from meddenoise.metrics.reference import acutance, psnr, ssim
 from meddenoise.series import Image
 from meddenoise.training.recipe import read_recipe
 from meddenoise.weights import load
-from papers.medcdiff.restoration_cases import TASKS, Case, load_cases
-from papers.medcdiff.restoration_peers import PAIRS, Budget, Peer, classical, ours, trained
+from papers.medcdiff.restoration_cases import TASKS, RestorationCase, load_cases
+from papers.medcdiff.restoration_peers import PAIRS, Peer, PeerBudget, classical, ours, trained
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def main() -> int:
     peers = classical(arguments.task)
     if arguments.minutes > 0:
         recipe = read_recipe(arguments.recipe or arguments.task)
-        peers |= trained(Budget(arguments.folder, recipe, arguments.minutes, arguments.keep))
+        peers |= trained(PeerBudget(arguments.folder, recipe, arguments.minutes, arguments.keep))
     peers |= ours(arguments.task, checkpoint, arguments.ddpm_steps, arguments.pairs)
     rows, distances, warnings = measure(cases, peers, arguments.features)
     for warning in warnings:
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def measure(
-    cases: list[Case], peers: dict[str, Peer], features: Path | None
+    cases: list[RestorationCase], peers: dict[str, Peer], features: Path | None
 ) -> tuple[list[Row], dict[str, dict[str, float | None]], list[str]]:
     """A row for each case and method, the FID by setting and method, and why numbers are missing."""
     rows: list[Row] = []
@@ -96,7 +96,9 @@ def measure(
     return rows, distances, list(warnings)
 
 
-def _row(case: Case, name: str, result: Sampled, features: Path | None, warnings: dict[str, None]) -> Row:
+def _row(
+    case: RestorationCase, name: str, result: Sampled, features: Path | None, warnings: dict[str, None]
+) -> Row:
     """The numbers of one result; of inpainting over the hole, but for LPIPS."""
     known = case.condition.known
     mask = None if known is None else (known[0] == 0).numpy()
@@ -116,7 +118,7 @@ def _row(case: Case, name: str, result: Sampled, features: Path | None, warnings
     }
 
 
-def _within(case: Case, result: Sampled) -> float | None:
+def _within(case: RestorationCase, result: Sampled) -> float | None:
     """Share of the pixels to be made whose error lies within two stated standard deviations."""
     if result.spread is None:
         return None

@@ -32,7 +32,7 @@ AIR_HU = -1000.0
 
 
 @dataclass(frozen=True)
-class Case:
+class RestorationCase:
     """A clean crop [1, 1, H, W] in [-1, 1] for its window, and what is told of it.
 
     `sigma` is the level of the Gaussian noise in the same units, `bands` its spectrum, `factor` that of the
@@ -50,9 +50,9 @@ class Case:
     bands: tuple[float, ...] = WHITE
 
 
-def load_cases(data: Path, task: Task, count: int, side: int, split: str = "val") -> list[Case]:
+def load_cases(data: Path, task: Task, count: int, side: int, split: str = "val") -> list[RestorationCase]:
     """Every setting of `task` on up to `count` crops of `side` pixels of each modality, always the same."""
-    cases: list[Case] = []
+    cases: list[RestorationCase] = []
     for number, picture in enumerate(load_pictures(data, count, split=split, side=side)):
         clean = in_units(picture, side)
         cases += DEGRADED[task](clean, picture, np.random.default_rng((7, number)))
@@ -76,7 +76,7 @@ def add_noise(
     return noisy.astype(np.float32)
 
 
-def _noisy(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
+def _noisy(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[RestorationCase]:
     for level, share, kernel in NOISES:
         noisy = add_noise(clean, level, share, rng, kernel)
         setting = f"noise {level:g}" + (f", impulses {share:.0%}" if share else "")
@@ -92,7 +92,7 @@ def told_condition(noisy: Image, level: float, bands: tuple[float, ...] = WHITE)
     return Noisy(torch.tensor(bands))(plane, torch.full_like(plane, 2 * level))
 
 
-def _coarse(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
+def _coarse(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[RestorationCase]:
     image = torch.from_numpy(clean)[None, None]
     for wanted in FACTORS:
         side = round(len(clean) / wanted)
@@ -104,16 +104,16 @@ def _coarse(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterato
         yield _case("medcdiff-upscale", f"factor {wanted:.3g}", picture, clean, condition, factor=factor)
 
 
-def _holed(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[Case]:
+def _holed(clean: Image, picture: Picture, rng: np.random.Generator) -> Iterator[RestorationCase]:
     channels = torch.from_numpy(degrade_holed(clean, rng))[None]
     yield _case("medcdiff-inpaint", "hole", picture, clean, Condition(channels, 1 - channels[:, 1:]))
 
 
 def _case(
     task: Task, setting: str, picture: Picture, clean: Image, condition: Condition, **told: Any
-) -> Case:
+) -> RestorationCase:
     image = torch.from_numpy(clean)[None, None]
-    return Case(task, setting, picture.modality, picture.name, image, condition, **told)
+    return RestorationCase(task, setting, picture.modality, picture.name, image, condition, **told)
 
 
 DEGRADED = {"medcdiff": _noisy, "medcdiff-upscale": _coarse, "medcdiff-inpaint": _holed}

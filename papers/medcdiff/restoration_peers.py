@@ -28,11 +28,11 @@ from meddenoise.training.data.load import load_images
 from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint
-from papers.medcdiff.restoration_cases import Case, Task
+from papers.medcdiff.restoration_cases import RestorationCase, Task
 from papers.rivals.pix2pix import SIDE, load_pix2pix, train_pix2pix
 from papers.rivals.regression import RegressionTask, load_regression, train_regression
 
-Peer = Callable[[Case], Sampled]
+Peer = Callable[[RestorationCase], Sampled]
 
 WINDOW = (-1.0, 1.0)
 """Of images that are in network units already."""
@@ -47,7 +47,7 @@ INPUT = {"medcdiff": "noisy", "medcdiff-upscale": "bicubic", "medcdiff-inpaint":
 
 
 @dataclass(frozen=True)
-class Budget:
+class PeerBudget:
     """The images peers train on, the recipe that says how, for how long, and the folder that keeps them."""
 
     data: Path
@@ -74,7 +74,7 @@ def ours(task: Task, checkpoint: Checkpoint, ddpm_steps: int, pairs: int = PAIRS
     return found
 
 
-def trained(budget: Budget) -> dict[str, Peer]:
+def trained(budget: PeerBudget) -> dict[str, Peer]:
     """Regression and pix2pix, trained now on the training images of our recipe, or taken from the folder."""
     recipe, folder = budget.recipe, budget.folder / budget.recipe.method
     paths = folder / "regression" / "checkpoint.safetensors", folder / "pix2pix.safetensors"
@@ -118,7 +118,7 @@ def _ours(task: Task, checkpoint: Checkpoint, sampling: Sampling) -> Peer:
     # The factor is told when loading, the weights are read each time: not part of what is measured.
     by_factor: dict[float, Denoiser] = {}
 
-    def upscale(case: Case) -> Sampled:
+    def upscale(case: RestorationCase) -> Sampled:
         if case.factor not in by_factor:
             by_factor[case.factor] = load_restorer(setup, "upscale", case.factor)
         return _run(by_factor[case.factor], case)
@@ -126,7 +126,7 @@ def _ours(task: Task, checkpoint: Checkpoint, sampling: Sampling) -> Peer:
     return upscale
 
 
-def _run(denoiser: Denoiser, case: Case) -> Sampled:
+def _run(denoiser: Denoiser, case: RestorationCase) -> Sampled:
     channels = case.condition.channels
     planes = channels if case.condition.known is not None else channels[:, :1]
     sigma = torch.tensor([case.sigma])
@@ -141,22 +141,22 @@ def _filter(denoiser: Denoiser) -> Peer:
     return _plain(lambda case: denoiser(case.condition.image, torch.tensor([case.sigma])))
 
 
-def _plain(function: Callable[[Case], Tensor]) -> Peer:
+def _plain(function: Callable[[RestorationCase], Tensor]) -> Peer:
     """A method that states no uncertainty."""
     return lambda case: Sampled(function(case))
 
 
-def _bilinear(case: Case) -> Tensor:
+def _bilinear(case: RestorationCase) -> Tensor:
     """From the coarse grid, which the area average of the clean image gives again."""
     side = round(case.clean.shape[-1] / case.factor)
     coarse = functional.interpolate(case.clean, size=(side, side), mode="area")
     return functional.interpolate(coarse, size=case.clean.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _biharmonic(case: Case) -> Tensor:
+def _biharmonic(case: RestorationCase) -> Tensor:
     image, hole = case.condition.channels[0].numpy()
     filled = inpaint_biharmonic(image, hole > 0, split_into_regions=True).astype(np.float32)
     return case.condition.paste(torch.from_numpy(filled)[None, None])
 
 
-OWN: dict[str, Callable[[Case], Tensor]] = {"bilinear": _bilinear, "biharmonic": _biharmonic}
+OWN: dict[str, Callable[[RestorationCase], Tensor]] = {"bilinear": _bilinear, "biharmonic": _biharmonic}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.peers import PeerError
 from meddenoise.series import Image
 from papers.rivals.gcbd_gan import train_generator
-from papers.rivals.neighbor2neighbor import BATCH, PlainUNet, Trained, draw_patches, quick_autocast
+from papers.rivals.neighbor2neighbor import BATCH, PlainUNet, TrainedRival, draw_patches, quick_autocast
 from papers.rivals.timed import train_for
 
 PATCH, STRIDE = 64, 32
@@ -53,7 +53,7 @@ class DnCNN(nn.Module):
 
 def train_gcbd(
     noisy: Sequence[Image], clean: Sequence[Image], minutes: float, seed: int, kind: str
-) -> Trained:
+) -> TrainedRival:
     """A network trained for `minutes` on clean planes with the noise of the noisy ones.
 
     `kind` is "bootstrap" (the noise blocks as they are), "wgan" (blocks made by a network, for FOR_NOISE of
@@ -82,7 +82,7 @@ def train_gcbd(
 
     left = max(minutes - spent, (1 - FOR_NOISE) * minutes)
     steps, took = train_for(network, loss, left, RATE, f"gcbd {kind}")
-    return Trained(network, mean, scale, steps, took + spent)
+    return TrainedRival(network, mean, scale, steps, took + spent)
 
 
 def collect_blocks(noisy: Sequence[Image], enough: int = ENOUGH) -> tuple[Image, float]:

@@ -23,7 +23,7 @@ MAKER, WIDTH = 16, 32
 """Channels of the generator, and of the first layer of the critic: as much as one core can train."""
 
 
-class Generator(nn.Module):
+class NoiseGenerator(nn.Module):
     """Convolutions of white noise: what comes out has the same statistics everywhere."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def train_generator(blocks: Image, minutes: float, seed: int) -> tuple[Image, fl
     rng = np.random.default_rng(seed)
     level = float(np.sqrt(np.mean(np.square(blocks))))
     stock = torch.from_numpy(blocks / np.float32(level))[:, None]
-    generator, critic = Generator(), make_critic()
+    generator, critic = NoiseGenerator(), make_critic()
     critic(stock[:1])
     learn_generator, learn_critic = (
         torch.optim.Adam(network.parameters(), RATE, betas=BETAS) for network in (generator, critic)

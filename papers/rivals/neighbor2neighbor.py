@@ -21,7 +21,7 @@ GAMMA = 2.0
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRival:
     """A network, the mean and standard deviation it takes images in units of, and what it took."""
 
     network: nn.Module
@@ -85,7 +85,7 @@ class PlainUNet(nn.Module):
         return result
 
 
-def train_neighbor2neighbor(noisy: Image, minutes: float, seed: int) -> Trained:
+def train_neighbor2neighbor(noisy: Image, minutes: float, seed: int) -> TrainedRival:
     """A network trained for `minutes` on noisy planes [N, Y, X] alone.
 
     Two pixels of each 2x2 cell that touch make two images of one scene with noise of their own, g1 and g2:
@@ -101,7 +101,7 @@ def train_neighbor2neighbor(noisy: Image, minutes: float, seed: int) -> Trained:
         return _loss(network, next(patches), GAMMA * passed)
 
     steps, took = train_for(network, loss, minutes, RATE, "neighbor2neighbor")
-    return Trained(network, mean, scale, steps, took)
+    return TrainedRival(network, mean, scale, steps, took)
 
 
 def neighbours(cells: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

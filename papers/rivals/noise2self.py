@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.series import Image
-from papers.rivals.neighbor2neighbor import PlainUNet, Trained, draw_patches
+from papers.rivals.neighbor2neighbor import PlainUNet, TrainedRival, draw_patches
 from papers.rivals.timed import train_for
 
 RATE = 1e-3
@@ -20,7 +20,7 @@ WEIGHTS = tuple(np.geomspace(0.01, 0.5, 9).tolist())
 """Of total variation, for images of unit range."""
 
 
-def train_noise2self(noisy: Sequence[Image], minutes: float, seed: int) -> Trained:
+def train_noise2self(noisy: Sequence[Image], minutes: float, seed: int) -> TrainedRival:
     """A network trained for `minutes` on noisy planes alone.
 
     Masked pixels are replaced by the mean of their four neighbours; the loss is taken on them.
@@ -40,7 +40,7 @@ def train_noise2self(noisy: Sequence[Image], minutes: float, seed: int) -> Train
         return square
 
     steps, took = train_for(network, loss, minutes, RATE, "noise2self")
-    return Trained(JInvariant(network).eval(), mean, scale, steps, took)
+    return TrainedRival(JInvariant(network).eval(), mean, scale, steps, took)
 
 
 class JInvariant(nn.Module):

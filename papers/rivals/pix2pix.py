@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from meddenoise.training.data.pairs import PairSource, TrainingPair
 from meddenoise.training.loop import Share
-from papers.medcdiff.restoration_cases import Case
+from papers.medcdiff.restoration_cases import RestorationCase
 
 SIDE, BATCH = 128, 4
 LEVELS = 7
@@ -32,7 +32,7 @@ DROPPED = 3
 TELL_SECONDS = 30.0
 
 
-class Generator(nn.Module):
+class Pix2PixGenerator(nn.Module):
     """U-Net from the condition [B, C, H, W] to an image [B, 1, H, W] in [-1, 1]; sides are padded."""
 
     def __init__(self, channels: int = 2, width: int = WIDTH) -> None:
@@ -80,7 +80,7 @@ def train_pix2pix(source: PairSource, minutes: float, path: Path) -> Path:
     if path.exists():
         return path
     torch.manual_seed(0)
-    generator, judge = Generator(source.row.channels), discriminator(1 + source.row.channels)
+    generator, judge = Pix2PixGenerator(source.row.channels), discriminator(1 + source.row.channels)
     for network in (generator, judge):
         network.apply(_initialise)
     makers = [torch.optim.Adam(network.parameters(), RATE, BETAS) for network in (generator, judge)]
@@ -100,14 +100,14 @@ def train_pix2pix(source: PairSource, minutes: float, path: Path) -> Path:
     return path
 
 
-def load_pix2pix(path: Path) -> Callable[[Case], Tensor]:
+def load_pix2pix(path: Path) -> Callable[[RestorationCase], Tensor]:
     """The trained generator on test cases; known pixels are pasted in."""
     state = load_file(path)
-    generator = Generator(state["down.0.0.weight"].shape[1])
+    generator = Pix2PixGenerator(state["down.0.0.weight"].shape[1])
     generator.load_state_dict(state)
     generator.train().requires_grad_(False)
 
-    def run(case: Case) -> Tensor:
+    def run(case: RestorationCase) -> Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return case.condition.paste(generator(case.condition.channels))

@@ -18,7 +18,7 @@ from meddenoise.training.medcdiff import NETWORK
 from meddenoise.training.recipe import Recipe
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import CheckpointMetadata, load_network, save_checkpoint
-from papers.medcdiff.restoration_cases import Case
+from papers.medcdiff.restoration_cases import RestorationCase
 
 FLOOR = 1e-5
 """Least mean square error that counts of a patch, as in the training of the one pass."""
@@ -79,7 +79,7 @@ def train_regression(task: RegressionTask, minutes: float, folder: Path) -> Path
     return path
 
 
-def load_regression(path: Path) -> Callable[[Case], Tensor]:
+def load_regression(path: Path) -> Callable[[RestorationCase], Tensor]:
     """The trained network on test cases."""
     checkpoint = load(str(path))
     one = OnePass(load_network(checkpoint, checkpoint.metadata.network, checkpoint.metadata.network_options))

@@ -19,7 +19,7 @@ from meddenoise.methods.score import ScoreModel
 from meddenoise.methods.srds import EPS_START, Srds
 from meddenoise.noise import NoiseEstimate
 from meddenoise.weights.checkpoint import Checkpoint
-from papers.medcdiff.restoration_cases import TASKS, Case, in_units, load_cases
+from papers.medcdiff.restoration_cases import TASKS, RestorationCase, in_units, load_cases
 from papers.vpsde.vpsde import FOLDERS as CT_FOLDERS
 from papers.vpsde.vpsde import SIGMA, load_patches
 
@@ -32,7 +32,7 @@ CROP, PATCHES = 128, 16
 
 
 @dataclass(frozen=True)
-class Problem:
+class SamplerProblem:
     """Images [B, 1, H, W], an estimate of them in states, and between which ratios those are sampled.
 
     `every` are the falling ratios of the full sampler, then 0; `high` and `low` the ends for samplers that
@@ -54,7 +54,7 @@ class Problem:
         return self.every[0]
 
 
-def load_problem(data: Path, checkpoint: Checkpoint, images: int) -> Problem:
+def load_problem(data: Path, checkpoint: Checkpoint, images: int) -> SamplerProblem:
     """The problem of one checkpoint, on `images` validation images of each modality (patches for vpsde).
 
     Raises UsageError for a checkpoint without a diffusion network.
@@ -71,7 +71,7 @@ def load_problem(data: Path, checkpoint: Checkpoint, images: int) -> Problem:
     )
 
 
-def _restoration(cases: list[Case], setup: Setup) -> Problem:
+def _restoration(cases: list[RestorationCase], setup: Setup) -> SamplerProblem:
     """The first setting of each picture, from pure noise."""
     chosen = list({case.picture: case for case in reversed(cases)}.values())
     known = [case.condition.known for case in chosen if case.condition.known is not None]
@@ -81,10 +81,10 @@ def _restoration(cases: list[Case], setup: Setup) -> Problem:
     high = EPS_START if diffusion.prediction == "eps" else FIRST
     every = _below(diffusion.schedule.trailing(len(diffusion.schedule)), high)
     truth = torch.cat([case.clean for case in chosen])
-    return Problem(truth, diffusion.over(condition), condition.image, every, LAST)
+    return SamplerProblem(truth, diffusion.over(condition), condition.image, every, LAST)
 
 
-def _score(data: Path, setup: Setup, images: int) -> Problem:
+def _score(data: Path, setup: Setup, images: int) -> SamplerProblem:
     """Patches of the slides' protocol, from the noisy patch itself; in units of its noise."""
     model = ScoreModel.load(setup)
     patches, _ = load_patches(data, CT_FOLDERS)
@@ -99,12 +99,12 @@ def _score(data: Path, setup: Setup, images: int) -> Problem:
 
     schedule = get_schedule("cosine-1000")
     every = tuple(ratio / SIGMA for ratio in schedule.trailing(len(schedule)))
-    return Problem(
+    return SamplerProblem(
         truth, denoise, noisy / SIGMA, _below(every, 1.0), 0.1, given=True, finish=lambda end: end * SIGMA
     )
 
 
-def _residual(data: Path, setup: Setup, images: int) -> Problem:
+def _residual(data: Path, setup: Setup, images: int) -> SamplerProblem:
     """Residuals of noisy images about the blind estimate, in units of the noise, from pure noise."""
     pictures = load_pictures(data, images, side=CROP)
     truth = torch.from_numpy(np.stack([in_units(picture, CROP) for picture in pictures]))[:, None]
@@ -120,7 +120,7 @@ def _residual(data: Path, setup: Setup, images: int) -> Problem:
     denoise, _ = srds.over(centre, sigma, blind.bands_for(noisy))
     high = EPS_START if srds.prediction == "eps" else FIRST
     every = _below(schedule.trailing(len(schedule)), high)
-    return Problem(
+    return SamplerProblem(
         truth, denoise, torch.zeros_like(centre), every, LAST, finish=lambda end: centre + sigma * end
     )
 

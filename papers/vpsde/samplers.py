@@ -32,7 +32,7 @@ from meddenoise.diffusion.schedules import karras, log_spaced
 from meddenoise.metrics import Protocol
 from meddenoise.metrics.reference import ssim
 from meddenoise.weights import load
-from papers.vpsde.sampler_problems import RANGE, Problem, load_problem
+from papers.vpsde.sampler_problems import RANGE, SamplerProblem, load_problem
 from papers.vpsde.samplers_document import FULL, compose
 
 Row = dict[str, Any]
@@ -59,7 +59,9 @@ def main() -> int:
     return 0
 
 
-def measure(problem: Problem, steps: Sequence[int], runs: int, full: int | None = None) -> dict[str, Row]:
+def measure(
+    problem: SamplerProblem, steps: Sequence[int], runs: int, full: int | None = None
+) -> dict[str, Row]:
     """One row for the full sampler, `full` levels of it or all, and one for each fast one."""
     plans: dict[str, tuple[str, tuple[float, ...]]] = {
         FULL: ("ancestral", _thin(problem.every, full) if full else problem.every)
@@ -89,7 +91,7 @@ def mean_square_error(estimates: Tensor, truth: Tensor) -> Tensor:
     return squares.mean(dim=(1, 2, 3))
 
 
-def _row(problem: Problem, name: str, ratios: tuple[float, ...], runs: int) -> Row:
+def _row(problem: SamplerProblem, name: str, ratios: tuple[float, ...], runs: int) -> Row:
     """Values of single images; `psnr` that of the distribution's mean, `one` that of one run."""
     counted = _Counted(problem.denoise)
     # Runs from the same start that draw nothing on the way are all the same.
@@ -111,7 +113,9 @@ def _row(problem: Problem, name: str, ratios: tuple[float, ...], runs: int) -> R
     }
 
 
-def _run(problem: Problem, denoise: Denoise, name: str, ratios: tuple[float, ...], seed: int) -> Tensor:
+def _run(
+    problem: SamplerProblem, denoise: Denoise, name: str, ratios: tuple[float, ...], seed: int
+) -> Tensor:
     """One pair's mean, or one run where the start is given."""
     draw = draw_from([torch.Generator().manual_seed(1000 * seed + n) for n in range(len(problem.truth))])
     sampler = get_sampler(name)
@@ -145,7 +149,7 @@ def _thin(ratios: tuple[float, ...], count: int) -> tuple[float, ...]:
     return (*dict.fromkeys(chosen), 0.0)
 
 
-LEVELS: dict[str, Callable[[Problem, int], tuple[float, ...]]] = {
+LEVELS: dict[str, Callable[[SamplerProblem, int], tuple[float, ...]]] = {
     "ancestral": lambda problem, count: _thin(problem.every, count),
     "ddim": lambda problem, count: _thin(problem.every, count),
     "dpmpp-2m": lambda problem, count: log_spaced(problem.high, problem.low, count),

@@ -35,7 +35,7 @@ from meddenoise.training.data.load import walk
 from meddenoise.training.data.windowed import cut_patches
 from meddenoise.training.recipe import DataRow
 from meddenoise.weights import load
-from papers.vpsde.vpsde_document import Document, Row, compose
+from papers.vpsde.vpsde_document import Document, VpsdeRow, compose
 
 WINDOW = (-160.0, 240.0)
 SIDE, SIGMA = 28, 0.3
@@ -101,7 +101,7 @@ def load_patches(data: Path, folders: list[str]) -> tuple[Tensor, list[str]]:
     return torch.from_numpy(np.stack(patches))[:, None], patients
 
 
-def _kept(path: Path | None, document: Document) -> dict[str, Row]:
+def _kept(path: Path | None, document: Document) -> dict[str, VpsdeRow]:
     """The rows of an earlier call on the same weights and patches."""
     if path is None or not path.exists():
         return {}
@@ -138,14 +138,14 @@ def _spread(size: int, count: int) -> Tensor:
     return torch.from_numpy(np.linspace(0, count - 1, min(size, count)).astype(int))
 
 
-def _row(way: Way, noisy: Tensor, truth: Tensor) -> Row:
+def _row(way: Way, noisy: Tensor, truth: Tensor) -> VpsdeRow:
     run, wanted = way.load(), truth[way.chosen]
     started = perf_counter()
     clean, spread = run(noisy[way.chosen])
     seconds = (perf_counter() - started) / len(wanted)
     protocol = Protocol(2.0, "of [-1, 1]")
     pairs = [(c.clamp(-1, 1).numpy(), t.numpy()) for c, t in zip(clean, wanted, strict=True)]
-    row: Row = {
+    row: VpsdeRow = {
         "chosen": way.chosen.tolist(),
         "psnr": [round(psnr(c, t, protocol), 5) for c, t in pairs],
         "ssim": [round(ssim(c, t, protocol), 6) for c, t in pairs],

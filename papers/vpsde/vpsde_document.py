@@ -18,7 +18,7 @@ HEAD = "method", "patches", "evaluations", "PSNR, dB", "SSIM", "PSNR gained", "S
 TITLES = {"noisy": "noisy", "vpsde": "vpsde, one evaluation", "nlm": "NLM", "bm3d": "BM3D"}
 
 
-class Row(TypedDict):
+class VpsdeRow(TypedDict):
     """Values of single patches `chosen`; `ms` a patch; `within` None where no uncertainty is stated."""
 
     chosen: list[int]
@@ -35,7 +35,7 @@ class Document(TypedDict):
     weights: dict[str, str]
     folders: list[str]
     patients: list[str]
-    rows: dict[str, Row]
+    rows: dict[str, VpsdeRow]
 
 
 def compose(document: Document) -> str:
@@ -59,7 +59,9 @@ def compose(document: Document) -> str:
     return page(parts)
 
 
-def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: list[str]) -> Interval | None:
+def compare(
+    rows: dict[str, VpsdeRow], name: str, other: str, metric: str, patients: list[str]
+) -> Interval | None:
     """The mean of `name` minus `other` over the patches both ran on; None where there are none."""
     if name not in rows or other not in rows:
         return None
@@ -69,7 +71,7 @@ def compare(rows: dict[str, Row], name: str, other: str, metric: str, patients: 
     return mean_interval(differences, [patients[n] for n in shared]) if shared else None
 
 
-def _lines(rows: dict[str, Row], patients: list[str]) -> Iterator[list[object]]:
+def _lines(rows: dict[str, VpsdeRow], patients: list[str]) -> Iterator[list[object]]:
     for name, row in rows.items():
         owners = [patients[n] for n in row["chosen"]]
         cells = [
@@ -88,7 +90,7 @@ def _lines(rows: dict[str, Row], patients: list[str]) -> Iterator[list[object]]:
     yield [last, 16, 1000, f"{after:.2f}", f"{after_ssim:.4f}", *gains, "-"]
 
 
-def _verdicts(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
+def _verdicts(rows: dict[str, VpsdeRow], patients: list[str]) -> Iterator[str]:
     wanted = [("noisy", "psnr", PSNR_GAIN), ("noisy", "ssim", SSIM_GAIN)]
     wanted += [(peer, metric, 0.0) for peer in ("nlm", "bm3d") for metric in ("psnr", "ssim")]
     for other, metric, least in wanted:
@@ -107,7 +109,7 @@ def _verdicts(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
                 yield f"* One evaluation over {other}, on its patches: {gain.text('+.2f')} dB."
 
 
-def _calibration(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
+def _calibration(rows: dict[str, VpsdeRow], patients: list[str]) -> Iterator[str]:
     low, high = CALIBRATED
     for name, row in rows.items():
         if row["within"] is None:
@@ -121,7 +123,7 @@ def _calibration(rows: dict[str, Row], patients: list[str]) -> Iterator[str]:
         )
 
 
-def _by_patch(row: Row, metric: str) -> dict[int, float]:
+def _by_patch(row: VpsdeRow, metric: str) -> dict[int, float]:
     values = row["psnr"] if metric == "psnr" else row["ssim"]
     return dict(zip(row["chosen"], values, strict=True))
 

@@ -26,7 +26,7 @@ def test_the_anscombe_transform_gives_unit_noise_and_its_inverse_no_bias(quanta:
 
 
 def test_the_whole_spectrum_told_to_bm3d_is_that_of_the_noise() -> None:
-    from benchmarks.cases import Case
+    from benchmarks.cases import NoisyCase
     from benchmarks.peers import _power
     from meddenoise.noise.models import CorrelatedNoise
     from meddenoise.noise.simulate import simulate
@@ -34,7 +34,7 @@ def test_the_whole_spectrum_told_to_bm3d_is_that_of_the_noise() -> None:
     clean = np.zeros((64, 63), np.float32)
     draws = [simulate(clean, CorrelatedNoise(5.0, 0.8), np.random.default_rng(n)) for n in range(40)]
     measured = np.mean([np.abs(np.fft.fft2(noisy)) ** 2 for noisy, _ in draws], axis=0)
-    case = Case("", "", "", "CT", clean, draws[0][0], 1.0, 5.0, 5.0, draws[0][1].nps)
+    case = NoisyCase("", "", "", "CT", clean, draws[0][0], 1.0, 5.0, 5.0, draws[0][1].nps)
     told = _power(case)
     assert told is not None and told.mean() == pytest.approx(1)
     measured /= measured.mean()

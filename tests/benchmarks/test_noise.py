@@ -29,9 +29,9 @@ def test_kernels_have_the_correlations_that_were_measured(name: str) -> None:
     assert np.mean(noise[1:] * noise[:-1]) == pytest.approx(y, abs=0.03)
 
 
-def case(sigma: float = 5.0) -> noise_cases.Case:
+def case(sigma: float = 5.0) -> noise_cases.NoiseCase:
     plane = np.zeros((8, 8), np.float32)
-    return noise_cases.Case("group", "case", plane, sigma, 100.0, "MR", noise_cases.WHITE, rician=True)
+    return noise_cases.NoiseCase("group", "case", plane, sigma, 100.0, "MR", noise_cases.WHITE, rician=True)
 
 
 def test_a_right_estimate_is_scored_as_right() -> None:

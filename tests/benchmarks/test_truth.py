@@ -77,12 +77,12 @@ def test_frames_are_judged_by_others_with_which_they_share_no_noise(weight: floa
 
 
 def test_gains_are_relative_to_the_noisy_planes_and_stop_where_chance_rules() -> None:
-    from benchmarks.truth_trial import BEST_DB, Outcome
+    from benchmarks.truth_trial import BEST_DB, TruthOutcome
 
-    assert Outcome("", 255.0, 100.0, 10.0).gain_db == pytest.approx(10)
-    assert Outcome("", 255.0, 100.0, 200.0).gain_db == pytest.approx(-3.01, abs=0.01)
-    assert Outcome("", 255.0, 100.0, -1.0).gain_db == pytest.approx(BEST_DB)
-    assert Outcome("", 255.0, 0.0, 4.0).gain_db is None
+    assert TruthOutcome("", 255.0, 100.0, 10.0).gain_db == pytest.approx(10)
+    assert TruthOutcome("", 255.0, 100.0, 200.0).gain_db == pytest.approx(-3.01, abs=0.01)
+    assert TruthOutcome("", 255.0, 100.0, -1.0).gain_db == pytest.approx(BEST_DB)
+    assert TruthOutcome("", 255.0, 0.0, 4.0).gain_db is None
 
 
 @pytest.mark.parametrize("kept", [1.0, 0.6])

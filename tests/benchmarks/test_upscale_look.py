@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.upscale_look import Sample, compare, load_samples, psnr
+from benchmarks.upscale_look import UpscaleSample, compare, load_samples, psnr
 
 
 def test_the_sheet_compares_four_planes_of_one_size_of_which_bicubic_beats_nearest() -> None:
     y, x = np.mgrid[:96, :100]
     truth = (100 * np.sin(x / 9) * np.cos(y / 11)).astype(np.float32)
-    planes = compare(Sample("waves", "DX", truth), 4)
+    planes = compare(UpscaleSample("waves", "DX", truth), 4)
     assert {plane.shape for plane in planes.values()} == {(96, 100)}
     assert (planes["image"] == truth).all()
     assert psnr(planes["bicubic"], truth) > psnr(planes["reduced"], truth)

@@ -123,7 +123,7 @@ def test_cases_are_the_same_every_time_and_degraded_as_they_say(data: Path, task
 
 
 def test_patches_of_the_discriminator_are_of_70_pixels_and_the_generator_sees_all() -> None:
-    from papers.rivals.pix2pix import Generator, discriminator
+    from papers.rivals.pix2pix import Pix2PixGenerator, discriminator
 
     judge = discriminator().double()
     for layer in judge:
@@ -134,19 +134,19 @@ def test_patches_of_the_discriminator_are_of_70_pixels_and_the_generator_sees_al
     logits[0, 0, logits.shape[2] // 2, logits.shape[3] // 2].backward()
     seen = told.grad.abs().sum(dim=(0, 1)) > 0
     assert (int(seen.any(dim=0).sum()), int(seen.any(dim=1).sum())) == (70, 70)
-    image = Generator(width=8)(torch.randn(2, 2, 130, 128))
+    image = Pix2PixGenerator(width=8)(torch.randn(2, 2, 130, 128))
     assert image.shape == (2, 1, 130, 128) and image.abs().max() <= 1
 
 
 def test_pix2pix_learns_to_give_back_what_it_is_told() -> None:
     from meddenoise.methods.conditional import Condition
     from meddenoise.training.data.pairs import TrainingPair
-    from papers.rivals.pix2pix import Generator, _step, discriminator
+    from papers.rivals.pix2pix import Pix2PixGenerator, _step, discriminator
 
     torch.manual_seed(0)
     clean = torch.nn.functional.interpolate(torch.rand(2, 1, 8, 8) - 0.5, size=(128, 128), mode="bilinear")
     pair = TrainingPair(clean, Condition(clean.repeat(1, 2, 1, 1)), torch.ones_like(clean))
-    generator, judge = Generator(width=8), discriminator(width=8)
+    generator, judge = Pix2PixGenerator(width=8), discriminator(width=8)
     makers = [torch.optim.Adam(network.parameters(), 2e-3, (0.5, 0.999)) for network in (generator, judge)]
     losses = [_step(generator, judge, makers, pair)["L1"] for _ in range(25)]
     assert losses[-1] < 0.5 * losses[0]

@@ -22,7 +22,7 @@ def test_the_error_of_the_mean_is_that_of_infinitely_many_runs() -> None:
 
 def test_where_the_network_is_exact_few_steps_keep_the_mean() -> None:
     from meddenoise.diffusion.schedules import get_schedule
-    from papers.vpsde.sampler_problems import Problem
+    from papers.vpsde.sampler_problems import SamplerProblem
     from papers.vpsde.samplers import FULL, measure
     from papers.vpsde.samplers_document import compose, passing
 
@@ -36,7 +36,7 @@ def test_where_the_network_is_exact_few_steps_keep_the_mean() -> None:
         return told + SPREAD**2 / (SPREAD**2 + ratio**2) * (x - told)
 
     schedule = get_schedule("cosine-1000")
-    problem = Problem(truth, exact, mean, schedule.trailing(len(schedule)), 0.01)
+    problem = SamplerProblem(truth, exact, mean, schedule.trailing(len(schedule)), 0.01)
     rows = measure(problem, [1, 5, 15], 2, full=100)
     best = (10 * torch.log10(4 / (truth - mean).square().mean(dim=(1, 2, 3)))).tolist()
     assert {name: row["nfe"] for name, row in rows.items()} == {
@@ -59,7 +59,7 @@ def test_where_the_network_is_exact_few_steps_keep_the_mean() -> None:
 
 
 def test_runs_from_a_given_state_draw_only_with_the_ancestral_sampler() -> None:
-    from papers.vpsde.sampler_problems import Problem
+    from papers.vpsde.sampler_problems import SamplerProblem
     from papers.vpsde.samplers import measure
 
     truth = torch.zeros(4, 1, 16, 16)
@@ -69,7 +69,7 @@ def test_runs_from_a_given_state_draw_only_with_the_ancestral_sampler() -> None:
         return x / (1 + ratio**2)
 
     every = (*(0.99**k for k in range(300)), 0.0)
-    problem = Problem(truth, exact, noisy, every, 0.05, given=True, finish=lambda end: 0.5 * end)
+    problem = SamplerProblem(truth, exact, noisy, every, 0.05, given=True, finish=lambda end: 0.5 * end)
     rows = measure(problem, [1, 15], 16, full=100)
     posterior = 10 * np.log10(4 / (0.25 * noisy.square().mean(dim=(1, 2, 3)).numpy() / 4))
     assert rows["ddim 1"]["psnr"] == pytest.approx(posterior.tolist(), abs=1e-3)

@@ -13,7 +13,7 @@ from meddenoise.training.data.noisy import NoisyBatch
 from meddenoise.training.diffusion import Condition
 from papers.diffdenoise.ablations import Finding, judge
 from papers.diffdenoise.ablations.lab import MAIN, Lab
-from papers.diffdenoise.ablations.measure import SCORES, Scores, score
+from papers.diffdenoise.ablations.measure import SCORES, AblationScores, score
 from papers.diffdenoise.ablations.runs import Test
 from papers.diffdenoise.ablations.sampling import CLEARLY, PLAIN, SAME
 
@@ -33,8 +33,8 @@ def strength(lab: Lab) -> Finding:
         "B(y), published": ("plain", None),
         "y itself": ("noisy", _itself),
     }
-    found: dict[str, Scores] = {}
-    own: dict[str, Scores] = {}
+    found: dict[str, AblationScores] = {}
+    own: dict[str, AblationScores] = {}
     for name, (folder, condition) in conditions.items():
         used = condition or lab.blind_condition()
         told = (condition, folder) if condition else None

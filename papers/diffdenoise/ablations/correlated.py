@@ -17,7 +17,7 @@ from meddenoise.training.targets import as_training_images
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
 from papers.diffdenoise.ablations import Finding, judge
 from papers.diffdenoise.ablations.lab import Lab, condition_of, stages_of
-from papers.diffdenoise.ablations.measure import SCORES, Scores, score
+from papers.diffdenoise.ablations.measure import SCORES, AblationScores, score
 from papers.diffdenoise.ablations.sampling import CLEARLY, apply_student
 
 RADII = (0, 2, 4)
@@ -81,8 +81,8 @@ def iterations(lab: Lab) -> Finding:
     held_out = max(2, len(images) // 20)
     folder = lab.folder / "iterations"
     found_images = NoisySet(images[held_out:], images[:held_out])
-    train_stages(StagesRun(recipe, found_images, folder, resume=True, watch=Stages(lab)))
-    results: dict[str, Scores] = {"noisy": score(test.noisy, test.clean, test.source.noisy)}
+    train_stages(StagesRun(recipe, found_images, folder, resume=True, watch=CorrelatedStages(lab)))
+    results: dict[str, AblationScores] = {"noisy": score(test.noisy, test.clean, test.source.noisy)}
     blind = condition_of(_network(lab, folder / "blind"))(test.batch(rho))
     results["B(y) + fusion"] = score(test.fused(blind), test.clean, test.source.noisy)
     for number in range(1, ROUNDS + 1):
@@ -124,7 +124,7 @@ def _longer(lab: Lab, recipe: Recipe, images: list[NoisyImage], folder: Path) ->
     return lab.train_network(SupervisedTask(recipe, pairs, []), loop, "student-longer").network
 
 
-class Stages:
+class CorrelatedStages:
     """Tells which stage of a whole run begins."""
 
     def __init__(self, lab: Lab) -> None:
@@ -147,7 +147,7 @@ class Stages:
         """Steps are not shown."""
 
 
-def _blind_scores(lab: Lab, kernel: float, rho: int) -> tuple[Scores, Scores]:
+def _blind_scores(lab: Lab, kernel: float, rho: int) -> tuple[AblationScores, AblationScores]:
     """A blind-spot network of radius `rho` in noise of `kernel` pixels: alone, and fused."""
     training, test = lab.correlated(kernel)
     trained = lab.blind_for(f"radius-{rho}-kernel-{kernel:g}", training.images(rho))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from benchmarks.markdown import page, table
 from meddenoise.version import __version__
 from papers.diffdenoise.ablations import ABLATIONS, Finding
-from papers.diffdenoise.ablations.scales import Scale
+from papers.diffdenoise.ablations.scales import AblationScale
 
 INTRODUCTION = """\
 Every network here is trained by the tasks of `meddenoise train` (blind-spot network, conditional diffusion,
@@ -25,7 +25,7 @@ of steps of a run. Verdicts are computed from the numbers.
 """
 
 
-def compose(scale: Scale, findings: dict[str, Finding]) -> str:
+def compose(scale: AblationScale, findings: dict[str, Finding]) -> str:
     """The page of what was found at one scale."""
     missing = [name for name in ABLATIONS if name not in findings]
     parts = [
@@ -40,7 +40,7 @@ def compose(scale: Scale, findings: dict[str, Finding]) -> str:
     return page(parts)
 
 
-def command(scale: Scale) -> str:
+def command(scale: AblationScale) -> str:
     """The command that writes the document again."""
     data = " --data DATA" if scale.name == "full" else ""
     return f"python papers/diffdenoise/diffdenoise.py --scale {scale.name}{data}"
@@ -61,7 +61,7 @@ def _section(name: str, found: Finding) -> str:
     )
 
 
-def _settings(scale: Scale) -> str:
+def _settings(scale: AblationScale) -> str:
     values = asdict(scale)
     about = values.pop("about")
     rows = [[name, f"`{value}`"] for name, value in values.items()]

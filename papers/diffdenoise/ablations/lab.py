@@ -27,9 +27,9 @@ from meddenoise.training.recipe import DataRow, DiffusionOptions, Recipe, Stages
 from meddenoise.training.supervised import SupervisedTask
 from meddenoise.training.targets import Teacher, as_training_images, make_targets
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
-from papers.diffdenoise.ablations.runs import Diffusion, Test
-from papers.diffdenoise.ablations.scales import Scale
-from papers.diffdenoise.ablations.toy import SOURCE, Noisy, add_noise, draw_images
+from papers.diffdenoise.ablations.runs import DiffusionRun, Test
+from papers.diffdenoise.ablations.scales import AblationScale
+from papers.diffdenoise.ablations.toy import SOURCE, ToyImages, add_noise, draw_images
 
 Tell = Callable[[str], None]
 MAIN = DiffusionOptions()
@@ -37,7 +37,7 @@ MAIN = DiffusionOptions()
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A trained network, ready to use, and the checksum of its checkpoint."""
 
     network: nn.Module
@@ -51,7 +51,7 @@ class Lab:
     where an earlier call stopped.
     """
 
-    def __init__(self, scale: Scale, folder: Path, tell: Tell, data: Path | None = None) -> None:
+    def __init__(self, scale: AblationScale, folder: Path, tell: Tell, data: Path | None = None) -> None:
         if scale.name == "full" and data is None:
             raise UsageError("--scale full needs --data: a folder of images, see benchmarks/quality.py.")
         settings = f"{asdict(scale)} {data}"
@@ -61,7 +61,7 @@ class Lab:
         self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
 
     @cached_property
-    def training(self) -> Noisy:
+    def training(self) -> ToyImages:
         """The training images in white noise."""
         return add_noise(self._clean(self.scale.images, self.scale.side, "train"), self.scale.sigma, 0, 1)
 
@@ -71,7 +71,7 @@ class Lab:
         clean = self._clean(self.scale.tests, self.scale.side, "val")
         return Test.of(add_noise(clean, self.scale.sigma, 0, 2), self.device)
 
-    def correlated(self, kernel: float) -> tuple[Noisy, Test]:
+    def correlated(self, kernel: float) -> tuple[ToyImages, Test]:
         """Training and test images in noise blurred by `kernel` pixels."""
         scale = self.scale
         training = self._clean(scale.correlated_images, scale.correlated_side, "train")
@@ -80,13 +80,13 @@ class Lab:
         return add_noise(training, scale.sigma, kernel, 3), Test.of(noisy, self.device)
 
     @cached_property
-    def blind(self) -> Trained:
+    def blind(self) -> TrainedNetwork:
         """The blind-spot network of the white noise."""
         recipe = self.recipe()
         task = BlindSpotTask(recipe, self.training.images(), [])
         return self._open(self._train(task, stages_of(recipe).blind, "blind"))
 
-    def blind_for(self, name: str, images: list[NoisyImage]) -> Trained:
+    def blind_for(self, name: str, images: list[NoisyImage]) -> TrainedNetwork:
         """A blind-spot network of images in correlated noise, for the blind radius that they ask for."""
         recipe = self.recipe(radius=images[0].rho, correlated=True)
         options = replace(stages_of(recipe).blind, steps=self.scale.radius_steps)
@@ -98,7 +98,7 @@ class Lab:
         sampler: DiffusionOptions = MAIN,
         condition: tuple[Condition, str] | None = None,
         step: int | None = None,
-    ) -> Diffusion:
+    ) -> DiffusionRun:
         """The diffusion network of the white noise after `step` steps, all where that is None.
 
         `name` tells one training from another; `condition` with its checksum, None for the blind estimate.
@@ -110,7 +110,7 @@ class Lab:
         if step is not None:
             path = path.with_name(f"step-{step}.safetensors")
         found = self._open(path)
-        return Diffusion(found.network, found.identity, get_schedule(sampler.schedule), sampler.prediction)
+        return DiffusionRun(found.network, found.identity, get_schedule(sampler.schedule), sampler.prediction)
 
     def blind_condition(self) -> Condition:
         """The blind estimate of the white noise as a condition."""
@@ -170,7 +170,7 @@ class Lab:
             data=(DataRow(folder=SOURCE),), stages=stages,
         )  # fmt: skip
 
-    def train_network(self, task: TrainingTask, options: LoopOptions, name: str) -> Trained:
+    def train_network(self, task: TrainingTask, options: LoopOptions, name: str) -> TrainedNetwork:
         """The network of `task`, trained in the folder `name` of this lab."""
         return self._open(self._train(task, options, name))
 
@@ -192,11 +192,11 @@ class Lab:
             Kept(task), options, self.folder / name, resume=True, progress=lambda step, total, values: None
         )
 
-    def _open(self, path: Path) -> Trained:
+    def _open(self, path: Path) -> TrainedNetwork:
         checkpoint = load_checkpoint(path, sha256=None)
         network = build(checkpoint.metadata.network, dict(checkpoint.metadata.network_options))
         load_state(network, checkpoint)
-        return Trained(network.eval().requires_grad_(False).to(self.device), checkpoint.sha256)
+        return TrainedNetwork(network.eval().requires_grad_(False).to(self.device), checkpoint.sha256)
 
 
 class Kept:

@@ -17,7 +17,7 @@ SCORES = ["PSNR dB", "SSIM", "leak"]
 
 
 @dataclass(frozen=True)
-class Scores:
+class AblationScores:
     """PSNR and SSIM of planes, and the leak mean((result - clean) noise) / sigma^2: 0 blind, 1 identity."""
 
     psnr: float
@@ -29,13 +29,13 @@ class Scores:
         return [f"{self.psnr:.2f}", f"{self.ssim:.3f}", f"{self.leak:+.3f}"]
 
 
-def score(result: Tensor | Image, clean: Image, noisy: Image) -> Scores:
+def score(result: Tensor | Image, clean: Image, noisy: Image) -> AblationScores:
     """Scores of `result` [N, (1,) H, W] for planes [N, H, W]."""
     planes = np.asarray(result.cpu() if isinstance(result, Tensor) else result, np.float64)
     planes = planes.reshape(clean.shape)
     noise = noisy.astype(np.float64) - clean
     leak = float(((planes - clean) * noise).mean() / np.square(noise).mean())
-    return Scores(psnr(planes, clean, PROTOCOL), ssim(planes, clean, PROTOCOL), leak)
+    return AblationScores(psnr(planes, clean, PROTOCOL), ssim(planes, clean, PROTOCOL), leak)
 
 
 def plane_psnrs(result: Tensor, clean: Image) -> NDArray[np.float64]:

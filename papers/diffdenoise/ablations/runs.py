@@ -15,7 +15,7 @@ from meddenoise.methods.srds import Srds, step_ratios
 from meddenoise.noise import NoiseEstimate
 from meddenoise.series import Image
 from meddenoise.training.data.noisy import NoisyBatch
-from papers.diffdenoise.ablations.toy import Noisy
+from papers.diffdenoise.ablations.toy import ToyImages
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Test:
     noisy: Tensor
     sigma: Tensor
     bands: Tensor
-    source: Noisy
+    source: ToyImages
 
     @classmethod
-    def of(cls, source: Noisy, device: torch.device) -> Self:
+    def of(cls, source: ToyImages, device: torch.device) -> Self:
         """The test images of `source`, told the true level and spectrum."""
         noisy = torch.from_numpy(source.noisy)[:, None].to(device)
         bands = torch.tensor([source.noise.bands], dtype=torch.float32, device=device)
@@ -45,7 +45,7 @@ class Test:
 
     def first(self, count: int) -> "Test":
         """The first `count` images."""
-        source = Noisy(self.source.clean[:count], self.source.noisy[:count], self.source.noise)
+        source = ToyImages(self.source.clean[:count], self.source.noisy[:count], self.source.noise)
         return Test(self.noisy[:count], self.sigma[:count], self.bands[:count], source)
 
     def told(self, noise: NoiseEstimate) -> "Test":
@@ -63,7 +63,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class DiffusionRun:
     """A trained diffusion network."""
 
     network: nn.Module

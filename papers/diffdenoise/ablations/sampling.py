@@ -10,7 +10,7 @@ from meddenoise.training.recipe import DiffusionOptions, TargetOptions
 from papers.diffdenoise.ablations import Finding, judge
 from papers.diffdenoise.ablations.lab import Lab
 from papers.diffdenoise.ablations.measure import SCORES, plane_psnrs, score, spread
-from papers.diffdenoise.ablations.runs import Diffusion, Test
+from papers.diffdenoise.ablations.runs import DiffusionRun, Test
 
 STEPS = 10
 PLAIN = DiffusionOptions(conditioning="plain")
@@ -237,7 +237,7 @@ def apply_student(student: torch.nn.Module, test: Test) -> Tensor:
     return clean
 
 
-def _down_from(diffusion: Diffusion, step: int) -> list[float]:
+def _down_from(diffusion: DiffusionRun, step: int) -> list[float]:
     """Ratios of STEPS steps from step `step` to 0."""
     indices = [round(step * (1 - k / STEPS)) - 1 for k in range(STEPS)]
     return [*diffusion.schedule.ratio[indices].tolist(), 0.0]

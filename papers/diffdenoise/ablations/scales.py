@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Scale:
+class AblationScale:
     """One size of everything; `side` and `patch` in pixels, `sigma` in 255ths."""
 
     name: str
@@ -38,7 +38,7 @@ class Scale:
     )
 
 
-TRIAL = Scale(
+TRIAL = AblationScale(
     name="trial",
     about="a few steps of tiny networks: shows that every path runs, its numbers mean nothing",
     images=24, tests=4, side=32, patch=32, sigma=31.875,
@@ -50,7 +50,7 @@ TRIAL = Scale(
     seeds=3, draws=2, drawn=2, batch=4,
 )  # fmt: skip
 
-TOY = Scale(
+TOY = AblationScale(
     name="toy",
     about="synthetic images of ellipses, thin lines and gradients, white noise of 0.25 in images of -1..1",
     images=2000, tests=48, side=32, patch=32, sigma=31.875,
@@ -61,7 +61,7 @@ TOY = Scale(
     blind_steps=1200, diffusion_steps=1000, student_steps=1600, radius_steps=400, lengths=(250, 500, 1000),
 )  # fmt: skip
 
-FULL = Scale(
+FULL = AblationScale(
     name="full",
     about="central crops of real images, white noise of 25 of 255 grey levels, the recipe's networks",
     images=400, tests=24, side=256, patch=96, sigma=25.0,

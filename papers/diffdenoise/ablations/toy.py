@@ -17,7 +17,7 @@ GRID = 128
 
 
 @dataclass(frozen=True)
-class Noisy:
+class ToyImages:
     """Planes [N, H, W] with one noise realisation each, in 255ths; `clean` is for evaluation alone."""
 
     clean: Image
@@ -38,7 +38,7 @@ def draw_images(count: int, side: int, seed: int) -> Image:
     return np.stack([_draw(side, rng) for _ in range(count)])
 
 
-def add_noise(clean: Image, sigma: float, kernel: float, seed: int) -> Noisy:
+def add_noise(clean: Image, sigma: float, kernel: float, seed: int) -> ToyImages:
     """Normal noise of `sigma` 255ths, white or blurred by a Gaussian of `kernel` pixels."""
     rng = np.random.default_rng((seed, 7))
     amplitude = gaussian_amplitude(kernel)
@@ -47,7 +47,7 @@ def add_noise(clean: Image, sigma: float, kernel: float, seed: int) -> Noisy:
     if kernel:
         spectrum = amplitude(radial_frequency(GRID, GRID))
         bands = bands_of(spectrum / np.sqrt(mean_power(spectrum, GRID)))
-    return Noisy(clean, clean + noise, NoiseEstimate(sigma, bands))
+    return ToyImages(clean, clean + noise, NoiseEstimate(sigma, bands))
 
 
 def _draw(side: int, rng: np.random.Generator) -> Image:
