@@ -83,7 +83,7 @@ def _times(use: "CheckpointUse") -> str:
 
 
 def _use(row: "WeightsRow") -> "CheckpointUse":
-    """What it is for and its cost: its own, else those of its method; empty for a method that is not here."""
+    """Its purpose and cost: its own, else those of its method; empty for a method that is not here."""
     from meddenoise.methods import rows
     from meddenoise.methods.table import USES, CheckpointUse
 

@@ -204,7 +204,7 @@ METHODS: dict[str, MethodRow] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckpointUse:
-    """What a checkpoint is for, and its `cost`, where these are not those of its method."""
+    """Purpose and `cost` of a checkpoint, where these are not those of its method."""
 
     purpose: str
     cost: float | None = None
