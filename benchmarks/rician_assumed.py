@@ -74,7 +74,7 @@ def _denoise(series: Series, method: str, model: Literal["gaussian", "rician"]) 
 
 
 def _gain(signal: Image, noisy: Image, result: Image) -> float:
-    """How much closer to the signal the result is, in dB."""
+    """Error of the noisy image against the signal over that of the result, in dB."""
     return float(10 * np.log10(np.mean((noisy - signal) ** 2) / np.mean((result - signal) ** 2)))
 
 

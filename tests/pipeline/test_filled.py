@@ -11,7 +11,7 @@ from meddenoise.noise import NoiseEstimate, SeriesNoise
 from meddenoise.phantom import make_phantom
 from meddenoise.phantom.acquire import acquire, dose_noise, to_series
 from meddenoise.pipeline.filled import add_grain, smooth_filled
-from meddenoise.series import Plane
+from meddenoise.series import Image
 from tests.pipeline.test_restore_inpaint import CT, inpaint, marked, weights  # noqa: F401  a fixture
 
 HOLE = np.zeros((1, 96, 96), bool)
@@ -75,7 +75,7 @@ def test_grain_has_the_streaks_of_the_noise_around_the_hole(place: tuple[int, in
     assert np.std(grains) == pytest.approx(true.std(), rel=0.15)
 
 
-def alike(noise: Plane, axis: int) -> float:
+def alike(noise: Image, axis: int) -> float:
     """Correlation of neighbours along an axis."""
     first, second = np.moveaxis(noise, axis, 0)[1:], np.moveaxis(noise, axis, 0)[:-1]
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])

@@ -16,8 +16,8 @@ from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.loop import Share
 from meddenoise.training.recipe import read_recipe, shipped_recipes
 from meddenoise.training.table import TRAININGS
-from tests.noisy_training import Silence
 from tests.test_house import loaded_after
+from tests.training.noisy_training import Silence
 
 RECIPES = {name: read_recipe(name) for name in shipped_recipes()}
 

@@ -61,7 +61,8 @@ def trust(verdict: str | None, *reasons: str, notes: tuple[str, ...] = ()) -> Tr
 def test_a_verdict_is_a_line_with_its_reasons_and_what_to_try() -> None:
     line = verdict_line(trust("no effect", "nothing removed.", "the noise is <3"))
     assert line == (
-        '<p class="verdict no-effect"><b>no effect</b> Nothing removed; the noise is &lt;3. Try a or b.</p>'
+        '<p class="verdict no-effect"><b>no effect</b> Nothing removed; the noise is &lt;3. '
+        "Try one of: a or b.</p>"
     )
     assert "No check found structure" in verdict_line(trust("ok"))
     assert "not judged" in verdict_line(trust(None)) and "Nothing could be checked" in verdict_line(
