@@ -1,6 +1,7 @@
 """SHELF of architectures: `build(name, options)` makes a network from the names a checkpoint carries."""
 
-from importlib import import_module
+from inspect import signature
+from pkgutil import resolve_name
 from typing import Any
 
 from torch import nn
@@ -19,10 +20,14 @@ NETWORKS: dict[str, str] = {
 def build(name: str, options: dict[str, Any]) -> nn.Module:
     """A freshly initialised network `name` with the keyword `options` of its class.
 
-    Raises UsageError for a name that is not in NETWORKS.
+    Raises UsageError for a name that is not in NETWORKS, and for options the class does not have or allow.
     """
     if name not in NETWORKS:
         raise unknown_name("network", name, NETWORKS)
-    module, _, attribute = NETWORKS[name].partition(":")
-    network: nn.Module = getattr(import_module(module), attribute)(**options)
+    made_by = resolve_name(NETWORKS[name])
+    known = signature(made_by).parameters
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of {name!r}", option, known)
+    network: nn.Module = made_by(**options)
     return network.float()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.networks.sizes import COARSEST, WIDEST, check_levels, check_lists, check_sizes
 from meddenoise.networks.trunk import Trunk, compand, pad_to
 
 RADII = (0, 2, 4)
@@ -33,6 +34,10 @@ class BlindSpotNet(nn.Module):
         self, channels: Sequence[int] = (32, 64, 96), blocks: Sequence[int] = (1, 1, 1), entry: int = 16,
         bands: int = 4, radii: Sequence[int] = RADII,
     ) -> None:  # fmt: skip
+        """Raises UsageError for sizes that make no network."""
+        check_levels(channels, blocks)
+        check_sizes(1, WIDEST, entry=entry, bands=bands)
+        check_lists(0, COARSEST, radii=radii)
         super().__init__()
         self.radii = tuple(radii)
         self.bands = bands
@@ -97,7 +102,9 @@ class _Branch(nn.Module):
         ring[..., inner, inner] = 0
         self.register_buffer("ring", ring, persistent=False)
         self.head = nn.Conv2d(1, entry, 2 * reach + 1, bias=False)
-        nn.init.normal_(self.head.weight, std=float(ring.sum()) ** -0.5)
+        std = ((2 * reach + 1) ** 2 - (2 * rho + 1) ** 2) ** -0.5
+        # not nn.init.normal_, which takes seconds to load what it needs on the device "meta"
+        self.head.weight = nn.Parameter(torch.randn_like(self.head.weight) * std)
         self.bias = nn.Parameter(torch.zeros(1, entry, 1, 1))
         # A far blind box leaves small lattices: fewer levels, no unshuffling.
         levels = len(channels) if rho == 0 else 2

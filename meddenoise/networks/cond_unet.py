@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.errors import unknown_name
+from meddenoise.networks.sizes import COARSEST, WIDEST, check_sizes
 from meddenoise.networks.trunk import pad_to
 
 PROFILES: dict[str, dict[str, object]] = {
@@ -36,7 +38,15 @@ class CondUNet(nn.Module):
         condition: int = 1,
         unshuffle: int | None = None,
     ) -> None:
-        """`condition`: channels of the condition. Raises KeyError for a profile that is not in PROFILES."""
+        """`condition`: channels of the condition.
+
+        Raises UsageError for a profile that is not in PROFILES and for sizes that make no network.
+        """
+        if not isinstance(profile, str) or profile not in PROFILES:
+            raise unknown_name("profile", str(profile), PROFILES)
+        check_sizes(1, WIDEST, condition=condition)
+        if unshuffle is not None:
+            check_sizes(1, COARSEST, unshuffle=unshuffle)
         super().__init__()
         size = _Size(**PROFILES[profile])  # type: ignore[arg-type]
         self.unshuffle = size.unshuffle if unshuffle is None else unshuffle

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.networks.sizes import DEEPEST, WIDEST, check_sizes
 from meddenoise.networks.trunk import Residual, compand, pad_to
 from meddenoise.noise import SPECTRUM_EDGES
 from meddenoise.noise.cells import CELLS, cell_shares
@@ -55,7 +56,12 @@ class NoiseLevelNet(nn.Module):
     """
 
     def __init__(self, channels: int = 64, blocks: int = 3, views: int = 4, hidden: int = 128) -> None:
-        """`blocks`: residual blocks over the grid of cells; `views`: maps of attention."""
+        """`blocks`: residual blocks over the grid of cells; `views`: maps of attention.
+
+        Raises UsageError for sizes that make no network.
+        """
+        check_sizes(1, WIDEST, channels=channels, views=views, hidden=hidden)
+        check_sizes(1, DEEPEST, blocks=blocks)
         super().__init__()
         self.head = nn.Parameter(torch.randn(SHAPES, CELL**2, 2, 2) / (2 * CELL))
         self.floor = nn.Conv2d(CELLS + SHAPES + len(SIGNALS), channels, 1)

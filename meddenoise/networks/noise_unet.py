@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.errors import UsageError
+from meddenoise.networks.sizes import COARSEST, WIDEST, check_sizes
 from meddenoise.networks.trunk import Trunk, compand, pad_to
 
 
@@ -32,7 +34,14 @@ class NoiseUNet(Trunk):
         bands: int = 4,
         frames: int = 1,
     ) -> None:
-        """`frames`: planes it is given, an odd number; the middle one is denoised."""
+        """`frames`: planes it is given, an odd number; the middle one is denoised.
+
+        Raises UsageError for sizes that make no network.
+        """
+        check_sizes(1, COARSEST, unshuffle=unshuffle)
+        check_sizes(1, WIDEST, bands=bands, frames=frames)
+        if frames % 2 == 0:
+            raise UsageError(f"frames is {frames}: give an odd number, of which one is in the middle.")
         super().__init__(channels, blocks)
         self.unshuffle = unshuffle
         self.middle = frames // 2

@@ -7,11 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from meddenoise.networks.sizes import check_levels
+
 
 class Trunk(nn.Module):
     """Features [B, channels[0], H, W] in and out; H and W multiples of 2^(levels - 1)."""
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int]) -> None:
+        """Raises UsageError for channels and blocks that are not those of the same levels."""
+        check_levels(channels, blocks)
         super().__init__()
         self.encoder = nn.ModuleList([_stage(*level) for level in zip(channels, blocks, strict=True)])
         pairs = list(pairwise(channels))

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.diffusion.schedules import cosine_levels
+from meddenoise.errors import UsageError
+from meddenoise.networks.sizes import WIDEST, check_sizes
 
 HEADS = 8
 GROUPS = 12
@@ -28,7 +30,17 @@ class VpsdeUNet(nn.Module):
     """
 
     def __init__(self, width: int = 96, plus: bool = False) -> None:
-        """`width`: channels at full resolution, a multiple of 12 and 2 (heads and groups of 4 x width)."""
+        """`width`: channels at full resolution, a multiple of 6 (heads and groups of 4 x width); with `plus`
+        of 12 (groups of `width`).
+
+        Raises UsageError for other widths, and a `plus` that is no truth value.
+        """
+        check_sizes(1, WIDEST, width=width)
+        if not isinstance(plus, bool):
+            raise UsageError(f"plus is {plus!r}: give true or false.")
+        step = GROUPS if plus else math.lcm(GROUPS, HEADS) // 4
+        if width % step:
+            raise UsageError(f"width is {width}: give a multiple of {step}.")
         super().__init__()
         w, self.plus = width, plus
         self.time = nn.Sequential(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from meddenoise.errors import WeightsError
+from meddenoise.errors import UsageError, WeightsError
 from meddenoise.io.atomic import write_whole
 from meddenoise.version import __version__
 from meddenoise.weights.sealed import BLANK_DIGEST, FORMAT_VERSION, METADATA_KEY, read_sealed, seal
@@ -92,13 +92,21 @@ def read_metadata(path: Path, *, sha256: str | None) -> tuple[CheckpointMetadata
 def load_network(
     checkpoint: Checkpoint, name: str, options: Mapping[str, Any], prefix: str = ""
 ) -> "nn.Module":
-    """The network `name` with the tensors of a checkpoint, as `load_state`; torch's random state stays."""
+    """The network `name` with the tensors of a checkpoint, as `load_state`; torch's random state stays.
+
+    Raises WeightsError for options that make no network, and as `load_state`.
+    """
     import torch
 
     from meddenoise.networks import build
 
     with torch.random.fork_rng(devices=[]):  # what is drawn to initialise it is thrown away
-        network = build(name, dict(options))
+        try:
+            network = build(name, dict(options))
+        except UsageError as error:
+            raise WeightsError(
+                f"{checkpoint.path} describes a network that cannot be built: {error}"
+            ) from error
     load_state(network, checkpoint, prefix)
     return network.eval().requires_grad_(False)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from meddenoise.errors import UsageError
 from meddenoise.networks import build
 from meddenoise.networks.cond_unet import PROFILES, CondUNet
 
@@ -119,6 +120,6 @@ def test_a_low_precision_run_stays_close() -> None:
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(UsageError, match="valid are base, fast"):
         CondUNet("huge")
     assert set(PRINTED) | {"fast"} == set(PROFILES)

@@ -8,7 +8,7 @@ from meddenoise.networks import build
 from meddenoise.networks.noise_level import CELL, NoiseLevelNet, NoiseReading, scales, usable_cells
 from meddenoise.noise import SPECTRUM_EDGES
 from meddenoise.noise.cells import CELLS, cell_shares
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 
 
 @pytest.fixture(scope="module")
