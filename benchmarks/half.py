@@ -20,7 +20,7 @@ from safetensors import safe_open
 from benchmarks.script import run
 from meddenoise.networks import build
 from meddenoise.phantom import PHANTOMS, make_phantom
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 
 SEED, LEVELS = 9000, (15.0, 50.0)
 

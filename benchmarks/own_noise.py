@@ -22,7 +22,7 @@ from benchmarks.script import run
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 
 COLUMNS = ("file", "planes", "sigma_of_255", "percent_of_range", "band_1", "band_2", "band_3", "band_4")
 

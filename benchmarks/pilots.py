@@ -35,7 +35,8 @@ from meddenoise.training import TrainingSet, loop
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.load import load_images
 from meddenoise.training.loop import Share
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe
+from meddenoise.training.recipe import DataRow, Recipe
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.version import __version__
 from meddenoise.weights import load

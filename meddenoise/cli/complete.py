@@ -55,7 +55,7 @@ def _phantoms() -> Mapping[str, str]:
 
 
 def _recipes() -> Mapping[str, str]:
-    from meddenoise.training.recipe import shipped_recipes
+    from meddenoise.training.recipe_file import shipped_recipes
 
     return dict.fromkeys(shipped_recipes(), "")
 

@@ -136,7 +136,8 @@ def _recipe(method: str | None, name: str | None, steps: int | None) -> "Recipe"
     from dataclasses import replace
 
     from meddenoise.errors import UsageError
-    from meddenoise.training.recipe import DataRow, read_recipe, shipped_recipes
+    from meddenoise.training.recipe import DataRow
+    from meddenoise.training.recipe_file import read_recipe, shipped_recipes
 
     own = f"{method}-own"
     recipe = read_recipe(name or (own if own in shipped_recipes() else method or "direct"))

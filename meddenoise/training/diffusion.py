@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from meddenoise.diffusion.schedules import get_schedule, target
-from meddenoise.errors import UsageError
 from meddenoise.methods.srds import CONDITION_CHANNELS, Srds, condition_channels
 from meddenoise.networks import build
 from meddenoise.training.blindspot import noisy_settings, noisy_source, stage_metadata, take, validation_cases
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
 from meddenoise.training.digest import describe
 from meddenoise.training.loop import Share, settings
-from meddenoise.training.recipe import DiffusionOptions, Recipe
+from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 DIFFUSION = "cond-unet"
@@ -43,13 +42,9 @@ class DiffusionTask:
         condition: tuple[Condition, str],
         start: Checkpoint | None = None,
     ) -> None:
-        """`condition` comes with the checksum of what computes it.
-
-        Raises UsageError for a conditioning, a loss or a schedule that does not exist.
-        """
+        """`condition` comes with the checksum of what computes it."""
         assert recipe.stages is not None
         self.recipe, self.options, self.sampler = recipe, recipe.stages.diffusion, recipe.stages.sampler
-        check_sampler(self.sampler)
         self.network_options = {**recipe.stages.diffusion_network, "condition": CONDITION_CHANNELS}
         self.schedule = get_schedule(self.sampler.schedule)
         self.source = noisy_source(recipe, images.training, self.options)
@@ -136,18 +131,6 @@ class DiffusionTask:
         plain = stage_metadata(self.recipe, self.recipe.method, DIFFUSION, self.network_options, step, scores)
         schedule = {"name": self.schedule.name, "prediction": self.sampler.prediction}
         save_checkpoint(path, network.state_dict(), replace(plain, schedule=schedule))
-
-
-def check_sampler(options: DiffusionOptions) -> None:
-    """Raises UsageError for a conditioning, a loss, a prediction or a schedule that does not exist."""
-    for name, value, known in (
-        ("conditioning", options.conditioning, CONDITIONINGS),
-        ("loss", options.loss, ("l1", "l2")),
-        ("prediction", options.prediction, ("v", "eps")),
-    ):
-        if value not in known:
-            raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
-    get_schedule(options.schedule)
 
 
 def draw_centres(shape: torch.Size, rho: int, share: float, generator: torch.Generator) -> Tensor:

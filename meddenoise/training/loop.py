@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from meddenoise.engine.device import quick_precision
 from meddenoise.errors import TrainingError
 from meddenoise.training.budget import fit_cases
+from meddenoise.training.checked import Count, Positive, Proportion, Size, Within
 from meddenoise.training.digest import precision_of, refuse_change, with_precision
 from meddenoise.training.muon import Muon
 from meddenoise.training.state import load_state, read_notes, save_state
@@ -63,23 +64,23 @@ class Share:
 class LoopOptions:
     """Settings of the loop; see the [training] table of a recipe."""
 
-    steps: int = 20_000
-    batch: int = 16
-    patch: int = 96
-    learning_rate: float = 1e-3
-    warmup: int = 300
-    decay: float = 0.3
+    steps: Count = 20_000
+    batch: Size = 16
+    patch: Size = 96
+    learning_rate: Positive = 1e-3
+    warmup: Annotated[int, Within(0, 1_000_000_000)] = 300
+    decay: Proportion = 0.3
     """Share of the steps, at the end, over which the learning rate falls to 1 %; constant before."""
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    ema: float = 0.999
-    seed: int = 0
-    validate_every: int = 2000
-    save_every: int = 500
-    seconds: float = 0.0
+    weight_decay: Proportion = 1e-4
+    clip: Annotated[float, Within(0, 1e6, above=True)] = 1.0
+    ema: Proportion = 0.999
+    seed: Annotated[int, Within(0, 2**32 - 1)] = 0
+    validate_every: Count = 2000
+    save_every: Count = 500
+    seconds: Annotated[float, Within(0, 1e9)] = 0.0
     """Time to train for, validation and saving included, instead of `steps`; 0 for no limit. With one the
     result depends on the machine."""
-    precision: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16, fp32, or auto: the quick one of the device. A resumed run keeps the one it began with."""
 
 

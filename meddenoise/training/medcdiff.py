@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.diffusion.schedules import get_schedule, target
-from meddenoise.errors import UsageError
 from meddenoise.methods.conditional import Condition, Diffusion, OnePass
 from meddenoise.networks import build
 from meddenoise.training.data import TrainingImage
@@ -52,16 +51,9 @@ class RestorationTask:
         validation: Sequence[Case],
         start: Checkpoint | None = None,
     ) -> None:
-        """It begins as `start` where that is such a network, else with random weights.
-
-        Raises UsageError for a prediction, a loss or a schedule that does not exist.
-        """
+        """It begins as `start` where that is such a network, else with random weights."""
         assert recipe.conditional is not None
         self.recipe, self.options, self.cases = recipe, recipe.conditional, validation
-        for name, known in (("prediction", ("v", "eps")), ("loss", ("rms", "l2"))):
-            value = getattr(self.options, name)
-            if value not in known:
-                raise UsageError(f"the recipe's {name} is {value!r}: give {' or '.join(known)}.")
         self.schedule = get_schedule(self.options.schedule)
         self.source = PairSource(recipe, training, self.options.loop)
         self.described = {**self.options.network, "condition": self.source.row.channels}

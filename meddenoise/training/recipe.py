@@ -1,25 +1,21 @@
-"""Recipes: one TOML file that says everything about a training run."""
+"""Recipes: everything about a training run, each field with the values it allows."""
 
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from importlib import resources
-from math import inf
-from pathlib import Path
-from typing import Any, TypeVar
+from math import inf, isclose
+from typing import Annotated, Any, Literal
 
-from meddenoise.diffusion.schedules import Prediction
-from meddenoise.errors import TrainingError, UsageError, unknown_name
-from meddenoise.training.checked import check_kinds, is_number
+from meddenoise.diffusion.schedules import SCHEDULES
+from meddenoise.io.modality import CODES
+from meddenoise.phantom import PHANTOMS
+from meddenoise.training.checked import OneOf, Positive, Proportion, Size, Within
 from meddenoise.training.data.degradation import EXACT
-from meddenoise.training.data.mix import NoiseMix
-from meddenoise.training.data.row_noise import check_shares
+from meddenoise.training.data.mix import NoiseMix, Sigma, check_order
 from meddenoise.training.loop import LoopOptions
-from meddenoise.training.table import find_row
 
-T = TypeVar("T")
-CONDITIONAL = ("prediction", "loss", "schedule")
-"""Settings of the table [conditional]."""
+Predicted = Literal["v", "eps"]
+ScheduleName = Annotated[str, OneOf(tuple(SCHEDULES))]
+WindowEnd = Annotated[float, Within(-1e9, 1e9)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +27,17 @@ class DataRow:
     """
 
     folder: str = "."
-    phantom: str = ""
-    seeds: int = 8
+    phantom: Annotated[str, OneOf(("", "scenes", *PHANTOMS))] = ""
+    seeds: Size = 8
     """Phantoms that are made, of the seeds from FIRST_SEED on."""
-    modality: str = ""
-    """DICOM code; empty takes what the files say."""
-    low: float = 0.0
+    modality: Annotated[str, OneOf(("", "*", *CODES))] = ""
+    """DICOM code, or "*" for any; empty takes what the files say."""
+    low: Annotated[float, Within(-1e9, 1e9)] = 0.0
     """Value that becomes 0."""
-    range: float = 0.0
+    range: Annotated[float, Within(0, 1e9)] = 0.0
     """Width that becomes 255; 0 takes 2000 HU for CT, else what reaches to the 99.9th percentile."""
-    weight: float = 1.0
-    own: float = -1.0
+    weight: Annotated[float, Within(0, 1e6)] = 1.0
+    own: Annotated[float, Within(-1, 255)] = -1.0
     """Noise the images have themselves, in 255ths of the range, white; below 0 it is estimated."""
     repeats: bool = False
     """True for runs of a scene in which nothing moves: only the noise of their frames is used."""
@@ -72,10 +68,16 @@ class Simulated:
     The level is drawn log-uniformly, in 255ths; a Gaussian kernel of `kernels` pixels is drawn by `shares`.
     """
 
-    sigma_min: float = 6.0
-    sigma_max: float = 50.0
-    kernels: tuple[float, ...] = (0.0, 0.5, 1.2)
-    shares: tuple[float, ...] = (0.6, 0.2, 0.2)
+    sigma_min: Sigma = 6.0
+    sigma_max: Sigma = 50.0
+    kernels: tuple[Annotated[float, Within(0, 10)], ...] = (0.0, 0.5, 1.2)
+    shares: tuple[Proportion, ...] = (0.6, 0.2, 0.2)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for levels in the wrong order and shares that do not fit the kernels."""
+        check_order(self.sigma_min, self.sigma_max)
+        if len(self.shares) != len(self.kernels) or not isclose(sum(self.shares), 1):
+            raise ValueError(f"its {len(self.kernels)} kernels need as many shares, whose sum is 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,12 @@ class DiffusionOptions:
     "noise" (condition plus fresh noise of `condition_noise` times sigma).
     """
 
-    conditioning: str = "masked"
-    condition_noise: float = 0.5
-    prediction: Prediction = "v"
-    schedule: str = "cosine-1000"
-    loss: str = "l1"
-    share: float = 0.2
+    conditioning: Literal["masked", "plain", "noise"] = "masked"
+    condition_noise: Annotated[float, Within(0, 10)] = 0.5
+    prediction: Predicted = "v"
+    schedule: ScheduleName = "cosine-1000"
+    loss: Literal["l1", "l2"] = "l1"
+    share: Positive = 0.2
     """Share of pixels that are masked."""
 
 
@@ -99,18 +101,18 @@ class DiffusionOptions:
 class TargetOptions:
     """Options of the targets that the student learns from."""
 
-    steps: int = 2
-    pairs: int = 1
-    crop: int = 0
+    steps: Size = 2
+    pairs: Size = 1
+    crop: Annotated[int, Within(0, 4096)] = 0
     """Middle of the plane that is used; 0 for all of it."""
-    keep: float = 1.0
+    keep: Proportion = 1.0
     """Share of the images of each source, those with the least noise, whose targets are the best."""
-    pair_share: float = 0.25
+    pair_share: Proportion = 0.25
     """Share of patches with their own noise; the others get fresh noise on the target."""
     recorrupted: bool = False
     """Patches with their own noise are learnt from by two noisier versions, without the target."""
     fusion: bool = True
-    iterations: int = 1
+    iterations: Annotated[int, Within(0, 8)] = 1
     """Rounds of training sampler and student; 0: two if the noise of most images is correlated."""
 
 
@@ -118,18 +120,24 @@ class TargetOptions:
 class ScoreOptions:
     """Options of an unconditional score network (VP-SDE)."""
 
-    window: tuple[float, float] = (-160.0, 240.0)
+    window: tuple[WindowEnd, WindowEnd] = (-160.0, 240.0)
     """Values in the images' unit that become -1 and 1; what lies beyond is cut off for training."""
-    dataset: str = ""
+    dataset: Literal["", "organamnist"] = ""
     """"organamnist": --data is the folder of the package medmnist; empty for folders of images."""
-    frequency_weight: float = 0.1
-    frequency: str = "bounded"
+    frequency_weight: Annotated[float, Within(0, 1e6)] = 0.1
+    frequency: Literal["bounded", "slides"] = "bounded"
     """The frequency term: "bounded", or "slides", where few samples of almost pure noise rule it."""
-    weak: float = 0.0
+    weak: Proportion = 0.0
     """Share of patches with noise under half the window, its logarithm spread evenly; of the others, the time
     is. A wide window needs them: what is strong noise in HU is weak noise there."""
-    plain: float = 0.0
+    plain: Proportion = 0.0
     """Share of even patches in place of anatomy."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a window whose ends are in the wrong order."""
+        low, high = self.window
+        if low >= high:
+            raise ValueError(f"the window begins at {low:g} and ends at {high:g}: its end must be above")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +146,10 @@ class Conditional:
 
     network: dict[str, Any]
     loop: LoopOptions
-    prediction: Prediction = "v"
-    loss: str = "rms"
+    prediction: Predicted = "v"
+    loss: Literal["rms", "l2"] = "rms"
     """Mean over patches of the "rms" error, or "l2" as published."""
-    schedule: str = "linear-2000"
+    schedule: ScheduleName = "linear-2000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +164,12 @@ class Stages:
     targets: TargetOptions
     simulated: Simulated | None
     """None where the images are noisy themselves."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for more steps than the schedule has."""
+        most = len(SCHEDULES[self.sampler.schedule])
+        if self.targets.steps > most:
+            raise ValueError(f"[targets] has {self.targets.steps} steps, {self.sampler.schedule} only {most}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,104 +195,14 @@ class Recipe:
     start: str = ""
     """Checkpoint the one-pass network begins as, of fewer frames or channels; empty for random weights."""
 
-
-def shipped_recipes() -> dict[str, Path]:
-    """Name -> file of every recipe inside the package."""
-    folder = Path(str(resources.files("meddenoise") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def read_recipe(name: str) -> Recipe:
-    """The shipped recipe `name`, or the one in the TOML file `name`.
-
-    Raises UsageError for an unknown name, TrainingError for a file that is no recipe.
-    """
-    path = Path(name)
-    if path.suffix != ".toml":
-        shipped = shipped_recipes()
-        if name not in shipped:
-            raise unknown_name("recipe", name, shipped)
-        path = shipped[name]
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as a recipe: {error}.") from error
-    return _parse(path, table)
-
-
-def _parse(path: Path, table: dict[str, Any]) -> Recipe:
-    missing = [key for key in ("method", "network", "modalities", "data") if key not in table]
-    if missing:
-        raise TrainingError(f"{path} is not a recipe: it has no {missing[0]!r}; see the shipped ones.")
-    check_kinds(path, table)
-    section = find_row(str(table["method"])).section
-    for name in ("blind", "conditional"):
-        if (name in table) != (name == section):
-            fault, remedy = ("has no", "add it") if name == section else ("has a", "leave it out")
-            raise TrainingError(f"{path} {fault} table [{name}] for {table['method']!r}: {remedy}.")
-    options = dict(table["network"])
-    limits = [(pattern, float(most)) for pattern, most in table.get("own_noise", {}).items()]
-    return Recipe(
-        name=path.stem,
-        method=str(table["method"]),
-        network=str(options.pop("name", "")),
-        network_options=options,
-        modalities=tuple(table["modalities"]),
-        licence=str(table.get("licence", "Apache-2.0")),
-        loop=_fill(path, LoopOptions, table.get("training", {})),
-        noise=_noise(path, table),
-        data=tuple(_fill(path, DataRow, {**row, "limits": limits}) for row in table["data"]),
-        stages=_stages(path, table) if section == "blind" else None,
-        score=_fill(path, ScoreOptions, table.get("score", {})),
-        conditional=_conditional(path, table) if section == "conditional" else None,
-        start=str(table.get("start", "")),
-    )
-
-
-def _noise(path: Path, table: dict[str, Any]) -> NoiseMix:
-    """The tables [noise] and [noise_models]."""
-    models = table.get("noise_models", {})
-    try:
-        shares = tuple((str(text), float(share)) for text, share in models.items())
-        check_shares(shares)
-    except (AttributeError, TypeError, ValueError, UsageError) as error:
-        raise TrainingError(f"{path}: [noise_models] cannot be used: {error}") from error
-    return _fill(path, NoiseMix, {**table.get("noise", {}), "models": shares})
-
-
-def _conditional(path: Path, table: dict[str, Any]) -> Conditional:
-    options = table["conditional"]
-    for key in options:
-        if key not in CONDITIONAL:
-            raise TrainingError(f"{path}: {unknown_name('setting', key, CONDITIONAL)}")
-    network = dict(table.get("diffusion_network", {}))
-    return Conditional(network=network, loop=_fill(path, LoopOptions, table.get("diffusion", {})), **options)
-
-
-def _stages(path: Path, table: dict[str, Any]) -> Stages:
-    simulated = table.get("simulated")
-    return Stages(
-        blind_network=dict(table.get("blind_network", {})),
-        blind=_fill(path, LoopOptions, table["blind"]),
-        diffusion_network=dict(table.get("diffusion_network", {})),
-        diffusion=_fill(path, LoopOptions, table.get("diffusion", {})),
-        sampler=_fill(path, DiffusionOptions, table.get("sampler", {})),
-        targets=_fill(path, TargetOptions, table.get("targets", {})),
-        simulated=None if simulated is None else _fill(path, Simulated, simulated),
-    )
-
-
-def _fill(path: Path, kind: type[T], table: dict[str, Any]) -> T:
-    """A dataclass from a table; every key must be one of its fields, with a value of its default's type."""
-    known = {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
-    table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    for key, value in table.items():
-        if key not in known:
-            raise TrainingError(f"{path}: {unknown_name('setting', key, known)}")
-        wanted = type(known[key])
-        fits = isinstance(value, wanted) or (wanted is float and isinstance(value, int))
-        if not fits or (wanted in (int, float) and not is_number(value)):
-            raise TrainingError(f"{path}: {key} is {value!r}, it must be of type {wanted.__name__}.")
-        if key == "precision" and value not in ("auto", "fp32", "bf16"):
-            raise TrainingError(f"{path}: precision is {value!r}: give auto, fp32 or bf16.")
-    return kind(**table)
+    def __post_init__(self) -> None:
+        """Raises ValueError for data of which nothing is drawn, and targets smaller than patches of them."""
+        drawn = [row for row in self.data if not (self.stages and row.exact)]
+        if not any(row.weight for row in drawn):
+            noisy = " with images that are not exact" if self.stages else ""
+            raise ValueError(f"no table [[data]]{noisy} has a weight above 0")
+        crop = self.stages.targets.crop if self.stages else 0
+        if 0 < crop < self.loop.patch:
+            raise ValueError(
+                f"crop in [targets] is {crop}, less than the patch of {self.loop.patch} in [training]"
+            )

@@ -21,7 +21,7 @@ from meddenoise.training.blindspot import BlindSpotTask
 from meddenoise.training.budget import Budget
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.noisy import NoisyBatch, NoisySet
-from meddenoise.training.diffusion import Condition, DiffusionTask, check_sampler
+from meddenoise.training.diffusion import Condition, DiffusionTask
 from meddenoise.training.loop import LoopOptions, TrainingTask, check_resume, train
 from meddenoise.training.recipe import Recipe, Stages
 from meddenoise.training.supervised import VALIDATION_PER_SOURCE, SupervisedTask
@@ -108,9 +108,8 @@ def train_stages(run: StagesRun) -> Path:
     """Train all stages; OUT/checkpoint.safetensors with the student, blind and diffusion networks.
 
     Later iterations are for the student: the diffusion network that goes with the blind one is the first.
-    Raises TrainingError as `loop.train` does, for every stage; UsageError for settings that do not exist.
+    Raises TrainingError as `loop.train` does, for every stage.
     """
-    check_sampler(run.stages.sampler)
     correlated = sum(image.rho > 0 for image in run.images.training)
     often = 2 if 2 * correlated > len(run.images.training) else 1
     iterations = 1 if run.start else run.stages.targets.iterations or often

@@ -36,6 +36,8 @@ MOST_OWN = 0.02
 SMOOTH_PX = 0.8
 """Kernel of the correlated noise that is validated on, at a level of SMOOTH_SIGMA."""
 SMOOTH_SIGMA = 20.0
+LEAST_ERROR = 1e-6
+"""Mean square error that counts for none, of which there would be no PSNR: 108 dB."""
 FLOOR = 1e-3
 """Added to the squared error in units of sigma, so that patches without error do not dominate."""
 
@@ -125,7 +127,7 @@ class SupervisedTask:
             bands = torch.tensor([case.bands or (0.0,) * len(WHITE)], dtype=torch.float32)
             told = (bands.repeat_interleave(self.bands // len(WHITE), dim=1), torch.zeros(1))
             result = network(*(x.to(device) for x in (case.noisy, sigma, *told))).cpu()
-            error = float(_error(result, case).square().mean())
+            error = max(float(_error(result, case).square().mean()), LEAST_ERROR)
             table[f"{NAMES.get(case.modality, case.modality)}-{case.level}"].append(
                 10 * np.log10(255**2 / error)
             )

@@ -18,6 +18,13 @@ class TrainingRow:
     trainer: str
     refused: dict[str, str]
     """Options it has no use for, and the sentence that says so."""
+    network: str = "noise-unet"
+    """The name in NETWORKS of the one that gives the result in one pass, or that is the only one."""
+    planes: tuple[int, ...] = (1,)
+    """Numbers of planes that a "noise-unet" of it may be given."""
+    least_patch: int = 16
+    """Side of its smallest patches in pixels; they are multiples of `patch_step`."""
+    patch_step: int = 1
     section: Literal["", "blind", "conditional"] = ""
     """The table of a recipe that describes the networks before the one pass; empty where there are none."""
     frames: bool = False
@@ -33,17 +40,22 @@ class TrainingRow:
 _DIFFUSION = TrainingRow(
     f"{_TRAINERS}:train_diffusion",
     section="conditional",
+    network="cond-unet",
     refused=dict.fromkeys(("--noise-profile", "--ref", "--blind-radius"), _NO_USE),
 )
 
 TRAININGS: dict[str, TrainingRow] = {
-    "direct": TrainingRow(f"{_TRAINERS}:train_direct", refused={"--blind-radius": _NOT_BLIND}),
+    "direct": TrainingRow(f"{_TRAINERS}:train_direct", planes=(1, 3), refused={"--blind-radius": _NOT_BLIND}),
     "vpsde": TrainingRow(
         f"{_TRAINERS}:train_score",
+        network="vpsde-unet",
+        patch_step=4,
         refused={"--noise-profile": _NO_USE, "--blind-radius": _NOT_BLIND, "--ref": _CLEAN},
     ),
     "noise-estimator": TrainingRow(
         f"{_TRAINERS}:train_estimator",
+        network="noise-level",
+        least_patch=64,
         refused={"--noise-profile": _NO_USE, "--blind-radius": _NOT_BLIND, "--ref": _NO_USE},
     ),
     "diffdenoise": TrainingRow(
@@ -55,7 +67,12 @@ TRAININGS: dict[str, TrainingRow] = {
     "medcdiff-upscale": replace(_DIFFUSION, channels=2, degrade=f"{_DRAWS}:degrade_coarse"),
     "medcdiff-inpaint": replace(_DIFFUSION, channels=2, degrade=f"{_DRAWS}:degrade_holed", holes=True),
     "befoi": replace(
-        _DIFFUSION, channels=4, frames=True, refused=dict.fromkeys(("--ref", "--blind-radius"), _NO_USE)
+        _DIFFUSION,
+        network="noise-unet",
+        planes=(3,),
+        channels=4,
+        frames=True,
+        refused=dict.fromkeys(("--ref", "--blind-radius"), _NO_USE),
     ),
 }
 

@@ -11,7 +11,7 @@ from meddenoise.training import Manner, Sides, TrainingSet, Watch
 from meddenoise.training.begin import no_smaller
 from meddenoise.training.data.load import load_images
 from meddenoise.training.data.noisy import NoisyReading, load_noisy
-from meddenoise.training.data.organamnist import NAME, load_organamnist
+from meddenoise.training.data.organamnist import load_organamnist
 from meddenoise.training.data.windowed import load_windowed
 from meddenoise.training.distil import train_distilled
 from meddenoise.training.loop import TrainingTask, train
@@ -37,8 +37,6 @@ def train_direct(recipe: Recipe, images: TrainingSet, output: Path, manner: Mann
 def train_score(recipe: Recipe, images: TrainingSet, output: Path, manner: Manner, watch: Watch) -> Path:
     """An unconditional score network, from clean images."""
     weights, patch, score = _weights(recipe, manner), recipe.loop.patch, recipe.score
-    if score.dataset not in ("", NAME):
-        raise UsageError(f"the recipe's dataset is {score.dataset!r}: give {NAME!r}, or leave it out.")
     if score.dataset:
         planes = load_organamnist(images.folder, patch)
     else:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.diffusion.schedules import cosine_levels, cosine_time
-from meddenoise.errors import TrainingError, UsageError
+from meddenoise.errors import TrainingError
 from meddenoise.methods.score import ScoreModel
 from meddenoise.networks import build
 from meddenoise.networks.vpsde_unet import VpsdeUNet
@@ -24,7 +24,6 @@ from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoin
 VALIDATION_SIGMAS = (0.03, 0.1, 0.3)
 """Of [-1, 1]; 0.3 is the slides'."""
 VALIDATION_PATCHES = 256
-FREQUENCY = ("bounded", "slides")
 CLEAN_LIMIT = 1.5
 WEAK = (0.0065, 1.0)
 """Ratios of noise to signal, of [-1, 1], that count as weak noise; the first is that of time 0."""
@@ -40,12 +39,7 @@ class ScoreTask:
     """
 
     def __init__(self, recipe: Recipe, images: Sides, start: Checkpoint | None = None) -> None:
-        """Raises UsageError for a frequency term or a network that this method does not know."""
         self.recipe, self.options, self.start = recipe, recipe.score, start
-        if self.options.frequency not in FREQUENCY:
-            raise UsageError(
-                f"the recipe's frequency is {self.options.frequency!r}: give {' or '.join(FREQUENCY)}."
-            )
         self.plus = bool(recipe.network_options.get("plus", False))
         training, validation = images
         weights = {plane.source: 1.0 for plane in training} | {row.source: row.weight for row in recipe.data}
@@ -63,8 +57,6 @@ class ScoreTask:
     def network(self) -> nn.Module:
         """A freshly initialised network of the recipe, or the one to fine-tune."""
         network = build(self.recipe.network, self.recipe.network_options)
-        if not isinstance(network, VpsdeUNet):
-            raise UsageError(f"the recipe's network is {self.recipe.network!r}: vpsde trains 'vpsde-unet'.")
         if self.start is not None:
             load_state(network, self.start)
         return network

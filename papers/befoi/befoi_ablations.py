@@ -25,7 +25,7 @@ from meddenoise.training import TrainingSet
 from meddenoise.training.data.load import load_images
 from meddenoise.training.data.motion import MARGIN
 from meddenoise.training.loop import train
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.training.supervised import SupervisedTask
 
 UNTOLD = {"told_error": 2.0, "bands_unknown": 1.0, "map_unknown": 1.0}

@@ -33,7 +33,7 @@ from meddenoise.metrics import Protocol, UndefinedError
 from meddenoise.metrics.perceptual import fid, lpips
 from meddenoise.metrics.reference import acutance, psnr, ssim
 from meddenoise.series import Image
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.weights import load
 from papers.medcdiff.restoration_cases import TASKS, RestorationCase, load_cases
 from papers.medcdiff.restoration_peers import PAIRS, Peer, PeerBudget, classical, ours, trained

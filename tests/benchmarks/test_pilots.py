@@ -10,7 +10,8 @@ import torch
 from benchmarks.pilots import FIRST, PILOTS, Pilot, as_table, make
 from meddenoise.noise import NoiseEstimate
 from meddenoise.training.data import SCENES, TrainingImage
-from meddenoise.training.recipe import Recipe, read_recipe
+from meddenoise.training.recipe import Recipe
+from meddenoise.training.recipe_file import read_recipe
 
 
 def changed(name: str) -> Recipe:

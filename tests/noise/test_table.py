@@ -16,7 +16,7 @@ from meddenoise.noise.physics import NPS_FREQUENCIES, Added
 from meddenoise.noise.table import NOISES, NoiseRow, worded
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 from tests.training.noisy_training import scene
 
 EXAMPLES = {
@@ -144,7 +144,7 @@ def test_a_recipe_with_noise_that_cannot_be_simulated_is_refused(tmp_path: Path)
     path.write_text(RECIPE.replace("stripes:4..8", "gausian:5"))
     with pytest.raises(TrainingError, match="did you mean 'gaussian'"):
         read_recipe(str(path))
-    path.write_text(RECIPE.replace('"stripes:4..8" = 1.0', '"gaussian:5" = 1.5'))
+    path.write_text(RECIPE.replace('"stripes:4..8" = 1.0', '"gaussian:5" = 0.7\n"rician:5" = 0.7'))
     with pytest.raises(TrainingError, match="add up to at most 1"):
         read_recipe(str(path))
 

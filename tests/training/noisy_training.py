@@ -9,7 +9,8 @@ from PIL import Image
 
 from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.budget import Budget
-from meddenoise.training.recipe import DataRow, Recipe, Stages, read_recipe
+from meddenoise.training.recipe import DataRow, Recipe, Stages
+from meddenoise.training.recipe_file import read_recipe
 
 SIGMA = 15.0
 STEPS = 6

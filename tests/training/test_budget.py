@@ -9,7 +9,7 @@ import torch
 
 from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.budget import Budget, fit_cases
-from meddenoise.training.recipe import read_recipe
+from meddenoise.training.recipe_file import read_recipe
 from tests.training.noisy_training import Silence, noisy_folder, tiny_recipe, train_tiny
 from tests.training.test_medcdiff import folder as pictures
 from tests.training.test_medcdiff import tiny

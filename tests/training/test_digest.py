@@ -14,7 +14,8 @@ from meddenoise.training.data.windowed import WindowedPlane
 from meddenoise.training.digest import checksum, describe, name_images, refuse_change
 from meddenoise.training.medcdiff import RestorationTask
 from meddenoise.training.noise_level import NoiseLevelTask
-from meddenoise.training.recipe import DataRow, read_recipe
+from meddenoise.training.recipe import DataRow
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.training.vpsde import ScoreTask
 
 STATE = Path("run/state.safetensors")

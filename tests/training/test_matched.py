@@ -25,7 +25,8 @@ from meddenoise.training.data.frames import TYPICAL, FrameSource, degrade_frames
 from meddenoise.training.data.load import load_images
 from meddenoise.training.matched import match_noise
 from meddenoise.training.medcdiff import RestorationTask
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.recipe import DataRow, Recipe
+from meddenoise.training.recipe_file import read_recipe, shipped_recipes
 from meddenoise.training.split import HeldOut, Member, hold_out, split_notes
 from meddenoise.weights import load
 from meddenoise.weights.checkpoint import load_checkpoint

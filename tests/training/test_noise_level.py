@@ -16,7 +16,8 @@ from meddenoise.training.data.noise_draws import MODALITIES, draw_labelled
 from meddenoise.training.data.scenes import draw_scene
 from meddenoise.training.loop import Share
 from meddenoise.training.noise_level import NoiseLevelTask, measure, to_batch
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe
+from meddenoise.training.recipe import DataRow, Recipe
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.weights.checkpoint import load_checkpoint, load_state
 
 CPU = torch.device("cpu")

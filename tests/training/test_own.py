@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.training.own import finest_level, own_noise
-from meddenoise.training.recipe import DataRow, read_recipe
+from meddenoise.training.recipe import DataRow
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.training.spectra import directional_bands, white_spectrum
 
 

@@ -450,27 +450,6 @@ def test_references_without_noise_are_for_the_student_alone(
     assert "images = 8" in digest, digest
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"conditioning": "mask"}, "'mask': give masked or plain or noise"),
-        ({"loss": "huber"}, "'huber': give l1 or l2"),
-        ({"prediction": "x1"}, "'x1': give v or eps"),
-        ({"schedule": "cosine"}, "cosine-1000"),
-    ],
-)
-def test_a_sampler_that_does_not_exist_is_refused_before_the_first_step(
-    options: dict[str, str], words: str, folder: Path, tmp_path: Path
-) -> None:
-    recipe = tiny_recipe()
-    assert recipe.stages is not None
-    watch = Silence()
-    changed: Recipe = replace(recipe, stages=loop("sampler", **options)(recipe.stages))
-    with pytest.raises(UsageError, match=words):
-        run_training(changed, TrainingSet(folder), tmp_path / "run", watch=watch)
-    assert watch.steps == 0
-
-
 def test_a_blind_radius_is_trained_for_and_used(folder: Path, tmp_path: Path) -> None:
     path = train_tiny(folder, tmp_path / "run", tiny_recipe(steps=1), blind_radius=2)
     scores = load_checkpoint(path, sha256=None).metadata.method_options["blind"]["validation"]

@@ -14,7 +14,7 @@ from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data import TrainingImage
 from meddenoise.training.data.pairs import PairSource, validation_pairs
 from meddenoise.training.loop import Share
-from meddenoise.training.recipe import read_recipe, shipped_recipes
+from meddenoise.training.recipe_file import read_recipe, shipped_recipes
 from meddenoise.training.table import TRAININGS
 from tests.test_house import loaded_after
 from tests.training.noisy_training import Silence

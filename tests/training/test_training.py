@@ -21,7 +21,8 @@ from meddenoise.training.data.degradation import degrade, recorrupt
 from meddenoise.training.data.mix import NoiseMix
 from meddenoise.training.loop import Share
 from meddenoise.training.muon import Muon, orthogonalise
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe, shipped_recipes
+from meddenoise.training.recipe import DataRow, Recipe
+from meddenoise.training.recipe_file import read_recipe, shipped_recipes
 from meddenoise.training.state import read_notes
 from meddenoise.training.supervised import SupervisedTask, patch_errors
 from meddenoise.weights.checkpoint import CheckpointMetadata, load_checkpoint, save_checkpoint
@@ -90,8 +91,8 @@ def tiny_recipe(**loop: object) -> Recipe:
 
 @pytest.mark.parametrize("kind", ["white", "coloured", "signal_dependent"])
 def test_noise_has_the_level_and_mean_it_was_drawn_with(kind: str) -> None:
-    mix = dataclasses.replace(TOLD_EXACTLY, white=0, coloured=0, signal_dependent=0, rician=0)
-    mix = dataclasses.replace(mix, **{kind: 1.0})  # type: ignore[arg-type]
+    kinds = {"white": 0.0, "coloured": 0.0, "signal_dependent": 0.0, kind: 1.0}
+    mix = dataclasses.replace(TOLD_EXACTLY, rician=0, **kinds)  # type: ignore[arg-type]
     clean = np.full((96, 96), 100, np.float32)
     rng = np.random.default_rng(0)
     ratios, means = [], []
@@ -324,10 +325,10 @@ def test_mistakes_in_a_recipe_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="did you mean 'steps'"):
         read_recipe(str(path))
     path.write_text(start + '[training]\nsteps = "many"\n[[data]]\n')
-    with pytest.raises(TrainingError, match="steps is 'many'"):
+    with pytest.raises(TrainingError, match=r"steps in \[training\] is 'many'"):
         read_recipe(str(path))
     path.write_text(start + '[training]\nprecision = "fp16"\n[[data]]\n')
-    with pytest.raises(TrainingError, match="precision is 'fp16': give auto, fp32 or bf16"):
+    with pytest.raises(TrainingError, match="'fp16', it must be a text out of 'auto', 'fp32', 'bf16'"):
         read_recipe(str(path))
     path.write_text("method = 'direct'")
     with pytest.raises(TrainingError, match="no 'network'"):

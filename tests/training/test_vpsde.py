@@ -18,7 +18,8 @@ from meddenoise.training import Manner, TrainingSet, run_training
 from meddenoise.training.data.organamnist import load_organamnist
 from meddenoise.training.data.windowed import PatchDraws, WindowedPlane, cut_patches, load_windowed
 from meddenoise.training.loop import Share
-from meddenoise.training.recipe import DataRow, Recipe, read_recipe
+from meddenoise.training.recipe import DataRow, Recipe
+from meddenoise.training.recipe_file import read_recipe
 from meddenoise.training.vpsde import ScoreTask
 from tests.io_samples import nifti
 from tests.training.noisy_training import Silence, scene
@@ -212,17 +213,6 @@ def test_planes_are_windowed_and_split(folder: Path) -> None:
         )
     with pytest.raises(TrainingError, match="gives no image of 97 x 97"):
         load_windowed(TrainingSet(folder), (DataRow(),), (-160.0, 240.0), 97, lambda *_: None)
-
-
-@pytest.mark.parametrize(
-    ("score", "sentence"),
-    [({"frequency": "loud"}, "frequency is 'loud'"), ({"dataset": "mnist"}, "dataset is 'mnist'")],
-)
-def test_a_recipe_that_does_not_fit_is_refused(
-    folder: Path, tmp_path: Path, score: dict[str, str], sentence: str
-) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        run_training(tiny(**score), TrainingSet(folder), tmp_path, watch=Silence())
 
 
 def test_pairs_and_blind_radii_are_refused(folder: Path, tmp_path: Path) -> None:

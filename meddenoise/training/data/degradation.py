@@ -17,7 +17,7 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.physics import magnitude_of, share_noise, shot_noise
 from meddenoise.noise.spectrum import filter_planes, white_noise
 from meddenoise.series import Image
-from meddenoise.training.data.mix import NoiseMix
+from meddenoise.training.data.mix import KINDS, NoiseMix
 from meddenoise.training.data.row_noise import draw_row_noise
 from meddenoise.training.spectra import (
     PLAIN,
@@ -183,9 +183,8 @@ def middle_of(planes: Image) -> Image:
 def _draw_kind(modality: str, mix: NoiseMix, rng: np.random.Generator) -> str:
     if modality == "MR" and rng.random() < mix.rician:
         return "rician"
-    kinds = ("none", "white", "coloured", "signal_dependent")
-    shares = np.array([getattr(mix, kind) for kind in kinds])
-    kind = str(rng.choice(kinds, p=shares / shares.sum()))
+    shares = np.array(mix.kind_shares)
+    kind = str(rng.choice(KINDS, p=shares / shares.sum()))
     return "coloured" if kind == "signal_dependent" and modality == "CT" else kind
 
 
