@@ -138,9 +138,7 @@ def test_tools_are_imported_by_tools_only():
 def test_files_and_functions_stay_small(file):
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
     for function in functions(file):
-        # the parameters of a command are its options, one a line: of those the body counts alone
-        first = function.body[0] if part(name_of(file)) == "cli" else function
-        length = (function.end_lineno or function.lineno) - first.lineno + 1
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
         assert length <= LONGEST_FUNCTION, f"{function.name} has {length} lines"
 
 

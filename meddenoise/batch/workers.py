@@ -46,7 +46,7 @@ class Orders:
     window: str | None = None
     """Display window of pictures; None writes all the values there are."""
     residual: bool = False
-    noise_map: bool = False
+    save_noise_map: bool = False
     """True if the noise map that was used is written too."""
     resume: bool = True
     overwrite: bool = False
@@ -69,7 +69,7 @@ class Orders:
     @property
     def maps(self) -> tuple[str, ...]:
         """The maps written beside every result."""
-        asked = (self.residual, self.options.uncertainty, self.noise_map)
+        asked = (self.residual, self.options.uncertainty, self.save_noise_map)
         return tuple(kind for kind, is_asked in zip(MAPS, asked, strict=True) if is_asked)
 
 

@@ -10,7 +10,7 @@ from meddenoise.cli import complete
 from meddenoise.cli.image_options import Modality
 
 if TYPE_CHECKING:
-    from meddenoise.evaluation.trial import Candidates
+    from meddenoise.evaluation.trial import Candidates, Sample
     from meddenoise.series import Series
 
 Input = Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder with one series.")]
@@ -56,12 +56,11 @@ def bench(
     Example: meddenoise bench scan/ --methods direct,nlm
     """
     import json
-    from dataclasses import replace
 
     from meddenoise.cli.bench_table import show
     from meddenoise.cli.display import show_bar
     from meddenoise.cli.streams import tell as say
-    from meddenoise.evaluation.trial import take_sample, try_methods
+    from meddenoise.evaluation.trial import try_methods
     from meddenoise.evaluation.trial_report import as_document, exhibits
     from meddenoise.io.modality import take
     from meddenoise.pipeline.options import Options, check_options
@@ -71,12 +70,8 @@ def bench(
     check_options(options)
     target = _target(input, output)
     taken = take(_read(input, "INPUT"), modality)
-    series = taken.series
     chosen = _choose(methods, taken.seen.modality)
-    sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
-    if sample.is_its_own_reference:
-        say(f"warning: --ref {ref} is {input} itself, noise and all: it is judged without a reference.")
-        sample = replace(sample, reference=None)
+    sample = _sample(taken.series, input, ref)
     order = {name: place for place, name in enumerate(chosen.names)}
     with show_bar(quiet) as tell:
         trials = try_methods(
@@ -124,6 +119,20 @@ def _read(path: Path, what: str) -> "Series":
     if len(found.items) > 1:
         tell(f"warning: {what} {path} holds {len(found.items)} series: {item.path} is used, the largest.")
     return read_item(item)
+
+
+def _sample(series: "Series", source: Path, ref: Path | None) -> "Sample":
+    """The planes to try of a series and its reference; without one, and a warning, if that is the series."""
+    from dataclasses import replace
+
+    from meddenoise.cli.streams import tell
+    from meddenoise.evaluation.trial import take_sample
+
+    sample = take_sample(series, None if ref is None else _read(ref, "--ref"))
+    if not sample.is_its_own_reference:
+        return sample
+    tell(f"warning: --ref {ref} is {source} itself, noise and all: it is judged without a reference.")
+    return replace(sample, reference=None)
 
 
 def _choose(names: str | None, modality: str) -> "Candidates":

@@ -26,7 +26,6 @@ from meddenoise.cli.options import (
     Phi,
     Precision,
     Quality,
-    Quiet,
     Reference,
     Residual,
     Resume,
@@ -40,7 +39,7 @@ from meddenoise.cli.options import (
     Window,
     WithReport,
 )
-from meddenoise.cli.request import gather, start
+from meddenoise.cli.request import start
 
 SaveNoiseMap = Annotated[
     bool,
@@ -98,17 +97,16 @@ def denoise(
     cluster: Cluster = None,
     strict: Strict = False,
     as_json: AsJson = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    verbose: Verbose = None,
 ) -> None:
     """Denoise files, folders or series; write them back in the same format, with a report.
 
     Example: meddenoise denoise study/ -o denoised/
     """
-    options = gather(method=method, weights=weights, mode=mode, steps=steps, samples=samples, seed=seed,
-        quality=quality, fusion=fusion, sigma=sigma, noise_profile=profile, noise_map=noise_map, tile=tile,
-        modality=modality, uncertainty=uncertainty, strength=strength, precision=precision, device=device,
-        overlap=overlap, batch_size=batch_size, blind_radius=blind_radius)  # fmt: skip
-    start(options, inputs, files_from, output=output, reference=ref, report=report, as_json=as_json, phi=phi,
-        verbosity=verbose - quiet, format=format, window=window, residual=residual, noise_map=save_noise_map,
-        resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict)  # fmt: skip
+    start(inputs, files_from, output=output, method=method, weights=weights, mode=mode, quality=quality,
+        steps=steps, samples=samples, seed=seed, fusion=fusion, blind_radius=blind_radius, sigma=sigma,
+        noise_profile=profile, noise_map=noise_map, modality=modality, strength=strength, device=device,
+        precision=precision, tile=tile, overlap=overlap, batch_size=batch_size, format=format, window=window,
+        uncertainty=uncertainty, residual=residual, save_noise_map=save_noise_map, reference=ref, phi=phi,
+        report=report, resume=resume, overwrite=overwrite, jobs=jobs, cluster=cluster, strict=strict,
+        as_json=as_json, verbose=verbose)  # fmt: skip

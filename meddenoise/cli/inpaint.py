@@ -7,7 +7,7 @@ import typer
 
 from meddenoise.cli import options as shared
 from meddenoise.cli.image_options import Modality
-from meddenoise.cli.request import gather, start
+from meddenoise.cli.request import start
 
 Mask = Annotated[
     Path,
@@ -59,8 +59,7 @@ def inpaint(
     overwrite: shared.Overwrite = False,
     jobs: shared.Jobs = 1,
     as_json: shared.AsJson = False,
-    quiet: shared.Quiet = False,
-    verbose: shared.Verbose = False,
+    verbose: shared.Verbose = None,
 ) -> None:
     """Fill in what MASK marks in files, folders or series (Med-cDiff inpainting).
 
@@ -72,11 +71,8 @@ def inpaint(
 
     if not mask.exists():
         raise UsageError(f"--mask {mask} does not exist: give an image, a series or a DICOM segmentation.")
-    options = gather(
-        task="inpaint", method="medcdiff-inpaint", weights=weights, modality=modality, mode=mode,
-        steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,
-        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty, grain=grain,
-    )  # fmt: skip
-    start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
-        as_json=as_json, format=format, window=window, residual=residual, mask=mask, resume=resume,
-        overwrite=overwrite, jobs=jobs)  # fmt: skip
+    start(inputs, files_from, output=output, task="inpaint", method="medcdiff-inpaint", mask=mask, mode=mode,
+        grain=grain, weights=weights, modality=modality, steps=steps, samples=samples, seed=seed,
+        device=device, precision=precision, tile=tile, overlap=overlap, batch_size=batch_size, format=format,
+        window=window, uncertainty=uncertainty, residual=residual, report=report, resume=resume,
+        overwrite=overwrite, jobs=jobs, as_json=as_json, verbose=verbose)  # fmt: skip

@@ -184,5 +184,12 @@ AsJson = Annotated[
         "--json", help="One JSON object a series on stdout, as each finishes.", rich_help_panel=_TALKING
     ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print less.", rich_help_panel=_TALKING)]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Print more.", rich_help_panel=_TALKING)]
+Verbose = Annotated[
+    bool | None,
+    typer.Option("--verbose/--quiet", "-v/-q", help="Print more, or less.", rich_help_panel=_TALKING),
+]
+
+
+def verbosity_of(verbose: bool | None) -> int:
+    """1 for --verbose, -1 for --quiet, 0 for neither."""
+    return 0 if verbose is None else 1 if verbose else -1

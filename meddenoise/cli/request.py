@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from meddenoise.cli.options import verbosity_of
+
 if TYPE_CHECKING:
     from meddenoise.batch import Request
     from meddenoise.noise.profile import NoiseProfile
@@ -40,24 +42,30 @@ def gather(
 
 
 def start(
-    options: "Options",
     inputs: list[Path] | None,
     files_from: str | None,
     *,
     output: Path | None,
     report: bool,
-    verbosity: int,
+    verbose: bool | None,
     as_json: bool,
     reference: Path | None = None,
     strict: bool = False,
-    **orders: Any,
+    **settings: Any,
 ) -> None:
-    """Run what the command line asks for; `orders` are fields of `crew.Orders`. Raises as `run_request`."""
+    """Run what the command line asks for; `settings` are fields of `workers.Orders`, or else as of `gather`.
+
+    Raises UsageError for what cannot be used, typer.Exit as `run_request`.
+    """
     import shlex
+    from dataclasses import fields
 
     from meddenoise.batch import Request
     from meddenoise.batch.workers import Orders
 
+    ordered = {field.name for field in fields(Orders)}
+    options = gather(**{name: value for name, value in settings.items() if name not in ordered})
+    orders = {name: value for name, value in settings.items() if name in ordered}
     request = Request(
         inputs=collect(inputs or [], files_from),
         output=output,
@@ -66,7 +74,7 @@ def start(
         command=shlex.join(["meddenoise", *sys.argv[1:]]),
         orders=Orders(options=options, **orders),
     )
-    run_request(request, verbosity=verbosity, as_json=as_json, strict=strict)
+    run_request(request, verbosity=verbosity_of(verbose), as_json=as_json, strict=strict)
 
 
 def run_request(request: "Request", *, verbosity: int, as_json: bool, strict: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meddenoise.cli.options import Quiet, Verbose
+from meddenoise.cli.options import Verbose, verbosity_of
 
 if TYPE_CHECKING:
     from meddenoise.batch.node.settings import Settings
@@ -40,8 +40,7 @@ def serve(
     rules: Rules = None,
     watch: WatchFolder = None,
     output: Output = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    verbose: Verbose = None,
 ) -> None:
     """Run a DICOM node: receive series, denoise them by rules, send the results on; until it is stopped.
 
@@ -56,7 +55,7 @@ def serve(
     _check(rules, watch, output)
     require_extra(*(("pynetdicom",) if watch is None else ("watchdog",)))
     settings = Settings() if rules is None else read_settings(rules)
-    start_log(verbose - quiet)
+    start_log(verbosity_of(verbose))
     with _stopped_by_signals() as (stop, number):
         if watch is not None and output is not None:
             _watch(watch, output, settings, stop)

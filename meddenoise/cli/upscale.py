@@ -6,7 +6,7 @@ import typer
 
 from meddenoise.cli import options as shared
 from meddenoise.cli.image_options import Modality
-from meddenoise.cli.request import gather, start
+from meddenoise.cli.request import start
 
 Factor = Annotated[
     float,
@@ -43,8 +43,7 @@ def upscale(
     overwrite: shared.Overwrite = False,
     jobs: shared.Jobs = 1,
     as_json: shared.AsJson = False,
-    quiet: shared.Quiet = False,
-    verbose: shared.Verbose = False,
+    verbose: shared.Verbose = None,
 ) -> None:
     """Write files, folders or series on a grid FACTOR times as fine (Med-cDiff super-resolution).
 
@@ -53,11 +52,8 @@ def upscale(
 
     Example: meddenoise upscale knee.nii.gz --factor 4
     """
-    options = gather(
-        task="upscale", method="medcdiff-upscale", factor=factor, weights=weights, modality=modality,
-        mode=mode, steps=steps, samples=samples, seed=seed, device=device, precision=precision, tile=tile,
-        overlap=overlap, batch_size=batch_size, uncertainty=uncertainty,
-    )  # fmt: skip
-    start(options, inputs, files_from, output=output, report=report, verbosity=verbose - quiet,
-        as_json=as_json, format=format, window=window, resume=resume, overwrite=overwrite,
-        jobs=jobs)  # fmt: skip
+    start(inputs, files_from, output=output, task="upscale", method="medcdiff-upscale", factor=factor,
+        mode=mode, weights=weights, modality=modality, steps=steps, samples=samples, seed=seed, device=device,
+        precision=precision, tile=tile, overlap=overlap, batch_size=batch_size, format=format, window=window,
+        uncertainty=uncertainty, report=report, resume=resume, overwrite=overwrite, jobs=jobs,
+        as_json=as_json, verbose=verbose)  # fmt: skip
