@@ -77,3 +77,31 @@ def test_docstrings_of_every_kind_are_found() -> None:
     code = "'What'\nx = 1\n'Where'\nclass A:\n    r'''\n    How so\n    '''\ndef f():\n    'Whether'\n"
     assert [bool(QUESTION.match(text)) for text in docstrings(code)] == [True] * 4
     assert not QUESTION.match("Whatever is left") and not QUESTION.match("Share of what moved")
+
+
+def names_in(file: Path) -> set[str]:
+    """The names that a module defines, in its classes and functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.alias(name=name):
+                found.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+MODULES = {
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): names_in(file)
+    for file in PACKAGE.rglob("*.py")
+}
+FULL_NAME = re.compile(rf"`((?:{'|'.join({name.partition('.')[0] for name in MODULES})})(?:\.\w+)+)[`(]")
+
+
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE))
+)
+def test_what_a_docstring_names_by_room_and_module_is_there(file: Path) -> None:
+    for name in FULL_NAME.findall(file.read_text(encoding="utf-8")):
+        module, _, last = name.rpartition(".")
+        assert name in MODULES or last in MODULES.get(module, ()), f"there is no {name}"

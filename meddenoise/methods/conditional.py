@@ -181,7 +181,7 @@ def whole_spread(kept: Tensor, ratios: Sequence[float]) -> Tensor:
     """The standard deviation of a distribution whose runs of DPM-Solver++(2M) at `ratios` keep `kept`.
 
     By the exact runs from Gaussian distributions: few steps contract, and what is finer than the last ratio
-    is lost. Source: the contraction of `diffusion.contraction`, for this solver.
+    is lost. Source: the contraction of `diffusion.antithetic.contraction`, for this solver.
     """
     whole = torch.logspace(math.log10(LAST / 10), math.log10(FIRST / 10), SPREADS, dtype=torch.float64)
 

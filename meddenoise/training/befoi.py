@@ -25,7 +25,7 @@ TAUGHT = 4
 
 
 class StudentTask(SupervisedTask):
-    """Regression on clean frames, and in part on the diffusion network's mean, as `training.loop.Task`.
+    """Regression on clean frames and in part on the diffusion network's mean, a `training.loop.TrainingTask`.
 
     It begins as the weights that the recipe names: those of BeFOI, a network of volumes, or one of single
     frames, then blind to the neighbours. The noise that the frames have themselves is in what the teacher

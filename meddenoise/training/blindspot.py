@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from meddenoise.networks import build
-from meddenoise.networks.blind_spot import BlindSpotNet
 from meddenoise.training.data import middle
 from meddenoise.training.data.noisy import NoisyBatch, NoisyImage, NoisySource
 from meddenoise.training.described import describe_checkpoint
@@ -24,7 +23,7 @@ MOST_VALIDATION = 24
 
 
 class BlindSpotTask:
-    """Regression of every noisy pixel on its surroundings, as `training.loop.Task`.
+    """Regression of every noisy pixel on its surroundings, as `training.loop.TrainingTask`.
 
     The loss is the root mean square error against the noisy patch in units of its noise, mean over patches.
     Noise in the target is independent of the estimate, so that the least error against the noisy image is
@@ -146,9 +145,3 @@ def validation_cases(images: Sequence[NoisyImage]) -> list[ValidationCase]:
             )
         )
     return cases
-
-
-def as_blind(network: nn.Module) -> BlindSpotNet:
-    """`network`, ready to be used and no longer trained."""
-    assert isinstance(network, BlindSpotNet)
-    return network.eval().requires_grad_(False)

@@ -19,7 +19,6 @@ from meddenoise.training.recipe import Recipe
 from meddenoise.weights.checkpoint import Checkpoint, load_state, save_checkpoint
 
 DIFFUSION = "cond-unet"
-CONDITIONINGS = ("masked", "plain", "noise")
 VALIDATION_STEPS = 2
 """Of the sampler: its mean is the same at every number."""
 Condition = Callable[[NoisyBatch], Tensor]
@@ -27,7 +26,7 @@ Condition = Callable[[NoisyBatch], Tensor]
 
 
 class DiffusionTask:
-    """Prediction of the noise (or v) in noised noisy images, as `training.loop.Task`; nothing clean.
+    """Prediction of the noise (or v) in noised noisy images, as `training.loop.TrainingTask`; nothing clean.
 
     X_t = alpha_t u + sigma_t eps with u = (y - c) / sigma, see `methods.srds`. With masked conditioning the
     condition is computed from patches with random boxes filled from around them, and the loss counts at

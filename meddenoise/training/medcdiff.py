@@ -37,7 +37,7 @@ FLOOR = 1e-5
 
 
 class RestorationTask:
-    """Prediction of the noise in clean patches given their degraded versions, as `training.loop.Task`.
+    """Prediction of the noise in clean patches given degraded ones, as `training.loop.TrainingTask`.
 
     Source: Hung et al. 2023 (Med-cDiff), equation 19. By default the network says v instead of eps, and the
     loss is the mean over patches of the root mean square error: in the mean square, the levels where v is all
@@ -114,7 +114,7 @@ class RestorationTask:
 
 
 class OnePassTask:
-    """Regression on the mean of the diffusion network and on the clean image, as `training.loop.Task`.
+    """Regression on the diffusion network's mean and on the clean image, as `training.loop.TrainingTask`.
 
     In the mean square both have the same best answer, the mean of clean images given the condition, where the
     diffusion network is exact. Its mean has no spread left, the clean image no error: half of each. So this

@@ -57,7 +57,7 @@ class Errors:
 
 
 class NoiseLevelTask:
-    """Regression on drawn noise, as `training.loop.Task`.
+    """Regression on drawn noise, as `training.loop.TrainingTask`.
 
     The loss is the negative log likelihood of the log level under a Laplace distribution whose width the
     network gives, its own uncertainty, plus absolute errors of the local log level and of the log amplitudes.

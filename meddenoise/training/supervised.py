@@ -59,7 +59,7 @@ class Case:
 
 
 class SupervisedTask:
-    """Regression on simulated noise, as `training.loop.Task`.
+    """Regression on simulated noise, as `training.loop.TrainingTask`.
 
     The loss is the mean over patches of the root mean square error in units of the true sigma: between the
     mean square error, where noisy patches weigh most, and the mean PSNR, where flat ones do.

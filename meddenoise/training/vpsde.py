@@ -32,7 +32,7 @@ MATCHED = 0.5
 
 
 class ScoreTask:
-    """Prediction of the noise at all levels, as `training.loop.Task`.
+    """Prediction of the noise at all levels, as `training.loop.TrainingTask`.
 
     Source of the loss: Chaurasia (slides): the squared error, plus a weighted distance of the Fourier
     amplitudes of the estimated image from the true ones.

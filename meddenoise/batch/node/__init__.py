@@ -10,8 +10,6 @@ from importlib.util import find_spec
 
 from meddenoise.errors import UsageError
 
-EXTRA = ("pynetdicom", "watchdog")
-
 
 def require_extra(*modules: str) -> None:
     """Raises UsageError where a module of the extra `node` is not installed."""
