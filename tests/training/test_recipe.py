@@ -197,7 +197,9 @@ def within(hint: Any) -> st.SearchStrategy[float]:
 @given(st.data())
 def test_noise_can_be_drawn_from_every_mix_that_is_allowed(data: st.DataObject) -> None:
     hints = get_type_hints(NoiseMix, include_extras=True)
-    changed = {name: data.draw(within(hints[name])) for name in hints if name not in ("bands", "models")}
+    changed: dict[str, Any] = {
+        name: data.draw(within(hints[name])) for name in hints if name not in ("bands", "models")
+    }
     changed["sigma_min"], changed["sigma_max"] = sorted((changed["sigma_min"], changed["sigma_max"]))
     if not any(changed[kind] for kind in KINDS):
         changed["white"] = 1.0
