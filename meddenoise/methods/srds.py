@@ -108,8 +108,8 @@ def remaining_spread(change: Tensor, runs: Tensor, shrunk: float, pairs: int, fu
     [B, 1, H, W] in units of the noise; shrunk: the share of the spread that so few steps give back
     (`diffusion.antithetic.contraction`); pairs: how many of them. Each is a sample of noisy images given the
     estimate, whose variance is 1, the noise, plus S, the clean image's own. Pooled over a window the variance
-    is known to tau, and the mean of all S >= 0 that explain it is S = V - 1 + tau phi(z) / Phi(z), z = (V - 1) / tau:
-    never 0, for nothing is sure. Fusion with the noisy image leaves S / (S + 1).
+    is known to tau, and the mean of all S >= 0 that explain it is S = V - 1 + tau phi(z) / Phi(z) with
+    z = (V - 1) / tau: never 0, for nothing is sure. Fusion with the noisy image leaves S / (S + 1).
 
     Source: the spread of pairs is that of figure 4 of Demir et al. 2025 (arXiv 2504.00264); the mean of a
     truncated normal distribution; the posterior variance of Laine et al. 2019 (arXiv 1901.10277).
