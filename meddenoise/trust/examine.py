@@ -7,6 +7,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.noise import NoiseEstimate
+from meddenoise.noise.blocks import usable_pixels
 from meddenoise.noise.estimate import sigma_map
 from meddenoise.noise.rician import mean_magnitude
 from meddenoise.series import Image, Mask
@@ -79,8 +80,10 @@ def _examine(pair: PlanePair, null: Null) -> tuple[dict[str, float], tuple[Bin, 
     found = find_structure(pair.before * unit, removed * unit, inside, null)
     shift, bins = _shift(pair.after, removed, _Level(sigma, inside, null))
     values = {name: float(getattr(found, name)) for name in EXAMINED[:3]}
-    # what was removed from everywhere: for images without a flat place, where `removal` has no value
-    left = max(0.0, 1 - float((removed * unit)[inside].std()))
+    # What was removed from everywhere: for images without a flat place, where `removal` has no value. A
+    # background of one value has no noise that could be left.
+    noisy = usable_pixels(pair.before, inside)
+    left = max(0.0, 1 - float((removed * unit)[noisy if noisy.any() else inside].std()))
     return values | {"mean_shift": shift, "noise_left": left}, bins
 
 

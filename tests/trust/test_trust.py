@@ -127,6 +127,17 @@ def test_pixels_that_are_no_image_do_not_count():
     assert judge(values(after, valid=hidden)).verdict == "ok"
 
 
+def test_a_masked_background_has_no_noise_that_could_be_left():
+    y, x = np.indices((SIZE, SIZE))
+    head = np.hypot(y - 64, x - 64) < 36
+    clean = np.where(head, scene(), 0).astype(np.float32)
+    before = np.where(head, noisy(WHITE), 0).astype(np.float32)
+    for share in (0.0, 0.5, 1.0):
+        after = clean + np.float32(share) * (before - clean)
+        left = examine([PlanePair(before, after, ALL, WHITE)]).values["noise_left"]
+        assert left == pytest.approx(share, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("size", "noise", "words"),
     [(40, WHITE, "48 pixels a side"), (64, NoiseEstimate(0.0), "no noise is seen")],
