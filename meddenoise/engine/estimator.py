@@ -175,6 +175,7 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
         return replace(learned, second=classical.sigma)
     coarse = learned.bands[-1] < COARSE
     blind = coarse and classical.sigma < BLIND * learned.sigma
+    textured = classical.sigma > DISAGREE * learned.sigma
     if learned.bands[0] > COARSEST:
         learned = replace(learned, sigma=CAUTION * learned.sigma)
     flatter = (modality in RADIOGRAPHS and not blind) or (modality == "" and not coarse)
@@ -185,11 +186,12 @@ def rule(classical: NoiseEstimate, learned: NoiseEstimate, modality: str) -> Noi
     if modality == "CT" and coarse:
         most = learned.sigma * (1 + (learned.uncertainty or 0.0))
         learned = replace(learned, sigma=min(max(classical.sigma, learned.sigma), most))
-    # Thermal noise of MR is the same everywhere: what grows with the signal there is texture.
+    # Thermal noise of MR is the same everywhere: what grows with the signal there is texture. And what was
+    # measured in texture does not follow the brightness as the noise does.
     even = learned.model == "rician" or modality == "MR"
     return replace(
         learned,
-        variance=None if even else _scaled(classical, learned.sigma).variance,
+        variance=None if even or textured else _scaled(classical, learned.sigma).variance,
         field=None if even else classical.field,
         second=None if blind else classical.sigma,
     )

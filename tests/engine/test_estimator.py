@@ -205,6 +205,13 @@ def test_noise_of_mr_does_not_follow_the_signal() -> None:
     assert rule(classical, NoiseEstimate(4.0), "").variance == classical.variance
 
 
+def test_a_dependence_that_was_measured_in_texture_is_not_that_of_the_noise() -> None:
+    steep = SignalVariance(2.0, 8.0)
+    for level, variance in ((4.4, steep.times((3.0 / 4.4) ** 2)), (4.6, None)):
+        ruled = rule(NoiseEstimate(level, variance=steep), NoiseEstimate(3.0), "")
+        assert (ruled.sigma, ruled.variance, ruled.second) == (3.0, variance, level)
+
+
 def test_estimates_that_agree_are_not_spoken_of() -> None:
     planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(0.0, second=0.0), NoiseEstimate(3.0)]
     assert doubts(planes) == []
