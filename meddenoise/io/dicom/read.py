@@ -1,6 +1,7 @@
 """DICOM files -> Series: headers first, then every frame decoded into its place in one array."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,7 +131,9 @@ def _label(dataset: Dataset) -> str:
     """`series 3 (...404711)`, of what the header states: no text that may name somebody."""
     number = f"series {integer(dataset, 'SeriesNumber')}" if "SeriesNumber" in dataset else "series"
     identifier = text(dataset, "SeriesInstanceUID")
-    return f"{number} (...{identifier[-TAIL:]})" if identifier else number
+    # some makers end every identifier with `.0.0.0`, which tells nothing apart
+    told = len(re.sub(r"(\.0)+$", "", identifier))
+    return f"{number} (...{identifier[max(told - TAIL, 0) :]})" if identifier else number
 
 
 def _checked(header: Header, path: Path) -> PixelFormat:

@@ -437,3 +437,17 @@ def test_exposure_is_read_where_every_plane_states_it_and_it_changes(tmp_path: P
     assert series.exposures == ()
     (series,) = slices(tmp_path / "current", *({"XRayTubeCurrent": 100 + n, "Exposure": 9} for n in range(2)))
     assert series.exposures == (100, 101)
+
+
+def test_series_with_zeros_at_the_end_of_their_identifiers_are_told_apart(tmp_path: Path) -> None:
+    uids = "1.3.12.2.1107.5.2.211.0.0.0", "1.3.12.2.1107.5.2.938.0.0.0", "1.2", "2.0"
+    labels = []
+    for number, uid in enumerate(uids):
+        slices(tmp_path / uid, {"SeriesInstanceUID": uid, "SeriesNumber": number})
+        labels.append(only(tmp_path / uid).label)
+    assert labels == [
+        "series 0 (....2.211.0.0.0)",
+        "series 1 (....2.938.0.0.0)",
+        "series 2 (...1.2)",
+        "series 3 (...2.0)",
+    ]
