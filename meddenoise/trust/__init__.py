@@ -29,7 +29,7 @@ class Check:
 
     what: str
     found: str
-    """The reason that a person reads; {value} and {look} are put in."""
+    """The reason that a person reads; {value} and the {limit} that it reached are put in."""
     advice: tuple[str, ...]
     """Options to try next, the most likely first; of `trust.advice`."""
     look: float | None
@@ -44,22 +44,22 @@ class Check:
         'ok'
         """
         sign = -1 if self.falling else 1
-        steps: tuple[tuple[Verdict, float | None], ...] = (
-            ("reject", self.reject),
-            ("no effect", self.no_effect),
-            ("look", self.look),
-        )
-        for verdict, limit in steps:
+        for verdict, limit in self.limits.items():
             if limit is not None and sign * value >= sign * limit:
                 return verdict
         return "ok"
+
+    @property
+    def limits(self) -> dict[Verdict, float | None]:
+        """The value from which each verdict is given, the worst verdict first."""
+        return {"reject": self.reject, "no effect": self.no_effect, "look": self.look}
 
 
 CHECKS: Mapping[str, Check] = {
     "structure_lost": Check(
         "strongest spot of the input that the result lacks, over the strongest that noise makes",
         "structure was removed with the noise: a spot {value:.1f} times as strong as noise makes "
-        "(from {look:g} on)",
+        "(limit {limit:g})",
         advice=(WEAKER, METHOD),
         look=1.25,
         reject=1.5,
@@ -67,7 +67,7 @@ CHECKS: Mapping[str, Check] = {
     "structure_invented": Check(
         "strongest spot of the result that the input lacks, over the strongest that noise makes",
         "the result shows a spot that the input does not: it is {value:.1f} times as strong as noise makes "
-        "(from {look:g} on)",
+        "(limit {limit:g})",
         advice=(METHOD,),
         look=1.2,
         reject=1.5,
@@ -75,51 +75,51 @@ CHECKS: Mapping[str, Check] = {
     "edges_lost": Check(
         "power of the removed part, averaged along the edges of the result, over that of pure noise",
         "edges were removed with the noise: {value:.1f} times the power along them that noise has "
-        "(from {look:g} on)",
+        "(limit {limit:g})",
         advice=(WEAKER,),
         look=1.3,
         reject=2.0,
     ),
     "mean_shift": Check(
         "largest shift of the mean of a range of brightness (a tissue), in noise standard deviations",
-        "tissues changed their brightness, by up to {value:.2f} of the noise (from {look:g} on)",
+        "tissues changed their brightness, by up to {value:.2f} of the noise (limit {limit:g})",
         advice=(LEVEL, METHOD),
         look=0.55,
         reject=0.8,
     ),
     "lesion_survival": Check(
         "share of their contrast that small discs keep, put into the input just above the noise; median",
-        "small discs just above the noise keep {value:.0%} of their contrast (from {look:.0%} down)",
+        "small discs just above the noise keep {value:.0%} of their contrast (limit {limit:.0%})",
         advice=(WEAKER,),
         look=0.34,
         reject=0.2,
         falling=True,
     ),
     "smoothing": Check(
-        "mean_shift over its `look`, and the share of their contrast that small discs lose, added up; only "
-        "where neither says anything by itself",
+        "shift of brightness over its limit, and the share of their contrast that small discs lose, "
+        "added up; only if neither is a finding by itself",
         "tissues changed their brightness a little, and small discs lose some of their contrast ({value:.1f} "
-        "together, from {look:g} on): this is smoother than it should be",
+        "together, limit {limit:g}): this is smoother than it should be",
         advice=(WEAKER,),
         look=1.1,
     ),
     "noise_left": Check(
-        "share of the noise that is left in the flat places of the image",
-        "{value:.0%} of the noise is left (from {look:.0%} on)",
+        "share of the noise that is left in flat places; without any, that was not removed from the image",
+        "{value:.0%} of the noise is left (limit {limit:.0%})",
         advice=(STRONGER, METHOD),
         look=0.42,
         no_effect=2 / 3,
     ),
     "grain_coarser": Check(
         "how far the mean frequency of the noise that is left has moved down",
-        "the noise that is left looks blotchy: its mean frequency is {value:.0%} lower (from {look:.0%} on)",
+        "the noise that is left looks blotchy: its mean frequency is {value:.0%} lower (limit {limit:.0%})",
         advice=(WEAKER,),
         look=0.3,
     ),
     "reference_lost": Check(
         "strongest spot of the reference that the result lacks, less the noise left there, over the "
         "strongest that noise makes",
-        "a spot of the reference is missing, {value:.1f} times as strong as noise makes (from {look:g} on)",
+        "a spot of the reference is missing, {value:.1f} times as strong as noise makes (limit {limit:g})",
         advice=(WEAKER, METHOD),
         look=0.9,
         reject=1.3,
@@ -128,7 +128,7 @@ CHECKS: Mapping[str, Check] = {
         "strongest spot of the result that the reference lacks, less the noise left there, over the "
         "strongest that noise makes",
         "the result shows a spot that the reference does not: it is {value:.1f} times as strong as noise "
-        "makes (from {look:g} on)",
+        "makes (limit {limit:g})",
         advice=(METHOD,),
         look=0.9,
         reject=1.3,
@@ -136,7 +136,7 @@ CHECKS: Mapping[str, Check] = {
     "faint_lost": Check(
         "share of the faint spots of the reference that keep less than half of their contrast",
         "{value:.0%} of the faint spots of the reference lost more than half of their contrast "
-        "(from {look:.0%} on)",
+        "(limit {limit:.0%})",
         advice=(WEAKER, METHOD),
         look=0.25,
         reject=0.75,
@@ -187,12 +187,17 @@ def judge(measured: Values, tried: Tried | None = None) -> Trust:
     wanted = [option for name in ranked if verdicts[name] == worst for option in CHECKS[name].advice]
     return Trust(
         worst,
-        tuple(CHECKS[name].found.format(value=known[name], look=CHECKS[name].look) for name in ranked),
+        tuple(_reason(name, known[name], verdicts[name]) for name in ranked),
         measured.notes,
         measured.values,
         measured.bins,
         advise(wanted, tried or Tried()),
     )
+
+
+def _reason(name: str, value: float, verdict: Verdict) -> str:
+    check = CHECKS[name]
+    return check.found.format(value=value, limit=check.limits[verdict])
 
 
 def _with_smoothing(values: Mapping[str, float | None]) -> dict[str, float | None]:

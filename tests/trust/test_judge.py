@@ -56,6 +56,17 @@ def test_limits_are_reached_at_their_value_and_are_in_order(name: str) -> None:
     assert limits == sorted(limits, reverse=check.falling)
 
 
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [
+        (0.5, "50% of the noise is left (limit 42%)"),
+        (0.99, "99% of the noise is left (limit 67%)"),
+    ],
+)
+def test_a_reason_states_the_limit_of_its_verdict(left: float, reason: str) -> None:
+    assert judge(Values({"noise_left": left})).reasons == (reason,)
+
+
 def test_two_signs_that_say_nothing_alone_add_up_and_only_then() -> None:
     look = CHECKS["mean_shift"].look or 0
     both = judge(Values({"mean_shift": 0.9 * look, "lesion_survival": 0.5}))
@@ -67,7 +78,7 @@ def test_two_signs_that_say_nothing_alone_add_up_and_only_then() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "other"), [("nlm", "--method direct"), ("direct", "--method nlm"), ("", "another --method")]
+    ("method", "advice"), [("nlm", "--method direct"), ("direct", "--method nlm"), ("", "another --method")]
 )
-def test_what_to_try_is_another_method(method: str, other: str) -> None:
-    assert other in judge(Values({"structure_lost": 9.0}), Tried(method)).advice
+def test_advice_names_another_method_if_the_one_tried_is_known(method: str, advice: str) -> None:
+    assert advice in judge(Values({"structure_lost": 9.0}), Tried(method)).advice
