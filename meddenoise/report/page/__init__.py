@@ -1,8 +1,8 @@
 """The parts of the HTML report: one file that needs no other and asks no network for anything.
 
 `drawing` makes the pictures and plots of one series while its pixels are at hand, `sections` and `compose`
-the page around them from what the report says, `earlier` takes the pictures of an earlier run back from its
-page. `page.css` and `page.js` go into the file as they are.
+the page around them from the rows of the report, and `gallery` keeps the pictures, those of an earlier run
+too. `page.css` and `page.js` go into the file as they are.
 """
 
 from collections.abc import Mapping, Sequence

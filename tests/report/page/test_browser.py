@@ -223,6 +223,16 @@ def test_nothing_sticks_out_of_the_window(
     assert browser.run(sticking) == []
 
 
+def test_on_a_phone_the_checks_fit_without_scrolling(browser: Browser, file: Path) -> None:
+    browser.resize(400)
+    browser.open(file, READY)
+    browser.run("document.querySelectorAll('details').forEach(e => { e.open = true })")
+    box = "const box = document.querySelector('.checks').parentElement;"
+    assert browser.run(f"{box} return box.scrollWidth - box.clientWidth") == 0
+    lines = "[...document.querySelectorAll('.checks tbody tr:first-child > .n')].map(e => e.offsetTop)"
+    assert len(set(browser.run(f"return {lines}"))) == 1
+
+
 def test_on_a_phone_all_columns_of_the_means_are_reached(browser: Browser, evaluated: Path) -> None:
     folder = evaluated.parent
     found = evaluate([next(folder.glob("a*"))], folder / "ref", folder / "noisy", EvaluationOptions())
