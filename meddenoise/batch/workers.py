@@ -25,7 +25,7 @@ from meddenoise.io.own import MAPS
 from meddenoise.pipeline import prepare
 from meddenoise.pipeline.options import Options
 from meddenoise.report import Failure, Row
-from meddenoise.report.picture import as_picture
+from meddenoise.report.picture import as_picture, check_modality
 from meddenoise.series import Series
 
 if TYPE_CHECKING:  # torch costs over a second: it is imported while the first series is read
@@ -180,6 +180,7 @@ class Crew:
         self.check()
         with self._beside():
             plan = prepare(series, orders.options, orders.mask)
+            check_modality(orders.window or "", plan.taken.seen)
         with self._engines:
             self.check()
             self._announce(plan.device)

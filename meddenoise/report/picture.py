@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from meddenoise.errors import UsageError, unknown_name
+from meddenoise.errors import InputError, UsageError, unknown_name
 from meddenoise.report.page.windows import CT_WINDOWS, choose_windows
 from meddenoise.series import Series
 
 AUTO = "auto"
 PRESETS = {window.name.lower().replace(" ", "-"): (window.low, window.high) for window in CT_WINDOWS}
 """Values shown black and white by the names of CT windows, HU."""
+_NAMES = (AUTO, *PRESETS)
 _VALUES = 1 << 20
 
 
@@ -20,6 +21,16 @@ def check_window(text: str, format: str) -> None:
         raise UsageError(f"--window is for pictures, and --format is {format}: add --format png.")
     if text != AUTO:
         _parse(text)
+
+
+def check_modality(text: str, series: Series) -> None:
+    """Raises InputError for a window of CT and a series that is not known to be one."""
+    if text in PRESETS and series.modality != "CT":
+        modality = f"its modality is {series.modality}" if series.modality else "its modality is not known"
+        raise InputError(
+            f"{series.first_file} has no values in HU, as --window {text} needs ({modality}): give {AUTO}, "
+            "or CENTRE,WIDTH in the unit of the image."
+        )
 
 
 def as_picture(series: Series, window: str) -> Series:
@@ -55,8 +66,11 @@ def _parse(text: str) -> tuple[float, float]:
         centre, width = (float(part) for part in parts)
     except ValueError as error:
         if len(parts) == 1 and not any(map(str.isdigit, text)):
-            raise unknown_name("window", text, (AUTO, *PRESETS)) from error
-        raise UsageError(f"--window is {text!r}: give CENTRE,WIDTH such as 40,400, or a name.") from error
+            raise unknown_name("window", text, _NAMES) from error
+        names = ", ".join(_NAMES)
+        raise UsageError(
+            f"--window is {text!r}: give CENTRE,WIDTH such as 40,400, or one of {names}."
+        ) from error
     if not (np.isfinite(centre) and np.isfinite(width) and width > 0):
         raise UsageError(f"--window is {text!r}: give a width above 0.")
     return centre - width / 2, centre + width / 2

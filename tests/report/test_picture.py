@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from meddenoise.cli.main import app
-from meddenoise.errors import UsageError
+from meddenoise.errors import InputError, UsageError
 from meddenoise.io import read, write
 from meddenoise.io.memory import as_series
-from meddenoise.report.picture import PRESETS, as_picture, check_window
+from meddenoise.report.picture import PRESETS, as_picture, check_modality, check_window
 from tests.io_samples import ct_folder
 
 
@@ -40,6 +40,19 @@ def test_a_background_of_zero_stays_black_in_mr(tmp_path: Path) -> None:
     plain = read(path)[0].pixels[0]
     assert plain[:16].max() == 0
     np.testing.assert_array_equal(plain, 2 * values)
+
+
+def test_windows_of_ct_are_refused_for_images_without_hu(tmp_path: Path) -> None:
+    mr, ct = (as_series(np.ones((8, 8), np.int16), modality=code) for code in ("MR", "CT"))
+    with pytest.raises(InputError, match="as --window lung needs"):
+        check_modality("lung", mr)
+    for text, series in (("lung", ct), ("auto", mr), ("40,400", mr)):
+        check_modality(text, series)
+    write(mr, tmp_path / "mr.nii", format="nifti")
+    words = ["denoise", str(tmp_path / "mr.nii"), "--modality", "MR", "--method", "gaussian"]
+    done = CliRunner().invoke(app, [*words, "--format", "png", "--window", "brain"])
+    assert done.exit_code == 1 and "as --window brain needs (its modality is MR): give auto" in done.stderr
+    assert not list(tmp_path.glob("*.png"))
 
 
 @pytest.mark.parametrize("text", ["40", "40,0", "40,-9", "a,b", "1,2,3", "nan,4", "40;400"])
