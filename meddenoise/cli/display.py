@@ -214,9 +214,11 @@ def _deed(row: "Row") -> str:
     if noise["sigma_before"] is None:
         if not noise.get("sigma_used"):
             return "noise not measured: no flat place"
-        return f"noise {noise['sigma_used']:.3g}{unit} ({noise['source']}), no flat place to compare"
-    numbers = f"{noise['sigma_before']:.3g} -> {noise['sigma_after']:.3g}{unit}"
-    return f"noise {numbers} ({noise['removed_rms']:.3g} removed)"
+        used = format_number(noise["sigma_used"], digits=3)
+        return f"noise {used}{unit} ({noise['source']}), no flat place to compare"
+    numbers = (noise[name] for name in ("sigma_before", "sigma_after", "removed_rms"))
+    before, after, removed = (format_number(value, digits=3) for value in numbers)
+    return f"noise {before} -> {after}{unit} ({removed} removed)"
 
 
 def _gain(row: "Row") -> str:

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 
 WIDTH = 80
 """Columns of a terminal that everyone has."""
-DECIMALS = {"psnr": 2, "ssim": 4, "ms_ssim": 4}
-"""Of metrics that are told with as many, zeros at the end included."""
 
 
 def name_codes(codes: Sequence[str]) -> str:
@@ -21,11 +19,15 @@ def name_series(path: str, description: str, label: str) -> str:
 def format_number(value: float | None, metric: str = "", *, digits: int = 4, sign: str = "") -> str:
     """The value with the decimals of its metric, else with so many digits; a dash for none.
 
-    `sign` "+" shows that of positive numbers too.
+    `sign` "+" shows that of positive numbers too. Thousands are written out: 1090, not 1.09e+03.
     """
+    from meddenoise.metrics import DECIMALS
+
     if value is None:
         return "-"
-    return f"{value:{sign}.{DECIMALS[metric]}f}" if metric in DECIMALS else f"{value:{sign}.{digits}g}"
+    if metric in DECIMALS:
+        return f"{value:{sign}.{DECIMALS[metric]}f}"
+    return f"{float(f'{value:.{digits}g}'):{sign}.10g}"
 
 
 def render_table(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int = WIDTH) -> str:

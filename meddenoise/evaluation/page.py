@@ -116,7 +116,7 @@ def _entry(pair: Pair) -> PageEntry:
         key=_key(pair),
         title=" · ".join(filter(None, (str(pair.result), pair.name))),
         short=pair.name,
-        about=(f"measured with {protocol.describe()}",),
+        about=(f"measured with: {protocol.describe()}",),
         facts=(
             ("Result", str(pair.result)),
             ("Reference", "" if pair.reference is None else str(pair.reference)),

@@ -29,9 +29,9 @@ def _means(evaluation: Evaluation) -> str:
         if unit is None:
             continue
         best = winner(metric, evaluation) if len(sets) > 1 else None
-        cells = [_cell(number(before.values.get(metric)))] if before else []
+        cells = [_cell(number(before.values.get(metric), metric=metric))] if before else []
         cells += [_mean(standing, metric, standing.name == best) for standing in sets]
-        cells += [_cell(number(truth.values.get(metric)))] if truth and truth.values else []
+        cells += [_cell(number(truth.values.get(metric), metric=metric))] if truth and truth.values else []
         label = _with_unit(name_of(metric), unit)
         rows.append(
             f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}'
@@ -53,7 +53,7 @@ def _mean(standing: Standing, metric: str, is_best: bool) -> str:
     """One mean and, below it, its interval."""
     interval = standing.intervals.get(metric)
     about = "" if interval is None else f"<small>{escape(_between(interval))}</small>"
-    return _cell(number(standing.mean.values.get(metric)), about, "best" if is_best else "")
+    return _cell(number(standing.mean.values.get(metric), metric=metric), about, "best" if is_best else "")
 
 
 def _differences(evaluation: Evaluation) -> str:

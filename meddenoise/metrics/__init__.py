@@ -18,6 +18,8 @@ TEXTURE = "that of the noisy image"
 """The best value of what should not change with the noise level: how the noise looks."""
 NOISE = "that of the noise"
 """The best value of what is known of the noise alone."""
+DECIMALS = {"psnr": 2, "ssim": 4, "ms_ssim": 4}
+"""Of metrics that people read with as many, zeros at the end included."""
 
 
 class UndefinedError(ValueError):

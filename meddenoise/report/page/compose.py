@@ -124,13 +124,16 @@ def _table(page: Page) -> str:
     names = [name for name in ("psnr", "ssim") if any(name in entry.metrics for entry in page.entries)]
     heads = "".join(f'<th scope="col" class="n">{name.upper()}</th>' for name in names)
     drawn = sum(entry.key in page.drawings for entry in page.entries)
+    differ = len({entry.about for entry in page.entries[:MOST_ROWS]}) > 1
     rows = []
     for entry in page.entries[:MOST_ROWS]:
         noise = entry.noise
-        values = "".join(f'<td class="n">{escape(number(entry.metrics.get(name)))}</td>' for name in names)
+        told = (number(entry.metrics.get(name), metric=name) for name in names)
+        values = "".join(f'<td class="n">{escape(text)}</td>' for text in told)
+        about = f"<small>{escape(' · '.join(entry.about))}</small>" if differ else ""
         plain = " (no pictures)" if drawn and entry.key not in page.drawings else ""
         rows.append(
-            f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}</th>'
+            f'<tr><th scope="row"><a href="#{anchor(entry)}">{escape(entry.title)}</a>{plain}{about}</th>'
             f"<td>{chip(entry.trust)}</td>"
             f'<td class="n">{_before(noise)}</td>'
             f'<td class="n">{escape(number(noise.after, 3))}</td>'

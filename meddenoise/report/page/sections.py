@@ -74,8 +74,8 @@ def _cards(entry: PageEntry) -> str:
         value, noisy = entry.metrics.get(name), entry.metrics_before.get(name)
         if value is not None:
             unit = entry.units.get(name, "")
-            own = "" if noisy is None else f"before: {with_unit(noisy, unit)}"
-            cards.append((name_of(name), with_unit(value, unit), own))
+            own = "" if noisy is None else f"before: {with_unit(noisy, unit, metric=name)}"
+            cards.append((name_of(name), with_unit(value, unit, metric=name), own))
     lines = (
         f'<div class="card"><span>{escape(label)}</span><b>{escape(value)}</b><i>{escape(note)}</i></div>'
         for label, value, note in cards
@@ -90,10 +90,12 @@ def _metrics(entry: PageEntry) -> str:
     rows = []
     for name, value in entry.metrics.items():
         own = entry.units.get(name, "")
-        noisy = f'<td class="n">{escape(number(entry.metrics_before.get(name)))}</td>' if has_before else ""
+        before = number(entry.metrics_before.get(name), metric=name)
+        noisy = f'<td class="n">{escape(before)}</td>' if has_before else ""
+        after = escape(with_unit(value, own, metric=name))
         rows.append(
             f'<tr><th scope="row">{escape(name_of(name))}</th>{noisy}'
-            f'<td class="n">{escape(with_unit(value, own))}</td><td>{escape(meaning_of(name))}</td></tr>'
+            f'<td class="n">{after}</td><td>{escape(meaning_of(name))}</td></tr>'
         )
     head = '<th scope="col" class="n">'
     heads = f"{head}Before</th>{head}After</th>" if has_before else f"{head}Value</th>"

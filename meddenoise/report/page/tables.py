@@ -3,15 +3,24 @@
 from collections.abc import Sequence
 from html import escape
 
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Four digits, a dash for what has no value."""
-    return "–" if value is None else f"{value:.{digits}g}".replace("-", "−").replace("inf", "∞")
+from meddenoise.metrics import DECIMALS
 
 
-def with_unit(value: float | None, unit: str, digits: int = 4) -> str:
+def number(value: float | None, digits: int = 4, *, metric: str = "") -> str:
+    """The value with the decimals of its metric, else with so many digits; a dash for what has no value.
+
+    Thousands are written out: 1090, not 1.09e+03.
+    """
+    if value is None:
+        return "–"
+    short = f"{float(f'{value:.{digits}g}'):.10g}"
+    text = f"{value:.{DECIMALS[metric]}f}" if metric in DECIMALS else short
+    return text.replace("-", "−").replace("inf", "∞")
+
+
+def with_unit(value: float | None, unit: str, digits: int = 4, *, metric: str = "") -> str:
     """A number and its unit, with a thin space that does not break."""
-    return number(value, digits) + (f"\u202f{unit}" if unit and value is not None else "")
+    return number(value, digits, metric=metric) + (f"\u202f{unit}" if unit and value is not None else "")
 
 
 def table(kind: str, caption: str, heads: str, rows: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from meddenoise.trust import Trust
         (None, "–"),
         (0.0, "0"),
         (12.34567, "12.35"),
+        (12345.6, "12350"),
         (-0.5, "−0.5"),
         (1e-7, "1e−07"),
         (float("inf"), "∞"),
@@ -35,6 +36,12 @@ def test_a_number_is_read_back_to_its_digits(value: float) -> None:
 
 def test_a_unit_follows_what_has_a_value_and_nothing_else() -> None:
     assert with_unit(3.0, "HU") == "3\u202fHU" and with_unit(3.0, "") == "3" and with_unit(None, "HU") == "–"
+
+
+def test_numbers_of_a_metric_have_its_decimals() -> None:
+    assert number(43.5, metric="psnr") == "43.50"
+    assert with_unit(48.926, "dB", metric="psnr") == "48.93\u202fdB"
+    assert number(0.972, metric="ssim") == "0.9720" and number(-1.5, metric="bias") == "−1.5"
 
 
 def test_a_caption_is_text() -> None:
