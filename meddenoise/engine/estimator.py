@@ -232,8 +232,11 @@ def doubts(planes: Iterable[NoiseEstimate]) -> list[str]:
     if not apart:
         return []
     first, second = max(apart, key=lambda pair: max(pair) / max(min(pair), 1e-30))
-    where = "" if len(levels) == 1 else f" on {len(apart)} of {len(levels)} planes"
+    used, other = (f"{float(f'{level:.3g}'):.10g}" for level in (first, second))
+    where, most = "", ""
+    if len(levels) > 1:
+        where, most = f" on {len(apart)} of {len(levels)} planes", "farthest apart: "
     return [
-        f"two estimates of the noise differ{where} ({first:.3g} was used, {second:.3g} is the other): "
+        f"two estimates of the noise differ{where} ({most}{used} was used, {other} is the other): "
         "give --sigma if you know the level."
     ]

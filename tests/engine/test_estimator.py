@@ -220,10 +220,11 @@ def test_estimates_that_agree_are_not_spoken_of() -> None:
 def test_estimates_that_differ_are_told_in_one_sentence() -> None:
     planes = [NoiseEstimate(5.0, second=6.0), NoiseEstimate(5.0, second=15.0)]
     assert doubts(planes) == [
-        "two estimates of the noise differ on 1 of 2 planes (5 was used, 15 is the other): "
+        "two estimates of the noise differ on 1 of 2 planes (farthest apart: 5 was used, 15 is the other): "
         "give --sigma if you know the level."
     ]
     assert "differ (2 was used, 0 is the other)" in doubts([NoiseEstimate(2.0, second=0.0)])[0]
+    assert "differ (3.7 was used, 1090 is the other)" in doubts([NoiseEstimate(3.7, second=1093.0)])[0]
 
 
 def test_a_level_that_is_given_is_in_no_doubt() -> None:
