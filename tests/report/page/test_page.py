@@ -205,8 +205,8 @@ def test_a_gallery_is_full_at_its_limits(monkeypatch):
 
 def test_series_of_different_kinds_show_them_in_the_table_of_all():
     one, other = entry(key="1"), entry(key="2", about=("MR", "3 × 96 × 96", "nlm"))
-    assert "<small>MR · 3 × 96 × 96 · nlm</small>" in compose(page(one, other))
-    assert "<small>" not in compose(page(one, entry(key="3")))
+    assert "<small>MR · 3 × 96 × 96 · nlm</small>" in compose.compose(page(one, other))
+    assert "<small>" not in compose.compose(page(one, entry(key="3")))
 
 
 def test_a_long_page_says_what_it_leaves_out():
