@@ -131,8 +131,8 @@ Uncertainty = Annotated[
     bool,
     typer.Option(
         "--uncertainty",
-        help="Also write the standard deviation of every pixel, as float32 NIfTI named "
-        "NAME_uncertainty.nii; the sampler makes it, which takes long.",
+        help="Also write the standard deviation of every pixel, as float32 NIfTI with "
+        "`_uncertainty` after its name; the sampler makes it, which takes long.",
         rich_help_panel=_WRITING,
     ),
 ]
