@@ -81,16 +81,19 @@ def test_the_distance_is_that_of_most_slices_and_a_stated_one_only_where_all_are
 
 @pytest.mark.parametrize(
     "facts",
-    [{"orientation": ()}, {"origin": ()}, {"orientation": (0.0,) * 6}, {"orientation": (1.0, 0, 0, 1.0, 0, 0)}],
-)  # fmt: skip
+    [
+        {"orientation": ()},
+        {"origin": ()},
+        {"orientation": (0.0,) * 6},
+        {"orientation": (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)},
+    ],
+)
 def test_without_a_place_there_is_a_spacing_only(facts: dict[str, Any]) -> None:
     frames = [frame(**({"origin": (3.0, 4.0, 5.0)} | facts))] * 2
     assert positions(frames) is None and oddities([*frames, *frames]) == []
     found = geometry(frames)
     assert found.spacing_mm == (2.0, 0.6, 0.7) and found.known
-    assert found.origin_mm == (
-        tuple(facts["origin"]) or (0.0, 0.0, 0.0) if "origin" in facts else (3.0, 4.0, 5.0)
-    )
+    assert found.origin_mm == ((0.0, 0.0, 0.0) if "origin" in facts else (3.0, 4.0, 5.0))
 
 
 def test_frames_that_turn_are_no_stack_but_rounding_is_no_turn() -> None:
