@@ -1,10 +1,8 @@
 """The HTML report without a browser: what is drawn, what is kept, what is left out."""
 
-import base64
 import json
 import re
 import shutil
-import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,53 +21,18 @@ from meddenoise.report.page.compose import mark, read_drawings
 from meddenoise.report.page.drawing import draw_series
 from meddenoise.report.page.gallery import Gallery
 from meddenoise.report.page.meanings import meaning_of
-from meddenoise.report.page.pictures import fineness_of, pack, to_steps
 from meddenoise.report.page.plot import Axes, PlotCurve, draw_plot
 from meddenoise.report.page.regions import find_regions, spread_planes
 from meddenoise.report.page.shown import Shown
 from meddenoise.report.page.verdicts import read_trust
-from meddenoise.report.page.windows import choose_windows
 from meddenoise.trust import Bin, Trust
 from tests.io_samples import png
 from tests.page_samples import HOSTILE, SIGMA, data_of, entry, page, series, shown
+from tests.report.page.test_pictures import unpack
 
 RNG = np.random.default_rng
 CT = Path(str(get_testdata_file("CT_small.dcm")))
 RUNNER = CliRunner()
-
-
-def unpack(text: str, shape: tuple[int, int], smooth: bool) -> np.ndarray:
-    """The same as page.js does, slowly."""
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).astype(np.int64)
-    count = shape[0] * shape[1]
-    folded = (raw[:count] << 8) | raw[count:]
-    values = (folded >> 1) ^ -(folded & 1)
-    if smooth:
-        for i in range(1, count):
-            left = values[i - 1] if i % shape[1] else values[i - shape[1]]
-            up = values[i - shape[1]] if i >= shape[1] else left
-            values[i] = np.int64(values[i] + ((left + up) >> 1)).astype(np.int16)
-    return values.astype(np.int16).reshape(shape)
-
-
-@pytest.mark.parametrize("smooth", [True, False])
-@pytest.mark.parametrize("spread", [3, 32767])
-def test_packed_pixels_come_back_bit_for_bit(smooth, spread):
-    steps = RNG(1).integers(-spread, spread + 1, (13, 17)).astype(np.int16)
-    assert (unpack(pack(steps, smooth=smooth), steps.shape, smooth) == steps).all()
-
-
-def test_steps_round_and_limit_and_hold_no_nan():
-    values = np.array([[0.4, 0.6, np.nan, np.inf, -1e30]], np.float32)
-    assert to_steps(values, 0.0, 1.0).tolist() == [[0, 1, 0, 32767, -32767]]
-
-
-def test_one_wild_value_does_not_make_the_rest_coarse():
-    values = RNG(0).normal(100, 10, 100_000)
-    values[0] = 1e30
-    assert fineness_of(values, 0.0, 0.0).step < 0.05
-    assert fineness_of(values, 16.0, 0.0).step == 1.0
-    assert fineness_of(values, 0.0, 2.0).step == 2.0
 
 
 def test_regions_are_where_structure_was_removed():
@@ -100,15 +63,6 @@ def test_planes_are_spread_and_hold_the_middle():
     assert 150 in spread_planes(300, 512 * 512)
     assert len(spread_planes(300, 512 * 512)) <= 9
     assert spread_planes(20, 4000 * 4000) == [10]
-
-
-def test_windows_follow_the_modality():
-    values = RNG(0).normal(100, 10, 10_000)
-    assert [w.name for w in choose_windows(values, "CT", "HU")][:3] == ["Soft tissue", "Lung", "Bone"]
-    first = choose_windows(values, "MR", "")[0]
-    assert 60 < first.low < 90 and 110 < first.high < 140
-    flat = choose_windows(np.full(9, 5.0), "MR", "")
-    assert all(window.high > window.low for window in flat)
 
 
 def test_a_plot_is_xml_and_escapes_its_words():
