@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from meddenoise.metrics.flat import find_places
@@ -12,7 +14,7 @@ from meddenoise.noise.correlation import noise_like
 from meddenoise.noise.models import RicianNoise
 from meddenoise.noise.simulate import simulate
 from meddenoise.phantom import make_phantom
-from meddenoise.trust.removal import measure_removal, noise_entry
+from meddenoise.trust.removal import Removal, measure_removal, noise_entry
 from tests.page_samples import series
 
 SHAPE = (160, 192)
@@ -167,3 +169,47 @@ def test_noise_that_is_stronger_in_some_places_is_expected_there():
     noisy = series((TRUTH + noise_like(local, TRUTH, np.random.default_rng(0)))[None])
     found = measure_removal(noisy, noisy, SeriesNoise((local,)))
     assert found.flat and found.before > 0
+
+
+levels = st.floats(0.1, 50)
+
+
+@settings(max_examples=60, deadline=None)
+@given(levels, st.floats(0, 1), st.floats(0, 100))
+def test_the_share_left_of_noise_scaled_down_is_that_scale_whatever_structure_lies_in_the_places(
+    sigma, share, structure
+):
+    before, after = np.hypot(sigma, structure), np.hypot(share * sigma, structure)
+    gone = (1 - share) * sigma
+    found = Removal(before, after, gone, gone * sigma)
+    assert found.left == pytest.approx(share if gone > 0 else 1, abs=1e-6)
+    # where nothing that was removed was there before, only the levels tell
+    assert Removal(before, after, gone, 0.0).left == pytest.approx(min(1, after / before))
+    assert Removal(before, 2 * before, before, -1.0).left == 1
+    for missing in ("before", "after", "removed", "shared"):
+        assert replace(found, **{missing: None}).left is None
+        assert missing == "shared" or replace(found, **{missing: None}).misfit("HU") == ""
+    assert Removal(0.0, 1.0, 1.0, 1.0).left is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(levels, levels, st.floats(0, 2))
+def test_numbers_fit_together_within_three_tenths(after, removed, ratio):
+    before = np.hypot(after, removed) / ratio if ratio else 1e9
+    said = Removal(before, after, removed, 1.0).misfit("HU")
+    assert abs(abs(ratio - 1) - 0.3) < 1e-6 or bool(said) == (abs(ratio - 1) > 0.3)
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.5, 0.0), (0.5, 1.0), (0.25, 1.0)])
+def test_noise_is_coarser_by_the_fall_of_its_mean_frequency_where_enough_is_left(share, width):
+    fresh = SIGMA * noise(seed=4)
+    after = share * SIGMA * (noise(seed=4, width=width) if width else noise(seed=4))
+    found = measure_removal(series(TRUTH + fresh), series(TRUTH + after))
+    if found.left < 0.3:
+        assert found.coarser is None
+    else:
+        frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(256)] * 2))
+        power = np.exp(-((2 * np.pi * width * frequency) ** 2))
+        fall = 1 - (power * frequency).sum() / power.sum() / frequency.mean()
+        assert found.coarser == pytest.approx(fall, abs=0.1)
+        assert replace(found, spectra=None).coarser is None
