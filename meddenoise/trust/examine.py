@@ -16,6 +16,7 @@ from meddenoise.trust.spots import Null, find_structure, simulate_null
 
 SMALLEST_SIDE = 48
 """Below this, filters of the larger scale see the borders everywhere."""
+TOO_FEW = "too few pixels are image"
 BINS = 8
 BIN_SHARE = 0.02
 """Smallest share of the pixels that makes a tissue."""
@@ -52,7 +53,7 @@ def examine(pairs: Sequence[PlanePair]) -> Values:
         if pair.noise.sigma > 0 and np.count_nonzero(pair.valid) > SMALLEST_SIDE**2
     ]
     if not scored:
-        return nothing("too few pixels are image")
+        return nothing(TOO_FEW)
     worst = {name: max(values[name] for values, _ in scored) for name in EXAMINED}
     return Values(dict(worst), max(scored, key=lambda one: one[0]["mean_shift"])[1])
 

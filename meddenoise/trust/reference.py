@@ -12,7 +12,7 @@ from meddenoise.noise.estimate import sigma_map
 from meddenoise.series import Image, Mask, Series
 from meddenoise.trust import Trust, Values, judge
 from meddenoise.trust.advice import Tried
-from meddenoise.trust.examine import SMALLEST_SIDE, PlanePair, why_unfit
+from meddenoise.trust.examine import SMALLEST_SIDE, TOO_FEW, PlanePair, why_unfit
 from meddenoise.trust.series import some_pairs
 from meddenoise.trust.spots import SCALES, Null, find_spots, see_spots, simulate_null, strongest_spots
 
@@ -48,19 +48,19 @@ def examine_reference(noisy: Series, result: Series, reference: Series, noise: N
     """
     pairs = list(some_pairs(follow(result, reference), result, noise))
     why = why_unfit(pairs)
-    if why:
-        note = f"the result was not checked against the reference: {why}."
-        return Values(dict.fromkeys(MEASURED), notes=(note,))
     scored = [
         _examine(pair, before, simulate_null(pair.noise, pair.before.shape))
         for pair, before in zip(pairs, some_pairs(noisy, result, noise), strict=True)
-        if pair.noise.sigma > 0 and np.count_nonzero(pair.valid & before.valid) > SMALLEST_SIDE**2
+        if not why and pair.noise.sigma > 0 and np.count_nonzero(pair.valid & before.valid) > SMALLEST_SIDE**2
     ]
+    if not scored:
+        note = f"the result was not checked against the reference: {why or TOO_FEW}."
+        return Values(dict.fromkeys(MEASURED), notes=(note,))
     kept = [share for _, _, shares in scored for share in shares]
     return Values(
         {
-            "reference_lost": max((lost for lost, _, _ in scored), default=None),
-            "reference_invented": max((invented for _, invented, _ in scored), default=None),
+            "reference_lost": max(lost for lost, _, _ in scored),
+            "reference_invented": max(invented for _, invented, _ in scored),
             "faint_lost": float(np.mean(np.asarray(kept) < HALF)) if len(kept) >= FEWEST else None,
         }
     )

@@ -12,6 +12,7 @@ from meddenoise.pipeline.denoise import denoise_series
 from meddenoise.pipeline.options import Options
 from meddenoise.pipeline.result import Result
 from meddenoise.series import Series
+from meddenoise.trust import Values, judge
 from meddenoise.trust.reference import examine_reference, judge_by_reference
 
 
@@ -89,6 +90,32 @@ def test_without_a_value_the_verdict_stays(head):
     found = examine_reference(*(small(series) for series in (head[0], done.series, head[1])), done.seen_noise)
     assert set(found.values.values()) == {None} and "48 pixels" in found.notes[0]
     assert judge_by_reference(done.trust, found).verdict == done.trust.verdict
+
+
+def test_where_hardly_any_pixel_is_image_the_verdict_stays_and_says_why(head):
+    noisy, clean, done = head
+    holes = [
+        replace(one, pixels=one.pixels.copy(), padding=(65535, 65535)) for one in (noisy, done.series, clean)
+    ]
+    for one in holes:
+        one.pixels[:, 40:] = 65535
+        one.pixels[:, :, 50:] = 65535
+    found = examine_reference(*holes, done.seen_noise)
+    assert set(found.values.values()) == {None}
+    judged = judge_by_reference(done.trust, found)
+    assert judged.verdict == done.trust.verdict
+    note = "the result was not checked against the reference: too few pixels are image."
+    assert judged.notes == (*done.trust.notes, note)
+
+
+def test_the_reference_speaks_in_place_of_the_input_and_the_other_checks_stay():
+    seen = {"structure_lost": 2.0, "structure_invented": 1.3, "edges_lost": 9.0, "noise_left": 0.5}
+    trust = judge(Values(seen, notes=("first.",)))
+    assert trust.verdict == "reject"
+    fine = judge_by_reference(trust, Values({"reference_lost": 0.1, "faint_lost": None}, notes=("then.",)))
+    assert fine.values == {"noise_left": 0.5, "reference_lost": 0.1, "faint_lost": None}
+    assert fine.verdict == "look" and fine.notes == ("first.", "then.")
+    assert judge_by_reference(trust, Values({"reference_lost": 1.3})).verdict == "reject"
 
 
 def small(series):
