@@ -71,10 +71,12 @@ def test_two_signs_that_say_nothing_alone_add_up_and_only_then() -> None:
     look = CHECKS["mean_shift"].look or 0
     both = judge(Values({"mean_shift": 0.9 * look, "lesion_survival": 0.5}))
     assert both.verdict == "look" and both.values["smoothing"] == pytest.approx(1.4)
+    assert "1.4 together" in both.reasons[0] and both.advice == ("--strength 0.6",)
     assert judge(Values({"mean_shift": 0.3 * look, "lesion_survival": 0.5})).verdict == "ok"
-    loud = judge(Values({"mean_shift": look, "lesion_survival": 0.5}))
-    assert loud.values["smoothing"] is None and len(loud.reasons) == 1
-    assert judge(Values({"mean_shift": None, "lesion_survival": 0.5})).values.get("smoothing") is None
+    for loud in ({"mean_shift": look}, {"lesion_survival": 0.3}, {"lesion_survival": None}):
+        found = judge(Values({"mean_shift": 0.9 * look, "lesion_survival": 0.5} | loud))
+        assert found.values["smoothing"] is None and "together" not in "".join(found.reasons)
+    assert "smoothing" not in judge(Values({"mean_shift": None, "lesion_survival": 0.5})).values
 
 
 @pytest.mark.parametrize(

@@ -59,25 +59,6 @@ def test_blur_is_rejected_for_edges_and_lost_structure(noise):
     assert any("structure was removed" in reason for reason in found.reasons)
 
 
-LITTLE = {"mean_shift": 0.44, "lesion_survival": 0.4}
-"""Some of both: 0.8 + 0.6."""
-
-
-def test_two_signs_of_smoothing_are_one_where_neither_is_enough_by_itself():
-    found = judge(Values(LITTLE))
-    assert found.verdict == "look" and "1.4 together" in found.reasons[0]
-    assert found.values["smoothing"] == pytest.approx(1.4) and found.advice == ("--strength 0.6",)
-    kept = judge(Values(LITTLE | {"lesion_survival": 0.9}))
-    assert kept.verdict == "ok" and kept.values["smoothing"] == pytest.approx(0.9)
-
-
-@pytest.mark.parametrize("other", [{"mean_shift": 0.6}, {"lesion_survival": 0.3}, {"lesion_survival": None}])
-def test_signs_do_not_add_up_where_one_speaks_for_itself_or_is_not_known(other):
-    found = judge(Values(LITTLE | other))
-    assert found.values["smoothing"] is None and not [r for r in found.reasons if "together" in r]
-    assert "smoothing" not in judge(Values({"reference_lost": 0.5})).values
-
-
 def test_a_field_of_nothing_but_noise_is_no_smoother_than_it_should_be():
     for seed in range(4):
         plane = np.random.default_rng(seed).normal(100, 20, (128, 128)).astype(np.float32)
