@@ -104,6 +104,21 @@ def test_a_filled_curve_goes_down_to_the_base_at_its_ends() -> None:
     assert area.attrib["class"] == "area before"
 
 
+def test_labels_are_in_the_middle_of_their_axes_and_marks_below_the_base() -> None:
+    svg = drawn(curve([0, 1], [0, 1]))
+    across, up = (next(text for text in svg.iter("text") if text.text == word) for word in ("across", "up"))
+    assert (across.attrib["x"], across.attrib["text-anchor"]) == ("235", "middle")
+    assert up.attrib["transform"] == "translate(13 114) rotate(-90)"
+    lines = [line.attrib for line in svg.iter("line") if line.attrib["class"] == "grid"]
+    level = [line for line in lines if line["y1"] == line["y2"]]
+    assert {(line["x1"], line["x2"]) for line in level} == {("62", "408")}
+    upright = [line for line in lines if line["x1"] == line["x2"]]
+    assert {(line["y1"], line["y2"]) for line in upright} == {("198", "202")}
+    assert [float(line["x1"]) for line in upright] == [place for _, place in ticks(svg, "middle")]
+    (sample,) = [line.attrib for line in svg.iter("line") if line.attrib["class"] == "curve before"]
+    assert (sample["x1"], sample["x2"]) == ("62", "80")
+
+
 def test_large_numbers_are_short_and_names_do_not_lie_on_each_other() -> None:
     for high, word in ((9999, "5000"), (50_000, "40k"), (3e7, "20M"), (4e10, "20G")):
         svg = drawn(curve([0, 1], [0, high]))
