@@ -122,4 +122,4 @@ def _ticks(low: float, high: float, about: int, least_step: float = 0.0) -> list
     step = next(factor * unit for factor in factors if factor * unit >= raw)
     first = math.ceil(low / step - 1e-9)
     count = math.floor(high / step + 1e-9) - first + 1
-    return [round((first + n) * step, 12) + 0.0 for n in range(count)]
+    return [(first + n) * step for n in range(count)]

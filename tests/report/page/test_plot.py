@@ -64,13 +64,13 @@ def test_points_lie_where_the_marks_say(low: float, span: float, top: float, cou
 
 
 @quick
-@given(st.integers(-20, 20), st.integers(1, 400), st.floats(1e-6, 1e6))
-def test_marks_are_evenly_spaced_and_round(start: int, steps: int, unit: float) -> None:
-    unit = 10.0 ** round(math.log10(unit))
+@given(st.integers(-20, 20), st.integers(1, 400), st.integers(-15, 6))
+def test_marks_are_evenly_spaced_and_round(start: int, steps: int, power: int) -> None:
+    unit = 10.0**power
     svg = drawn(curve([start * unit, (start + steps) * unit], [1, 2]))
     marks = [value for value, _ in ticks(svg, "middle")]
     places = [place for _, place in ticks(svg, "middle")]
-    assert 1 <= len(marks) <= 8 and places[0] >= 61.9 and places[-1] <= WIDTH - 11.9
+    assert len(set(marks)) == len(marks) <= 8 and marks and places[0] >= 61.9 and places[-1] <= WIDTH - 11.9
     gaps = np.diff(marks)
     if len(gaps) > 1:
         assert np.diff(places) == pytest.approx(np.full(len(gaps), np.diff(places).mean()), abs=0.21)
@@ -79,7 +79,7 @@ def test_marks_are_evenly_spaced_and_round(start: int, steps: int, unit: float) 
         assert min(abs(mantissa - round_) for round_ in (1, 2, 2.5, 5)) < 0.02
 
 
-@pytest.mark.parametrize("last", [2, 3, 7, 50, 999])
+@pytest.mark.parametrize("last", [2, 3, 7, 16, 50, 999])
 def test_what_is_counted_is_marked_in_whole_numbers_from_first_to_last(last: int) -> None:
     svg = drawn(curve([2, 2.5], [1, 1]), axes=Axes("t", "x", "y", counted=(1, last)))
     marks = ticks(svg, "middle")
