@@ -121,7 +121,10 @@ def test_images_of_other_kinds_and_places_are_refused_naming_how(change: dict[st
 def test_frames_of_a_cine_go_by_order_and_files_by_name_where_there_are_more() -> None:
     far = moved(PLAIN, 50, 0, 0)
     cine = stack(4, frame_time_ms=40.0)
-    assert align_planes(cine, replace(cine, geometry=far)).tolist() == [0, 1, 2, 3]
+    for one, other in ((cine, cine), (cine, stack(4)), (stack(4), cine)):
+        assert align_planes(one, replace(other, geometry=far)).tolist() == [0, 1, 2, 3]
+    colour = stack(6, channels=3)
+    assert align_planes(colour, replace(colour, geometry=far)).tolist() == list(range(6))
     with pytest.raises(InputError, match="have 4 and 3 planes"):
         align_planes(cine, stack(3, frame_time_ms=40.0))
     names = [Path(f"{name}.png") for name in "abcde"]
