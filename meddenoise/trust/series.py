@@ -131,7 +131,7 @@ def _survival(noisy: Series, noise: Noise, run: Run) -> float:
 
 
 def some_pairs(noisy: Series, result: Series, noise: Noise) -> Iterator[PlanePair]:
-    """The middle of some planes; first and last are left out where there are more."""
+    """The middle of some planes, evenly spread: of six or more neither the first nor the last."""
     count = min(len(result), MOST_PLANES)
     for n in ((np.arange(count) + 0.5) * len(result) / count).astype(int).tolist():
         valid = result.valid(n, n + 1) & noisy.valid(n, n + 1)
