@@ -98,3 +98,20 @@ def test_the_middle_of_several_frames_is_denoised() -> None:
     # one of the four values for each pixel of a block of 2 x 2, cut to the plane
     assert torch.allclose(removed[0, 0, :2, :4], torch.tensor([[0.0, 1, 0, 1], [2, 3, 2, 3]]), atol=1e-5)
     assert removed.shape == (2, 1, 9, 13)
+
+
+@pytest.mark.parametrize("brightness", [0.0, 1.0, 6.0, -4.0])
+def test_a_physical_zero_is_told_by_how_near_it_is_in_units_of_the_noise(brightness: float) -> None:
+    network = NoiseUNet((4, 4), (1, 1), unshuffle=2).eval().requires_grad_(False)
+    for part in (network.head, network.told):
+        part.weight.zero_()
+    network.told.bias.zero_()
+    network.floor.weight.fill_(1.0)
+    seen: list[torch.Tensor] = []
+    network.body = lambda features: (seen.append(features), torch.zeros(2, 4, 4, 4))[1]
+    sigma = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1).expand(2, 1, 8, 8)
+    for zero in (1.0, 0.0):
+        network(torch.full((2, 1, 8, 8), brightness), sigma, torch.ones(2, 4), torch.full((2,), zero))
+    near = [1 / (1 + (brightness / (2 * level)) ** 2) for level in (1.0, 3.0)]
+    assert seen[0][:, 0, 0, 0].tolist() == pytest.approx(near, rel=1e-5)
+    assert not seen[1].any()

@@ -12,7 +12,7 @@ WHITE = NoiseEstimate(4.0)
 
 
 def discs_in(clean: np.ndarray, noise: NoiseEstimate = WHITE, valid: np.ndarray | None = None) -> np.ndarray:
-    """What is put into an image without noise: discs of both signs."""
+    """The discs of both signs that are put into an image without noise."""
     seen: list[np.ndarray] = []
     there = np.ones(clean.shape, bool) if valid is None else valid
     level = np.full(clean.shape, noise.sigma, np.float32)

@@ -1,4 +1,4 @@
-"""Which planes of a series are looked at, and what counts in them."""
+"""Planes of a series that a verdict looks at, and the pixels that count in them."""
 
 from dataclasses import replace
 from typing import Any

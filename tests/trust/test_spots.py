@@ -26,7 +26,7 @@ def blob(row: float, column: float, width: float = 2.0) -> np.ndarray:
 
 
 def response(width: float, scale: float) -> float:
-    """What a difference of Gaussians makes of the middle of a Gaussian spot of height 1."""
+    """Value of a difference of Gaussians in the middle of a Gaussian spot of height 1."""
     return width**2 / (width**2 + scale**2) - width**2 / (width**2 + 9 * scale**2)
 
 
