@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from meddenoise.noise import BAND_EDGES
 from meddenoise.noise.cells import CELLS, bands_of_cells, cell_shares, spectrum_cells
@@ -132,3 +133,23 @@ def test_turning_a_spectrum_by_a_right_angle_swaps_the_cells_of_rows_and_columns
     along_columns = spectrum_cells((right < down).astype(np.float32), 64).reshape(-1, 2)
     assert not along_rows[:, 1].any() and not along_columns[:, 0].any()
     np.testing.assert_allclose(along_rows[:, 0], along_columns[:, 1], rtol=0.15)
+
+
+def test_amplitudes_are_those_of_their_formulas() -> None:
+    f = np.array([0.0, 0.05, 0.2, 0.3, 0.345, 0.352, 0.5], np.float32)
+    ct = np.sqrt(f) * np.exp(-((f / 0.3) ** 2))
+    np.testing.assert_allclose(ct_amplitude(0.3)(f), ct, rtol=1e-5)
+    np.testing.assert_allclose(
+        ct_amplitude(0.3, ramp=1.0, fall=3.0)(f), f * np.exp(-((f / 0.3) ** 3)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        band_amplitude(0.7)(f), 1 / (1 + np.exp((f - 0.35) / 0.01)), rtol=1e-3, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("kernel", [1.1, 2.0])
+def test_noise_of_a_gaussian_kernel_is_blurred_as_scipy_blurs(kernel: float) -> None:
+    noise = np.random.default_rng(1).normal(size=(32, 48)).astype(np.float32)
+    made = filter_planes(noise, gaussian_amplitude(kernel)(radial_frequency(32, 48)))
+    peer = gaussian_filter(noise.astype(np.float64), kernel, mode="wrap", truncate=8)
+    np.testing.assert_allclose(made, peer, atol=0.01)
