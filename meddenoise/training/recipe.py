@@ -14,6 +14,8 @@ from meddenoise.training.data.mix import NoiseMix, Sigma, check_order
 from meddenoise.training.loop import LoopOptions
 
 Predicted = Literal["v", "eps"]
+Conditioning = Literal["masked", "plain", "noise"]
+Loss = Literal["l1", "l2"]
 ScheduleName = Annotated[str, OneOf(tuple(SCHEDULES))]
 WindowEnd = Annotated[float, Within(-1e9, 1e9)]
 
@@ -88,11 +90,11 @@ class DiffusionOptions:
     "noise" (condition plus fresh noise of `condition_noise` times sigma).
     """
 
-    conditioning: Literal["masked", "plain", "noise"] = "masked"
+    conditioning: Conditioning = "masked"
     condition_noise: Annotated[float, Within(0, 10)] = 0.5
     prediction: Predicted = "v"
     schedule: ScheduleName = "cosine-1000"
-    loss: Literal["l1", "l2"] = "l1"
+    loss: Loss = "l1"
     share: Positive = 0.2
     """Share of pixels that are masked."""
 

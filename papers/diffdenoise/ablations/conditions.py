@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from meddenoise.diffusion.schedules import Prediction
 from meddenoise.training.data.noisy import NoisyBatch
 from meddenoise.training.diffusion import Condition
+from meddenoise.training.recipe import Conditioning, Loss, Predicted
 from papers.diffdenoise.ablations import Finding, judge
 from papers.diffdenoise.ablations.lab import MAIN, Lab
 from papers.diffdenoise.ablations.measure import SCORES, AblationScores, score
@@ -68,11 +68,15 @@ def leak_control(lab: Lab) -> Finding:
     test = lab.test
     blind = lab.blind_condition()(test.batch())
     spread = _error_of_condition(blind, test)
-    kinds = {"plain (published)": ("plain", 0.0), "masked": ("masked", 0.0)}
-    kinds |= {f"noise {part:g} x error of c": (f"noise-{part:g}", part * spread) for part in (0.5, 1.0)}
+    kinds: dict[str, tuple[str, Conditioning, float]] = {
+        "plain (published)": ("plain", "plain", 0.0),
+        "masked": ("masked", "masked", 0.0),
+        **{
+            f"noise {part:g} x error of c": (f"noise-{part:g}", "noise", part * spread) for part in (0.5, 1.0)
+        },
+    }
     rows, found = [], {}
-    for name, (folder, amount) in kinds.items():
-        kind = "noise" if amount else folder
+    for name, (folder, kind, amount) in kinds.items():
         sampler = replace(MAIN, conditioning=kind, condition_noise=amount or MAIN.condition_noise)
         cells = []
         for step in lab.scale.lengths:
@@ -117,7 +121,7 @@ def targets_and_losses(lab: Lab) -> Finding:
     """A9: eps or v, L1 or L2."""
     test = lab.test
     blind = lab.blind_condition()(test.batch())
-    kinds: list[tuple[Prediction, str]] = [("eps", "l1"), ("eps", "l2"), ("v", "l1"), ("v", "l2")]
+    kinds: list[tuple[Predicted, Loss]] = [("eps", "l1"), ("eps", "l2"), ("v", "l1"), ("v", "l2")]
     rows, found = [], {}
     for prediction, loss in kinds:
         folder = "masked" if (prediction, loss) == (MAIN.prediction, MAIN.loss) else f"{prediction}-{loss}"

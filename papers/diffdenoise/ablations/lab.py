@@ -150,7 +150,7 @@ class Lab:
             return LoopOptions(
                 steps=steps, batch=batch, patch=patch,
                 learning_rate=scale.learning_rate[stage], warmup=min(100, steps // 4 + 1), decay=0.5,
-                validate_every=max(1, steps), save_every=max(1, steps // 4), precision="no",
+                validate_every=max(1, steps), save_every=max(1, steps // 4), precision="fp32",
             )  # fmt: skip
 
         diffusion = replace(options("diffusion", scale.diffusion_steps), validate_every=scale.lengths[0])
