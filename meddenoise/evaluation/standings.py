@@ -28,7 +28,7 @@ def _means(evaluation: Evaluation) -> str:
         unit = shared_unit(metric, evaluation.pairs)
         if unit is None:
             continue
-        best = winner(metric, evaluation) if len(sets) > 1 else None
+        best = winner(metric, evaluation)
         cells = [_cell(number(before.values.get(metric), metric=metric))] if before else []
         cells += [_mean(standing, metric, standing.name == best) for standing in sets]
         cells += [_cell(number(truth.values.get(metric), metric=metric))] if truth and truth.values else []

@@ -115,11 +115,13 @@ def test_the_document_suggests_only_where_there_is_noise(sigma: float) -> None:
     noise = np.random.default_rng(0).normal(0, sigma, (1, 64, 64)).astype(np.float32)
     image = series(100 + noise, unit="HU", modality="CT")
     row = trial("nlm", seconds=math.inf, risk=2.0, removal=Removal(12.0, 3.0, 11.0))
-    document = as_document(Sample(image, (4,), 9), [row, trial("slow", risk=1.0)], {"bm3d": "why"})
+    failed = trial("broken", "unjudged", error="why")
+    document = as_document(Sample(image, (4,), 9), [row, trial("slow", risk=1.0), failed], {"bm3d": "why"})
     assert document["sigma"] == pytest.approx(sigma, rel=0.1) and document["reference"] is None
     assert (document["planes"], document["planes_in_all"]) == ([4], 9)
     assert document["left_out"] == {"bm3d": "why"}
     assert document["methods"][0]["seconds_per_plane"] is None
+    assert [one["trust"] is None for one in document["methods"]] == [False, False, True]
     assert document["methods"][0]["noise"]["sigma_after"] == 3.0
     assert (document["suggested"] is None) == (sigma == 0)
     assert sigma == 0 or document["suggested"]["method"] == "slow"
