@@ -33,6 +33,10 @@ from meddenoise.version import __version__
 # Implementation class of meddenoise: a UUID drawn once, in the 2.25 arc of PS3.5 B.2.
 IMPLEMENTATION_UID = UID("2.25.139214711866372210437365291450146826141")
 
+DEEPEST = 12
+"""Most sequences inside one another; real images have up to 5. An element that pydicom cannot encode costs
+more than twice as much with every level, for its message repeats those below: without end from some 20 on."""
+
 # Commands of the network and file meta: no part of a data set.
 _NOT_OURS = (0x0000, 0x0002)
 _KNOWN = {str(vr) for vr in VR}
@@ -100,14 +104,21 @@ def _header(source: Dataset) -> Dataset:
     return dataset
 
 
-def _levels(dataset: Dataset) -> Iterator[Dataset]:
-    """The data set and all items inside it, each after what it is in; a sequence that is damaged has none."""
+def _levels(dataset: Dataset, depth: int = 0) -> Iterator[Dataset]:
+    """The data set and all items inside it, each after what it is in; a sequence that is damaged has none.
+
+    Raises ValueError for items more than DEEPEST deep.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"its sequences are nested more than {DEEPEST} deep")
     yield dataset
     for element in list(dataset.elements()):
         if element.VR == VR.SQ:
+            inner: list[Dataset] = []
             with suppress(Exception):  # whatever pydicom raises
-                for item in dataset[element.tag].value:
-                    yield from _levels(item)
+                inner.extend(dataset[element.tag].value)
+            for item in inner:
+                yield from _levels(item, depth + 1)
 
 
 def _settle(dataset: Dataset, tag: BaseTag) -> None:

@@ -1,6 +1,7 @@
 """DICOM out: a derived series, told as such, with everything else as it was."""
 
 import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaselin
 
 from meddenoise.errors import OutputError
 from meddenoise.io import read, write
+from meddenoise.io.dicom.write import DEEPEST
 from meddenoise.series import Geometry, Series
 from tests.conformance import DCIODVFY, errors_of
 from tests.io_samples import DONE, RNG, ct_folder, ct_slice, nifti, packaged, png, save
@@ -345,3 +347,27 @@ def test_new_objects_have_the_same_uids_every_time(tmp_path: Path) -> None:
         write(only(source), path, format="dicom")
     assert first.read_bytes() == second.read_bytes()
     assert dcmread(first).SOPClassUID.name == "Secondary Capture Image Storage"
+
+
+def nested(folder: Path, depth: int) -> Path:
+    """An image whose sequences lie so deep in one another, each of stated length: pydicom reads any depth."""
+    content = b""
+    for _ in range(depth):
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
+        content = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, len(item)) + item
+    data = save(ct_slice(), folder / "deep.dcm").read_bytes()
+    start = 132 + 12 + struct.unpack("<I", data[140:144])[0]
+    (folder / "deep.dcm").write_bytes(data[:start] + content + data[start:])
+    return folder / "deep.dcm"
+
+
+def test_sequences_are_written_as_deep_as_images_have_them_and_refused_beyond(tmp_path: Path) -> None:
+    inner: Dataset = derived(nested(tmp_path, DEEPEST), tmp_path)
+    for _ in range(DEEPEST):
+        (inner,) = inner.ReferencedImageSequence
+    assert not inner
+    # the second took all memory and never ended
+    for depth in (DEEPEST + 1, 400):
+        with pytest.raises(OutputError, match=r"out.dcm cannot be encoded.*nested more than"):
+            derived(nested(tmp_path, depth), tmp_path)
+        assert not list(tmp_path.glob(".meddenoise-*"))
