@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,7 @@ class Spool:
             ) from error
         for path in (
             *self.root.glob("incoming/*"),
+            *self.root.glob("results/*"),
             *self.root.glob("trash/*"),
             *self.root.glob("outbox/*/.*"),
         ):
@@ -134,14 +136,15 @@ class Spool:
                 broken = bool(self._broken(key))
                 if broken and now - heard < broken_s:
                     continue
-                for file in folder.glob(f"{_OPEN}*"):
-                    file.unlink()
                 for keys in self._open.values():
                     keys.discard(key)
                 target = self.root / ("failed" if broken else "waiting") / f"{time_ns():016x}-{key}"
                 if not broken:
                     self._join_earlier(key, folder)
                 folder.rename(target)
+                # not before: a process killed in between would leave half a series that looks whole
+                for file in target.glob(f"{_OPEN}*"):
+                    file.unlink()
                 _sync(target.parent)
                 del self._heard[key]
                 moved.append((target, broken))
@@ -193,11 +196,11 @@ class Spool:
         target = self.root / "failed" / job.name
         if target.exists() and target != job:  # of another destination
             target = target.with_name(f"{job.name}-{place.name}")
+        again = f"To try again: {shlex.join(['mv', str(target), str(self.root / home)])}"
+        with suppress(OSError):
+            (job / "why.txt").write_text(f"{why}\n{again}\n", encoding="utf-8")
         if target != job:
             job.rename(target)
-        again = f"To try again: mv {target} {self.root / home}"
-        with suppress(OSError):
-            (target / "why.txt").write_text(f"{why}\n{again}\n", encoding="utf-8")
 
     def drop(self, folder: Path) -> None:
         """Remove a folder: at once for all who look, however long it takes."""
@@ -216,9 +219,11 @@ class Spool:
         """Take the images of jobs of the same series that nobody works on: what came late joins them."""
         for job in self.waiting():
             if key_of(job) == key and job.name != self._working:
+                # linked, not moved: until it goes as a whole, the job keeps all its images
                 for file in job.glob("*.dcm"):
                     if not (folder / file.name).exists():
-                        file.rename(folder / file.name)
+                        os.link(file, folder / file.name)
+                _sync(folder)
                 self.drop(job)
 
     def _broken(self, key: str) -> list[Path]:

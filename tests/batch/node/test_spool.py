@@ -1,5 +1,9 @@
 """The spool: nothing is lost, doubled or mixed up, whenever its process ends."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from meddenoise.batch.node.spool import Spool, digest, key_of
@@ -112,13 +116,13 @@ def test_late_images_join_a_job_that_is_not_begun_else_make_one_of_their_own(spo
 def test_results_go_to_every_destination_and_half_made_ones_are_made_again(spool):
     receive(spool, "1")
     ((job, _),) = spool.settle(0, 60)
-    output = spool.begin(job)
-    output.mkdir()
-    (output / "a.dcm").write_bytes(b"result")
     partial = spool.root / "outbox" / "web" / f".{job.name}"
     partial.mkdir()
     (partial / "a.dcm").write_bytes(b"cut off")
     other = again(spool)
+    output = other.begin(job)
+    output.mkdir()
+    (output / "a.dcm").write_bytes(b"result")
     other.hand_over(job)
     for name in ("pacs", "web"):
         (there,) = other.outbox(name)
@@ -165,3 +169,85 @@ def test_folders_are_closed_to_others(spool):
     assert spool.root.stat().st_mode & 0o077 == 0
     receive(spool, "1")
     assert (spool.root / "receiving" / KEY).stat().st_mode & 0o077 == 0
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from meddenoise.batch.node.spool import Spool
+
+root, story = Path(sys.argv[1]), sys.argv[2]
+STEPS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "open"}
+
+def receive(spool, instance, token):
+    with spool.incoming(b"image") as path:
+        spool.keep(path, ("1.2", "1.2.3"), instance, token)
+
+def tell(spool, step):
+    receive(spool, "1", "0")
+    receive(spool, "2", "0")
+    spool.close("0", released=story != "broken off")
+    if story == "late":
+        spool.settle(0, 0)
+        receive(spool, "3", "1")
+        spool.close("1", released=True)
+    left = [step]
+    def kill(event, arguments):
+        left[0] -= event in STEPS
+        if left[0] < 0:
+            os._exit(9)
+    sys.addaudithook(kill)
+    for job, failed in spool.settle(0, 0):
+        if failed:
+            spool.give_up(job, "broken off")
+
+code, step = 9, 0
+while code:
+    child = os.fork()
+    if not child:
+        spool = Spool(root / f"{step}", ["pacs"])
+        spool.enter()
+        tell(spool, step)
+        os._exit(0)
+    code, step = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), step + 1
+"""
+
+
+def killed_at_every_step(root, story):
+    """The spool of each process that was killed while it settled a series, as the next one finds it."""
+    subprocess.run([sys.executable, "-c", KILLED, root, story], check=True, timeout=120)
+    assert len(list(root.iterdir())) > 3
+    for folder in root.iterdir():
+        found = Spool(folder, ["pacs"])
+        found.enter()
+        yield found
+        found.leave()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_half_a_series_is_no_whole_one_wherever_the_process_was_killed(tmp_path):
+    for spool in killed_at_every_step(tmp_path, "broken off"):
+        spool.settle(0, 0)
+        assert spool.waiting() == []
+        (job,) = (spool.root / "failed").iterdir()
+        assert len(list(job.glob("*.dcm"))) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+def test_a_job_that_late_images_join_is_never_half_of_itself(tmp_path):
+    for spool in killed_at_every_step(tmp_path, "late"):
+        for job in spool.waiting():
+            assert len(list(job.glob("*.dcm"))) in (2, 3)
+        spool.settle(0, 0)
+        (job,) = spool.waiting()
+        assert len(list(job.glob("*.dcm"))) == 3
+
+
+def test_results_that_a_killed_process_left_do_not_stay(spool):
+    receive(spool, "1")
+    ((job, _),) = spool.settle(0, 60)
+    folder = spool.begin(job)
+    folder.mkdir()
+    (folder / "result.dcm").write_bytes(b"pixels")
+    spool.drop(job)  # killed before the results went too
+    assert files(again(spool).root / "results") == []
