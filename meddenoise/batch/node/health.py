@@ -1,10 +1,13 @@
 """GET /health on loopback: whether the node works, and how many series are where."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+from meddenoise.batch.node.log import log
 from meddenoise.errors import OutputError
 
 Report = Callable[[], tuple[bool, dict[str, object]]]
@@ -15,12 +18,11 @@ class Health:
 
     def __init__(self, port: int, report: Report) -> None:
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(report))
+            self._server = _Server(("127.0.0.1", port), _handler(report))
         except OSError as error:
             raise OutputError(
                 f"health_port {port} cannot be opened ({error.strerror or error}): choose another."
             ) from error
-        self._server.daemon_threads = True
 
     def start(self) -> None:
         """Begin to answer."""
@@ -30,6 +32,16 @@ class Health:
         """Answer no more."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """One line, or nothing if the peer is gone; the standard library would print a traceback."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log.error("no answer at /health (%s)", type(error).__name__)
 
 
 def _handler(report: Report) -> type[BaseHTTPRequestHandler]:
