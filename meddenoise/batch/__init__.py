@@ -2,9 +2,11 @@
 
 import gc
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -19,6 +21,7 @@ from meddenoise.errors import NothingReadableError, UsageError
 from meddenoise.io import Discovery, Item, discover, written_format
 from meddenoise.io.own import MARKS
 from meddenoise.io.pairing import pair_items
+from meddenoise.io.temporary import sweep
 from meddenoise.methods.choice import check_names
 from meddenoise.pipeline import HOMES
 from meddenoise.pipeline.options import check_options
@@ -69,6 +72,8 @@ def run(request: Request, listener: Listener) -> Outcome:
     orders = request.orders
     loading = threading.Thread(target=load, args=(HOMES[orders.options.task],), daemon=True)
     loading.start()
+    with suppress(OSError):  # there may be no temporary folder
+        sweep(Path(tempfile.gettempdir()))
     found = discover(request.inputs, results=False)
     tasks = plan_tasks(found.items, request.inputs, request.output, orders.format, MARKS[orders.options.task])
     if not tasks:

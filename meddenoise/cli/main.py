@@ -29,7 +29,6 @@ from meddenoise.errors import MeddenoiseError, first_line
 from meddenoise.version import __version__
 
 INTERRUPTED = 130
-TERMINATED = 143
 BROKEN_PIPE = 141
 COMPLETION = "_MEDDENOISE_COMPLETE"
 """Set by the script that `--install-completion` gives a shell."""
@@ -68,6 +67,9 @@ app = typer.Typer(
 def run() -> None:
     """The entry point of the program."""
     signal.signal(signal.SIGTERM, _terminate)
+    # a terminal that is closed; ignored under nohup
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _terminate)
     prepare()
     if COMPLETION in os.environ:
         # a shell takes every line for a proposal: descriptions must not be wrapped
@@ -100,7 +102,7 @@ def _last_words(error: Exception) -> str:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """Leave as from an interrupt: threads stop, locks are freed, nothing stays half-written."""
-    sys.exit(TERMINATED)
+    sys.exit(128 + number)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,6 +1,7 @@
 """`meddenoise serve`: a DICOM node, or a folder that is watched."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,14 +107,18 @@ def _watch(folder: Path, output: Path, settings: "Settings", stop: threading.Eve
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """An event that SIGTERM and SIGINT set while the block runs, and which of them did."""
+    """An event that signals to end set while the block runs, and which of them did."""
     stop, number = threading.Event(), list[int]()
 
     def ask(received: int, frame: FrameType | None) -> None:
         number[:] = [received]
         stop.set()
 
-    before = {one: signal.signal(one, ask) for one in (signal.SIGTERM, signal.SIGINT)}
+    asked = [signal.SIGTERM, signal.SIGINT]
+    # of a terminal that is closed; ignored under nohup
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    before = {one: signal.signal(one, ask) for one in asked}
     try:
         yield stop, number
     finally:
