@@ -1,6 +1,7 @@
 """The log of a node, on stderr: series by a digest of their UIDs, never a name, a date or a description."""
 
 import logging
+import re
 import sys
 
 log = logging.getLogger("meddenoise.node")
@@ -14,3 +15,12 @@ def start_log(verbosity: int) -> None:
         log.addHandler(handler)
         log.propagate = False
     log.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(max(verbosity, -1), logging.DEBUG))
+
+
+def without_quotes(reason: str) -> str:
+    """The reason without all between its first and last quotation mark: libraries quote values of headers.
+
+    >>> without_quotes("it does not decode (not a number: 'Doe^Jane')")
+    'it does not decode (not a number: ...)'
+    """
+    return re.sub(r"""['"].*['"]""", "...", reason, flags=re.DOTALL)

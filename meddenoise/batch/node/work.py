@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meddenoise.batch import Request, run
-from meddenoise.batch.node.log import log
+from meddenoise.batch.node.log import log, without_quotes
 from meddenoise.batch.node.rules import Rule, Subject, choose_rule, read_subject
 from meddenoise.batch.node.settings import Settings
 from meddenoise.batch.node.spool import Spool, key_of
@@ -78,7 +78,7 @@ def work_on(job: Path, spool: Spool, settings: Settings, stop: threading.Event) 
     except Exception as error:
         why = f"it failed for a reason meddenoise does not know ({type(error).__name__}): please report it."
     if why:
-        log.error("series %s: not denoised, moved to failed: %s", key, why)
+        log.error("series %s: not denoised, moved to failed: %s", key, without_quotes(why))
         spool.give_up(job, why)
         spool.drop(output)
     else:

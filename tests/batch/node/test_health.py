@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from meddenoise.batch.node.health import Health
+from meddenoise.batch.node.log import log
 from tests.batch.node.machines import HOST, free_port, wait_for
 
 
@@ -53,8 +54,10 @@ def test_an_answer_that_cannot_be_made_is_a_line_in_the_log(endpoint, capfd, cap
     def report():
         raise RuntimeError("Secret^Person")
 
+    log.addHandler(caplog.handler)  # the log of a node goes nowhere else
     port = endpoint(report)
     with pytest.raises(ConnectionError):
         ask(port)
     wait_for(lambda: "no answer at /health (RuntimeError)" in caplog.text, "the line in the log", 10)
+    log.removeHandler(caplog.handler)
     assert "Secret" not in caplog.text + capfd.readouterr().err
