@@ -329,7 +329,9 @@ def test_the_shipped_recipes_make_networks_of_their_sizes(name: str) -> None:
 
 def test_an_unknown_setting_of_a_recipe_is_named(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
-    path.write_text('method = "medcdiff"\nmodalities = ["CT"]\n[network]\n[conditional]\nlevels = 3\n[[data]]\n')
+    path.write_text(
+        'method = "medcdiff"\nmodalities = ["CT"]\n[network]\n[conditional]\nlevels = 3\n[[data]]\n'
+    )
     with pytest.raises(TrainingError, match="levels"):
         read_recipe(str(path))
 

@@ -3,14 +3,22 @@
 import logging
 import re
 import sys
+from typing import TextIO
 
 log = logging.getLogger("meddenoise.node")
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Lines on stderr; one that cannot be written is left out, for its traceback may quote a header."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name of logging)
+        """Nothing: the node works on without its log."""
 
 
 def start_log(verbosity: int) -> None:
     """Write the log to stderr: -1 warnings only, 0 what is done, 1 every image."""
     if not log.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Stderr(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
         log.addHandler(handler)
         log.propagate = False
